@@ -1,0 +1,141 @@
+"""One safe file that holds a model: weights, architecture, tokenizer, config. No Lightning.
+
+`model.safetensors` holds the weights alone with JSON texts as metadata; a `.ckpt` of a run holds the
+same metadata under one key. Neither is unpickled.
+"""
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from transformer.data.tokenizers import CharacterTokenizer, tokenizer_from_state
+from transformer.errors import UserError
+from transformer.files import read_bytes, replacing
+from transformer.models import build_model
+
+FORMAT_VERSION = "1"
+METADATA_KEY = "transformer"
+_MODEL_PREFIX = "model."  # LanguageModule's attribute, which starts each key of a .ckpt
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model ready to use (in eval mode), and what its file says of it."""
+
+    path: Path
+    model: nn.Module
+    tokenizer: CharacterTokenizer
+    architecture: dict[str, Any]
+    config: dict[str, Any]
+    corpus: dict[str, Any]
+    results: dict[str, Any]
+
+
+def encode_metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Each part as JSON text: architecture, tokenizer, config, corpus, results."""
+    texts = {name: json.dumps(part, ensure_ascii=False) for name, part in metadata.items()}
+    return {"format_version": FORMAT_VERSION} | texts
+
+
+def save_model(path: str | Path, model: nn.Module, metadata: Mapping[str, Any]) -> None:
+    """Weights (a tied matrix once) and metadata into a .safetensors file, whole or not at all."""
+    tensors: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() not in seen:
+            seen.add(tensor.data_ptr())
+            tensors[name] = tensor.detach().contiguous()
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, encode_metadata(metadata))
+
+
+def load_model(path: str | Path) -> SavedModel:
+    """The model of a `.safetensors` or `.ckpt` file, on the CPU.
+
+    Raises: UserError for a file that is missing, truncated, made by something else, of a newer
+    format, carries code, or whose tensors are not those of its architecture.
+    """
+    path = Path(path)
+    read_bytes_head(path)
+    tensors, texts = _read_ckpt(path) if path.suffix == ".ckpt" else _read_safetensors(path)
+    if texts.get("format_version") != FORMAT_VERSION:
+        raise UserError(
+            f"{path}: format_version {texts.get('format_version')!r}, and this program reads "
+            f"{FORMAT_VERSION!r}: use a model that this program trained, or a newer program"
+        )
+    try:
+        parts = {name: json.loads(t) for name, t in texts.items() if name != "format_version"}
+        tokenizer = tokenizer_from_state(parts["tokenizer"])
+        architecture = dict(parts["architecture"])
+        model = _build(architecture, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{path}: damaged or not a model of this program: {reason}") from None
+    others = {name: parts.get(name, {}) for name in ("config", "corpus", "results")}
+    return SavedModel(path, model, tokenizer, architecture, **others)
+
+
+def read_bytes_head(path: Path) -> None:
+    """Raises: UserError for a file that is missing, a folder or unreadable."""
+    if not path.is_file():
+        read_bytes(path, "checkpoint")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty; name another checkpoint")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path}: truncated or not a model file ({error})") from None
+
+
+def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path}: truncated or not a checkpoint; name another")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path}: holds more than plain numbers and texts, so it could run code: not loaded"
+        ) from None
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: truncated or not a checkpoint ({reason})") from None
+    if not isinstance(content, dict) or not isinstance(content.get(METADATA_KEY), dict):
+        raise UserError(f"{path}: not a checkpoint of this program: it has no {METADATA_KEY!r} part")
+    weights = content.get("state_dict", {})
+    tensors = {
+        name.removeprefix(_MODEL_PREFIX): tensor
+        for name, tensor in weights.items()
+        if name.startswith(_MODEL_PREFIX)
+    }
+    return tensors, content[METADATA_KEY]
+
+
+def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+    """Shapes are compared on the meta device first, so that a wrong file costs no memory."""
+    with torch.device("meta"):
+        expected = {k: v.shape for k, v in build_model(**architecture).state_dict().items()}
+    if architecture.get("tie_weights") and "lm_head.weight" not in tensors:
+        tensors["lm_head.weight"] = tensors["token_embedding.weight"]
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        raise ValueError(f"tensor {name} is {'missing' if name in expected else 'not expected'}")
+    for name, shape in expected.items():
+        if tensors[name].shape != shape:
+            raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(shape)}")
+        if not tensors[name].isfinite().all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+    model = build_model(**architecture)
+    model.load_state_dict(tensors)
+    return model.eval()

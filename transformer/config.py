@@ -1,0 +1,206 @@
+"""The keys of a run: checked, frozen, flat. Imports no torch.
+
+The fields below are the single source of the YAML keys, the command-line flags, their help and
+the JSON schema. Reading files and flags is in `config_files.py`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _whole_number(value: Any) -> Any:
+    """YAML 1.1 reads `1e3` as text and `true` would pass for 1: convert the one, refuse the other."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            return value
+        return int(number) if number.is_integer() else number
+    return value
+
+
+def _number(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+Integer = Annotated[int, BeforeValidator(_whole_number)]
+Number = Annotated[float, BeforeValidator(_number)]
+Fraction = Annotated[Number, Field(ge=0, lt=1)]
+Auto = Literal["auto"]
+
+# Keys that describe a part which only some models have; the nine required keys stand in every file.
+MODEL_KEYS = {
+    "gpt": (
+        "positions",
+        "norm",
+        "norm_first",
+        "activation",
+        "feedforward_dim",
+        "dropout",
+        "bias",
+        "tie_weights",
+    ),
+    "bigram": (),
+}
+REQUIRED_KEYS = (
+    "batch_size",
+    "epochs",
+    "lr",
+    "data_path",
+    "block_size",
+    "num_heads",
+    "embedding_dim",
+    "num_blocks",
+    "num_workers",
+)
+
+
+class Config(BaseModel):
+    """One run. Nine keys are required; the defaults of the others make the classic GPT."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
+    )
+
+    batch_size: Integer = Field(gt=0, description="chunks in a batch, per device")
+    epochs: Integer = Field(gt=0, description="times that every chunk is trained on")
+    lr: Number = Field(gt=0, description="peak learning rate")
+    data_path: str = Field(
+        min_length=1,
+        description="corpus, a plain UTF-8 text file; data/input.txt and data/shakespeare.txt are "
+        "built when missing",
+    )
+    block_size: Integer = Field(gt=0, description="context length in tokens")
+    num_heads: Integer = Field(gt=0, description="attention heads in a block")
+    embedding_dim: Integer = Field(gt=0, description="width of the model")
+    num_blocks: Integer = Field(gt=0, description="residual blocks")
+    num_workers: Integer = Field(
+        ge=0, description="data loader processes, at most the number of cores; 0 is none"
+    )
+
+    model: Literal["gpt", "bigram"] = Field("gpt", description="architecture")
+    positions: Literal["learned", "sinusoidal", "rotary", "none"] = Field(
+        "learned", description="how a position is told from another"
+    )
+    norm: Literal["layernorm", "rmsnorm"] = Field("layernorm", description="normalization")
+    norm_first: bool = Field(
+        True, description="normalize before attention and feed-forward (pre-norm), not after"
+    )
+    activation: Literal["gelu", "gelu_tanh", "relu", "relu2", "swiglu"] = Field(
+        "gelu", description="feed-forward activation; gelu is exact, relu2 is relu squared"
+    )
+    feedforward_dim: Integer | None = Field(
+        None, gt=0, description="feed-forward width; by default 4 x embedding_dim, 8/3 for swiglu"
+    )
+    dropout: Fraction = Field(
+        0.0, description="probability of zeroing a number in attention, feed-forward, embeddings"
+    )
+    bias: bool = Field(True, description="additive biases in linear layers and layer norms")
+    tie_weights: bool = Field(True, description="one matrix for token embedding and output head")
+
+    optimizer: Literal["adamw"] = Field("adamw", description="optimizer")
+    weight_decay: Number = Field(0.1, ge=0, description="decoupled weight decay of the matrices")
+    beta1: Fraction = Field(0.9, description="AdamW's decay of the gradient average")
+    beta2: Fraction = Field(0.95, description="AdamW's decay of the squared-gradient average")
+    eps: Number = Field(1e-8, gt=0, description="AdamW's addend against division by zero")
+    grad_clip: Number = Field(1.0, ge=0, description="largest gradient norm; 0 is no limit")
+    schedule: Literal["constant", "cosine", "trapezoid", "noam"] = Field(
+        "cosine", description="course of the learning rate after warmup"
+    )
+    warmup_steps: Integer | Auto = Field(
+        "auto", ge=0, description="steps of linear warmup; auto is a twentieth, at most 100"
+    )
+    decay_fraction: Fraction = Field(
+        0.6, description="last part of the run in which schedule trapezoid decays"
+    )
+    final_lr_fraction: Fraction = Field(
+        0.1, description="what cosine and trapezoid end at, as a fraction of lr"
+    )
+
+    max_steps: Integer | None = Field(
+        None, gt=0, description="optimizer steps after which to stop, if before epochs"
+    )
+    max_minutes: Number | None = Field(
+        None, gt=0, description="minutes after which to stop, if before epochs and max_steps"
+    )
+    stride: Integer | Literal["block_size"] = Field(
+        1,
+        gt=0,
+        description="characters from one chunk's start to the next; block_size: no overlap",
+    )
+    val_fraction: Number = Field(
+        0.1, gt=0, lt=1, description="tail of the corpus kept for validation"
+    )
+    val_every_steps: Integer | Auto = Field(
+        "auto", gt=0, description="steps between validations; auto spends under 10 % of the run"
+    )
+    patience: Integer | None = Field(
+        None, gt=0, description="validations without improvement after which to stop"
+    )
+    sample_prompt: str = Field("\n", description="start of the text sampled at each validation")
+
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="device kind")
+    devices: Integer | Auto = Field(1, gt=0, description="devices a node; auto is all of them")
+    num_nodes: Integer = Field(1, gt=0, description="machines")
+    strategy: Literal["auto", "ddp"] = Field("auto", description="how devices share the work")
+    precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
+        "auto", description="number format of matrix products; auto: bf16 in hardware, or float32"
+    )
+    compile: bool | Auto = Field(
+        "auto", description="compile the model with torch.compile; auto: on CUDA"
+    )
+    accumulate_grad_batches: Integer = Field(1, gt=0, description="batches in an optimizer step")
+    seed: Integer = Field(0, ge=0, le=2**32 - 1, description="source of all randomness")
+    runs_dir: str = Field("runs", min_length=1, description="folder of all runs")
+    run_name: str | None = Field(
+        None,
+        pattern=r"^[^/\\:*?\"<>|]*[^/\\:*?\"<>|. ]$",
+        description="folder of this run in runs_dir; by default the config file's name",
+    )
+
+    @model_validator(mode="after")
+    def _check_fields_together(self) -> "Config":
+        foreign = set().union(*MODEL_KEYS.values()) - set(MODEL_KEYS[self.model])
+        if misplaced := sorted(foreign & self.model_fields_set):
+            raise ValueError(f"{misplaced[0]} does not apply to model: {self.model}; remove it")
+        if self.model == "gpt":
+            self._check_heads()
+        return self
+
+    def _check_heads(self) -> None:
+        if self.embedding_dim % self.num_heads:
+            raise ValueError(
+                "embedding_dim must be divisible by num_heads, "
+                f"got embedding_dim={self.embedding_dim} and num_heads={self.num_heads}"
+            )
+        head_dim = self.embedding_dim // self.num_heads
+        if self.positions == "rotary" and head_dim % 2:
+            raise ValueError(
+                "rotary positions need an even embedding_dim / num_heads, "
+                f"got {self.embedding_dim} / {self.num_heads} = {head_dim}"
+            )
+
+    def resolved(self) -> dict[str, Any]:
+        """Every key that applies to the chosen model, with the feed-forward width worked out."""
+        foreign = set().union(*MODEL_KEYS.values()) - set(MODEL_KEYS[self.model])
+        values = self.model_dump(exclude=foreign)
+        if "feedforward_dim" in values:
+            values["feedforward_dim"] = self.feedforward_dim or self._default_feedforward_dim()
+        return values
+
+    def _default_feedforward_dim(self) -> int:
+        """4 C; for swiglu, which has three matrices, 8/3 C to the nearest multiple of 8."""
+        if self.activation == "swiglu":
+            return max(8, 8 * round(self.embedding_dim / 3))
+        return 4 * self.embedding_dim
+
+    def architecture(self, vocab_size: int) -> dict[str, Any]:
+        """Plain arguments of `transformer.models.build_model`."""
+        values = self.resolved()
+        keys = ["model", "block_size", *MODEL_KEYS[self.model]]
+        if self.model == "gpt":
+            keys += ["embedding_dim", "num_heads", "num_blocks"]
+        return {"vocab_size": vocab_size} | {key: values[key] for key in keys}

@@ -1,0 +1,145 @@
+"""YAML files and flags -> Config, every mistake in one line. Imports no torch."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from transformer.config import REQUIRED_KEYS, Config
+from transformer.errors import UserError
+from transformer.files import read_utf8
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class Setting(NamedTuple):
+    """A value and where it was written: `configs/default.yaml:3` or `--lr`."""
+
+    value: Any
+    origin: str
+
+
+def load_config(path: str | Path, flags: Mapping[str, Any] | None = None) -> Config:
+    """The config of a YAML file with `flags` over it.
+
+    Raises: UserError for a file that cannot be read, is not flat YAML, holds an unknown key,
+    lacks one of the nine required keys, or holds a value out of range.
+    """
+    settings = read_settings(path)
+    settings |= {key: Setting(value, f"--{key}") for key, value in (flags or {}).items()}
+    missing = [key for key in REQUIRED_KEYS if key not in settings]
+    if missing:
+        raise UserError(
+            f"{path}: missing key {', '.join(missing)}: every config holds "
+            f"{' '.join(REQUIRED_KEYS)} (or give --{missing[0]} VALUE)"
+        )
+    return check(Config, settings, str(path))
+
+
+def read_settings(path: str | Path) -> dict[str, Setting]:
+    """The keys of a flat YAML file, each with its line; values are not checked yet."""
+    text = read_utf8(path, "config file")
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"{path}{line}: not valid YAML: {problem}") from None
+    except RecursionError:
+        raise UserError(f"{path}: not flat YAML: nested too deeply; write `key: value` lines") from None
+    if not isinstance(root, yaml.MappingNode):
+        raise UserError(f"{path}: a config is `key: value` lines, and this file is not")
+    settings: dict[str, Setting] = {}
+    for key_node, value_node in root.value:
+        origin = f"{path}:{key_node.start_mark.line + 1}"
+        if not isinstance(key_node, yaml.ScalarNode) or not isinstance(value_node, yaml.ScalarNode):
+            raise UserError(f"{origin}: a config is flat; write `key: value` with a plain value")
+        if key_node.value in settings:
+            first = settings[key_node.value].origin
+            raise UserError(f"{origin}: {key_node.value} stands here and at {first}; keep one")
+        settings[key_node.value] = Setting(_construct(value_node, origin), origin)
+    return settings
+
+
+def _construct(node: yaml.ScalarNode, origin: str) -> Any:
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_object(node)
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"{origin}: not a plain value: {str(error).splitlines()[0]}") from None
+    finally:
+        loader.dispose()
+
+
+def check(kind: type[T], settings: Mapping[str, Setting], origin: str) -> T:
+    """An instance of `kind`; raises UserError with every problem in one line, origins first."""
+    try:
+        return kind.model_validate({key: setting.value for key, setting in settings.items()})
+    except ValidationError as error:
+        problems = _problems(error, kind, settings, origin)
+        raise UserError("; ".join(problems)) from None
+
+
+# pydantic's error types in words that follow "must be"; its `ctx` fills the braces.
+_WORDS = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "greater than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller number",
+    "int_type": "a whole number",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+    "missing": "given",
+    "string_pattern_mismatch": "a plain folder name",
+    "string_too_short": "not empty",
+    "string_type": "text",
+}
+
+
+def _problems(
+    error: ValidationError, kind: type[BaseModel], settings: Mapping[str, Setting], origin: str
+) -> list[str]:
+    unknown, wanted, others = [], {}, []
+    for detail in error.errors():
+        key = str(detail["loc"][0]) if detail["loc"] else ""
+        if detail["type"] == "extra_forbidden":
+            unknown.append(f"{settings[key].origin}: {unknown_name('key', key, kind.model_fields)}")
+        elif detail["type"] in _WORDS:
+            words = _WORDS[detail["type"]].format(**detail.get("ctx", {}))
+            wanted.setdefault(key, []).append(words)
+        else:
+            others.append(f"{origin}: {detail['msg'].removeprefix('Value error, ')}")
+    values = [
+        f"{settings[key].origin if key in settings else origin}: {key} must be "
+        f"{' or '.join(dict.fromkeys(words))}{_got(settings, key)}"
+        for key, words in wanted.items()
+    ]
+    return unknown + values + others
+
+
+def _got(settings: Mapping[str, Setting], key: str) -> str:
+    return f", got {settings[key].value!r}" if key in settings else ""
+
+
+def unknown_name(what: str, name: str, known: Mapping[str, Any] | list[str]) -> str:
+    """`unknown key 'lerning_rate', ...` with the nearest known name where there is one."""
+    nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]}?" if nearest else "--help lists them all"
+    return f"unknown {what} {name!r}: {hint}"
+
+
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """Flat YAML that `load_config` reads back to the same values."""
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)

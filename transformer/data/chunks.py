@@ -1,0 +1,72 @@
+"""Ids -> block-sized chunks, and the endless order in which they come. Imports no torch."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ROUNDS = 6
+
+
+def num_chunks(num_tokens: int, block_size: int, stride: int) -> int:
+    """Chunks of block_size inputs and as many targets, one right of them, that start every `stride`."""
+    return max(0, (num_tokens - block_size - 1) // stride + 1)
+
+
+class ChunkOrder:
+    """The endless order of chunks: `positions(first, count)` is a pure function of the seed.
+
+    Entry n is chunk `permutation_e(n mod num_chunks)` of epoch e = n // num_chunks, each epoch with
+    a permutation of its own. The permutation is a Feistel network with cycle walking (Black and
+    Rogaway 2002, "Ciphers with arbitrary finite domains"), so that any entry is had at once: no
+    list is kept, nothing depends on batch size, workers or devices, and resuming is a number.
+    """
+
+    def __init__(self, num_chunks: int, seed: int) -> None:
+        if num_chunks < 1:
+            raise ValueError(f"an order needs at least one chunk, got num_chunks={num_chunks}")
+        self.num_chunks = num_chunks
+        self._seed = np.uint64(seed)
+        half_bits = max(1, math.ceil(math.log2(max(2, num_chunks)) / 2))
+        self._half_bits = np.uint64(half_bits)
+        self._half_mask = np.uint64((1 << half_bits) - 1)
+
+    def positions(self, first: int, count: int) -> NDArray[np.int64]:
+        """The chunks at entries first .. first + count - 1 of the endless order."""
+        entries = np.arange(first, first + count, dtype=np.uint64)
+        epochs, values = np.divmod(entries, np.uint64(self.num_chunks))
+        keys = _mix(epochs ^ _mix(self._seed + np.uint64(1)))
+        values = self._permute(values, keys)
+        while (outside := values >= self.num_chunks).any():
+            values[outside] = self._permute(values[outside], keys[outside])
+        return values.astype(np.int64)
+
+    def _permute(
+        self, values: NDArray[np.uint64], keys: NDArray[np.uint64]
+    ) -> NDArray[np.uint64]:
+        left, right = values >> self._half_bits, values & self._half_mask
+        for round_number in range(_ROUNDS):
+            mixed = _mix(right ^ (keys + np.uint64(round_number)))
+            left, right = right, left ^ (mixed & self._half_mask)
+        return (left << self._half_bits) | right
+
+
+def _mix(values: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+    """splitmix64's finalizer (Steele, Lea and Flood 2014): every bit in moves half the bits out."""
+    with np.errstate(over="ignore"):
+        values = np.asarray(values) * np.uint64(0x9E3779B97F4A7C15)
+        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return values ^ (values >> np.uint64(31))
+
+
+def num_windows(num_tokens: int, block_size: int) -> int:
+    """Windows that score each token but the first once; the last may be short."""
+    return math.ceil((num_tokens - 1) / block_size)
+
+
+def sampled_windows(total: int, most: int) -> NDArray[np.int64]:
+    """At most `most` of the numbers 0 .. total - 1, evenly spaced; all where they are few."""
+    if total <= most:
+        return np.arange(total)
+    return np.arange(most) * total // most

@@ -1,0 +1,83 @@
+"""A text file -> its ids in one array, split into training and validation. Imports no torch."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer.data.sources import build_source, is_built_in
+from transformer.data.tokenizers import CharacterTokenizer
+from transformer.errors import UserError
+from transformer.files import read_utf8
+
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A corpus as read: line ends are LF, a byte order mark is gone."""
+
+    characters: str
+    num_carriage_returns: int
+
+    @property
+    def sha256(self) -> str:
+        """Of the UTF-8 bytes of the text as read, so that line ends do not make another corpus."""
+        return hashlib.sha256(self.characters.encode("utf-8")).hexdigest()
+
+
+def read_text(path: str | Path) -> Text:
+    """The text of a UTF-8 file; a built-in corpus that is missing is built first.
+
+    Raises: UserError for a file that is missing, a folder, empty or not UTF-8.
+    """
+    if is_built_in(path) and not Path(path).exists():
+        build_source(path)
+    text = read_utf8(path, "text file").removeprefix(_BYTE_ORDER_MARK)
+    if not text:
+        raise UserError(f"{path}: the file is empty; give a text of a few thousand characters or more")
+    num_carriage_returns = text.count("\r\n")
+    if num_carriage_returns:
+        text = text.replace("\r\n", "\n")
+    return Text(text, num_carriage_returns)
+
+
+def num_train(num_tokens: int, val_fraction: float) -> int:
+    """Tokens in the training split, the corpus's head; the tail of `val_fraction` is validation."""
+    return int(num_tokens * (1 - val_fraction))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Ids in one array. `tokens` may be any array that slices like NumPy's, a memory map too."""
+
+    tokens: NDArray[np.int32]
+    tokenizer: CharacterTokenizer
+    sha256: str
+    num_carriage_returns: int = 0
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Corpus":
+        text = read_text(path)
+        tokenizer = CharacterTokenizer.from_text(text.characters)
+        tokens = tokenizer.encode(text.characters)
+        return cls(tokens, tokenizer, text.sha256, text.num_carriage_returns)
+
+    def split(self, val_fraction: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Training and validation tokens; no position is in both."""
+        cut = num_train(len(self.tokens), val_fraction)
+        return self.tokens[:cut], self.tokens[cut:]
+
+
+def check_length(num_tokens: int, val_fraction: float, block_size: int, path: str | Path) -> None:
+    """Raises: UserError where a split is shorter than one chunk and its target."""
+    train = num_train(num_tokens, val_fraction)
+    for name, size in (("training", train), ("validation", num_tokens - train)):
+        if size < block_size + 1:
+            raise UserError(
+                f"{path}: {num_tokens:,} characters leave {size:,} for {name} "
+                f"(val_fraction={val_fraction:g}), and one chunk needs block_size + 1 = "
+                f"{block_size + 1:,}: give a longer text, a smaller block_size or another val_fraction"
+            )

@@ -1,0 +1,69 @@
+"""Files read with clear errors and written whole or not at all. Imports no torch."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from transformer.errors import UserError
+
+
+def read_bytes(path: str | Path, what: str) -> bytes:
+    """Raises: UserError that names the path and `what` it should have been."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such {what}") from None
+    except (IsADirectoryError, PermissionError) as error:
+        if Path(path).is_dir():
+            raise UserError(f"{path}: is a folder, not a {what}") from None
+        raise UserError(f"{path}: cannot read this {what}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot read this {what}: {error}") from None
+
+
+def read_utf8(path: str | Path, what: str) -> str:
+    """Raises: UserError, with the byte offset where the file stops being UTF-8."""
+    data = read_bytes(path, what)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not UTF-8 at byte {error.start} (0x{data[error.start]:02x}): "
+            "save the file as UTF-8 and try again"
+        ) from None
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed onto it once the block ends without an error.
+
+    A reader sees the old file or the whole new one, never a part: the bytes are flushed to the
+    disk before the rename.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """mkstemp makes files private; give the permissions that open() would have given."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: str | Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,20 @@
+"""Tensors in, logits out. Knows nothing of files, text, Lightning or config."""
+
+from typing import Any
+
+from torch import nn
+
+from transformer.models.bigram import Bigram
+from transformer.models.gpt import GPT
+
+MODELS = {"gpt": GPT, "bigram": Bigram}
+
+
+def build_model(model: str, **architecture: Any) -> nn.Module:
+    """The model of that name from its plain arguments.
+
+    Raises: ValueError for an unknown name, listing the known ones; TypeError for other arguments.
+    """
+    if model not in MODELS:
+        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
+    return MODELS[model](**architecture)

@@ -1,0 +1,102 @@
+"""The decoder-only transformer."""
+
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from transformer.models.attention import MultiHeadAttention
+from transformer.models.layers import Block, make_feedforward, make_norm, scale_residual_outputs
+from transformer.models.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
+
+_INITIAL_STD = 0.02  # Radford et al. 2018 (GPT), 4.1
+
+# What adds a position's vector to the token's; rotary acts within attention instead.
+POSITIONS = {
+    "learned": LearnedPositions,
+    "sinusoidal": SinusoidalPositions,
+    "rotary": nn.Identity,
+    "none": nn.Identity,
+}
+_NOT_ARGUMENTS = ("self", "__class__")
+
+
+class GPT(nn.Module):
+    """Tokens -> logits of the token that follows each: no position reads a later one.
+
+    Raises: ValueError for sizes that do not fit each other and for unknown names of parts.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        block_size: int,
+        embedding_dim: int,
+        num_heads: int,
+        num_blocks: int,
+        positions: str = "learned",
+        norm: str = "layernorm",
+        norm_first: bool = True,
+        activation: str = "gelu",
+        feedforward_dim: int | None = None,
+        dropout: float = 0.0,
+        bias: bool = True,
+        tie_weights: bool = True,
+    ) -> None:
+        # The first line, so that the locals are the arguments and nothing else.
+        arguments = {name: value for name, value in locals().items() if name not in _NOT_ARGUMENTS}
+        super().__init__()
+        if positions not in POSITIONS:
+            raise ValueError(f"positions must be one of {', '.join(POSITIONS)}, got {positions!r}")
+        self.architecture = {"model": "gpt"} | arguments
+        self.block_size = block_size
+        self.token_embedding = nn.Embedding(vocab_size, embedding_dim)
+        self.position_embedding = POSITIONS[positions](block_size, embedding_dim)
+        self.dropout = nn.Dropout(dropout)
+        rotary = positions == "rotary"
+        head_positions = RotaryPositions(block_size, embedding_dim // num_heads) if rotary else None
+        make = partial(make_norm, norm, embedding_dim, bias=bias)
+        width = feedforward_dim or 4 * embedding_dim
+        self.blocks = nn.ModuleList(
+            Block(
+                MultiHeadAttention(embedding_dim, num_heads, causal=True, bias=bias, dropout=dropout, rotate=head_positions),
+                make_feedforward(activation, embedding_dim, width, bias=bias),
+                make,
+                norm_first=norm_first,
+                dropout=dropout,
+            )
+            for _ in range(num_blocks)
+        )
+        self.final_norm = make() if norm_first else nn.Identity()
+        self.lm_head = nn.Linear(embedding_dim, vocab_size, bias=False)
+        if tie_weights:
+            self.lm_head.weight = self.token_embedding.weight
+        self._initialize()
+
+    def _initialize(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=_INITIAL_STD)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        scale_residual_outputs(self.blocks, _INITIAL_STD)
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        mask: Bool[Tensor, "T T"] | Bool[Tensor, "B T T"] | None = None,
+    ) -> Float[Tensor, "B T V"]:
+        """Logits after each token; `mask` takes away from what causality lets a position read.
+
+        Raises: ValueError for more tokens than block_size.
+        """
+        if tokens.shape[1] > self.block_size:
+            raise ValueError(f"{tokens.shape[1]} tokens, but block_size={self.block_size}")
+        if mask is not None:
+            mask = mask.expand(len(tokens), *mask.shape[-2:])[:, None]  # (B, 1, T, T)
+        x = self.dropout(self.position_embedding(self.token_embedding(tokens)))
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.lm_head(self.final_norm(x))

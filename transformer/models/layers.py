@@ -1,0 +1,117 @@
+"""Norms, feed-forwards and the residual block."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+NORM_EPS = 1e-5  # torch's and GPT-2's
+
+
+def make_norm(name: str, embedding_dim: int, *, bias: bool = True) -> nn.Module:
+    """`layernorm` (Ba et al. 2016) or `rmsnorm` (Zhang and Sennrich 2019, which has no bias)."""
+    if name == "layernorm":
+        return nn.LayerNorm(embedding_dim, eps=NORM_EPS, bias=bias)
+    if name == "rmsnorm":
+        return nn.RMSNorm(embedding_dim, eps=NORM_EPS)
+    raise ValueError(f"norm must be layernorm or rmsnorm, got {name!r}")
+
+
+def relu_squared(x: Tensor) -> Tensor:
+    """So et al. 2021 (arXiv:2109.08668)."""
+    return F.relu(x).square()
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+    "relu2": relu_squared,
+}
+
+
+class FeedForward(nn.Module):
+    """W2 f(W1 x): arXiv:1706.03762, 3.3, with the activation f."""
+
+    def __init__(
+        self, embedding_dim: int, feedforward_dim: int, activation: str, *, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]
+        self.input = nn.Linear(embedding_dim, feedforward_dim, bias=bias)
+        self.output = nn.Linear(feedforward_dim, embedding_dim, bias=bias)
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        return self.output(self.activation(self.input(x)))
+
+
+class GatedFeedForward(nn.Module):
+    """W2 (silu(Wg x) * W1 x), SwiGLU: Shazeer 2020 (arXiv:2002.05202); Wg and W1 are one matrix."""
+
+    def __init__(self, embedding_dim: int, feedforward_dim: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.input = nn.Linear(embedding_dim, 2 * feedforward_dim, bias=bias)
+        self.output = nn.Linear(feedforward_dim, embedding_dim, bias=bias)
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        gate, value = self.input(x).chunk(2, dim=-1)  # (B, T, F) each
+        return self.output(F.silu(gate) * value)
+
+
+def make_feedforward(
+    activation: str, embedding_dim: int, feedforward_dim: int, *, bias: bool = True
+) -> nn.Module:
+    """Raises: ValueError for an unknown activation, listing the known ones."""
+    if activation == "swiglu":
+        return GatedFeedForward(embedding_dim, feedforward_dim, bias=bias)
+    if activation not in ACTIVATIONS:
+        known = ", ".join([*ACTIVATIONS, "swiglu"])
+        raise ValueError(f"activation must be one of {known}, got {activation!r}")
+    return FeedForward(embedding_dim, feedforward_dim, activation, bias=bias)
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward, each on a residual path.
+
+    norm_first (pre-norm): x + f(norm(x)); otherwise (post-norm, as printed in arXiv:1706.03762,
+    3.1): norm(x + f(x)). `dropout` acts on what each part adds.
+    """
+
+    def __init__(
+        self,
+        attention: nn.Module,
+        feedforward: nn.Module,
+        norm: Callable[[], nn.Module],
+        *,
+        norm_first: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.attention_norm = norm()
+        self.attention = attention
+        self.feedforward_norm = norm()
+        self.feedforward = feedforward
+        self.dropout = nn.Dropout(dropout)
+        self.norm_first = norm_first
+
+    def forward(
+        self, x: Float[Tensor, "B T C"], mask: Bool[Tensor, "#B #H T T"] | None = None
+    ) -> Float[Tensor, "B T C"]:
+        if self.norm_first:
+            x = x + self.dropout(self.attention(self.attention_norm(x), mask))
+            return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
+        return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
+
+
+def scale_residual_outputs(blocks: nn.ModuleList, std: float) -> None:
+    """What writes into the residual stream starts smaller the more blocks there are.
+
+    N(0, std / sqrt(2 * number of blocks)): Radford et al. 2019 (GPT-2), 2.3.
+    """
+    for name, weight in blocks.named_parameters():
+        if name.endswith("output.weight"):
+            torch.nn.init.normal_(weight, std=std / (2 * len(blocks)) ** 0.5)

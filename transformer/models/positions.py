@@ -1,0 +1,67 @@
+"""How a model tells positions apart: learned or sinusoidal vectors, or rotary queries and keys."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+_BASE = 10000.0  # arXiv:1706.03762, 3.5; arXiv:2104.09864, 3.2.2
+
+
+class LearnedPositions(nn.Module):
+    """Adds a trained vector for each of block_size positions."""
+
+    def __init__(self, block_size: int, embedding_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(block_size, embedding_dim))
+        nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        return x + self.weight[: x.shape[1]]
+
+
+class SinusoidalPositions(nn.Module):
+    """Adds PE(t, 2i) = sin(t / 10000^(2i/C)) and PE(t, 2i+1) = cos of the same: 1706.03762, 3.5."""
+
+    table: Tensor
+
+    def __init__(self, block_size: int, embedding_dim: int) -> None:
+        super().__init__()
+        angles = position_angles(block_size, embedding_dim)
+        table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :embedding_dim]
+        self.register_buffer("table", table, persistent=False)
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        return x + self.table[: x.shape[1]].to(x.dtype)
+
+
+class RotaryPositions(nn.Module):
+    """Turns the pair (i, i + D/2) of a head's numbers at position t by t / 10000^(2i/D).
+
+    Su et al. 2021 (arXiv:2104.09864), eq. 34, with the halves paired as in Llama and Qwen3 rather
+    than neighbours. Products of turned queries and keys depend on the distance of positions alone.
+
+    Raises: ValueError for an odd head_dim, which has no pairs.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, block_size: int, head_dim: int) -> None:
+        super().__init__()
+        if head_dim % 2:
+            raise ValueError(f"rotary positions need an even head_dim, got head_dim={head_dim}")
+        angles = position_angles(block_size, head_dim)
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def forward(self, x: Float[Tensor, "B H T D"]) -> Float[Tensor, "B H T D"]:
+        cos, sin = (table[: x.shape[-2]].to(x.dtype) for table in (self.cos, self.sin))
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+
+def position_angles(size: int, dim: int) -> Float[Tensor, "T P"]:
+    """t / 10000^(2i/dim) for positions t and pairs i, worked out in float64, given in the default."""
+    frequencies = _BASE ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    angles = torch.arange(size, dtype=torch.float64)[:, None] * frequencies
+    return angles.to(torch.get_default_dtype())

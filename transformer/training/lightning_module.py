@@ -1,0 +1,151 @@
+"""Loss, steps, logging and optimizers around a model."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from transformer.checkpoint import METADATA_KEY, encode_metadata
+from transformer.training.loggers import log_scalars, logs_now
+from transformer.training.optimizers import make_optimizer
+from transformer.training.schedules import automatic_warmup, learning_rate_factor
+
+
+class LanguageModule(pl.LightningModule):
+    """Next-token training of any model with `forward(tokens) -> logits` and an `architecture`.
+
+    `lr` is the schedule's peak. `metadata` (plain dicts under the names tokenizer, config, corpus)
+    goes into every checkpoint, so that text can be generated from it alone. `total_steps` is the
+    schedule's length, by default the Trainer's max_steps.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        lr: float,
+        optimizer: str = "adamw",
+        weight_decay: float = 0.1,
+        beta1: float = 0.9,
+        beta2: float = 0.95,
+        eps: float = 1e-8,
+        grad_clip: float = 1.0,
+        schedule: str = "cosine",
+        warmup_steps: int | str = "auto",
+        decay_fraction: float = 0.6,
+        final_lr_fraction: float = 0.1,
+        total_steps: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.metadata = {"architecture": model.architecture} | dict(metadata or {})
+        self.grad_clip = grad_clip
+        self.total_steps = total_steps
+        # The share of a time limit that is spent; a callback sets it (TimeLimit).
+        self.time_share = 0.0
+        self._optimizer = {
+            "name": optimizer,
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": eps,
+        }
+        self._schedule = schedule
+        self._warmup_steps = warmup_steps
+        self._shape = {"decay_fraction": decay_fraction, "final_lr_fraction": final_lr_fraction}
+        self._train_losses: list[Tensor] = []
+        self._val_sums: list[Tensor] = []
+        self._grad_norm = torch.zeros(())
+
+    def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+        return self.model(tokens)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        loss = self._cross_entropy(batch, "mean")
+        self._train_losses.append(loss.detach())
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Logs the mean loss of the steps since the last logging; until then nothing is read back."""
+        if not logs_now(self.trainer):
+            return
+        train_loss = torch.stack(self._train_losses).mean()
+        self._train_losses.clear()
+        self.log("train_loss", train_loss, logger=False)
+        scalars = {
+            "train_loss": train_loss.item(),
+            "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
+            "grad_norm": self._grad_norm.item(),
+        }
+        log_scalars(self.trainer, scalars)
+
+    def on_validation_epoch_start(self) -> None:
+        self._val_sums.clear()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        _, targets = batch
+        scored = (targets != -100).sum()
+        self._val_sums.append(torch.stack((self._cross_entropy(batch, "sum"), scored)))
+
+    def on_validation_epoch_end(self) -> None:
+        """The mean over every scored token of all ranks, whatever the batches' sizes."""
+        sums = torch.stack(self._val_sums).cpu().double().sum(dim=0).to(self.device, torch.float32)
+        loss_sum, num_scored = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        scalars = {
+            "val_loss": loss_sum / num_scored,
+            "val_bits_per_char": loss_sum / num_scored / math.log(2),
+        }
+        self.log_dict(scalars, logger=False)
+        if not self.trainer.sanity_checking:
+            log_scalars(self.trainer, {name: value.item() for name, value in scalars.items()})
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        optimizer = make_optimizer(model=self.model, **self._optimizer)
+        total_steps = self._total_steps()
+        warmup_steps = self._warmup_steps
+        if isinstance(warmup_steps, str):
+            warmup_steps = automatic_warmup(total_steps)
+        warmup_steps = min(warmup_steps, total_steps)
+
+        def factor(step: int) -> float:
+            progress = max(step / total_steps, self.time_share)
+            return learning_rate_factor(
+                self._schedule, step, progress, warmup_steps=warmup_steps, **self._shape
+            )
+
+        scheduler = LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips at grad_clip (or the Trainer's own limit) and keeps the norm for the log."""
+        limit = gradient_clip_val or self.grad_clip or math.inf
+        self._grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[METADATA_KEY] = encode_metadata(self.metadata)
+
+    def _cross_entropy(self, batch: tuple[Tensor, Tensor], reduction: str) -> Tensor:
+        """Nats, over the targets that are not -100."""
+        tokens, targets = batch
+        logits = self.model(tokens)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)
+
+    def _total_steps(self) -> int:
+        total = self.total_steps or self.trainer.max_steps
+        if total < 1:
+            raise ValueError("the schedule needs its length: give total_steps or Trainer(max_steps=)")
+        return total

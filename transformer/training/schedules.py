@@ -1,0 +1,44 @@
+"""The learning rate's course: a factor between 0 and 1, a pure function of step and progress."""
+
+import math
+
+SCHEDULES = ("constant", "cosine", "trapezoid", "noam")
+
+
+def learning_rate_factor(
+    schedule: str,
+    step: int,
+    progress: float,
+    *,
+    warmup_steps: int = 0,
+    decay_fraction: float = 0.6,
+    final_lr_fraction: float = 0.1,
+) -> float:
+    """What the peak learning rate is multiplied with at `step`, counted from 0; above 0 there.
+
+    `progress` is the share of the run that is done, 0 to 1. Warmup is linear over warmup_steps and
+    multiplies: constant, 1; cosine, half a cosine from 1 to final_lr_fraction (Loshchilov and
+    Hutter 2017, arXiv:1608.03983, without restarts); trapezoid, 1 and then, over the last
+    decay_fraction of the run, a line to final_lr_fraction. noam is min(s / w, sqrt(w / s)) at
+    s = step + 1 and w = warmup_steps: arXiv:1706.03762, 5.3, where the peak is (C w)^(-1/2).
+
+    Raises: ValueError for another schedule, listing the known ones.
+    """
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
+    warmup = min(1.0, (step + 1) / max(1, warmup_steps))
+    if schedule == "noam":
+        return warmup * min(1.0, math.sqrt(max(1, warmup_steps) / (step + 1)))
+    if schedule == "constant":
+        return warmup
+    progress = min(1.0, progress)
+    if schedule == "cosine":
+        remaining = (1 + math.cos(math.pi * progress)) / 2
+    else:
+        remaining = min(1.0, (1 - progress) / decay_fraction) if decay_fraction else 1.0
+    return warmup * (final_lr_fraction + (1 - final_lr_fraction) * remaining)
+
+
+def automatic_warmup(total_steps: int) -> int:
+    """A twentieth of the run, at most 100 steps."""
+    return min(100, total_steps // 20)
