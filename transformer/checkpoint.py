@@ -1,7 +1,7 @@
 """One safe file that holds a model: weights, architecture, tokenizer, config. No Lightning.
 
-`model.safetensors` holds the weights alone with JSON texts as metadata; a `.ckpt` of a run holds the
-same metadata under one key. Neither is unpickled.
+`model.safetensors` holds the weights alone with JSON texts as metadata; a `.ckpt` of a run holds
+the same metadata under one key. Neither is unpickled.
 """
 
 import json
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformer.data.tokenizers import CharacterTokenizer, tokenizer_from_state
 from transformer.errors import UserError
 from transformer.files import read_bytes, replacing
-from transformer.models import build_model
+from transformer.models import TokenModel, build_model
 
 FORMAT_VERSION = "1"
 METADATA_KEY = "transformer"
@@ -32,7 +32,7 @@ class SavedModel:
     """A model ready to use (in eval mode), and what its file says of it."""
 
     path: Path
-    model: nn.Module
+    model: TokenModel
     tokenizer: CharacterTokenizer
     architecture: dict[str, Any]
     config: dict[str, Any]
@@ -95,7 +95,8 @@ def read_bytes_head(path: Path) -> None:
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path}: truncated or not a model file ({error})") from None
 
@@ -113,7 +114,9 @@ def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: truncated or not a checkpoint ({reason})") from None
     if not isinstance(content, dict) or not isinstance(content.get(METADATA_KEY), dict):
-        raise UserError(f"{path}: not a checkpoint of this program: it has no {METADATA_KEY!r} part")
+        raise UserError(
+            f"{path}: not a checkpoint of this program: it has no {METADATA_KEY!r} part"
+        )
     weights = content.get("state_dict", {})
     tensors = {
         name.removeprefix(_MODEL_PREFIX): tensor
@@ -123,7 +126,7 @@ def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, content[METADATA_KEY]
 
 
-def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> TokenModel:
     """Shapes are compared on the meta device first, so that a wrong file costs no memory."""
     with torch.device("meta"):
         expected = {k: v.shape for k, v in build_model(**architecture).state_dict().items()}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 
 def _whole_number(value: Any) -> Any:
-    """YAML 1.1 reads `1e3` as text and `true` would pass for 1: convert the one, refuse the other."""
+    """YAML 1.1 reads `1e3` as text, which is converted, and `true` as 1, which is refused."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -12,7 +12,6 @@ from transformer.config import REQUIRED_KEYS, Config
 from transformer.errors import UserError
 from transformer.files import read_utf8
 
-
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -51,7 +50,9 @@ def read_settings(path: str | Path) -> dict[str, Setting]:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UserError(f"{path}{line}: not valid YAML: {problem}") from None
     except RecursionError:
-        raise UserError(f"{path}: not flat YAML: nested too deeply; write `key: value` lines") from None
+        raise UserError(
+            f"{path}: not flat YAML: nested too deeply; write `key: value` lines"
+        ) from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}: a config is `key: value` lines, and this file is not")
     settings: dict[str, Setting] = {}

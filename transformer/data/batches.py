@@ -61,8 +61,9 @@ class ChunkBatches(IterableDataset):
         numbers = count() if self.batches_per_pass is None else range(self.batches_per_pass)
         first = self._passes * (self.batches_per_pass or 0)
         self._passes += 1
+        starts = self._starts(first)
         for number in numbers:
-            if number % self.BATCHES_AHEAD == 0:
+            if number and number % self.BATCHES_AHEAD == 0:
                 starts = self._starts(first + number)
             if number % step == offset:
                 yield chunk_batch(self.tokens, starts[number % self.BATCHES_AHEAD], self.block_size)
@@ -85,7 +86,11 @@ class WindowBatches(Dataset):
     """
 
     def __init__(
-        self, tokens: Int[Tensor, " N"], windows: Int[Tensor, " M"], block_size: int, batch_size: int
+        self,
+        tokens: Int[Tensor, " N"],
+        windows: Int[Tensor, " M"],
+        block_size: int,
+        batch_size: int,
     ) -> None:
         self.tokens = tokens
         self.windows = windows

@@ -9,7 +9,7 @@ _ROUNDS = 6
 
 
 def num_chunks(num_tokens: int, block_size: int, stride: int) -> int:
-    """Chunks of block_size inputs and as many targets, one right of them, that start every `stride`."""
+    """Chunks that start every `stride` tokens: block_size inputs, targets one to the right."""
     return max(0, (num_tokens - block_size - 1) // stride + 1)
 
 
@@ -41,9 +41,7 @@ class ChunkOrder:
             values[outside] = self._permute(values[outside], keys[outside])
         return values.astype(np.int64)
 
-    def _permute(
-        self, values: NDArray[np.uint64], keys: NDArray[np.uint64]
-    ) -> NDArray[np.uint64]:
+    def _permute(self, values: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
         left, right = values >> self._half_bits, values & self._half_mask
         for round_number in range(_ROUNDS):
             mixed = _mix(right ^ (keys + np.uint64(round_number)))

@@ -37,7 +37,9 @@ def read_text(path: str | Path) -> Text:
         build_source(path)
     text = read_utf8(path, "text file").removeprefix(_BYTE_ORDER_MARK)
     if not text:
-        raise UserError(f"{path}: the file is empty; give a text of a few thousand characters or more")
+        raise UserError(
+            f"{path}: the file is empty; give a text of a few thousand characters or more"
+        )
     num_carriage_returns = text.count("\r\n")
     if num_carriage_returns:
         text = text.replace("\r\n", "\n")
@@ -79,5 +81,5 @@ def check_length(num_tokens: int, val_fraction: float, block_size: int, path: st
             raise UserError(
                 f"{path}: {num_tokens:,} characters leave {size:,} for {name} "
                 f"(val_fraction={val_fraction:g}), and one chunk needs block_size + 1 = "
-                f"{block_size + 1:,}: give a longer text, a smaller block_size or another val_fraction"
+                f"{block_size + 1:,}: give a longer text, or change block_size or val_fraction"
             )

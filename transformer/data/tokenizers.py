@@ -88,7 +88,9 @@ def _named(characters: list[str], most: int = 8) -> str:
     """`'é' (LATIN SMALL LETTER E WITH ACUTE), ...`, so that look-alikes can be told apart."""
     names = [f"{c!r} ({unicodedata.name(c, f'U+{ord(c):04X}')})" for c in characters[:most]]
     more = f" and {len(characters) - most} more" if len(characters) > most else ""
-    return f"{len(characters)} of the characters, " * (len(characters) > 1) + ", ".join(names) + more
+    return (
+        f"{len(characters)} of the characters, " * (len(characters) > 1) + ", ".join(names) + more
+    )
 
 
 TOKENIZERS = {CharacterTokenizer.kind: CharacterTokenizer}

@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from torch import nn
-
+from transformer.models.base import TokenModel
 from transformer.models.bigram import Bigram
 from transformer.models.gpt import GPT
 
 MODELS = {"gpt": GPT, "bigram": Bigram}
 
 
-def build_model(model: str, **architecture: Any) -> nn.Module:
+def build_model(model: str, **architecture: Any) -> TokenModel:
     """The model of that name from its plain arguments.
 
     Raises: ValueError for an unknown name, listing the known ones; TypeError for other arguments.

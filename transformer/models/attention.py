@@ -62,7 +62,7 @@ def fused_attention(
     *,
     causal: bool = False,
 ) -> Float[Tensor, "B H T D"]:
-    """The same as `attention`, in torch's fused kernel; `causal` (T = S) stands in for that mask."""
+    """The same as `attention`, in torch's fused kernel; `causal` stands for that mask (T = S)."""
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal
     )
@@ -98,7 +98,9 @@ class MultiHeadAttention(nn.Module):
         self.qkv = nn.Linear(embedding_dim, 3 * embedding_dim, bias=bias)
         self.output = nn.Linear(embedding_dim, embedding_dim, bias=bias)
 
-    def forward(self, x: Float[Tensor, "B T C"], mask: Mask | None = None) -> Float[Tensor, "B T C"]:
+    def forward(
+        self, x: Float[Tensor, "B T C"], mask: Mask | None = None
+    ) -> Float[Tensor, "B T C"]:
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         q, k = self.rotate(q), self.rotate(k)  # (B, H, T, D)
         if self.causal and mask is not None:

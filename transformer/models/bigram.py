@@ -3,8 +3,10 @@
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from transformer.models.base import TokenModel
 
-class Bigram(nn.Module):
+
+class Bigram(TokenModel):
     """One row of logits a token, V x V in all; zeros to start with, so the first loss is ln V.
 
     Trained to its best it reaches the conditional entropy of a character given the one before.

@@ -2,11 +2,11 @@
 
 from functools import partial
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from transformer.models.attention import MultiHeadAttention
+from transformer.models.base import TokenModel
 from transformer.models.layers import Block, make_feedforward, make_norm, scale_residual_outputs
 from transformer.models.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
 
@@ -22,7 +22,7 @@ POSITIONS = {
 _NOT_ARGUMENTS = ("self", "__class__")
 
 
-class GPT(nn.Module):
+class GPT(TokenModel):
     """Tokens -> logits of the token that follows each: no position reads a later one.
 
     Raises: ValueError for sizes that do not fit each other and for unknown names of parts.
@@ -61,7 +61,14 @@ class GPT(nn.Module):
         width = feedforward_dim or 4 * embedding_dim
         self.blocks = nn.ModuleList(
             Block(
-                MultiHeadAttention(embedding_dim, num_heads, causal=True, bias=bias, dropout=dropout, rotate=head_positions),
+                MultiHeadAttention(
+                    embedding_dim,
+                    num_heads,
+                    causal=True,
+                    bias=bias,
+                    dropout=dropout,
+                    rotate=head_positions,
+                ),
                 make_feedforward(activation, embedding_dim, width, bias=bias),
                 make,
                 norm_first=norm_first,

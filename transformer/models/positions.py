@@ -61,7 +61,7 @@ class RotaryPositions(nn.Module):
 
 
 def position_angles(size: int, dim: int) -> Float[Tensor, "T P"]:
-    """t / 10000^(2i/dim) for positions t and pairs i, worked out in float64, given in the default."""
+    """t / 10000^(2i/dim) for positions t and pairs i: computed in float64, given in the default."""
     frequencies = _BASE ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim)
     angles = torch.arange(size, dtype=torch.float64)[:, None] * frequencies
     return angles.to(torch.get_default_dtype())

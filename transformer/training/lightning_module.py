@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from transformer.checkpoint import METADATA_KEY, encode_metadata
+from transformer.models.base import TokenModel
 from transformer.training.loggers import log_scalars, logs_now
 from transformer.training.optimizers import make_optimizer
 from transformer.training.schedules import automatic_warmup, learning_rate_factor
@@ -28,7 +29,7 @@ class LanguageModule(pl.LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: TokenModel,
         *,
         lr: float,
         optimizer: str = "adamw",
@@ -49,8 +50,7 @@ class LanguageModule(pl.LightningModule):
         self.metadata = {"architecture": model.architecture} | dict(metadata or {})
         self.grad_clip = grad_clip
         self.total_steps = total_steps
-        # The share of a time limit that is spent; a callback sets it (TimeLimit).
-        self.time_share = 0.0
+        self._time_share = 0.0
         self._optimizer = {
             "name": optimizer,
             "lr": lr,
@@ -75,7 +75,7 @@ class LanguageModule(pl.LightningModule):
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Logs the mean loss of the steps since the last logging; until then nothing is read back."""
+        """Logs the mean loss of the steps since the last time; nothing is read back until then."""
         if not logs_now(self.trainer):
             return
         train_loss = torch.stack(self._train_losses).mean()
@@ -117,13 +117,16 @@ class LanguageModule(pl.LightningModule):
         warmup_steps = min(warmup_steps, total_steps)
 
         def factor(step: int) -> float:
-            progress = max(step / total_steps, self.time_share)
+            progress = max(step / total_steps, self._time_share)
             return learning_rate_factor(
                 self._schedule, step, progress, warmup_steps=warmup_steps, **self._shape
             )
 
         scheduler = LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def configure_gradient_clipping(
         self,
@@ -138,6 +141,10 @@ class LanguageModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[METADATA_KEY] = encode_metadata(self.metadata)
 
+    def spend_time(self, share: float) -> None:
+        """Tells the schedule which share of a time limit is spent: its progress is no less."""
+        self._time_share = share
+
     def _cross_entropy(self, batch: tuple[Tensor, Tensor], reduction: str) -> Tensor:
         """Nats, over the targets that are not -100."""
         tokens, targets = batch
@@ -147,5 +154,7 @@ class LanguageModule(pl.LightningModule):
     def _total_steps(self) -> int:
         total = self.total_steps or self.trainer.max_steps
         if total < 1:
-            raise ValueError("the schedule needs its length: give total_steps or Trainer(max_steps=)")
+            raise ValueError(
+                "the schedule needs its length: give total_steps or Trainer(max_steps=)"
+            )
         return total

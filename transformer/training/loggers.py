@@ -1,9 +1,26 @@
 """Scalars and texts to whatever loggers the Trainer has, at the step that was just taken."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
+
+
+class RunLogger(TensorBoardLogger):
+    """TensorBoard events into a run's folder, beside the config.yaml that stands for hparams."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            str(folder.parents[1]),
+            name=folder.parent.name,
+            version=folder.name,
+            default_hp_metric=False,
+        )
+
+    def save(self) -> None:
+        """Flushes, and writes no hparams.yaml."""
+        self.experiment.flush()
 
 
 def log_scalars(trainer: pl.Trainer, scalars: Mapping[str, float]) -> None:
@@ -20,7 +37,13 @@ def log_text(trainer: pl.Trainer, name: str, text: str) -> None:
             logger.experiment.add_text(name, markdown, trainer.global_step)
 
 
+def log_every_steps(trainer: pl.Trainer) -> int:
+    return trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]  # set late
+
+
 def logs_now(trainer: pl.Trainer) -> bool:
     """True after the batch that ends a step to be logged."""
     epoch_loop = trainer.fit_loop.epoch_loop
-    return not epoch_loop._should_accumulate() and trainer.global_step % trainer.log_every_n_steps == 0
+    return (
+        not epoch_loop._should_accumulate() and trainer.global_step % log_every_steps(trainer) == 0
+    )

@@ -1,0 +1,207 @@
+"""Train a transformer on a text file: `python train.py --config configs/default.yaml`.
+
+Every key of a config is a flag too. What is here puts the parts together: data, module, trainer.
+"""
+
+import json
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformer.command_line import FlagParser, add_flags, given_flags, run_script
+from transformer.config import Config
+from transformer.config_files import load_config, to_yaml
+from transformer.data.corpus import Corpus, check_length
+from transformer.errors import UserError
+from transformer.files import write_text
+from transformer.runs import WEIGHTS, find_resume, new_run_folder
+
+if TYPE_CHECKING:  # torch and Lightning are imported once the input is known to be good
+    import pytorch_lightning as pl
+
+    from transformer.assembly import Run
+
+DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
+
+
+def parse_arguments(argv: list[str] | None = None) -> tuple[Config, Path | None, bool]:
+    """The config, the checkpoint to go on from, and whether only to print the config."""
+    parser = FlagParser(
+        prog="train.py",
+        description="Train a transformer on a text file.",
+        epilog="A flag goes before the config file, and that before the defaults.",
+    )
+    parser.add_argument("--config", metavar="FILE", help="YAML file (default configs/default.yaml)")
+    parser.add_argument(
+        "--resume",
+        metavar="CHECKPOINT",
+        nargs="?",
+        const="",
+        help="go on with a run from its checkpoints/last.ckpt; without a name, the newest run",
+    )
+    parser.add_argument("--print_config", action="store_true", help="show the config and exit")
+    parser.add_argument("--print_schema", action="store_true", help="show the JSON schema and exit")
+    add_flags(parser, Config)
+    arguments = parser.parse(argv)
+    if arguments.print_schema:
+        print(json.dumps(Config.model_json_schema(), indent=2))
+        sys.exit(0)
+    flags = given_flags(arguments, Config)
+    if arguments.resume is None:
+        path = Path(arguments.config or DEFAULT_CONFIG)
+        config = load_config(path, flags)
+        named = config.model_copy(update={"run_name": config.run_name or path.stem})
+        return named, None, arguments.print_config
+    if arguments.config:
+        raise UserError("--config does not go with --resume, which takes the run's own config.yaml")
+    resume = find_resume(arguments.resume, flags.get("runs_dir", "runs"))
+    return load_config(resume.parents[1] / "config.yaml", flags), resume, arguments.print_config
+
+
+def train(config: Config, resume: Path | None = None) -> Path:
+    """Trains, or goes on with the run that `resume` is a checkpoint of; returns the run's folder.
+
+    Raises: UserError for what a config file cannot know: a corpus that is missing or too short, a
+    device that is not there, a checkpoint of another corpus, a folder that cannot be written.
+    """
+    started_at = time.monotonic()
+    corpus = read_corpus(config)
+
+    import pytorch_lightning as pl
+
+    from transformer import assembly
+    from transformer.training.callbacks import Throughput
+    from transformer.training.interruption import Interrupted
+
+    quiet_libraries()
+    hardware = assembly.choose_hardware(config)
+    check_resume(resume, corpus)
+    pl.seed_everything(config.seed, verbose=False)
+    data = assembly.build_data(config, corpus)
+    num_devices = hardware["devices"] * config.num_nodes
+    total_steps = assembly.count_steps(config, data.num_chunks, num_devices)
+    module = assembly.build_module(config, data, total_steps)
+    folder = resume.parents[1] if resume else new_run_folder(config.runs_dir, str(config.run_name))
+    throughput = Throughput(len(data.train_tokens), started_at)
+    run = assembly.Run(config, folder, data, module, throughput, total_steps)
+    trainer = assembly.build_trainer(run, hardware)
+    introduce(run)
+    try:
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    except Interrupted as interruption:
+        print(f"\nstopped after step {trainer.global_step:,} with everything saved; to go on:")
+        print(f"  python train.py --resume {folder}")
+        sys.exit(interruption.exit_status)
+    if trainer.is_global_zero:
+        conclude(run, summarize(run, trainer))
+    return folder
+
+
+def read_corpus(config: Config) -> Corpus:
+    """Raises: UserError for a corpus that is missing, not UTF-8 or too short for the config."""
+    corpus = Corpus.from_file(config.data_path)
+    check_length(len(corpus.tokens), config.val_fraction, config.block_size, config.data_path)
+    return corpus
+
+
+def check_resume(resume: Path | None, corpus: Corpus) -> None:
+    """Raises: UserError for a checkpoint that is damaged or of another corpus."""
+    if resume is None:
+        return
+    from transformer.checkpoint import load_model
+
+    trained_on = load_model(resume).corpus.get("sha256")
+    if trained_on != corpus.sha256:
+        raise UserError(
+            f"{resume}: its corpus has sha256 {trained_on}, and data_path has {corpus.sha256}: "
+            "give the --data_path it was trained on, or start a new run without --resume"
+        )
+
+
+def introduce(run: "Run") -> None:
+    """Writes config.yaml and says what is about to be trained, on what, and what it needs."""
+    from transformer.training.reports import introduction
+
+    config, data = run.config, run.data
+    write_text(run.folder / "config.yaml", to_yaml(config.resolved()))
+    text = introduction(
+        run.module.model,
+        num_train_tokens=len(data.train_tokens),
+        total_steps=run.total_steps,
+        tokens_per_step=run.tokens_per_step,
+        tokens_per_batch=config.batch_size * config.block_size,
+    )
+    corpus = data.corpus
+    ends = f", {corpus.num_carriage_returns:,} CRLF read as LF" * bool(corpus.num_carriage_returns)
+    print(f"{config.data_path}: {len(corpus.tokens):,} characters, {data.vocab_size} symbols{ends}")
+    print(f"{text}\nthe run is in {run.folder}", flush=True)
+
+
+def summarize(run: "Run", trainer: "pl.Trainer") -> dict[str, Any]:
+    """The exact loss of the best weights and the facts of the run; written to summary.json."""
+    from transformer.checkpoint import load_model, save_model
+    from transformer.evaluation import score_model
+    from transformer.training.reports import run_facts
+
+    weights = run.folder / WEIGHTS
+    best = load_model(weights)
+    score = score_model(best.model.to(run.module.device), run.data.val_tokens)
+    summary = {
+        "val_loss": score.loss,
+        "val_bits_per_char": score.bits_per_char,
+        "best_step": best.results["best_step"],
+        **run_facts(trainer, run.throughput),
+        "corpus_sha256": run.data.corpus.sha256,
+    }
+    write_text(run.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    save_model(weights, best.model, run.module.metadata | {"results": summary})
+    return summary
+
+
+def conclude(run: "Run", summary: dict[str, Any]) -> None:
+    """The result, a sample of the best weights, and what to do next."""
+    from transformer.assembly import sample_text
+    from transformer.generation.text import load
+    from transformer.training.reports import conclusion
+
+    weights = run.folder / WEIGHTS
+    sample = sample_text(run, load(weights).model).strip()
+    prompt = json.dumps(run.config.sample_prompt.strip() or sample[:6], ensure_ascii=False)
+    print(f"\n{conclusion(summary)}\n\n{sample}\n\nnext:")
+    print(f"  python generate.py {weights} --prompt {prompt}")
+    print(f"  tensorboard --logdir {run.config.runs_dir}")
+
+
+class _PrintAboveBar(logging.Handler):
+    """Log lines go to stdout, above a progress bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record))
+
+
+def quiet_libraries() -> None:
+    """Leaves out what Lightning, once imported, says that a user cannot act on."""
+    for name in ("pytorch_lightning", "lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*torch.jit.script_method.*")
+
+
+def main(argv: list[str] | None = None) -> int:
+    config, resume, print_only = parse_arguments(argv)
+    if print_only:
+        print(to_yaml(config.resolved()), end="")
+        return 0
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_PrintAboveBar()])
+    train(config, resume)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,60 @@
+"""Train small transformers from scratch, understand them, take them elsewhere.
+
+The public names are loaded when first used (PEP 562): importing one part never imports torch for
+all. `transformer.load("model.safetensors").generate("ROMEO:")` is the shortest way to text.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformer.config import Config
+    from transformer.config_files import load_config
+    from transformer.data.datamodule import CharacterDataModule
+    from transformer.data.tokenizers import CharacterTokenizer
+    from transformer.errors import UserError
+    from transformer.generation.text import TextGenerator, load
+    from transformer.models import build_model
+    from transformer.models.bigram import Bigram
+    from transformer.models.gpt import GPT
+    from transformer.training.lightning_module import LanguageModule
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Bigram": "models.bigram",
+    "CharacterDataModule": "data.datamodule",
+    "CharacterTokenizer": "data.tokenizers",
+    "Config": "config",
+    "GPT": "models.gpt",
+    "LanguageModule": "training.lightning_module",
+    "TextGenerator": "generation.text",
+    "UserError": "errors",
+    "build_model": "models",
+    "load": "generation.text",
+    "load_config": "config_files",
+}
+
+__all__ = [
+    "GPT",
+    "Bigram",
+    "CharacterDataModule",
+    "CharacterTokenizer",
+    "Config",
+    "LanguageModule",
+    "TextGenerator",
+    "UserError",
+    "build_model",
+    "load",
+    "load_config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,101 @@
+"""Flags made from the fields of a pydantic model, and mistakes as one line. Imports no torch."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from transformer.config_files import Setting, check, unknown_name
+from transformer.errors import UserError
+
+
+class FlagParser(argparse.ArgumentParser):
+    """Raises UserError where argparse would print its usage; flags are written out in full."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(allow_abbrev=False, **arguments)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (--help lists the flags)")
+
+    def parse(self, argv: list[str] | None = None) -> argparse.Namespace:
+        """Raises: UserError for an unknown flag, with the nearest name."""
+        known, unknown = self.parse_known_args(argv)
+        if unknown:
+            names = [name for name in self._option_string_actions if name.startswith("--")]
+            name = unknown[0].split("=")[0]
+            if not name.startswith("-"):
+                raise UserError(f"unexpected argument {name!r}: flags start with --")
+            raise UserError(unknown_name("flag", name, names))
+        return known
+
+
+def add_flags(parser: argparse.ArgumentParser, kind: type[BaseModel]) -> None:
+    """One flag for each field, all as text: the fields' own types convert and check it."""
+    for name, field in kind.model_fields.items():
+        switch: dict[str, Any] = {"nargs": "?", "const": "true"} if field.default is False else {}
+        parser.add_argument(
+            f"--{name}",
+            metavar=_metavar(field),
+            default=argparse.SUPPRESS,
+            help=_help(field).replace("%", "%%"),
+            **switch,
+        )
+
+
+def given_flags(arguments: argparse.Namespace, kind: type[BaseModel]) -> dict[str, Any]:
+    """What was given on the command line; `none` and `null` unset a key that may be unset."""
+    given = {k: v for k, v in vars(arguments).items() if k in kind.model_fields}
+    for name, value in given.items():
+        if type(None) in get_args(kind.model_fields[name].annotation):
+            given[name] = None if value.lower() in ("none", "null") else value
+    return given
+
+
+def check_flags(kind: type[BaseModel], flags: dict[str, Any]) -> Any:
+    """An instance of a script's options. Raises: UserError naming each wrong flag."""
+    settings = {name: Setting(value, f"--{name}") for name, value in flags.items()}
+    return check(kind, settings, "command line")
+
+
+def _choices(annotation: Any) -> list[str]:
+    if get_origin(annotation) is not None and not isinstance(annotation, type):
+        names = [choice for part in get_args(annotation) for choice in _choices(part)]
+        return list(dict.fromkeys(names))
+    if isinstance(annotation, str):
+        return [annotation]
+    words = {bool: ["true", "false"], int: ["N"], float: ["X"], str: ["TEXT"]}
+    return words.get(annotation, [])
+
+
+def _metavar(field: FieldInfo) -> str:
+    return "|".join(_choices(field.annotation)) or "VALUE"
+
+
+def _help(field: FieldInfo) -> str:
+    if field.is_required():
+        return f"{field.description} (required)"
+    default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+    note = "" if field.default in (None, "") else f" (default {default!r})".replace("'", "")
+    return f"{field.description}{note}"
+
+
+def run_script(main: Callable[[], int | None]) -> None:
+    """Calls a script's main and exits with what it returns; a user's mistake is one line and 2."""
+    try:
+        status = main() or 0
+        sys.stdout.flush()
+    except UserError as error:
+        line = " ".join(str(error).splitlines())
+        print(f"error: {line}", file=sys.stderr)  # noqa: T201
+        status = 2
+    except BrokenPipeError:  # the reader, say `head`, has gone: no error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)

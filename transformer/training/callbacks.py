@@ -1,0 +1,218 @@
+"""What happens around the steps: speed, samples, stopping. Checkpoints are in `checkpoints.py`."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from transformer.training.loggers import log_scalars, log_text, logs_now
+
+log = logging.getLogger(__name__)
+
+
+class Throughput(pl.Callback):
+    """Counts tokens and seconds over all resumes; logs tokens_per_second and corpus_passes.
+
+    tokens_per_second leaves out validation, samples and checkpoints; elapsed_seconds is all of the
+    time since `started_at` (of time.monotonic). One corpus pass is `num_train_tokens` tokens.
+    """
+
+    def __init__(self, num_train_tokens: int, started_at: float | None = None) -> None:
+        self.num_train_tokens = num_train_tokens
+        self.tokens = 0
+        self.training_seconds = 0.0
+        self._elapsed_before = 0.0
+        self._started_at = time.monotonic() if started_at is None else started_at
+        self._resumed_at = 0.0  # when the current stretch of training steps began
+        self._logged = (0, 0.0)  # tokens and training seconds at the last logging
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return self._elapsed_before + time.monotonic() - self._started_at
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Over the whole run."""
+        return self.tokens / max(self.training_seconds, 1e-9)
+
+    @property
+    def corpus_passes(self) -> float:
+        return self.tokens / self.num_train_tokens
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._resumed_at = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self.tokens += batch[0].numel() * trainer.world_size
+        if not logs_now(trainer):
+            return
+        self._add_stretch()
+        tokens, seconds = self._logged
+        self._logged = (self.tokens, self.training_seconds)
+        rate = (self.tokens - tokens) / max(self.training_seconds - seconds, 1e-9)
+        trainer.callback_metrics["tokens_per_second"] = rate
+        log_scalars(trainer, {"tokens_per_second": rate, "corpus_passes": self.corpus_passes})
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._add_stretch()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Comes before what other callbacks do here, so a stretch begins at the next batch."""
+        self._resumed_at = 0.0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._resumed_at = self._resumed_at or time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "tokens": self.tokens,
+            "training_seconds": self.training_seconds,
+            "elapsed_seconds": self.elapsed_seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.tokens = state_dict["tokens"]
+        self.training_seconds = state_dict["training_seconds"]
+        self._elapsed_before = state_dict["elapsed_seconds"]
+        self._logged = (self.tokens, self.training_seconds)
+
+    def _add_stretch(self) -> None:
+        now = time.monotonic()
+        if self._resumed_at:
+            self.training_seconds += now - self._resumed_at
+        self._resumed_at = now
+
+
+class LastStep(pl.Callback):
+    """Stops by asking to, so that Lightning validates after the very last step too."""
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if trainer.global_step >= trainer.max_steps:
+            trainer.should_stop = True
+
+
+class TimeLimit(pl.Callback):
+    """Stops after `max_minutes` of the run; `spend` is told the share that is spent, step by step."""
+
+    def __init__(
+        self, max_minutes: float, throughput: Throughput, spend: Callable[[float], None]
+    ) -> None:
+        self.max_seconds = 60 * max_minutes
+        self.throughput = throughput
+        self.spend = spend
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        share = self.throughput.elapsed_seconds / self.max_seconds
+        self.spend(min(1.0, share))
+        if share >= 1:
+            trainer.should_stop = True
+
+
+class ConfigText(pl.Callback):
+    """Logs the config as text, once."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        log_text(trainer, "config", self.text)
+
+
+class Samples(pl.Callback):
+    """Logs a text generated from the model at every validation."""
+
+    def __init__(self, sample: Callable[[], str]) -> None:
+        self.sample = sample
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and not trainer.sanity_checking:
+            # Windows of every length would each be compiled anew.
+            with torch.compiler.set_stance("force_eager"):
+                log_text(trainer, "sample", self.sample())
+
+
+class Announcements(pl.Callback):
+    """A line at every validation, and early in the run when it will be over."""
+
+    # Long enough for a steady rate; the first step, which may compile, is left out.
+    SECONDS_BEFORE_ESTIMATE = 5.0
+    DAY_SECONDS = 24 * 3600
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+        self._estimated = False
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if self._estimated:
+            return
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (trainer.global_step, now)
+            return
+        steps, seconds = trainer.global_step - self._first[0], now - self._first[1]
+        if steps and seconds >= self.SECONDS_BEFORE_ESTIMATE:
+            self._estimated = True
+            self._announce(seconds / steps, trainer.max_steps - trainer.global_step)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = trainer.callback_metrics
+        names = ("train_loss", "val_loss", "val_bits_per_char")
+        parts = [f"{name} {metrics[name]:.4f}" for name in names if name in metrics]
+        if "tokens_per_second" in metrics:
+            parts.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
+        log.info("step %s: %s", f"{trainer.global_step:,}", ", ".join(parts))
+
+    def _announce(self, seconds_per_step: float, steps_left: int) -> None:
+        seconds = seconds_per_step * steps_left
+        finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + seconds))
+        log.info(
+            "%s a step: about %s to go, until %s",
+            *map(_duration, (seconds_per_step, seconds)),
+            finish,
+        )
+        if seconds > self.DAY_SECONDS:
+            log.warning(
+                "this run takes days on this machine: stop it (Ctrl+C) and give --max_minutes, "
+                "a smaller batch_size, block_size, embedding_dim or num_blocks, or a GPU"
+            )
+
+
+def _duration(seconds: float) -> str:
+    """In the largest unit that makes it at least two."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.3g} s"

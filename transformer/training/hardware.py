@@ -1,0 +1,45 @@
+"""Which device, number format and compilation a run gets on this machine."""
+
+from typing import Any
+
+import torch
+
+from transformer.devices import resolve_accelerator
+
+# Lightning's names for our number formats: mixed means that weights stay float32.
+PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+def resolve_precision(precision: str, accelerator: str) -> str:
+    """`float32`, `bf16` or `fp16`; auto is bf16 where the hardware multiplies it, else float32."""
+    if precision != "auto":
+        return precision
+    return "bf16" if has_bf16(accelerator) else "float32"
+
+
+def has_bf16(accelerator: str) -> bool:
+    """Instructions for bfloat16 products: CUDA from Ampere on, x86 with AVX512-BF16 or AMX."""
+    if accelerator == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return accelerator == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def resolve_compile(compile_model: bool | str, accelerator: str) -> bool:
+    """auto compiles on CUDA, where it pays within any real run."""
+    return accelerator == "cuda" if compile_model == "auto" else bool(compile_model)
+
+
+def trainer_arguments(
+    *, accelerator: str, devices: int | str, num_nodes: int, strategy: str, precision: str
+) -> dict[str, Any]:
+    """Arguments of pl.Trainer that say where and how it computes."""
+    accelerator = resolve_accelerator(accelerator)
+    if devices == "auto":  # more processes on one CPU would share its cores
+        devices = torch.cuda.device_count() if accelerator == "cuda" else 1
+    return {
+        "accelerator": accelerator,
+        "devices": devices,
+        "num_nodes": num_nodes,
+        "strategy": strategy,
+        "precision": PRECISIONS[resolve_precision(precision, accelerator)],
+    }

@@ -1,0 +1,56 @@
+"""One bar for the whole run: steps, loss, speed, time left."""
+
+import sys
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ProgressBar
+from tqdm import tqdm
+
+from transformer.training.loggers import log_every_steps
+
+
+class RunProgressBar(ProgressBar):
+    """On a terminal only; refreshed when losses are logged, so that no step waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: tqdm | None = None
+
+    def disable(self) -> None:
+        self._bar = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._bar = tqdm(
+            total=trainer.max_steps,
+            initial=trainer.global_step,
+            desc="training",
+            unit=" steps",
+            dynamic_ncols=True,
+            disable=not (sys.stderr.isatty() and trainer.is_global_zero),
+            leave=False,
+        )
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if self._bar is None or self._bar.disable or trainer.global_step % log_every_steps(trainer):
+            return
+        metrics = trainer.callback_metrics
+        self._bar.set_postfix(
+            {
+                "loss": f"{metrics.get('train_loss', float('nan')):.3f}",
+                "tokens/s": f"{metrics.get('tokens_per_second', 0):,.0f}",
+            },
+            refresh=False,
+        )
+        self._bar.update(trainer.global_step - self._bar.n)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if self._bar is not None:
+            self._bar.close()
