@@ -1,6 +1,7 @@
 """The exact loss of a model, beside simple baselines: `python evaluate.py [CHECKPOINT]`."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,8 +46,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse(argv)
     options = check_flags(EvaluateOptions, given_flags(arguments, EvaluateOptions))
     path = find_model(arguments.checkpoint, options.runs_dir)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint: name a model.safetensors, a .ckpt or a run")
     text = None if options.data_path is None else read_text(options.data_path)
     report = evaluate(path, text, options)
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     print(json.dumps(report, indent=2) if arguments.json else as_table(report))
     return 0
 

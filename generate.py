@@ -61,10 +61,12 @@ def main(argv: list[str] | None = None) -> int:
     path = find_model(arguments.checkpoint, options.runs_dir)
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
 
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint: name a model.safetensors, a .ckpt or a run")
+
     from transformer.generation.text import load
 
     generator = load(path, options.device)
-    print(f"{path}, seed {seed}", file=sys.stderr)
     texts = generator.generate(
         prompt,
         max_new_tokens=options.max_new_tokens,
@@ -75,6 +77,9 @@ def main(argv: list[str] | None = None) -> int:
         seed=seed,
         skip_unknown=options.skip_unknown,
     )
+    if options.skip_unknown and (dropped := generator.tokenizer.encode_known(prompt)[1]):
+        print(f"{dropped:,} unknown characters of the prompt dropped", file=sys.stderr)
+    print(f"{path}, seed {seed}", file=sys.stderr)
     write_stdout(f"\n{SEPARATOR}\n".join(texts) + "\n")
     return 0
 

@@ -5,6 +5,8 @@ Every key of a config is a flag too. What is here puts the parts together: data,
 
 import json
 import logging
+import os
+import re
 import sys
 import time
 import warnings
@@ -25,6 +27,7 @@ if TYPE_CHECKING:  # torch and Lightning are imported once the input is known to
     from transformer.assembly import Run
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
+SUMMARY = "summary.json"
 
 
 def parse_arguments(argv: list[str] | None = None) -> tuple[Config, Path | None, bool]:
@@ -69,6 +72,8 @@ def train(config: Config, resume: Path | None = None) -> Path:
     """
     started_at = time.monotonic()
     corpus = read_corpus(config)
+    check_writable(resume.parents[1] if resume else config.runs_dir)
+    check_resume(resume, config, corpus)
 
     import pytorch_lightning as pl
 
@@ -78,13 +83,14 @@ def train(config: Config, resume: Path | None = None) -> Path:
 
     quiet_libraries()
     hardware = assembly.choose_hardware(config)
-    check_resume(resume, corpus)
     pl.seed_everything(config.seed, verbose=False)
     data = assembly.build_data(config, corpus)
     num_devices = hardware["devices"] * config.num_nodes
     total_steps = assembly.count_steps(config, data.num_chunks, num_devices)
     module = assembly.build_module(config, data, total_steps)
-    folder = resume.parents[1] if resume else new_run_folder(config.runs_dir, str(config.run_name))
+    check_unfinished(resume, total_steps)
+    name = config.run_name or config.model
+    folder = resume.parents[1] if resume else new_run_folder(config.runs_dir, name)
     throughput = Throughput(len(data.train_tokens), started_at)
     run = assembly.Run(config, folder, data, module, throughput, total_steps)
     trainer = assembly.build_trainer(run, hardware)
@@ -107,17 +113,48 @@ def read_corpus(config: Config) -> Corpus:
     return corpus
 
 
-def check_resume(resume: Path | None, corpus: Corpus) -> None:
-    """Raises: UserError for a checkpoint that is damaged or of another corpus."""
+def check_writable(runs_dir: str | Path) -> None:
+    """Raises: UserError where a run's folder could not be made; makes none."""
+    folder = Path(runs_dir).absolute()
+    folder = next(path for path in (folder, *folder.parents) if path.exists())
+    if not folder.is_dir():
+        raise UserError(f"{runs_dir}: {folder} is a file, not a folder: give another --runs_dir")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{runs_dir}: cannot write in {folder}: give another --runs_dir")
+
+
+def check_resume(resume: Path | None, config: Config, corpus: Corpus) -> None:
+    """Raises: UserError for a checkpoint that is damaged, of another corpus or architecture."""
     if resume is None:
         return
     from transformer.checkpoint import load_model
 
-    trained_on = load_model(resume).corpus.get("sha256")
+    saved = load_model(resume)
+    trained_on = saved.corpus.get("sha256")
     if trained_on != corpus.sha256:
         raise UserError(
             f"{resume}: its corpus has sha256 {trained_on}, and data_path has {corpus.sha256}: "
             "give the --data_path it was trained on, or start a new run without --resume"
+        )
+    for key, value in config.architecture(corpus.tokenizer.vocab_size).items():
+        if key != "dropout" and saved.architecture.get(key) != value:
+            raise UserError(
+                f"{resume}: was trained with {key}={saved.architecture.get(key)}, not {value}: "
+                "leave it as it was, or start a new run without --resume"
+            )
+
+
+def check_unfinished(resume: Path | None, total_steps: int) -> None:
+    """Raises: UserError for a run that has made all of its steps and was summed up."""
+    if resume is None or not (resume.parents[1] / SUMMARY).is_file():
+        return
+    import torch
+
+    step = torch.load(resume, map_location="cpu", weights_only=True)["global_step"]
+    if step >= total_steps:
+        raise UserError(
+            f"{resume}: stands at step {step:,} of {total_steps:,}, nothing is left to do: "
+            "give a larger --max_steps or --epochs"
         )
 
 
@@ -156,7 +193,7 @@ def summarize(run: "Run", trainer: "pl.Trainer") -> dict[str, Any]:
         **run_facts(trainer, run.throughput),
         "corpus_sha256": run.data.corpus.sha256,
     }
-    write_text(run.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_text(run.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
     save_model(weights, best.model, run.module.metadata | {"results": summary})
     return summary
 
@@ -169,9 +206,10 @@ def conclude(run: "Run", summary: dict[str, Any]) -> None:
 
     weights = run.folder / WEIGHTS
     sample = sample_text(run, load(weights).model).strip()
-    prompt = json.dumps(run.config.sample_prompt.strip() or sample[:6], ensure_ascii=False)
+    word = re.search(r"\w{1,20}:?", sample)  # needs no quoting in any shell
+    prompt = f' --prompt "{word[0]}"' if word else ""
     print(f"\n{conclusion(summary)}\n\n{sample}\n\nnext:")
-    print(f"  python generate.py {weights} --prompt {prompt}")
+    print(f"  python generate.py {weights}{prompt}")
     print(f"  tensorboard --logdir {run.config.runs_dir}")
 
 
@@ -194,6 +232,8 @@ def quiet_libraries() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    # Samples in any script, also where a Windows console's code page is another.
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     config, resume, print_only = parse_arguments(argv)
     if print_only:
         print(to_yaml(config.resolved()), end="")

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from transformer.data.tokenizers import CharacterTokenizer, tokenizer_from_state
 from transformer.errors import UserError
@@ -24,6 +25,9 @@ from transformer.models import TokenModel, build_model
 
 FORMAT_VERSION = "1"
 METADATA_KEY = "transformer"
+# Position tables are not in the file to be compared with:
+_LONGEST_BLOCK = 2**20
+_LARGEST_TABLE = 2**27  # numbers; half a GiB in float32
 _MODEL_PREFIX = "model."  # LanguageModule's attribute, which starts each key of a .ckpt
 
 
@@ -46,7 +50,7 @@ def encode_metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {"format_version": FORMAT_VERSION} | texts
 
 
-def save_model(path: str | Path, model: nn.Module, metadata: Mapping[str, Any]) -> None:
+def save_model(path: str | Path, model: TokenModel, metadata: Mapping[str, Any]) -> None:
     """Weights (a tied matrix once) and metadata into a .safetensors file, whole or not at all."""
     tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
@@ -76,11 +80,16 @@ def load_model(path: str | Path) -> SavedModel:
         parts = {name: json.loads(t) for name, t in texts.items() if name != "format_version"}
         tokenizer = tokenizer_from_state(parts["tokenizer"])
         architecture = dict(parts["architecture"])
+        if tokenizer.vocab_size != architecture["vocab_size"]:
+            raise ValueError(
+                f"vocab_size={architecture['vocab_size']}, and a tokenizer of "
+                f"{tokenizer.vocab_size} tokens"
+            )
         model = _build(architecture, tensors)
+        others = {name: dict(parts.get(name, {})) for name in ("config", "corpus", "results")}
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{path}: damaged or not a model of this program: {reason}") from None
-    others = {name: parts.get(name, {}) for name in ("config", "corpus", "results")}
     return SavedModel(path, model, tokenizer, architecture, **others)
 
 
@@ -105,30 +114,46 @@ def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path}: truncated or not a checkpoint; name another")
     try:
+        with zipfile.ZipFile(path) as file:  # torch.load compares no checksums
+            if damaged := file.testzip():
+                raise UserError(f"{path}: damaged: {damaged} does not match its checksum")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
             f"{path}: holds more than plain numbers and texts, so it could run code: not loaded"
         ) from None
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+    except UserError:
+        raise
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: truncated or not a checkpoint ({reason})") from None
     if not isinstance(content, dict) or not isinstance(content.get(METADATA_KEY), dict):
         raise UserError(
             f"{path}: not a checkpoint of this program: it has no {METADATA_KEY!r} part"
         )
-    weights = content.get("state_dict", {})
+    weights = content.get("state_dict")
     tensors = {
         name.removeprefix(_MODEL_PREFIX): tensor
-        for name, tensor in weights.items()
-        if name.startswith(_MODEL_PREFIX)
+        for name, tensor in (weights.items() if isinstance(weights, dict) else ())
+        if str(name).startswith(_MODEL_PREFIX) and isinstance(tensor, Tensor)
     }
     return tensors, content[METADATA_KEY]
 
 
+class _SkipInitialization(TorchFunctionMode):
+    """Leaves new tensors as they are: their values are about to be loaded."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
 def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> TokenModel:
     """Shapes are compared on the meta device first, so that a wrong file costs no memory."""
-    with torch.device("meta"):
+    _check_sizes(architecture, len(tensors))
+    with torch.device("meta"), _SkipInitialization():
         expected = {k: v.shape for k, v in build_model(**architecture).state_dict().items()}
     if architecture.get("tie_weights") and "lm_head.weight" not in tensors:
         tensors["lm_head.weight"] = tensors["token_embedding.weight"]
@@ -139,6 +164,16 @@ def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> TokenMod
             raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(shape)}")
         if not tensors[name].isfinite().all():
             raise ValueError(f"{name} holds numbers that are not finite")
-    model = build_model(**architecture)
+    with _SkipInitialization():
+        model = build_model(**architecture)
     model.load_state_dict(tensors)
     return model.eval()
+
+
+def _check_sizes(architecture: dict[str, Any], num_tensors: int) -> None:
+    """Refuses what would cost memory or time even before shapes are compared."""
+    block_size, width = architecture["block_size"], architecture.get("embedding_dim", 1)
+    if block_size > _LONGEST_BLOCK or block_size * width > _LARGEST_TABLE:
+        raise ValueError(f"block_size={block_size} is too large")
+    if (num_blocks := architecture.get("num_blocks", 0)) > num_tensors:
+        raise ValueError(f"num_blocks={num_blocks}, but {num_tensors} tensors")

@@ -29,6 +29,9 @@ def _number(value: Any) -> Any:
 Integer = Annotated[int, BeforeValidator(_whole_number)]
 Number = Annotated[float, BeforeValidator(_number)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
+# Bounds stand inside a union: on the whole of it, pydantic would compare the words with 0.
+Positive = Annotated[Integer, Field(gt=0)]
+NotNegative = Annotated[Integer, Field(ge=0)]
 Auto = Literal["auto"]
 
 # Keys that describe a part which only some models have; the nine required keys stand in every file.
@@ -110,8 +113,8 @@ class Config(BaseModel):
     schedule: Literal["constant", "cosine", "trapezoid", "noam"] = Field(
         "cosine", description="course of the learning rate after warmup"
     )
-    warmup_steps: Integer | Auto = Field(
-        "auto", ge=0, description="steps of linear warmup; auto is a twentieth, at most 100"
+    warmup_steps: NotNegative | Auto = Field(
+        "auto", description="steps of linear warmup; auto is a twentieth, at most 100"
     )
     decay_fraction: Fraction = Field(
         0.6, description="last part of the run in which schedule trapezoid decays"
@@ -126,16 +129,14 @@ class Config(BaseModel):
     max_minutes: Number | None = Field(
         None, gt=0, description="minutes after which to stop, if before epochs and max_steps"
     )
-    stride: Integer | Literal["block_size"] = Field(
-        1,
-        gt=0,
-        description="characters from one chunk's start to the next; block_size: no overlap",
+    stride: Positive | Literal["block_size"] = Field(
+        1, description="characters from one chunk's start to the next; block_size: no overlap"
     )
     val_fraction: Number = Field(
         0.1, gt=0, lt=1, description="tail of the corpus kept for validation"
     )
-    val_every_steps: Integer | Auto = Field(
-        "auto", gt=0, description="steps between validations; auto spends under 10 % of the run"
+    val_every_steps: Positive | Auto = Field(
+        "auto", description="steps between validations; auto spends under 10 % of the run"
     )
     patience: Integer | None = Field(
         None, gt=0, description="validations without improvement after which to stop"
@@ -143,7 +144,7 @@ class Config(BaseModel):
     sample_prompt: str = Field("\n", description="start of the text sampled at each validation")
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="device kind")
-    devices: Integer | Auto = Field(1, gt=0, description="devices a node; auto is all of them")
+    devices: Positive | Auto = Field(1, description="devices a node; auto is all of them")
     num_nodes: Integer = Field(1, gt=0, description="machines")
     strategy: Literal["auto", "ddp"] = Field("auto", description="how devices share the work")
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
@@ -157,7 +158,7 @@ class Config(BaseModel):
     runs_dir: str = Field("runs", min_length=1, description="folder of all runs")
     run_name: str | None = Field(
         None,
-        pattern=r"^[^/\\:*?\"<>|]*[^/\\:*?\"<>|. ]$",
+        pattern=r"^[^/\\:*?\"<>|\x00-\x1f]*[^/\\:*?\"<>|. \x00-\x1f]$",
         description="folder of this run in runs_dir; by default the config file's name",
     )
 

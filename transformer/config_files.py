@@ -49,6 +49,8 @@ def read_settings(path: str | Path) -> dict[str, Setting]:
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UserError(f"{path}{line}: not valid YAML: {problem}") from None
+    except (ValueError, OverflowError) as error:  # an escape or a version that is no number
+        raise UserError(f"{path}: not valid YAML: {error}") from None
     except RecursionError:
         raise UserError(
             f"{path}: not flat YAML: nested too deeply; write `key: value` lines"
@@ -60,6 +62,10 @@ def read_settings(path: str | Path) -> dict[str, Setting]:
         origin = f"{path}:{key_node.start_mark.line + 1}"
         if not isinstance(key_node, yaml.ScalarNode) or not isinstance(value_node, yaml.ScalarNode):
             raise UserError(f"{origin}: a config is flat; write `key: value` with a plain value")
+        if value_node.start_mark.index < key_node.end_mark.index:
+            raise UserError(
+                f"{origin}: a config has no aliases; write the value of {key_node.value}"
+            )
         if key_node.value in settings:
             first = settings[key_node.value].origin
             raise UserError(f"{origin}: {key_node.value} stands here and at {first}; keep one")
@@ -71,8 +77,11 @@ def _construct(node: yaml.ScalarNode, origin: str) -> Any:
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
+    except yaml.YAMLError as error:
         raise UserError(f"{origin}: not a plain value: {str(error).splitlines()[0]}") from None
+    except (ValueError, LookupError, AttributeError, OverflowError):  # PyYAML's own, unwrapped
+        kind = node.tag.rpartition(":")[2]
+        raise UserError(f"{origin}: not a plain value: {node.value!r} is no {kind}") from None
     finally:
         loader.dispose()
 
@@ -106,6 +115,7 @@ _WORDS = {
     "string_pattern_mismatch": "a plain folder name",
     "string_too_short": "not empty",
     "string_type": "text",
+    "string_unicode": "text without lone surrogates",
 }
 
 

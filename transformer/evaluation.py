@@ -50,12 +50,18 @@ def score_model(model: TokenModel, tokens: NDArray[np.integer] | Tensor) -> Scor
     was_training = model.training
     model.eval()
     total = 0.0
-    for number in range(len(batches)):
-        inputs, targets = (part.to(device) for part in batches[number])
-        logits = model(inputs).flatten(0, 1)
-        losses = F.cross_entropy(logits, targets.flatten(), reduction="none", ignore_index=IGNORED)
-        total += losses.cpu().double().sum().item()
-    model.train(was_training)
+    try:
+        for number in range(len(batches)):
+            inputs, targets = (part.to(device) for part in batches[number])
+            losses = F.cross_entropy(
+                model(inputs).flatten(0, 1),
+                targets.flatten(),
+                reduction="none",
+                ignore_index=IGNORED,
+            )
+            total += losses.cpu().double().sum().item()
+    finally:
+        model.train(was_training)
     return Score(total / (len(tokens) - 1), len(tokens) - 1)
 
 

@@ -18,16 +18,17 @@ def new_run_folder(runs_dir: str | Path, name: str) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         while True:
-            numbers = [int(n) for f in home.glob("version_*") if (n := f.name[8:]).isdigit()]
+            numbers = [int(n) for f in home.glob("version_*") if (n := f.name[8:]).isdecimal()]
             folder = home / f"version_{max(numbers, default=-1) + 1}"
             try:
                 folder.mkdir()
                 return folder
             except FileExistsError:  # another run took it in between
                 continue
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{home}: cannot make a folder here ({error.strerror}): give another --runs_dir"
+            f"{home}: cannot make a folder here ({reason}): give another --runs_dir"
         ) from None
 
 
@@ -63,6 +64,7 @@ def find_resume(checkpoint: str, runs_dir: str | Path) -> Path:
     """
     path = Path(checkpoint) if checkpoint else newest_run(runs_dir) / LAST
     path = path / LAST if path.is_dir() else path
+    path = path if len(path.parents) > 1 else path.absolute()  # a bare file name
     if not path.is_file():
         raise UserError(
             f"{path}: no such checkpoint; --resume without a name takes the newest run's"

@@ -26,7 +26,7 @@ class ChunkOrder:
         if num_chunks < 1:
             raise ValueError(f"an order needs at least one chunk, got num_chunks={num_chunks}")
         self.num_chunks = num_chunks
-        self._seed = np.uint64(seed)
+        self._seed = np.array([seed], dtype=np.uint64)
         half_bits = max(1, math.ceil(math.log2(max(2, num_chunks)) / 2))
         self._half_bits = np.uint64(half_bits)
         self._half_mask = np.uint64((1 << half_bits) - 1)
@@ -44,18 +44,19 @@ class ChunkOrder:
     def _permute(self, values: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
         left, right = values >> self._half_bits, values & self._half_mask
         for round_number in range(_ROUNDS):
-            mixed = _mix(right ^ (keys + np.uint64(round_number)))
+            # Above the bits of `right`, or the rounds would look up the same few numbers.
+            round_keys = keys + (np.uint64(round_number) << np.uint64(32))
+            mixed = _mix(right ^ round_keys)
             left, right = right, left ^ (mixed & self._half_mask)
         return (left << self._half_bits) | right
 
 
-def _mix(values: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """splitmix64's finalizer (Steele, Lea and Flood 2014): every bit in moves half the bits out."""
-    with np.errstate(over="ignore"):
-        values = np.asarray(values) * np.uint64(0x9E3779B97F4A7C15)
-        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return values ^ (values >> np.uint64(31))
+    values = values * np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 def num_windows(num_tokens: int, block_size: int) -> int:

@@ -98,6 +98,6 @@ TOKENIZERS = {CharacterTokenizer.kind: CharacterTokenizer}
 
 def tokenizer_from_state(state: Any) -> CharacterTokenizer:
     """Raises: ValueError for a state that no tokenizer here wrote."""
-    if not isinstance(state, dict) or state.get("kind") not in TOKENIZERS:
+    if not isinstance(state, dict) or state.get("kind") not in list(TOKENIZERS):
         raise ValueError(f"no tokenizer of ours; known are {', '.join(TOKENIZERS)}")
     return TOKENIZERS[state["kind"]].from_state(state)

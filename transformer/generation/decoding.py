@@ -1,13 +1,14 @@
 """The decoding loop over token ids."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 
+@runtime_checkable  # so that the tests' shape checks can look at it
 class NextTokenModel(Protocol):
     """Anything that gives logits (B, T, V) for up to block_size tokens (B, T)."""
 

@@ -36,18 +36,22 @@ class Sampler:
         self._generators: list[torch.Generator] = []
 
     def __call__(self, logits: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
-        """Raises: ValueError for logits that are not finite."""
+        """Raises: ValueError for logits that are not finite.
+
+        Probabilities are float64, so the CPU works them out where the device (mps) has none.
+        """
         if not logits.isfinite().all():
             raise ValueError("the model's logits are not finite, so no token can be drawn")
         if self.temperature == 0:
             return logits.argmax(dim=-1)  # the first of equals
-        values, order = logits.double().sort(dim=-1, descending=True, stable=True)
+        wide = logits.cpu().double() if logits.device.type == "mps" else logits.double()
+        values, order = wide.sort(dim=-1, descending=True, stable=True)
         probabilities = (values / self.temperature).softmax(dim=-1)
         kept = probabilities * self._kept(probabilities)
         cumulative = kept.cumsum(dim=-1)
         drawn = self._uniform(len(logits)).to(cumulative) * cumulative[:, -1:]
         ranks = (cumulative <= drawn).sum(dim=-1, keepdim=True)
-        return order.gather(-1, ranks).squeeze(-1)
+        return order.gather(-1, ranks).squeeze(-1).to(logits.device)
 
     def _kept(self, probabilities: Float[Tensor, "B V"]) -> Tensor:
         """True for the ranks that top_k and top_p leave; the likeliest always stays."""

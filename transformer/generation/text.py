@@ -7,11 +7,10 @@ import torch
 from transformer.checkpoint import SavedModel, load_model
 from transformer.data.tokenizers import CharacterTokenizer
 from transformer.devices import resolve_accelerator
+from transformer.errors import UserError
 from transformer.generation.decoding import decode
 from transformer.generation.sampling import Sampler
 from transformer.models.base import TokenModel
-
-EMPTY_PROMPT = "\n"  # what an empty prompt starts from
 
 
 def load(path: str | Path, device: str = "auto") -> "TextGenerator":
@@ -46,12 +45,16 @@ class TextGenerator:
         seed: int = 0,
         skip_unknown: bool = False,
     ) -> list[str]:
-        """Prompt and continuation, num_samples times; an empty prompt starts from a newline.
+        """Prompt and continuation, num_samples times; an empty prompt starts from `empty_prompt`.
 
         Raises: UserError for a prompt with characters the model never saw (`skip_unknown` drops
         them) or a model whose logits are not finite; ValueError for settings out of range.
         """
-        prompt = self._known(prompt, skip_unknown) or EMPTY_PROMPT
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+        if max_new_tokens < 0:
+            raise ValueError(f"max_new_tokens must be at least 0, got {max_new_tokens}")
+        prompt = self._known(prompt, skip_unknown) or self.empty_prompt
         ids = torch.from_numpy(self.tokenizer.encode(prompt)).long()
         device = next(self.model.parameters()).device
         tokens = ids.to(device).expand(num_samples, -1)  # (B, T)
@@ -61,10 +64,18 @@ class TextGenerator:
         try:
             steps = decode(self.model, tokens, max_new_tokens=max_new_tokens, choose=sampler)
             new = [step.cpu() for step in steps]
+        except ValueError as error:  # the settings are checked: what is left is the logits
+            raise UserError(str(error)) from None
         finally:
             self.model.train(was_training)
         rows = torch.stack(new, dim=1).tolist() if new else [[]] * num_samples
         return [prompt + self.tokenizer.decode(row) for row in rows]
+
+    @property
+    def empty_prompt(self) -> str:
+        """A line end, or the first symbol where the vocabulary has none."""
+        vocabulary = self.tokenizer.vocabulary
+        return "\n" if "\n" in vocabulary else vocabulary[0]
 
     def _known(self, text: str, skip_unknown: bool) -> str:
         if not skip_unknown:

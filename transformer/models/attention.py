@@ -86,7 +86,7 @@ class MultiHeadAttention(nn.Module):
         rotate: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        if embedding_dim % num_heads:
+        if num_heads < 1 or embedding_dim % num_heads:
             raise ValueError(
                 "embedding_dim must be divisible by num_heads, "
                 f"got embedding_dim={embedding_dim} and num_heads={num_heads}"

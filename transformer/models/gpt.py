@@ -57,26 +57,14 @@ class GPT(TokenModel):
         self.dropout = nn.Dropout(dropout)
         rotary = positions == "rotary"
         head_positions = RotaryPositions(block_size, embedding_dim // num_heads) if rotary else None
-        make = partial(make_norm, norm, embedding_dim, bias=bias)
+        attention = partial(MultiHeadAttention, embedding_dim, num_heads, causal=True, bias=bias)
+        attention = partial(attention, dropout=dropout, rotate=head_positions)
         width = feedforward_dim or 4 * embedding_dim
-        self.blocks = nn.ModuleList(
-            Block(
-                MultiHeadAttention(
-                    embedding_dim,
-                    num_heads,
-                    causal=True,
-                    bias=bias,
-                    dropout=dropout,
-                    rotate=head_positions,
-                ),
-                make_feedforward(activation, embedding_dim, width, bias=bias),
-                make,
-                norm_first=norm_first,
-                dropout=dropout,
-            )
-            for _ in range(num_blocks)
-        )
-        self.final_norm = make() if norm_first else nn.Identity()
+        feedforward = partial(make_feedforward, activation, embedding_dim, width, bias=bias)
+        norm_of = partial(make_norm, norm, embedding_dim, bias=bias)
+        block = partial(Block, norm=norm_of, norm_first=norm_first, dropout=dropout)
+        self.blocks = nn.ModuleList(block(attention(), feedforward()) for _ in range(num_blocks))
+        self.final_norm = norm_of() if norm_first else nn.Identity()
         self.lm_head = nn.Linear(embedding_dim, vocab_size, bias=False)
         if tie_weights:
             self.lm_head.weight = self.token_embedding.weight

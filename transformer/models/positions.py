@@ -61,7 +61,11 @@ class RotaryPositions(nn.Module):
 
 
 def position_angles(size: int, dim: int) -> Float[Tensor, "T P"]:
-    """t / 10000^(2i/dim) for positions t and pairs i: computed in float64, given in the default."""
-    frequencies = _BASE ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-    angles = torch.arange(size, dtype=torch.float64)[:, None] * frequencies
+    """t / 10000^(2i/dim) for positions t and pairs i: computed in float64, given in the default.
+
+    On the CPU even where a model is made on the meta device: nothing would fill these in later.
+    """
+    numbers = {"dtype": torch.float64, "device": "cpu"}
+    frequencies = _BASE ** -(torch.arange(0, dim, 2, **numbers) / dim)
+    angles = torch.arange(size, **numbers)[:, None] * frequencies
     return angles.to(torch.get_default_dtype())

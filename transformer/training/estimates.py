@@ -28,11 +28,13 @@ def automatic_val_every_steps(
 ) -> int:
     """Steps apart at which validation, forward passes alone, stays under a tenth of the compute.
 
-    At most MOST_VALIDATIONS in a run. The one after the last step is always made, not counted.
+    Evenly spread, the last one after the last step, at most MOST_VALIDATIONS in a run; where even
+    one is too dear, it is made all the same, at the end.
     """
     share = VALIDATION_SHARE / (1 - VALIDATION_SHARE)
     affordable = tokens_per_validation / (share * PASSES_PER_TRAINING_STEP * tokens_per_step)
-    return max(1, math.ceil(affordable), math.ceil(total_steps / MOST_VALIDATIONS))
+    num_validations = min(MOST_VALIDATIONS, max(1, int(total_steps / affordable)))
+    return math.ceil(total_steps / num_validations)
 
 
 def peak_memory_bytes(model: TokenModel, tokens_per_batch: int) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from transformer.devices import resolve_accelerator
+from transformer.errors import UserError
 
 # Lightning's names for our number formats: mixed means that weights stay float32.
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -32,8 +33,13 @@ def resolve_compile(compile_model: bool | str, accelerator: str) -> bool:
 def trainer_arguments(
     *, accelerator: str, devices: int | str, num_nodes: int, strategy: str, precision: str
 ) -> dict[str, Any]:
-    """Arguments of pl.Trainer that say where and how it computes."""
+    """Arguments of pl.Trainer that say where and how it computes.
+
+    Raises: UserError for a device that is not there, and for fp16 on a CPU.
+    """
     accelerator = resolve_accelerator(accelerator)
+    if precision == "fp16" and accelerator == "cpu":  # Lightning would take bf16 instead
+        raise UserError("precision fp16 needs a GPU, and accelerator is cpu: give bf16 or float32")
     if devices == "auto":  # more processes on one CPU would share its cores
         devices = torch.cuda.device_count() if accelerator == "cuda" else 1
     return {

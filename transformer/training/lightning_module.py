@@ -1,7 +1,7 @@
 """Loss, steps, logging and optimizers around a model."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -69,29 +69,23 @@ class LanguageModule(pl.LightningModule):
     def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
         return self.model(tokens)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         loss = self._cross_entropy(batch, "mean")
         self._train_losses.append(loss.detach())
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Logs the mean loss of the steps since the last time; nothing is read back until then."""
-        if not logs_now(self.trainer):
-            return
-        train_loss = torch.stack(self._train_losses).mean()
-        self._train_losses.clear()
-        self.log("train_loss", train_loss, logger=False)
-        scalars = {
-            "train_loss": train_loss.item(),
-            "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
-            "grad_norm": self._grad_norm.item(),
-        }
-        log_scalars(self.trainer, scalars)
+        if logs_now(self.trainer):
+            self._log_training()
 
     def on_validation_epoch_start(self) -> None:
+        """A run too short for a regular logging has its train_loss by its first validation."""
         self._val_sums.clear()
+        if self._train_losses and "train_loss" not in self.trainer.callback_metrics:
+            self._log_training()
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
         _, targets = batch
         scored = (targets != -100).sum()
         self._val_sums.append(torch.stack((self._cross_entropy(batch, "sum"), scored)))
@@ -145,7 +139,18 @@ class LanguageModule(pl.LightningModule):
         """Tells the schedule which share of a time limit is spent: its progress is no less."""
         self._time_share = share
 
-    def _cross_entropy(self, batch: tuple[Tensor, Tensor], reduction: str) -> Tensor:
+    def _log_training(self) -> None:
+        train_loss = torch.stack(self._train_losses).mean()
+        self._train_losses.clear()
+        self.log("train_loss", train_loss, logger=False)
+        scalars = {
+            "train_loss": train_loss.item(),
+            "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
+            "grad_norm": self._grad_norm.item(),
+        }
+        log_scalars(self.trainer, scalars)
+
+    def _cross_entropy(self, batch: Sequence[Tensor], reduction: str) -> Tensor:
         """Nats, over the targets that are not -100."""
         tokens, targets = batch
         logits = self.model(tokens)

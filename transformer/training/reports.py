@@ -37,8 +37,9 @@ def introduction(
 def run_facts(trainer: pl.Trainer, throughput: Throughput) -> dict[str, Any]:
     """How far, how long, how fast and on what, under the names of summary.json."""
     module = trainer.lightning_module
+    train_loss = trainer.callback_metrics.get("train_loss")  # none where no step was left to do
     return {
-        "train_loss": float(trainer.callback_metrics.get("train_loss", float("nan"))),
+        "train_loss": float(train_loss) if train_loss is not None else None,
         "step": trainer.global_step,
         "corpus_passes": throughput.corpus_passes,
         "elapsed_seconds": throughput.elapsed_seconds,

@@ -1,0 +1,93 @@
+"""What the configs reach: `python benchmarks/recipes.py configs/default.yaml [...] --seeds 3`.
+
+Each is trained as a user would, one whole `python train.py` process after the other; the medians
+over the seeds go to results/recipes.json, beside the rows that are there for other configs, and
+the table for the README to the terminal.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from record import ROOT, circumstances, load, save
+
+PICKED = ("val_loss", "val_bits_per_char", "train_loss", "step", "corpus_passes")
+PICKED_TOO = ("tokens_per_second", "num_parameters", "precision")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("configs", nargs="*", type=Path)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--data_path", default=None)
+    arguments = parser.parse_args()
+    try:
+        rows = load("recipes")["figures"]
+    except FileNotFoundError:
+        rows = {}
+    for config in arguments.configs:
+        runs = [run(config, seed, arguments.data_path) for seed in range(arguments.seeds)]
+        rows[config.as_posix()] = summarize(runs) | {"circumstances": circumstances()}
+        save("recipes", rows)
+    print(table(rows))
+
+
+def run(config: Path, seed: int, data_path: str | None) -> dict[str, Any]:
+    """One process from its start to its exit."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(ROOT / "train.py"), "--config", str(config)]
+        command += ["--runs_dir", folder, "--seed", str(seed)]
+        command += ["--data_path", data_path] if data_path else []
+        started_at = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        elapsed_seconds = time.perf_counter() - started_at
+        (path,) = Path(folder).glob("*/*/summary.json")
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of the largest child, in KiB
+    figures = {name: summary[name] for name in (*PICKED, *PICKED_TOO)}
+    return figures | {
+        "seed": seed,
+        "process_seconds": elapsed_seconds,
+        "peak_resident_gigabytes": peak * 1024 / 1e9,
+    }
+
+
+def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The medians of what varies, and every run."""
+    numbers = [name for name, value in runs[0].items() if isinstance(value, float)]
+    return {name: median(run[name] for run in runs) for name in numbers} | {
+        "num_parameters": runs[0]["num_parameters"],
+        "precision": runs[0]["precision"],
+        "runs": runs,
+    }
+
+
+def table(rows: dict[str, Any]) -> str:
+    """The README's table: Markdown, the best loss first."""
+    lines = [
+        "| config | parameters | machine | minutes | val_loss | bits per character | peak memory |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for config, row in sorted(rows.items(), key=lambda item: item[1]["val_loss"]):
+        cells = (
+            f"`{config}`",
+            f"{row['num_parameters'] / 1e6:.2f} M",
+            row["circumstances"]["machine"],
+            f"{row['process_seconds'] / 60:.1f}",
+            f"{row['val_loss']:.3f}",
+            f"{row['val_bits_per_char']:.3f}",
+            f"{row['peak_resident_gigabytes']:.2f} GB",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What every benchmark writes beside its figures: machine, versions, date and commit."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+sys.path.insert(0, str(ROOT))  # `python benchmarks/X.py` finds the package, installed or not
+
+from transformer.files import write_text  # noqa: E402
+
+
+def circumstances() -> dict[str, Any]:
+    return {
+        "date": date.today().isoformat(),
+        "commit": _commit(),
+        "machine": f"{os.cpu_count()} cores, {_processor()}",
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "pytorch_lightning": version("pytorch-lightning"),
+    }
+
+
+def save(name: str, figures: Any) -> Path:
+    """Writes `results/<name>.json`; the same name again replaces it."""
+    path = RESULTS / f"{name}.json"
+    content = {"circumstances": circumstances(), "figures": figures}
+    write_text(path, json.dumps(content, indent=2) + "\n")
+    return path
+
+
+def load(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _commit() -> str:
+    """The commit that was measured, with a plus where the tree differs from it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or "unknown"
+
+
+def _processor() -> str:
+    """The kernel's name of the processor where it gives one: Python's is often empty."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,154 @@
+"""The scripts as a user runs them: real processes and real files in a temporary folder."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Hamlet, act 3, scene 1.
+TEXT = """\
+To be, or not to be, that is the question:
+Whether 'tis nobler in the mind to suffer
+The slings and arrows of outrageous fortune,
+Or to take arms against a sea of troubles
+And by opposing end them. To die--to sleep,
+No more; and by a sleep to say we end
+The heart-ache and the thousand natural shocks
+That flesh is heir to: 'tis a consummation
+Devoutly to be wish'd. To die, to sleep;
+To sleep, perchance to dream--ay, there's the rub:
+For in that sleep of death what dreams may come,
+When we have shuffled off this mortal coil,
+Must give us pause--there's the respect
+That makes calamity of so long life.
+For who would bear the whips and scorns of time,
+The oppressor's wrong, the proud man's contumely,
+The pangs of despised love, the law's delay,
+The insolence of office, and the spurns
+That patient merit of the unworthy takes,
+When he himself might his quietus make
+With a bare bodkin? Who would fardels bear,
+To grunt and sweat under a weary life,
+But that the dread of something after death,
+The undiscover'd country, from whose bourn
+No traveller returns, puzzles the will,
+And makes us rather bear those ills we have
+Than fly to others that we know not of?
+"""
+
+# Of 70 steps of 112 tokens, 7 passes over the text: long enough to learn, a second long.
+TINY = """\
+batch_size: 7
+epochs: 2
+lr: 1e-2
+data_path: hamlet.txt
+block_size: 16
+num_heads: 2
+embedding_dim: 22
+num_blocks: 1
+num_workers: 0
+accelerator: cpu
+precision: float32
+max_steps: 70
+val_every_steps: 30
+sample_prompt: "To "
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that trained to its end through the command line."""
+
+    home: Path  # where it was started
+    folder: Path  # config.yaml and the rest, within home
+    output: str
+    summary: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """One thread, as tiny matrices on shared cores want it; no GPU, even where there is one."""
+    changes = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1"}
+    return {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"} | changes
+
+
+@pytest.fixture(scope="session")
+def run(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run("train.py", "--help", cwd=folder)`; `python` holds options of the interpreter."""
+
+    def call(
+        script: str, *arguments: Any, cwd: Path, python: tuple[str, ...] = (), **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *python, ROOT / script, *map(str, arguments)],
+            cwd=cwd,
+            env=environment | variables,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=300,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def write_inputs() -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / "hamlet.txt").write_text(TEXT, encoding="utf-8", newline="\n")
+        (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+    run: Callable[..., subprocess.CompletedProcess[str]],
+    write_inputs: Callable[[Path], None],
+) -> Finished:
+    """Trained once for all tests, which leave it as it is; every warning is an error in it."""
+    home = tmp_path_factory.mktemp("finished")
+    write_inputs(home)
+    result = run("train.py", "--config", "tiny.yaml", cwd=home, python=("-W", "error"))
+    assert result.returncode == 0, result.stderr
+    folder = home / "runs" / "tiny" / "version_0"
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return Finished(home, folder, result.stdout + result.stderr, summary)
+
+
+@pytest.fixture
+def train_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_inputs: Callable[[Path], None]
+) -> Callable[..., Path]:
+    """`train.train` in this process and in tmp_path, with keys changed; gives the run's folder."""
+    import torch
+
+    import train
+    from transformer.config_files import load_config
+
+    write_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
+    monkeypatch.setattr("transformer.assembly.SAMPLE_TOKENS", 5)
+    torch.set_num_threads(1)
+
+    def call(config: str = "tiny.yaml", resume: Path | None = None, **changes: Any) -> Path:
+        return tmp_path / train.train(load_config(config, changes), resume)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def summary_of() -> Callable[[Path], dict[str, Any]]:
+    def read(folder: Path) -> dict[str, Any]:
+        return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+    return read

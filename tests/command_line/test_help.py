@@ -1,0 +1,66 @@
+"""What the scripts say of themselves, before anything heavy is imported."""
+
+import json
+import time
+
+import pytest
+import yaml
+
+from evaluate import EvaluateOptions
+from generate import GenerateOptions
+from transformer.config import Config
+from transformer.config_files import load_config
+
+SCRIPTS = {
+    "train.py": (Config, ["config", "resume", "print_config"]),
+    "generate.py": (GenerateOptions, ["help"]),
+    "evaluate.py": (EvaluateOptions, ["json"]),
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_names_every_flag_within_a_second(run, tmp_path, script):
+    seconds = []
+    for _ in range(3):  # the best of three, as other work on the machine only adds
+        started_at = time.perf_counter()
+        result = run(script, "--help", cwd=tmp_path)
+        seconds.append(time.perf_counter() - started_at)
+    assert result.returncode == 0
+    assert min(seconds) < 1
+    kind, others = SCRIPTS[script]
+    for name in [*kind.model_fields, *others]:
+        assert f"--{name} " in result.stdout or f"--{name}\n" in result.stdout
+    for field in kind.model_fields.values():
+        assert field.description.split()[0] in result.stdout
+
+
+@pytest.fixture
+def no_torch(tmp_path):
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
+    return str(tmp_path)
+
+
+def test_print_config_shows_the_resolved_config_without_torch(
+    run, tmp_path, write_inputs, no_torch
+):
+    write_inputs(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    flags = "--config tiny.yaml --lr 5e-4 --print_config".split()
+    result = run("train.py", *flags, cwd=tmp_path, PYTHONPATH=no_torch)
+    assert (result.returncode, result.stderr) == (0, "")
+    shown = yaml.safe_load(result.stdout)
+    assert shown["lr"] == 5e-4
+    assert shown["feedforward_dim"] == 88
+    assert shown["run_name"] == "tiny"
+    assert shown.keys() == Config.model_fields.keys()
+    (tmp_path / "shown.yaml").write_text(result.stdout)
+    config = load_config(tmp_path / "tiny.yaml", {"lr": 5e-4, "run_name": "tiny"})
+    assert load_config(tmp_path / "shown.yaml").resolved() == config.resolved()
+    (tmp_path / "shown.yaml").unlink()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_print_schema_is_json_with_every_key_and_needs_no_torch(run, tmp_path, no_torch):
+    result = run("train.py", "--print_schema", cwd=tmp_path, PYTHONPATH=no_torch)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["properties"].keys() == Config.model_fields.keys()

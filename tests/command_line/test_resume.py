@@ -1,0 +1,94 @@
+"""A run that stopped goes on in its folder."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+ROOT = Path(__file__).parents[2]
+
+
+def steps_logged(folder, tag):
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return [event.step for event in events.Scalars(tag)]
+
+
+def test_a_finished_run_goes_on_to_a_larger_max_steps(train_here, summary_of):
+    folder = train_here(max_steps=30, val_every_steps=20, lr=1e-3)
+    last = folder / "checkpoints" / "last.ckpt"
+    before = summary_of(folder)
+    after_folder = train_here(
+        str(folder / "config.yaml"), resume=last, max_steps=50, val_every_steps=20
+    )
+    after = summary_of(folder)
+    assert after_folder == folder
+    assert (before["step"], after["step"]) == (30, 50)
+    assert after["corpus_passes"] == pytest.approx(before["corpus_passes"] * 50 / 30)
+    assert after["elapsed_seconds"] > before["elapsed_seconds"]
+    assert after["val_loss"] < before["val_loss"]
+    assert torch.load(last, weights_only=True)["global_step"] == 50
+    assert steps_logged(folder, "train_loss") == [10, 20, 30, 40, 50]
+    assert "max_steps: 50" in (folder / "config.yaml").read_text()
+
+
+def test_a_resume_that_cannot_be_leaves_the_run_as_it_is(train_here, tmp_path):
+    from transformer.errors import UserError
+
+    folder = train_here(max_steps=2)
+    last = folder / "checkpoints" / "last.ckpt"
+    (tmp_path / "other.txt").write_text("The quick brown fox.\n" * 20)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for changes, words in (
+        ({"embedding_dim": 30, "max_steps": 4}, "embedding_dim=22, not 30"),
+        ({"data_path": "other.txt", "max_steps": 4}, "sha256"),
+        ({}, "step 2 of 2"),
+    ):
+        with pytest.raises(UserError, match=words):
+            train_here(str(folder / "config.yaml"), resume=last, **changes)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal there cannot be sent to one process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_an_interrupted_run_is_saved_and_goes_on(run, environment, tmp_path, write_inputs, number):
+    write_inputs(tmp_path)
+    flags = "--config tiny.yaml --max_steps 1000000 --epochs 100000 --val_every_steps 50".split()
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *flags],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for line in process.stdout:
+            if line.startswith("step 50:"):
+                process.send_signal(number)
+                break
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 128 + number
+    assert errors == ""
+    step = int(re.search(r"stopped after step ([\d,]+)", output)[1].replace(",", ""))
+    assert step >= 50
+    folder = tmp_path / "runs" / "tiny" / "version_0"
+    last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == step
+
+    command = re.search(r"python train\.py (--resume \S+)", output)[1].split()
+    result = run("train.py", *command, "--max_steps", step + 3, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["step"] == step + 3
+    assert [path.name for path in folder.parent.iterdir()] == ["version_0"]

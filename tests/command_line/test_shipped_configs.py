@@ -1,0 +1,64 @@
+"""Every file in configs/ loads, builds at its full size and trains."""
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from transformer.config_files import load_config, read_settings
+from transformer.models import build_model
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+SMALL = {"embedding_dim": 32, "num_heads": 2, "num_blocks": 2}
+MOST_WIDTH = 256  # of a model that a test trains as it is
+
+
+def test_there_are_configs():
+    assert {"default", "bigram"} <= {path.stem for path in CONFIGS}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_shipped_config_builds_at_full_size(path):
+    config = load_config(path)
+    model = build_model(**config.architecture(vocab_size=67)).eval()
+    with torch.inference_mode():
+        logits = model(torch.zeros(1, config.block_size, dtype=torch.long))
+    assert logits.shape == (1, config.block_size, 67)
+    # The loss of a fresh model is that of guessing, ln V.
+    assert logits.log_softmax(-1).mean() == pytest.approx(-math.log(67), abs=0.2)
+    assert path.read_text(encoding="utf-8").startswith("#")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_shipped_config_trains_a_step(train_here, summary_of, tmp_path, path):
+    given = read_settings(path)
+    text = (tmp_path / "hamlet.txt").read_text() * 4
+    (tmp_path / "longer.txt").write_text(text)
+    changes = {"data_path": "longer.txt", "batch_size": 2, "max_steps": 1, "accelerator": "cpu"}
+    changes |= {"num_workers": 0, "compile": False}
+    if given["embedding_dim"].value > MOST_WIDTH:
+        changes |= SMALL
+    summary = summary_of(train_here(str(path), **changes))
+    assert summary["step"] == 1
+    assert 2 < summary["val_loss"] < 5  # ln 42 = 3.7 at the start
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="its memory is read the POSIX way")
+def test_the_nine_key_file_as_it_stands_makes_a_step_in_under_20_gb(run, tmp_path):
+    """The file names data/input.txt, which is built on first use, so this is the whole set-up."""
+    # Its own process asks for its own peak, whatever the other tests' children took.
+    program = (
+        "import resource, sys, train\n"
+        "train.main(sys.argv[1:])\n"
+        "print('peak kB', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    (tmp_path / "peak.py").write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{program}")
+    flags = ["--config", ROOT / "configs" / "nine-keys.yaml", "--max_steps", "1"]
+    result = run(tmp_path / "peak.py", *flags, cwd=tmp_path, OMP_NUM_THREADS="2")
+    assert result.returncode == 0, result.stderr
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert int(result.stdout.split()[-1]) * unit < 20e9

@@ -1,0 +1,210 @@
+"""From a text file to a run folder, generated text and an exact loss, through the command line."""
+
+import json
+import math
+import re
+
+import pytest
+import torch
+
+from transformer.config_files import load_config
+
+SUMMARY_KEYS = (
+    "val_loss val_bits_per_char train_loss step corpus_passes elapsed_seconds tokens_per_second "
+    "num_parameters device precision torch"
+).split()
+
+# Of a Lightning run, or of Python, that a user cannot act on.
+NOISE = re.compile(r"warn|tip:|GPU available|TPU|LeafSpec|Trainer|`|/site-packages/", re.IGNORECASE)
+
+
+def plain_parts(value):
+    """Every leaf of a nest of dicts and lists, keys too."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from plain_parts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from plain_parts(item)
+    else:
+        yield value
+
+
+def test_a_run_folder_holds_all_that_is_promised(finished):
+    found = {p.relative_to(finished.folder).as_posix() for p in finished.folder.rglob("*")}
+    events = {name for name in found if name.startswith("events.out.tfevents.")}
+    assert len(events) == 1
+    assert found - events == {
+        "config.yaml",
+        "checkpoints",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "model.safetensors",
+        "summary.json",
+    }
+
+
+def test_the_config_in_a_run_folder_makes_the_same_run(finished):
+    given = load_config(finished.home / "tiny.yaml").model_copy(update={"run_name": "tiny"})
+    written = load_config(finished.folder / "config.yaml")
+    assert written.resolved() == given.resolved()
+    assert written.feedforward_dim == 4 * 22
+
+
+def test_a_summary_has_every_key_with_plausible_values(finished):
+    summary = finished.summary
+    assert set(SUMMARY_KEYS) <= summary.keys()
+    assert summary["step"] == 70
+    num_train = int(0.9 * len((finished.home / "hamlet.txt").read_text()))
+    assert summary["corpus_passes"] == pytest.approx(70 * 7 * 16 / num_train, rel=1e-12)
+    assert summary["val_bits_per_char"] == pytest.approx(summary["val_loss"] / math.log(2))
+    assert 1.5 < summary["train_loss"] < summary["val_loss"] < math.log(50)
+    assert summary["torch"] == torch.__version__
+    assert summary["precision"] == "32-true"
+    assert summary["tokens_per_second"] > 0
+    assert 0 < summary["elapsed_seconds"] < 120
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
+def test_a_checkpoint_holds_plain_values_and_no_folder_of_this_machine(finished, name):
+    content = torch.load(finished.folder / "checkpoints" / name, weights_only=True)
+    for part in plain_parts(content):
+        assert part is None or isinstance(part, bool | int | float | str | torch.Tensor), part
+        if isinstance(part, str):
+            assert str(finished.home.parent) not in part
+    assert not any(key.startswith("model._orig_mod") for key in content["state_dict"])
+
+
+def test_best_is_the_step_of_the_lowest_validation_loss_and_last_the_last(finished):
+    losses = re.findall(r"^step (\d+):.* val_loss ([\d.]+)", finished.output, re.MULTILINE)
+    assert [int(step) for step, _ in losses] == [30, 60, 70]
+    best_step, best_loss = min(losses, key=lambda pair: float(pair[1]))
+    assert finished.summary["best_step"] == int(best_step)
+    assert finished.summary["val_loss"] == pytest.approx(float(best_loss), abs=6e-5)  # 4 decimals
+    for name, step in (("best", int(best_step)), ("last", 70)):
+        path = finished.folder / "checkpoints" / f"{name}.ckpt"
+        assert torch.load(path, weights_only=True)["global_step"] == step
+
+
+def test_a_run_says_what_it_trains_and_what_comes_next_and_nothing_else(finished):
+    count = f"{finished.summary['num_parameters']:,}"
+    for words in (
+        "70 steps of 112 tokens; a corpus pass is ",
+        "memory that training takes: about",
+        "the run is in runs",
+        "python generate.py runs",
+        "tensorboard --logdir runs",
+    ):
+        assert words in finished.output
+    assert re.search(rf"all parameters +{count}", finished.output)
+    assert not NOISE.search(finished.output), finished.output
+
+
+def test_the_printed_next_command_works_as_it_stands(finished, run):
+    command = re.search(r"python generate\.py (\S+) --prompt \"(.+)\"", finished.output)
+    result = run("generate.py", command[1], "--prompt", command[2], "--seed", 1, cwd=finished.home)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(command[2])
+
+
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        pytest.param([], id="the newest run"),
+        pytest.param(["model.safetensors"], id="weights", marks=pytest.mark.slow),
+        pytest.param(["checkpoints/best.ckpt"], id="best.ckpt", marks=pytest.mark.slow),
+        pytest.param(["."], id="run folder", marks=pytest.mark.slow),
+    ],
+)
+def test_every_way_to_name_the_best_model_gives_the_same_text(finished, run, checkpoint):
+    from transformer.generation.text import load
+
+    named = [finished.folder.relative_to(finished.home) / name for name in checkpoint]
+    flags = "--prompt To --max_new_tokens 40 --num_samples 2 --temperature 0.7 --seed 3".split()
+    result = run("generate.py", *named, *flags, cwd=finished.home)
+    assert result.returncode == 0, result.stderr
+    texts = load(finished.folder / "model.safetensors", "cpu").generate(
+        "To", max_new_tokens=40, num_samples=2, temperature=0.7, seed=3
+    )
+    assert result.stdout == f"{texts[0]}\n{'-' * 40}\n{texts[1]}\n"
+    assert "seed 3" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("prompt", "start", "dropped"),
+    [
+        ([], "\n", ""),
+        (["--prompt", ""], "\n", ""),
+        (["--prompt", "Tölöo", "--skip_unknown"], "Tlo", "2 unknown characters"),
+        (["--prompt", "éé", "--skip_unknown"], "\n", "2 unknown characters"),
+        (["--prompt_file", "bom.txt"], "To be,\nor", ""),
+    ],
+)
+def test_what_a_text_starts_with(finished, monkeypatch, capsys, tmp_path, prompt, start, dropped):
+    import generate
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bom.txt").write_bytes("\ufeffTo be,\r\nor".encode())
+    status = generate.main([str(finished.folder), *prompt, "--max_new_tokens", "3"])
+    captured = capsys.readouterr()
+    assert status == 0
+    assert captured.out.startswith(start)
+    assert len(captured.out) == len(start) + 3 + len("\n")
+    assert ("unknown" in captured.err) == bool(dropped)
+    assert dropped in captured.err
+
+
+def test_evaluate_gives_the_loss_of_the_summary(finished, run):
+    result = run("evaluate.py", "--json", cwd=finished.home)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    # The same float32 sums over the same windows, in another process.
+    assert report["scores"]["model"]["loss"] == pytest.approx(finished.summary["val_loss"], 1e-6)
+    assert report["split"] == "validation"
+    assert set(report["scores"]) == {"model", "unigram", "bigram", "xz"}
+    text = (finished.home / "hamlet.txt").read_text()
+    assert report["characters"] == len(text) - int(0.9 * len(text))
+
+
+def evaluate_here(finished, monkeypatch, capsys, *flags):
+    import evaluate
+
+    monkeypatch.chdir(finished.home)
+    status = evaluate.main([str(finished.folder), *flags])
+    assert status == 0
+    return capsys.readouterr().out
+
+
+def test_another_file_is_evaluated_whole(finished, monkeypatch, capsys, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("To sleep, perchance to dream.\n" * 5)
+    report = json.loads(
+        evaluate_here(finished, monkeypatch, capsys, "--json", "--data_path", str(other))
+    )
+    assert (report["split"], report["characters"], report["skipped"]) == ("whole file", 150, 0)
+    assert report["scores"]["model"]["num_scored"] == 149
+
+
+def test_evaluate_leaves_out_and_counts_what_the_model_never_saw(
+    finished, monkeypatch, capsys, tmp_path
+):
+    other = tmp_path / "other.txt"
+    other.write_text("Tö sleep, perchance tö dream.\n" * 5, encoding="utf-8")
+    flags = ("--data_path", str(other), "--skip_unknown")
+    table = evaluate_here(finished, monkeypatch, capsys, *flags)
+    assert "150 characters, 10 of them unknown and skipped" in table
+    report = json.loads(evaluate_here(finished, monkeypatch, capsys, *flags, "--json"))
+    assert report["skipped"] == 10
+    assert report["scores"]["model"]["num_scored"] == 139
+
+
+def test_the_table_names_model_and_baselines(finished, monkeypatch, capsys):
+    table = evaluate_here(finished, monkeypatch, capsys)
+    assert [line.split()[0] for line in table.splitlines()[-4:]] == [
+        "model",
+        "bigram",
+        "unigram",
+        "xz",
+    ]
+    assert f"{finished.summary['val_loss']:.4f}" in table

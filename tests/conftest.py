@@ -1,0 +1,56 @@
+"""What several test files share: seeded randomness, float64, and a small GPT."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+# Tensors here are tiny: threads gain nothing, and on a busy machine they wait for each other, which
+# makes training steps ten times as slow. Before torch is imported; subprocesses inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if TYPE_CHECKING:
+    import torch
+
+    from transformer.models.gpt import GPT
+
+
+@pytest.fixture
+def generator() -> "torch.Generator":
+    import torch
+
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Tensors and modules made in the test are float64, for laws that hold to 1e-10 there."""
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def make_gpt() -> Callable[..., "GPT"]:
+    """GPTs in eval mode with weights far larger than at the start, so that no part hides.
+
+    Biases and the gains of norms are drawn too: at 0 and 1 they could be left out.
+    """
+    import torch
+
+    from transformer.models.gpt import GPT
+
+    def make(**changes: Any) -> GPT:
+        shape = {"vocab_size": 13, "block_size": 7, "embedding_dim": 30, "num_heads": 3}
+        model = GPT(**shape | {"num_blocks": 2} | changes)
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                gain = 1.0 if name.endswith("norm.weight") else 0.0
+                parameter.normal_(gain, 0.3, generator=generator)
+        return model.eval()
+
+    return make

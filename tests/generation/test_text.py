@@ -1,0 +1,102 @@
+"""Text in, text out."""
+
+import pytest
+import torch
+
+from transformer.data.tokenizers import CharacterTokenizer
+from transformer.errors import UserError
+from transformer.generation.text import TextGenerator, load
+
+VOCABULARY = "\n abcdefghijk"  # 13 characters: as many as the tokens of make_gpt
+
+
+@pytest.fixture
+def writer(make_gpt):
+    return TextGenerator(make_gpt(), CharacterTokenizer(VOCABULARY))
+
+
+def test_a_text_is_the_prompt_and_as_many_new_characters_as_asked_for(writer):
+    (text,) = writer.generate("abc", max_new_tokens=17)
+    assert text.startswith("abc")
+    assert len(text) == 3 + 17
+    assert writer.generate("abc", max_new_tokens=0) == ["abc"]
+
+
+def test_greedy_text_equals_taking_the_likeliest_character_by_hand(writer):
+    """Past the context of 7 too: the model reads the last 7 characters."""
+    text = "abcabcabcabc"
+    with torch.no_grad():
+        for _ in range(11):
+            ids = torch.tensor([[VOCABULARY.index(c) for c in text[-7:]]])
+            text += VOCABULARY[writer.model(ids)[0, -1].argmax()]
+    assert writer.generate("abcabcabcabc", max_new_tokens=11, temperature=0.0) == [text]
+
+
+def test_an_empty_prompt_starts_from_a_newline(writer):
+    settings = {"max_new_tokens": 11, "seed": 3}
+    (text,) = writer.generate("", **settings)
+    assert text[0] == "\n"
+    assert [text] == writer.generate("\n", **settings)
+    assert [text] == writer.generate(**settings)
+
+
+def test_characters_the_model_never_saw_are_named(writer):
+    with pytest.raises(UserError, match=r"never saw 'é' \(LATIN SMALL LETTER E WITH ACUTE\)"):
+        writer.generate("abé", max_new_tokens=1)
+    with pytest.raises(UserError, match=r"2 of the characters, 'X' .*, 'Y' "):
+        writer.generate("aXbY", max_new_tokens=1)
+
+
+def test_skip_unknown_drops_them(writer):
+    settings = {"max_new_tokens": 11, "skip_unknown": True}
+    assert writer.generate("aXbYé", **settings) == writer.generate("ab", **settings)
+    assert writer.generate("XY", **settings) == writer.generate("\n", **settings)
+
+
+def test_samples_differ_and_the_first_ones_do_not_depend_on_how_many_are_made(writer):
+    five = writer.generate("ab", max_new_tokens=17, num_samples=5, seed=2)
+    assert len(set(five)) == 5
+    assert writer.generate("ab", max_new_tokens=17, num_samples=2, seed=2) == five[:2]
+    assert writer.generate("ab", max_new_tokens=17, num_samples=5, seed=2) == five
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_read_in_eval_mode_and_left_in_the_mode_it_was_in(make_gpt, training):
+    tokenizer = CharacterTokenizer(VOCABULARY)
+    plain = TextGenerator(make_gpt(), tokenizer)
+    dropping = TextGenerator(make_gpt(dropout=0.5).train(training), tokenizer)
+    settings = {"max_new_tokens": 17, "temperature": 0.0}
+    assert dropping.generate("ab", **settings) == plain.generate("ab", **settings)
+    assert dropping.model.training == training
+
+
+def spoil(model):
+    with torch.no_grad():
+        model.lm_head.weight[4] = torch.nan
+
+
+def test_a_model_with_nan_weights_is_a_users_error_and_its_mode_is_restored(writer):
+    spoil(writer.model.train())
+    with pytest.raises(UserError, match="logits are not finite"):
+        writer.generate("ab", max_new_tokens=5)
+    assert writer.model.training
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": -1.0}, "temperature must be at least 0"),
+        ({"top_k": 0}, "top_k must be at least 1"),
+        ({"top_p": 2.0}, "top_p must be greater than 0"),
+        ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
+        ({"max_new_tokens": -1}, "max_new_tokens must be at least 0, got -1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(writer, settings, message):
+    with pytest.raises(ValueError, match=message):
+        writer.generate("ab", **settings)
+
+
+def test_loading_names_a_missing_file(tmp_path):
+    with pytest.raises(UserError, match="no such checkpoint"):
+        load(tmp_path / "model.safetensors")

@@ -1,0 +1,224 @@
+"""Who may import whom, how long things may be, and that importing one part never imports all."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import transformer
+from transformer.checkpoint import save_model
+from transformer.data.tokenizers import CharacterTokenizer
+from transformer.models import build_model
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "transformer").rglob("*.py"))
+SCRIPTS = sorted(ROOT.glob("*.py"))
+
+# What a module may import beside the standard library: the row with the longest name that the
+# module starts with holds. A name stands for all that is in it.
+MAY_IMPORT = {
+    "transformer": "transformer",  # for type checkers alone; the tests below see that
+    "transformer.assembly": "pytorch_lightning transformer",
+    "transformer.checkpoint": "safetensors torch transformer.data.tokenizers transformer.errors "
+    "transformer.files transformer.models",
+    "transformer.command_line": "pydantic transformer.config_files transformer.errors",
+    "transformer.config": "pydantic",
+    "transformer.config_files": "pydantic yaml transformer.config transformer.errors "
+    "transformer.files",
+    "transformer.data": "jaxtyping numpy pytorch_lightning torch transformer.data "
+    "transformer.errors transformer.files",
+    "transformer.data.batches": "jaxtyping torch transformer.data",
+    "transformer.data.chunks": "numpy",
+    "transformer.data.corpus": "numpy transformer.data.sources transformer.data.tokenizers "
+    "transformer.errors transformer.files",
+    "transformer.data.sources": "transformer.errors transformer.files",
+    "transformer.data.tokenizers": "numpy transformer.errors",
+    "transformer.devices": "torch transformer.errors",
+    "transformer.errors": "",
+    "transformer.evaluation": "numpy torch transformer.data.batches transformer.data.chunks "
+    "transformer.data.tokenizers transformer.models",
+    "transformer.files": "transformer.errors",
+    "transformer.generation": "jaxtyping torch transformer.checkpoint transformer.data.tokenizers "
+    "transformer.devices transformer.errors transformer.generation transformer.models",
+    "transformer.generation.decoding": "jaxtyping torch",
+    "transformer.generation.sampling": "jaxtyping torch",
+    "transformer.models": "jaxtyping torch transformer.generation.decoding "
+    "transformer.generation.sampling transformer.models",
+    "transformer.models.numpy_reference": "numpy",
+    "transformer.runs": "transformer.errors",
+    "transformer.training": "jaxtyping pytorch_lightning tabulate torch tqdm "
+    "transformer.checkpoint transformer.devices transformer.errors transformer.files "
+    "transformer.models transformer.training",
+}
+WITHOUT_TORCH = [
+    *("transformer", "transformer.command_line", "transformer.config", "transformer.config_files"),
+    *("transformer.data.chunks", "transformer.data.corpus", "transformer.data.sources"),
+    *("transformer.data.tokenizers", "transformer.errors", "transformer.files", "transformer.runs"),
+    *("train", "generate", "evaluate"),
+]
+WITHOUT_LIGHTNING = [
+    *("transformer.checkpoint", "transformer.data.batches", "transformer.evaluation"),
+    *("transformer.generation.text", "transformer.models"),
+]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def is_within(name: str, part: str) -> bool:
+    return name == part or name.startswith(f"{part}.")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every name that a file imports, inside functions and for type checkers too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = "." * node.level + (node.module or "")
+            yield from (f"{start}.{alias.name}" for alias in node.names)
+
+
+def allowed(module: str) -> list[str]:
+    """The row of a module; one right below `transformer` must have its own."""
+    rows = [name for name in MAY_IMPORT if is_within(module, name)]
+    row = max(rows, key=len)
+    assert row != "transformer" or module == row, f"{module} has no row in MAY_IMPORT"
+    return MAY_IMPORT[row].split()
+
+
+def run_python(code: str, *argv: str) -> None:
+    """In a process of its own, where nothing is imported yet."""
+    command = [sys.executable, "-c", code, *argv]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+
+
+def imports_none_of(*roots: str) -> str:
+    """Code that fails where a module of these roots has been imported."""
+    found = f"[m for m in sys.modules if m.split('.')[0] in {roots}]"
+    return f"import sys; found = {found}; assert not found, found[:5]"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_module_imports_only_what_its_row_of_the_table_allows(path):
+    row = allowed(module_name(path))
+    foreign = [
+        name
+        for name in imported(path)
+        if name.split(".")[0] not in sys.stdlib_module_names
+        and not any(is_within(name, part) for part in row)
+    ]
+    assert foreign == []
+
+
+def test_assembly_alone_imports_both_data_and_training():
+    def knows(path: Path, part: str) -> bool:
+        return is_within(module_name(path), part) or any(
+            is_within(name, part) for name in imported(path)
+        )
+
+    both = [
+        module_name(path)
+        for path in SOURCES
+        if knows(path, "transformer.data.datamodule") and knows(path, "transformer.training")
+    ]
+    assert both == ["transformer", "transformer.assembly"]  # the first for type checkers alone
+
+
+def test_nothing_in_the_package_imports_a_script():
+    scripts = {path.stem for path in SCRIPTS}
+    assert {"train", "generate", "evaluate"} <= scripts
+    assert [(p, n) for p in SOURCES for n in imported(p) if n.split(".")[0] in scripts] == []
+
+
+@pytest.mark.parametrize("path", SOURCES + SCRIPTS, ids=module_name)
+def test_lightning_has_one_import_spelling(path):
+    """Mixing `lightning` and `pytorch_lightning` breaks isinstance checks."""
+    assert [name for name in imported(path) if is_within(name, "lightning")] == []
+
+
+def test_parts_before_the_tensors_import_no_torch():
+    modules = ", ".join(WITHOUT_TORCH)
+    run_python(f"import {modules}; {imports_none_of('torch', 'pytorch_lightning', 'lightning')}")
+
+
+def test_using_a_public_name_imports_no_more_than_its_part():
+    names = "CharacterTokenizer, Config, UserError, load_config"
+    run_python(f"from transformer import {names}; {imports_none_of('torch')}")
+
+
+def test_parts_that_use_a_model_import_no_lightning():
+    modules = ", ".join(WITHOUT_LIGHTNING)
+    run_python(f"import {modules}; {imports_none_of('pytorch_lightning', 'lightning')}")
+
+
+def test_generating_from_a_checkpoint_imports_no_lightning(tmp_path):
+    sizes = {"block_size": 5, "embedding_dim": 6, "num_heads": 3, "num_blocks": 1}
+    tokenizer = CharacterTokenizer("\nabc")
+    model = build_model("gpt", vocab_size=tokenizer.vocab_size, **sizes)
+    parts = {"tokenizer": tokenizer.state, "architecture": model.architecture}
+    save_model(tmp_path / "model.safetensors", model, parts)
+    run_python(
+        "import sys, generate; generate.main(sys.argv[1:]);"
+        + imports_none_of("pytorch_lightning", "lightning"),
+        *(str(tmp_path / "model.safetensors"), "--max_new_tokens", "3", "--device", "cpu"),
+    )
+
+
+@pytest.mark.parametrize("path", SOURCES + SCRIPTS, ids=module_name)
+def test_file_is_at_most_300_lines_and_the_body_of_a_function_40(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    bodies = [
+        (node.name, node.end_lineno - node.body[0].lineno + 1)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno
+    ]
+    assert [(name, lines) for name, lines in bodies if lines > 40] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_package_prints_nothing_but_where_a_line_is_marked(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    calls = [
+        lines[node.lineno - 1]
+        for node in ast.walk(ast.parse("\n".join(lines)))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "print"
+    ]
+    assert [line for line in calls if "# noqa: T201" not in line] == []
+
+
+def test_every_public_name_resolves_and_is_listed():
+    assert sorted(transformer.__all__) == sorted(transformer._HOMES)
+    for name in transformer.__all__:
+        assert getattr(transformer, name).__module__.startswith("transformer.")
+    assert set(transformer.__all__) <= set(dir(transformer))
+
+
+def test_public_names_for_type_checkers_are_those_at_run_time():
+    tree = ast.parse((ROOT / "transformer" / "__init__.py").read_text(encoding="utf-8"))
+    named = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("transformer.")
+        for alias in node.names
+    }
+    assert named == {name: f"transformer.{home}" for name, home in transformer._HOMES.items()}
+
+
+def test_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'transformer' has no attribute 'nothing'"):
+        _ = transformer.nothing
+
+
+def test_every_row_of_the_table_but_those_to_come_has_a_module():
+    to_come = {"transformer.models.numpy_reference"}
+    for name in MAY_IMPORT.keys() - to_come:
+        import_module(name)

@@ -1,0 +1,114 @@
+"""Files are read with clear errors and written whole or not at all."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from transformer.errors import UserError
+from transformer.files import read_bytes, read_utf8, replacing, write_text
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "file.txt"
+
+
+def fail_while_writing(path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+
+def test_block_that_ends_well_leaves_the_new_file_alone_in_its_folder(path):
+    path.write_bytes(b"old")
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_block_that_raises_keeps_the_old_file(path):
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        fail_while_writing(path)
+    assert path.read_bytes() == b"old"
+
+
+def test_block_that_raises_leaves_no_part_and_no_temporary_file(path):
+    with pytest.raises(KeyboardInterrupt):
+        fail_while_writing(path)
+    assert os.listdir(path.parent) == []
+
+
+def test_temporary_file_is_in_the_same_folder_and_hidden(path):
+    """On another disk, a rename would be a copy, which can be seen half done."""
+    with replacing(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary.name.startswith(".file.txt.")
+
+
+def test_bytes_reach_the_disk_before_the_rename(path, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda *names: (calls.append("replace"), replace(*names)))
+    write_text(path, "text")
+    assert calls == ["fsync", "replace"]
+
+
+def test_missing_folders_are_made(tmp_path):
+    write_text(tmp_path / "a" / "b" / "c.txt", "text")
+    assert (tmp_path / "a" / "b" / "c.txt").read_text() == "text"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no permission bits of this kind")
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_permissions_are_those_that_open_gives(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        (tmp_path / "opened").open("w").close()
+        write_text(tmp_path / "replaced", "text")
+        assert os.umask(umask) == umask  # and the process keeps its mask
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("opened", "replaced")]
+    assert modes[0] == modes[1] == 0o666 & ~umask
+
+
+def test_text_is_written_as_utf_8_with_its_own_line_ends(path):
+    write_text(path, "é\r\n\n")
+    assert path.read_bytes() == b"\xc3\xa9\r\n\n"
+
+
+def test_missing_file_is_an_error_that_says_what_it_should_be(path):
+    with pytest.raises(UserError, match=r"file\.txt: no such text file$"):
+        read_bytes(path, "text file")
+
+
+def test_folder_is_an_error_that_says_so(tmp_path):
+    with pytest.raises(UserError, match="is a folder, not a checkpoint"):
+        read_bytes(tmp_path, "checkpoint")
+
+
+def test_unreadable_file_is_an_error_with_the_reason(path, monkeypatch):
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # root may read every file
+    with pytest.raises(UserError, match="cannot read this text file: Permission denied"):
+        read_bytes(path, "text file")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 5000])
+def test_name_that_no_file_can_have_is_an_error(name):
+    with pytest.raises(UserError, match="cannot read this text file"):
+        read_bytes(name, "text file")
+
+
+def test_text_that_is_not_utf_8_is_an_error_with_the_byte_and_its_offset(path):
+    path.write_bytes("é".encode() + b"ab\xe9")
+    with pytest.raises(UserError, match=r"not UTF-8 at byte 4 \(0xe9\): save the file as UTF-8"):
+        read_utf8(path, "text file")

@@ -1,0 +1,101 @@
+"""What the README says is executed or compared: commands, figures, tree, example."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import evaluate
+import generate
+import train
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# Folders whose files the tree sums up in one line.
+SUMMED_UP = ("tests", "configs", "benchmarks", "data", ".github")
+
+
+def code_blocks(language: str = "") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands(script: str) -> list[str]:
+    lines = [line for block in code_blocks() for line in block.splitlines()]
+    found = [line.split("#")[0].split("&&")[-1].strip() for line in lines]
+    return [line for line in found if line.startswith(f"python {script}")]
+
+
+@pytest.mark.parametrize("line", commands("train.py"))
+def test_training_commands_are_accepted(line, tmp_path, monkeypatch):
+    if "--resume" in line:
+        run = tmp_path / "runs" / "default" / "version_0"
+        (run / "checkpoints").mkdir(parents=True)
+        (run / "checkpoints" / "last.ckpt").touch()
+        (run / "config.yaml").write_text(
+            (ROOT / "configs" / "default.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+        )
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    config, _, _ = train.parse_arguments(shlex.split(line)[2:])
+    assert config.batch_size > 0
+
+
+@pytest.mark.parametrize(
+    ("script", "module"), [("generate.py", generate), ("evaluate.py", evaluate)]
+)
+def test_other_commands_reach_the_search_for_a_run(script, module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert commands(script)
+    for line in commands(script):
+        with pytest.raises(train.UserError, match="no run with a checkpoint"):
+            module.main(shlex.split(line)[2:])
+
+
+def test_the_two_install_lines_stand_there_and_ci_runs_them():
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for line in (
+        "pip install -r requirements.txt && python train.py",
+        "pip install -r requirements-dev.txt && python -m pytest",
+    ):
+        assert line in README
+        assert line in ci
+
+
+def test_figures_are_those_of_the_benchmark():
+    path = ROOT / "benchmarks" / "recipes.py"
+    spec = importlib.util.spec_from_file_location("recipes", path)
+    assert spec is not None
+    assert spec.loader is not None
+    recipes = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(path.parent))
+        spec.loader.exec_module(recipes)
+        table = recipes.table(recipes.load("recipes")["figures"])
+    assert table in README
+
+
+def test_tree_names_every_file():
+    (tree,) = (
+        block for block in code_blocks() if "train.py  " in block and "transformer/" in block
+    )
+    listed = set(re.findall(r"^ *([\w./-]+)", tree, re.MULTILINE))
+    for path in sorted(ROOT.glob("*.py")) + sorted((ROOT / "transformer").rglob("*.py")):
+        if path.name != "__init__.py" or path.parent.name == "transformer":
+            assert path.name in listed, f"{path.relative_to(ROOT)} is not in the README's tree"
+    for folder in SUMMED_UP:
+        assert not (ROOT / folder).exists() or folder == ".github" or f"{folder}/" in listed
+
+
+def test_python_example_runs(tmp_path, monkeypatch):
+    fit, _ = code_blocks("python")
+    (tmp_path / "my_book.txt").write_text("To be, or not to be.\n" * 200, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    shorter = fit.replace(
+        "max_steps=500, val_check_interval=100", "max_steps=2, val_check_interval=2"
+    )
+    assert shorter != fit
+    quiet = "enable_progress_bar=False, logger=False, enable_model_summary=False, "
+    exec(shorter.replace("pl.Trainer(", f"pl.Trainer({quiet}accelerator='cpu', "), {})
+    assert generate.main(["my_model.ckpt", "--max_new_tokens", "3"]) == 0

@@ -1,0 +1,112 @@
+"""What a run gets on machines that this one is not: availability is patched, nothing computed."""
+
+import pytest
+import torch
+
+from transformer.devices import device_name, resolve_accelerator
+from transformer.errors import UserError
+from transformer.training.hardware import resolve_compile, trainer_arguments
+
+MACHINES = {
+    "old processor": {},
+    "new processor": {"cpu_bf16": True},
+    "mac": {"mps": True},
+    "old gpu": {"cuda": 1, "cpu_bf16": True},
+    "two new gpus": {"cuda": 2, "cuda_bf16": True},
+}
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    def pretend(name):
+        has = {"cuda": 0, "cuda_bf16": False, "mps": False, "cpu_bf16": False} | MACHINES[name]
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: has["cuda"] > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: has["cuda"])
+        # An old GPU emulates bfloat16, slowly: asked without the keyword, torch says yes.
+        monkeypatch.setattr(
+            torch.cuda,
+            "is_bf16_supported",
+            lambda including_emulation=True: including_emulation or has["cuda_bf16"],
+        )
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has["mps"])
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has["cpu_bf16"])
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("name", "accelerator", "devices", "precision", "expected"),
+    [
+        ("old processor", "auto", "auto", "auto", ("cpu", 1, "32-true")),
+        ("old processor", "cpu", 2, "bf16", ("cpu", 2, "bf16-mixed")),
+        ("new processor", "auto", 1, "auto", ("cpu", 1, "bf16-mixed")),
+        ("new processor", "auto", 1, "float32", ("cpu", 1, "32-true")),
+        ("mac", "auto", "auto", "auto", ("mps", 1, "32-true")),
+        ("mac", "mps", 1, "fp16", ("mps", 1, "16-mixed")),
+        ("mac", "cpu", 1, "auto", ("cpu", 1, "32-true")),
+        ("old gpu", "auto", "auto", "auto", ("cuda", 1, "32-true")),
+        ("old gpu", "auto", 1, "fp16", ("cuda", 1, "16-mixed")),
+        ("old gpu", "cpu", "auto", "auto", ("cpu", 1, "bf16-mixed")),
+        ("two new gpus", "auto", "auto", "auto", ("cuda", 2, "bf16-mixed")),
+        ("two new gpus", "cuda", 1, "auto", ("cuda", 1, "bf16-mixed")),
+        ("two new gpus", "auto", 1, "float32", ("cuda", 1, "32-true")),
+        ("two new gpus", "cpu", "auto", "auto", ("cpu", 1, "32-true")),
+    ],
+)
+def test_the_trainers_arguments(machine, name, accelerator, devices, precision, expected):
+    machine(name)
+    arguments = trainer_arguments(
+        accelerator=accelerator, devices=devices, num_nodes=3, strategy="ddp", precision=precision
+    )
+    keys = ("accelerator", "devices", "precision")
+    assert arguments == dict(zip(keys, expected, strict=True)) | {"num_nodes": 3, "strategy": "ddp"}
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "message"),
+    [
+        (
+            "old processor",
+            "cuda",
+            r"cuda: torch .* finds no such device on this machine; it has cpu:",
+        ),
+        ("old processor", "mps", "mps: torch .* it has cpu:"),
+        ("mac", "cuda", "cuda: torch .* it has mps, cpu: give one of these, or auto"),
+        ("two new gpus", "mps", "mps: torch .* it has cuda, cpu: give one of these, or auto"),
+    ],
+)
+def test_asking_for_a_device_that_is_not_there_says_which_are(machine, name, missing, message):
+    machine(name)
+    with pytest.raises(UserError, match=message):
+        trainer_arguments(
+            accelerator=missing, devices=1, num_nodes=1, strategy="auto", precision="auto"
+        )
+
+
+def test_fp16_on_a_processor_is_refused(machine):
+    machine("old processor")
+    with pytest.raises(UserError, match="fp16 needs a GPU, and accelerator is cpu"):
+        trainer_arguments(
+            accelerator="auto", devices=1, num_nodes=1, strategy="auto", precision="fp16"
+        )
+
+
+@pytest.mark.parametrize(("name", "expected"), [("mac", "mps"), ("old gpu", "cuda")])
+def test_auto_takes_the_fastest_there_is_and_a_name_is_kept(machine, name, expected):
+    machine(name)
+    assert resolve_accelerator("auto") == expected
+    assert resolve_accelerator(expected) == expected
+    assert resolve_accelerator("cpu") == "cpu"
+
+
+def test_auto_compiles_on_cuda_alone():
+    kinds = ("cpu", "mps", "cuda")
+    assert [resolve_compile("auto", kind) for kind in kinds] == [False, False, True]
+    assert [resolve_compile(True, kind) for kind in kinds] == [True] * 3
+    assert [resolve_compile(False, kind) for kind in kinds] == [False] * 3
+
+
+def test_a_device_is_named_as_a_person_would(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Something")
+    assert device_name(torch.device("cuda")) == "NVIDIA Something"
+    assert "cpu, " in device_name(torch.device("cpu"))
