@@ -18,7 +18,8 @@ SUMMED_UP = ("tests", "configs", "benchmarks", "data", ".github")
 
 
 def code_blocks(language: str = "") -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return [text for name, text in blocks if name == language]
 
 
 def commands(script: str) -> list[str]:

@@ -144,10 +144,31 @@ def _got(settings: Mapping[str, Setting], key: str) -> str:
     return f", got {settings[key].value!r}" if key in settings else ""
 
 
+# What users of other trainers write.
+_ELSEWHERE = {
+    "context_length": "block_size",
+    "d_ff": "feedforward_dim",
+    "d_model": "embedding_dim",
+    "dataset": "data_path",
+    "learning_rate": "lr",
+    "max_iters": "max_steps",
+    "n_ctx": "block_size",
+    "n_embd": "embedding_dim",
+    "n_head": "num_heads",
+    "n_layer": "num_blocks",
+    "num_layers": "num_blocks",
+}
+
+
 def unknown_name(what: str, name: str, known: Mapping[str, Any] | list[str]) -> str:
     """`unknown key 'lerning_rate', ...` with the nearest known name where there is one."""
-    nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]}?" if nearest else "--help lists them all"
+    by_bare_name = {candidate.lstrip("-"): candidate for candidate in known}
+    dashes = "--" * name.startswith("--")
+    for elsewhere, ours in _ELSEWHERE.items():
+        if ours in by_bare_name:
+            by_bare_name[elsewhere] = dashes + ours
+    nearest = get_close_matches(name.lstrip("-"), by_bare_name, n=1, cutoff=0.5)
+    hint = f"did you mean {by_bare_name[nearest[0]]}?" if nearest else "--help lists them all"
     return f"unknown {what} {name!r}: {hint}"
 
 

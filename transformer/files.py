@@ -14,7 +14,7 @@ def read_bytes(path: str | Path, what: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path}: no such {what}") from None
+        raise UserError(f"{path}: no such {what}: check the name and the folder") from None
     except (IsADirectoryError, PermissionError) as error:
         if Path(path).is_dir():
             raise UserError(f"{path}: is a folder, not a {what}") from None

@@ -33,7 +33,9 @@ def test_a_finished_run_goes_on_to_a_larger_max_steps(train_here, summary_of):
     assert after["corpus_passes"] == pytest.approx(before["corpus_passes"] * 50 / 30)
     assert after["elapsed_seconds"] > before["elapsed_seconds"]
     assert after["val_loss"] < before["val_loss"]
-    assert torch.load(last, weights_only=True)["global_step"] == 50
+    content = torch.load(last, weights_only=True)
+    assert content["global_step"] == 50
+    assert content["CharacterDataModule"]["chunks_consumed"] == 50 * 7
     assert steps_logged(folder, "train_loss") == [10, 20, 30, 40, 50]
     assert "max_steps: 50" in (folder / "config.yaml").read_text()
 

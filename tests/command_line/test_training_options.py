@@ -67,13 +67,13 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(train_here
 @pytest.mark.slow
 def test_worker_processes_change_nothing_in_the_weights(run, tmp_path, write_inputs):
     write_inputs(tmp_path)
-    for name, workers in (("none", 0), ("two", 2)):
+    for name, workers in (("zero", 0), ("two", 2)):
         flags = f"--config tiny.yaml --max_steps 9 --run_name {name} --num_workers {workers}"
         result = run("train.py", *flags.split(), cwd=tmp_path, python=("-W", "error::UserWarning"))
         assert result.returncode == 0, result.stderr
         assert "warn" not in (result.stdout + result.stderr).lower()
-    none, two = (tmp_path / "runs" / name / "version_0" for name in ("none", "two"))
-    assert tensors_of(none) == tensors_of(two)
+    zero, two = (tmp_path / "runs" / name / "version_0" for name in ("zero", "two"))
+    assert tensors_of(zero) == tensors_of(two)
 
 
 def test_more_workers_than_cores_are_capped_in_one_line(train_here, monkeypatch, caplog):

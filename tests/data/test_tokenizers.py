@@ -55,7 +55,7 @@ def test_unknown_character_is_an_error_with_its_unicode_name():
     ("character", "name"),
     [
         ("d", r"'d' \(LATIN SMALL LETTER D\)"),  # just past the vocabulary's last
-        ("\u0430", r"'а' \(CYRILLIC SMALL LETTER A\)"),  # noqa: RUF001 (looks like an a)
+        ("\u0430", r"'а' \(CYRILLIC SMALL LETTER A\)"),
         ("\U0010ffff", r"'\\U0010ffff' \(U\+10FFFF\)"),
         ("\x00", r"'\\x00' \(U\+0000\)"),
         ("\ud800", r"'\\ud800' \(U\+D800\)"),

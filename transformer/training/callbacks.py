@@ -111,7 +111,7 @@ class LastStep(pl.Callback):
 
 
 class TimeLimit(pl.Callback):
-    """Stops after `max_minutes` of the run; `spend` is told at each step the share that is spent."""
+    """Stops after `max_minutes` of the run; `spend` is told the share spent at each step."""
 
     def __init__(
         self, max_minutes: float, throughput: Throughput, spend: Callable[[float], None]
