@@ -1,14 +1,21 @@
 """The exact loss of a model, beside simple baselines: `python evaluate.py [CHECKPOINT]`."""
 
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from transformer.command_line import FlagParser, add_flags, check_flags, given_flags, run_script
-from transformer.data.corpus import Text, num_train, read_text
+from transformer.command_line import (
+    FlagParser,
+    ModelOptions,
+    add_checkpoint,
+    add_flags,
+    check_flags,
+    given_flags,
+    run_script,
+)
+from transformer.data.corpus import Text, num_train, read_corpus
 from transformer.errors import UserError
 from transformer.runs import find_model
 
@@ -16,10 +23,8 @@ if TYPE_CHECKING:
     from transformer.checkpoint import SavedModel
 
 
-class EvaluateOptions(BaseModel):
+class EvaluateOptions(ModelOptions):
     """The flags of evaluate.py."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data_path: str | None = Field(
         None,
@@ -27,52 +32,41 @@ class EvaluateOptions(BaseModel):
         description="text to evaluate on; by default the model's own corpus. Of that corpus (by "
         "sha256) the validation split is taken, of any other file the whole",
     )
-    skip_unknown: bool = Field(
-        False, description="leave out characters that the model never saw, and count them"
-    )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
-    runs_dir: str = Field("runs", description="where the newest run is looked for")
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = FlagParser(prog="evaluate.py", description="The exact loss of a model on a text.")
-    parser.add_argument(
-        "checkpoint",
-        nargs="?",
-        help="model.safetensors, a .ckpt or a run's folder; by default the newest run's best model",
-    )
+    add_checkpoint(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     add_flags(parser, EvaluateOptions)
     arguments = parser.parse(argv)
     options = check_flags(EvaluateOptions, given_flags(arguments, EvaluateOptions))
     path = find_model(arguments.checkpoint, options.runs_dir)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint: name a model.safetensors, a .ckpt or a run")
-    text = None if options.data_path is None else read_text(options.data_path)
+    text = None if options.data_path is None else read_corpus(options.data_path)
     report = evaluate(path, text, options)
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     print(json.dumps(report, indent=2) if arguments.json else as_table(report))
     return 0
 
 
 def evaluate(path: Path, text: Text | None, options: EvaluateOptions) -> dict[str, Any]:
     """The model's score and the baselines' on the same characters."""
+    from transformer.checkpoint import load_model
+    from transformer.devices import resolve_accelerator
     from transformer.evaluation import score_baselines, score_model
-    from transformer.generation.text import load
 
-    saved = load(path, options.device).saved
-    assert saved is not None
+    saved = load_model(path)
+    model = saved.model.to(resolve_accelerator(options.device))
     data_path = options.data_path or saved.config.get("data_path")
     if data_path is None:
         raise UserError(f"{path}: does not say what it was trained on: give --data_path")
-    text = text or read_text(data_path)
+    text = text or read_corpus(data_path)
     train, val = split_text(text, saved)
     tokens, num_skipped = saved.tokenizer.encode_known(val)
-    if not options.skip_unknown:
-        tokens = saved.tokenizer.encode(val)
+    if num_skipped and not options.skip_unknown:
+        saved.tokenizer.encode(val)  # says which
     if len(tokens) < 2:
         raise UserError(f"{data_path}: fewer than two characters to evaluate on")
-    scores = {"model": score_model(saved.model, tokens)}
+    scores = {"model": score_model(model, tokens)}
     if train is not None:
         scores |= score_baselines(saved.tokenizer, train, saved.tokenizer.decode(tokens))
     return {
@@ -94,7 +88,7 @@ def split_text(text: Text, saved: "SavedModel") -> tuple[str | None, str]:
     own = text
     if text.sha256 != saved.corpus.get("sha256"):
         path = Path(saved.config.get("data_path", ""))
-        own = read_text(path) if path.is_file() else None
+        own = read_corpus(path) if path.is_file() else None
         if own is None or own.sha256 != saved.corpus.get("sha256"):
             return None, text.characters
     cut = num_train(len(own.characters), saved.config["val_fraction"])

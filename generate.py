@@ -5,23 +5,28 @@ Prompt and continuation go to stdout, everything else to stderr.
 
 import secrets
 import sys
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from transformer.command_line import FlagParser, add_flags, check_flags, given_flags, run_script
+from transformer.command_line import (
+    FlagParser,
+    ModelOptions,
+    add_checkpoint,
+    add_flags,
+    check_flags,
+    given_flags,
+    run_script,
+)
 from transformer.config import Integer, Number
 from transformer.errors import UserError
-from transformer.files import read_utf8
+from transformer.files import read_text
 from transformer.runs import find_model
 
 SEPARATOR = "-" * 40
 
 
-class GenerateOptions(BaseModel):
+class GenerateOptions(ModelOptions):
     """The flags of generate.py."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     prompt: str = Field("", description="start of the text; empty starts from a newline")
     prompt_file: str | None = Field(None, description="UTF-8 file that holds the prompt")
@@ -35,20 +40,11 @@ class GenerateOptions(BaseModel):
     seed: Integer | None = Field(
         None, ge=0, description="same seed, same text; by default another each time"
     )
-    skip_unknown: bool = Field(
-        False, description="drop characters that the model never saw from the prompt"
-    )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
-    runs_dir: str = Field("runs", description="where the newest run is looked for")
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = FlagParser(prog="generate.py", description="Sample text from a checkpoint.")
-    parser.add_argument(
-        "checkpoint",
-        nargs="?",
-        help="model.safetensors, a .ckpt or a run's folder; by default the newest run's best model",
-    )
+    add_checkpoint(parser)
     add_flags(parser, GenerateOptions)
     arguments = parser.parse(argv)
     options = check_flags(GenerateOptions, given_flags(arguments, GenerateOptions))
@@ -56,13 +52,9 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError("--prompt and --prompt_file: give one of them")
     prompt = options.prompt
     if options.prompt_file:
-        prompt = read_utf8(options.prompt_file, "prompt file").removeprefix("\ufeff")
-        prompt = prompt.replace("\r\n", "\n")
+        prompt = read_text(options.prompt_file, "prompt file")[0]
     path = find_model(arguments.checkpoint, options.runs_dir)
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
-
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint: name a model.safetensors, a .ckpt or a run")
 
     from transformer.generation.text import load
 
@@ -80,14 +72,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.skip_unknown and (dropped := generator.tokenizer.encode_known(prompt)[1]):
         print(f"{dropped:,} unknown characters of the prompt dropped", file=sys.stderr)
     print(f"{path}, seed {seed}", file=sys.stderr)
-    write_stdout(f"\n{SEPARATOR}\n".join(texts) + "\n")
+    print(f"\n{SEPARATOR}\n".join(texts))
     return 0
-
-
-def write_stdout(text: str) -> None:
-    """UTF-8 with LF everywhere, a Windows console's code page or not."""
-    sys.stdout.reconfigure(encoding="utf-8", errors="surrogatepass", newline="\n")  # type: ignore[union-attr]
-    sys.stdout.write(text)
 
 
 if __name__ == "__main__":

@@ -19,15 +19,21 @@ from transformer.config_files import load_config, to_yaml
 from transformer.data.corpus import Corpus, check_length
 from transformer.errors import UserError
 from transformer.files import write_text
-from transformer.runs import WEIGHTS, find_resume, new_run_folder
+from transformer.runs import CONFIG, SUMMARY, WEIGHTS, find_resume, new_run_folder, run_of
 
 if TYPE_CHECKING:  # torch and Lightning are imported once the input is known to be good
     import pytorch_lightning as pl
 
     from transformer.assembly import Run
+    from transformer.models.base import TokenModel
 
+# Tells the processes of one run, which Lightning starts one a device, where it is kept.
+FOLDER_VARIABLE = "TRANSFORMER_RUN_FOLDER"
+# What says which text is trained on in which order: another value would make it another run.
+KEPT_ON_RESUME = ("val_fraction", "stride", "seed")
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
-SUMMARY = "summary.json"
+
+log = logging.getLogger("train")
 
 
 def parse_arguments(argv: list[str] | None = None) -> tuple[Config, Path | None, bool]:
@@ -61,7 +67,7 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[Config, Path | None,
     if arguments.config:
         raise UserError("--config does not go with --resume, which takes the run's own config.yaml")
     resume = find_resume(arguments.resume, flags.get("runs_dir", "runs"))
-    return load_config(resume.parents[1] / "config.yaml", flags), resume, arguments.print_config
+    return load_config(run_of(resume) / CONFIG, flags), resume, arguments.print_config
 
 
 def train(config: Config, resume: Path | None = None) -> Path:
@@ -71,8 +77,8 @@ def train(config: Config, resume: Path | None = None) -> Path:
     device that is not there, a checkpoint of another corpus, a folder that cannot be written.
     """
     started_at = time.monotonic()
+    check_writable(run_of(resume) if resume else config.runs_dir)
     corpus = read_corpus(config)
-    check_writable(resume.parents[1] if resume else config.runs_dir)
     check_resume(resume, config, corpus)
 
     import pytorch_lightning as pl
@@ -89,21 +95,37 @@ def train(config: Config, resume: Path | None = None) -> Path:
     total_steps = assembly.count_steps(config, data.num_chunks, num_devices)
     module = assembly.build_module(config, data, total_steps)
     check_unfinished(resume, total_steps)
-    name = config.run_name or config.model
-    folder = resume.parents[1] if resume else new_run_folder(config.runs_dir, name)
+    folder = choose_folder(config, resume)
     throughput = Throughput(len(data.train_tokens), started_at)
-    run = assembly.Run(config, folder, data, module, throughput, total_steps)
+    run = assembly.Run(config, folder, data, module, throughput, total_steps, num_devices)
     trainer = assembly.build_trainer(run, hardware)
-    introduce(run)
+    if trainer.is_global_zero:
+        introduce(run)
     try:
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     except Interrupted as interruption:
-        print(f"\nstopped after step {trainer.global_step:,} with everything saved; to go on:")
-        print(f"  python train.py --resume {folder}")
+        log.info("\nstopped after step %s; everything is saved; to go on:", trainer.global_step)
+        log.info("  python train.py --resume %s", _quoted(folder))
         sys.exit(interruption.exit_status)
     if trainer.is_global_zero:
-        conclude(run, summarize(run, trainer))
+        conclude(run, *summarize(run, trainer))
     return folder
+
+
+def choose_folder(config: Config, resume: Path | None) -> Path:
+    """The resumed run's folder or a new one; processes that Lightning starts take the first's."""
+    if resume is not None:
+        return run_of(resume)
+    if is_helper_process():
+        return Path(os.environ[FOLDER_VARIABLE])
+    folder = new_run_folder(config.runs_dir, config.run_name or config.model)
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    return folder
+
+
+def is_helper_process() -> bool:
+    """True in the processes that Lightning starts for the second device and on."""
+    return os.environ.get("LOCAL_RANK", "0") != "0" and FOLDER_VARIABLE in os.environ
 
 
 def read_corpus(config: Config) -> Corpus:
@@ -136,17 +158,20 @@ def check_resume(resume: Path | None, config: Config, corpus: Corpus) -> None:
             f"{resume}: its corpus has sha256 {trained_on}, and data_path has {corpus.sha256}: "
             "give the --data_path it was trained on, or start a new run without --resume"
         )
-    for key, value in config.architecture(corpus.tokenizer.vocab_size).items():
-        if key != "dropout" and saved.architecture.get(key) != value:
+    wanted = config.architecture(corpus.tokenizer.vocab_size)
+    wanted |= {key: getattr(config, key) for key in KEPT_ON_RESUME}
+    before = saved.config | saved.architecture
+    for key, value in wanted.items():
+        if key != "dropout" and before.get(key) != value:
             raise UserError(
-                f"{resume}: was trained with {key}={saved.architecture.get(key)}, not {value}: "
+                f"{resume}: was trained with {key}={before.get(key)}, not {value}: "
                 "leave it as it was, or start a new run without --resume"
             )
 
 
 def check_unfinished(resume: Path | None, total_steps: int) -> None:
     """Raises: UserError for a run that has made all of its steps and was summed up."""
-    if resume is None or not (resume.parents[1] / SUMMARY).is_file():
+    if resume is None or not (run_of(resume) / SUMMARY).is_file():
         return
     import torch
 
@@ -163,13 +188,13 @@ def introduce(run: "Run") -> None:
     from transformer.training.reports import introduction
 
     config, data = run.config, run.data
-    write_text(run.folder / "config.yaml", to_yaml(config.resolved()))
+    write_text(run.folder / CONFIG, to_yaml(config.resolved()))
     text = introduction(
         run.module.model,
         num_train_tokens=len(data.train_tokens),
         total_steps=run.total_steps,
         tokens_per_step=run.tokens_per_step,
-        tokens_per_batch=config.batch_size * config.block_size,
+        tokens_per_batch=run.tokens_per_batch,
     )
     corpus = data.corpus
     ends = f", {corpus.num_carriage_returns:,} CRLF read as LF" * bool(corpus.num_carriage_returns)
@@ -177,15 +202,16 @@ def introduce(run: "Run") -> None:
     print(f"{text}\nthe run is in {run.folder}", flush=True)
 
 
-def summarize(run: "Run", trainer: "pl.Trainer") -> dict[str, Any]:
-    """The exact loss of the best weights and the facts of the run; written to summary.json."""
+def summarize(run: "Run", trainer: "pl.Trainer") -> tuple[dict[str, Any], "TokenModel"]:
+    """Writes summary.json: the exact loss of the best weights and the facts of the run."""
     from transformer.checkpoint import load_model, save_model
     from transformer.evaluation import score_model
     from transformer.training.reports import run_facts
 
     weights = run.folder / WEIGHTS
     best = load_model(weights)
-    score = score_model(best.model.to(run.module.device), run.data.val_tokens)
+    model = best.model.to(trainer.strategy.root_device)
+    score = score_model(model, run.data.val_tokens)
     summary = {
         "val_loss": score.loss,
         "val_bits_per_char": score.bits_per_char,
@@ -194,23 +220,25 @@ def summarize(run: "Run", trainer: "pl.Trainer") -> dict[str, Any]:
         "corpus_sha256": run.data.corpus.sha256,
     }
     write_text(run.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
-    save_model(weights, best.model, run.module.metadata | {"results": summary})
-    return summary
+    save_model(weights, model, run.module.metadata | {"results": summary})
+    return summary, model
 
 
-def conclude(run: "Run", summary: dict[str, Any]) -> None:
+def conclude(run: "Run", summary: dict[str, Any], model: "TokenModel") -> None:
     """The result, a sample of the best weights, and what to do next."""
     from transformer.assembly import sample_text
-    from transformer.generation.text import load
     from transformer.training.reports import conclusion
 
-    weights = run.folder / WEIGHTS
-    sample = sample_text(run, load(weights).model).strip()
+    sample = sample_text(run, model).strip()
     word = re.search(r"\w{1,20}:?", sample)  # needs no quoting in any shell
     prompt = f' --prompt "{word[0]}"' if word else ""
     print(f"\n{conclusion(summary)}\n\n{sample}\n\nnext:")
-    print(f"  python generate.py {weights}{prompt}")
-    print(f"  tensorboard --logdir {run.config.runs_dir}")
+    print(f"  python generate.py {_quoted(run.folder / WEIGHTS)}{prompt}")
+    print(f"  tensorboard --logdir {_quoted(run.config.runs_dir)}")
+
+
+def _quoted(path: str | Path) -> str:
+    return f'"{path}"' if " " in str(path) else str(path)
 
 
 class _PrintAboveBar(logging.Handler):
@@ -232,13 +260,12 @@ def quiet_libraries() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    # Samples in any script, also where a Windows console's code page is another.
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     config, resume, print_only = parse_arguments(argv)
     if print_only:
         print(to_yaml(config.resolved()), end="")
         return 0
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_PrintAboveBar()])
+    level = logging.WARNING if is_helper_process() else logging.INFO
+    logging.basicConfig(level=level, format="%(message)s", handlers=[_PrintAboveBar()])
     train(config, resume)
     return 0
 

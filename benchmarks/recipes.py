@@ -49,8 +49,9 @@ def run(config: Path, seed: int, data_path: str | None) -> dict[str, Any]:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)  # its own peak, not that of all children
         elapsed_seconds = time.perf_counter() - started_at
-        if status:
-            raise SystemExit(f"{' '.join(command)}: ended with status {status}")
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)}: exit status {process.returncode}")
         (path,) = Path(folder).glob("*/*/summary.json")
         summary = json.loads(path.read_text(encoding="utf-8"))
     figures = {name: summary[name] for name in (*PICKED, *PICKED_TOO)}
@@ -80,7 +81,7 @@ def table(rows: dict[str, Any]) -> str:
     for config, row in sorted(rows.items(), key=lambda item: item[1]["val_loss"]):
         cells = (
             f"`{config}`",
-            f"{row['num_parameters'] / 1e6:.2f} M",
+            f"{row['num_parameters']:,}",
             row["circumstances"]["machine"],
             f"{row['process_seconds'] / 60:.1f}",
             f"{row['val_loss']:.3f}",

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT))  # `python benchmarks/X.py` finds the package, installed or not
 
+from transformer.devices import processor_name  # noqa: E402
 from transformer.files import write_text  # noqa: E402
 
 
@@ -21,7 +22,7 @@ def circumstances() -> dict[str, Any]:
     return {
         "date": date.today().isoformat(),
         "commit": _commit(),
-        "machine": f"{os.cpu_count()} cores, {_processor()}",
+        "machine": f"{os.cpu_count()} cores, {processor_name()}",
         "python": platform.python_version(),
         "torch": version("torch"),
         "pytorch_lightning": version("pytorch-lightning"),
@@ -45,14 +46,3 @@ def _commit() -> str:
     command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return answer.stdout.strip() or "unknown"
-
-
-def _processor() -> str:
-    """The kernel's name of the processor where it gives one: Python's is often empty."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "transformer.checkpoint": "safetensors torch transformer.data.tokenizers transformer.errors "
     "transformer.files transformer.models",
     "transformer.command_line": "pydantic transformer.config_files transformer.errors",
-    "transformer.config": "pydantic",
+    "transformer.config": "pydantic transformer.defaults",
     "transformer.config_files": "pydantic yaml transformer.config transformer.errors "
     "transformer.files",
     "transformer.data": "jaxtyping numpy pytorch_lightning torch transformer.data "
@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "transformer.errors transformer.files",
     "transformer.data.sources": "transformer.errors transformer.files",
     "transformer.data.tokenizers": "numpy transformer.errors",
+    "transformer.defaults": "",
     "transformer.devices": "torch transformer.errors",
     "transformer.errors": "",
     "transformer.evaluation": "numpy torch transformer.data.batches transformer.data.chunks "
@@ -46,7 +47,7 @@ MAY_IMPORT = {
     "transformer.devices transformer.errors transformer.generation transformer.models",
     "transformer.generation.decoding": "jaxtyping torch",
     "transformer.generation.sampling": "jaxtyping torch",
-    "transformer.models": "jaxtyping torch transformer.generation.decoding "
+    "transformer.models": "jaxtyping torch transformer.defaults transformer.generation.decoding "
     "transformer.generation.sampling transformer.models",
     "transformer.models.numpy_reference": "numpy",
     "transformer.runs": "transformer.errors",
@@ -57,7 +58,13 @@ MAY_IMPORT = {
 WITHOUT_TORCH = [
     *("transformer", "transformer.command_line", "transformer.config", "transformer.config_files"),
     *("transformer.data.chunks", "transformer.data.corpus", "transformer.data.sources"),
-    *("transformer.data.tokenizers", "transformer.errors", "transformer.files", "transformer.runs"),
+    *(
+        "transformer.data.tokenizers",
+        "transformer.errors",
+        "transformer.files",
+        "transformer.runs",
+        "transformer.defaults",
+    ),
     *("train", "generate", "evaluate"),
 ]
 WITHOUT_LIGHTNING = [

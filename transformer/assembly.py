@@ -1,7 +1,7 @@
 """A config's parts put together: data, module, trainer. The one place where they all meet."""
 
 import logging
-import os
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from transformer.config import Config
 from transformer.config_files import to_yaml
 from transformer.data.corpus import Corpus
 from transformer.data.datamodule import MOST_VALIDATION_TOKENS, CharacterDataModule
-from transformer.devices import resolve_accelerator
+from transformer.devices import available_cores, resolve_accelerator
 from transformer.generation.text import TextGenerator
 from transformer.models import build_model
 from transformer.models.base import TokenModel
@@ -45,12 +45,18 @@ class Run:
     module: LanguageModule
     throughput: callbacks.Throughput
     total_steps: int
+    num_devices: int = 1
 
     @property
     def tokens_per_step(self) -> int:
-        """Of one device."""
+        """Of all devices."""
         config = self.config
-        return config.batch_size * config.accumulate_grad_batches * config.block_size
+        return self.num_devices * config.accumulate_grad_batches * self.tokens_per_batch
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """Of one device."""
+        return self.config.batch_size * self.config.block_size
 
 
 def choose_hardware(config: Config) -> dict[str, Any]:
@@ -60,7 +66,7 @@ def choose_hardware(config: Config) -> dict[str, Any]:
 
 
 def build_data(config: Config, corpus: Corpus) -> CharacterDataModule:
-    cores = os.cpu_count() or 1
+    cores = available_cores()
     if config.num_workers > cores:
         log.info("num_workers: %d, one a core, instead of %d", cores, config.num_workers)
     return CharacterDataModule(
@@ -137,20 +143,22 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         results = {"results": {"best_step": step, "val_loss": val_loss}}
         save_model(run.folder / WEIGHTS, run.module.model, run.module.metadata | results)
 
+    limit = None
+    if run.config.max_minutes is not None:
+        minutes = run.config.max_minutes
+        limit = callbacks.TimeLimit(minutes, run.throughput, run.module.spend_time)
     parts: list[pl.Callback] = [
         run.throughput,
         callbacks.LastStep(),
-        callbacks.Announcements(),
+        callbacks.Announcements(lambda: limit.seconds_left if limit else math.inf),
         callbacks.ConfigText(to_yaml(run.config.resolved())),
         callbacks.Samples(lambda: sample_text(run, run.module.model)),
         RunProgressBar(),
         Interruption(last),
         RunCheckpoints(last, best, save_weights),
     ]
-    if run.config.max_minutes is not None:
-        parts.append(
-            callbacks.TimeLimit(run.config.max_minutes, run.throughput, run.module.spend_time)
-        )
+    if limit is not None:
+        parts.append(limit)
     if run.config.patience is not None:
         parts.append(EarlyStopping("val_loss", patience=run.config.patience, mode="min"))
     return parts

@@ -1,7 +1,7 @@
 """One safe file that holds a model: weights, architecture, tokenizer, config. No Lightning.
 
 `model.safetensors` holds the weights alone with JSON texts as metadata; a `.ckpt` of a run holds
-the same metadata under one key. Neither is unpickled.
+the same metadata under one key. Nothing in either can run code.
 """
 
 import json
@@ -69,7 +69,7 @@ def load_model(path: str | Path) -> SavedModel:
     format, carries code, or whose tensors are not those of its architecture.
     """
     path = Path(path)
-    read_bytes_head(path)
+    _check_is_file(path)
     tensors, texts = _read_ckpt(path) if path.suffix == ".ckpt" else _read_safetensors(path)
     if texts.get("format_version") != FORMAT_VERSION:
         raise UserError(
@@ -93,7 +93,7 @@ def load_model(path: str | Path) -> SavedModel:
     return SavedModel(path, model, tokenizer, architecture, **others)
 
 
-def read_bytes_head(path: Path) -> None:
+def _check_is_file(path: Path) -> None:
     """Raises: UserError for a file that is missing, a folder or unreadable."""
     if not path.is_file():
         read_bytes(path, "checkpoint")

@@ -1,13 +1,14 @@
 """Flags made from the fields of a pydantic model, and mistakes as one line. Imports no torch."""
 
 import argparse
+import io
 import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn, get_args, get_origin
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from transformer.config_files import Setting, check, unknown_name
@@ -35,6 +36,26 @@ class FlagParser(argparse.ArgumentParser):
                 raise UserError(f"unexpected argument {name!r}: flags start with --")
             raise UserError(unknown_name("flag", name, names))
         return known
+
+
+class ModelOptions(BaseModel):
+    """The flags of every script that uses a trained model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    skip_unknown: bool = Field(
+        False, description="drop characters that the model never saw from the text, and count them"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
+    runs_dir: str = Field("runs", description="where the newest run is looked for")
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "checkpoint",
+        nargs="?",
+        help="model.safetensors, a .ckpt or a run's folder; by default the newest run's best model",
+    )
 
 
 def add_flags(parser: argparse.ArgumentParser, kind: type[BaseModel]) -> None:
@@ -89,6 +110,8 @@ def _help(field: FieldInfo) -> str:
 
 def run_script(main: Callable[[], int | None]) -> None:
     """Calls a script's main and exits with what it returns; a user's mistake is one line and 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # samples in any script, on any console
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
     try:
         status = main() or 0
         sys.stdout.flush()

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from transformer.defaults import default_feedforward_dim
+
 
 def _whole_number(value: Any) -> Any:
     """YAML 1.1 reads `1e3` as text, which is converted, and `true` as 1, which is refused."""
@@ -59,6 +61,11 @@ REQUIRED_KEYS = (
     "num_blocks",
     "num_workers",
 )
+
+
+def foreign_keys(model: str) -> set[str]:
+    """Keys of other models' parts."""
+    return set().union(*MODEL_KEYS.values()) - set(MODEL_KEYS[model])
 
 
 class Config(BaseModel):
@@ -164,7 +171,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _check_fields_together(self) -> "Config":
-        foreign = set().union(*MODEL_KEYS.values()) - set(MODEL_KEYS[self.model])
+        foreign = foreign_keys(self.model)
         if misplaced := sorted(foreign & self.model_fields_set):
             raise ValueError(f"{misplaced[0]} does not apply to model: {self.model}; remove it")
         if self.model == "gpt":
@@ -186,17 +193,12 @@ class Config(BaseModel):
 
     def resolved(self) -> dict[str, Any]:
         """Every key that applies to the chosen model, with the feed-forward width worked out."""
-        foreign = set().union(*MODEL_KEYS.values()) - set(MODEL_KEYS[self.model])
-        values = self.model_dump(exclude=foreign)
+        values = self.model_dump(exclude=foreign_keys(self.model))
         if "feedforward_dim" in values:
-            values["feedforward_dim"] = self.feedforward_dim or self._default_feedforward_dim()
+            values["feedforward_dim"] = self.feedforward_dim or default_feedforward_dim(
+                self.embedding_dim, self.activation
+            )
         return values
-
-    def _default_feedforward_dim(self) -> int:
-        """4 C; for swiglu, which has three matrices, 8/3 C to the nearest multiple of 8."""
-        if self.activation == "swiglu":
-            return max(8, 8 * round(self.embedding_dim / 3))
-        return 4 * self.embedding_dim
 
     def architecture(self, vocab_size: int) -> dict[str, Any]:
         """Plain arguments of `transformer.models.build_model`."""

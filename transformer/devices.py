@@ -1,6 +1,8 @@
 """The devices of this machine by name."""
 
+import os
 import platform
+from pathlib import Path
 
 import torch
 
@@ -28,9 +30,26 @@ def resolve_accelerator(accelerator: str) -> str:
     return accelerator
 
 
+def available_cores() -> int:
+    """Cores that this process may use: fewer than the machine has in many containers."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def device_name(device: torch.device) -> str:
     """What a person would call it: the GPU's or the processor's name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    name = platform.processor() or platform.machine()
-    return f"{name} ({device.type}, {torch.get_num_threads()} threads)"
+    return f"{processor_name()} ({device.type}, {torch.get_num_threads()} threads)"
+
+
+def processor_name() -> str:
+    """The kernel's name of the processor where it gives one: Python's is often empty."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

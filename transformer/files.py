@@ -35,6 +35,13 @@ def read_utf8(path: str | Path, what: str) -> str:
         ) from None
 
 
+def read_text(path: str | Path, what: str) -> tuple[str, int]:
+    """The text of a UTF-8 file without a byte order mark, and how many CRLF it has as LF."""
+    text = read_utf8(path, what).removeprefix("\ufeff")
+    num_carriage_returns = text.count("\r\n")
+    return text.replace("\r\n", "\n") if num_carriage_returns else text, num_carriage_returns
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed onto it once the block ends without an error.

@@ -1,5 +1,7 @@
 """Where runs live: `runs_dir/<name>/version_<n>/`, and how the newest is found. No torch."""
 
+# These take any name for no file; Path's own raise for one that the system refuses.
+from os.path import isdir, isfile
 from pathlib import Path
 
 from transformer.errors import UserError
@@ -7,6 +9,8 @@ from transformer.errors import UserError
 BEST = Path("checkpoints", "best.ckpt")
 LAST = Path("checkpoints", "last.ckpt")
 WEIGHTS = Path("model.safetensors")
+CONFIG = Path("config.yaml")
+SUMMARY = Path("summary.json")
 
 
 def new_run_folder(runs_dir: str | Path, name: str) -> Path:
@@ -40,21 +44,26 @@ def newest_run(runs_dir: str | Path) -> Path:
             f"{runs_dir}: no run with a checkpoint here: train one with `python train.py`, "
             "or name a checkpoint file or another --runs_dir"
         )
-    return max(found, key=lambda path: path.stat().st_mtime).parents[1]
+    return run_of(max(found, key=lambda path: path.stat().st_mtime))
 
 
 def best_model(run: Path) -> Path:
     """The run's model.safetensors; where it is not written yet, its best or last checkpoint."""
     candidates = [run / name for name in (WEIGHTS, BEST, LAST)]
-    return next((path for path in candidates if path.is_file()), candidates[0])
+    return next((path for path in candidates if isfile(path)), candidates[0])
 
 
 def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
-    """A named file, a named run folder's best model, or the newest run's."""
+    """A named file, a named run folder's best model, or the newest run's.
+
+    Raises: UserError where there is no such file.
+    """
     if checkpoint is None:
         return best_model(newest_run(runs_dir))
-    path = Path(checkpoint)
-    return best_model(path) if path.is_dir() else path
+    path = best_model(Path(checkpoint)) if isdir(checkpoint) else Path(checkpoint)
+    if not isfile(path):
+        raise UserError(f"{path}: no such checkpoint: name a model.safetensors, a .ckpt or a run")
+    return path
 
 
 def find_resume(checkpoint: str, runs_dir: str | Path) -> Path:
@@ -63,15 +72,20 @@ def find_resume(checkpoint: str, runs_dir: str | Path) -> Path:
     Raises: UserError for a file that is missing or not in a run folder.
     """
     path = Path(checkpoint) if checkpoint else newest_run(runs_dir) / LAST
-    path = path / LAST if path.is_dir() else path
+    path = path / LAST if isdir(path) else path
     path = path if len(path.parents) > 1 else path.absolute()  # a bare file name
-    if not path.is_file():
+    if not isfile(path):
         raise UserError(
             f"{path}: no such checkpoint; --resume without a name takes the newest run's"
         )
-    if not (path.parents[1] / "config.yaml").is_file():
+    if not isfile(run_of(path) / CONFIG):
         raise UserError(
             f"{path}: cannot go on: there is no config.yaml two folders up, as in a run folder; "
             "name a run's checkpoints/last.ckpt"
         )
     return path
+
+
+def run_of(checkpoint: Path) -> Path:
+    """The folder of the run that a .ckpt belongs to."""
+    return checkpoint.parents[1]

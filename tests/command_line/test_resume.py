@@ -40,6 +40,24 @@ def test_a_finished_run_goes_on_to_a_larger_max_steps(train_here, summary_of):
     assert "max_steps: 50" in (folder / "config.yaml").read_text()
 
 
+def test_settings_given_anew_take_effect_on_resume(train_here):
+    folder = train_here(max_steps=10, schedule="constant", warmup_steps=0, lr=1e-2)
+    train_here(
+        str(folder / "config.yaml"),
+        resume=folder / "checkpoints" / "last.ckpt",
+        max_steps=20,
+        lr=3e-3,
+        weight_decay=0.5,
+    )
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    assert [event.value for event in events.Scalars("lr")] == pytest.approx([1e-2, 3e-3])
+    content = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    groups = content["optimizer_states"][0]["param_groups"]
+    assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
+    assert [group["lr"] for group in groups] == [3e-3, 3e-3]
+
+
 def test_a_resume_that_cannot_be_leaves_the_run_as_it_is(train_here, tmp_path):
     from transformer.errors import UserError
 
@@ -50,6 +68,8 @@ def test_a_resume_that_cannot_be_leaves_the_run_as_it_is(train_here, tmp_path):
     for changes, words in (
         ({"embedding_dim": 30, "max_steps": 4}, "embedding_dim=22, not 30"),
         ({"data_path": "other.txt", "max_steps": 4}, "sha256"),
+        ({"val_fraction": 0.2, "max_steps": 4}, "val_fraction=0.1, not 0.2"),
+        ({"stride": 3, "max_steps": 4}, "stride=1, not 3"),
         ({}, "step 2 of 2"),
     ):
         with pytest.raises(UserError, match=words):

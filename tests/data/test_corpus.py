@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer.data.corpus import Corpus, check_length, num_train, read_text
+from transformer.data.corpus import Corpus, check_length, num_train, read_corpus
 from transformer.data.tokenizers import CharacterTokenizer
 from transformer.errors import UserError
 
@@ -34,49 +34,49 @@ def test_corpus_is_the_ids_of_the_files_text(path):
 
 
 def test_byte_order_mark_at_the_start_is_dropped_and_another_kept(path):
-    text = read_text(write(path, "\ufeffa\ufeffb".encode()))
+    text = read_corpus(write(path, "\ufeffa\ufeffb".encode()))
     assert text.characters == "a\ufeffb"
 
 
 def test_windows_line_ends_are_read_as_lf_and_counted(path):
-    text = read_text(write(path, b"a\r\nb\r\n\r\nc\rd\n"))
+    text = read_corpus(write(path, b"a\r\nb\r\n\r\nc\rd\n"))
     assert text.characters == "a\nb\n\nc\rd\n"
     assert text.num_carriage_returns == 3
 
 
 def test_digest_is_that_of_the_text_whatever_its_line_ends(path):
-    digest = read_text(write(path, "é\nb\n".encode())).sha256
+    digest = read_corpus(write(path, "é\nb\n".encode())).sha256
     assert digest == hashlib.sha256("é\nb\n".encode()).hexdigest()
-    assert read_text(write(path, "\ufeffé\r\nb\r\n".encode())).sha256 == digest
+    assert read_corpus(write(path, "\ufeffé\r\nb\r\n".encode())).sha256 == digest
     assert Corpus.from_file(path).sha256 == digest
-    assert read_text(write(path, "é\nb".encode())).sha256 != digest
+    assert read_corpus(write(path, "é\nb".encode())).sha256 != digest
 
 
 def test_file_that_is_not_utf_8_is_an_error_with_the_byte_offset(path):
     with pytest.raises(UserError, match=r"corpus\.txt: not UTF-8 at byte 3 \(0xe9\)"):
-        read_text(write(path, "é".encode() + b"a\xe9b"))
+        read_corpus(write(path, "é".encode() + b"a\xe9b"))
 
 
 @pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"])
 def test_empty_file_is_an_error(path, data):
     with pytest.raises(UserError, match=r"corpus\.txt: the file is empty; give a text"):
-        read_text(write(path, data))
+        read_corpus(write(path, data))
 
 
 def test_folder_is_an_error(tmp_path):
     with pytest.raises(UserError, match="is a folder, not a text file"):
-        read_text(tmp_path)
+        read_corpus(tmp_path)
 
 
 def test_missing_file_is_an_error(path):
     with pytest.raises(UserError, match=r"corpus\.txt: no such text file"):
-        read_text(path)
+        read_corpus(path)
 
 
 def test_built_in_corpus_that_is_there_is_read_as_it_is(tmp_path):
     path = tmp_path / "data" / "input.txt"
     path.parent.mkdir()
-    assert read_text(write(path, b"my own text")).characters == "my own text"
+    assert read_corpus(write(path, b"my own text")).characters == "my own text"
 
 
 @pytest.mark.parametrize("num_tokens", [1, 2, 3, 10, 11, 999, 1_003_854, 1_115_394, 1_132_181])

@@ -132,11 +132,12 @@ def closed_formula(
     norm="layernorm",
     norm_first=True,
     activation="gelu",
-    feedforward_dim=4 * C,
+    feedforward_dim=None,
     bias=True,
     tie_weights=True,
 ):
     per_norm = C * (2 if bias and norm == "layernorm" else 1)
+    feedforward_dim = feedforward_dim or (8 * C // 3 if activation == "swiglu" else 4 * C)
     matrices_in = 2 if activation == "swiglu" else 1
     attention = 4 * C * C + bias * 4 * C
     feedforward = (matrices_in + 1) * C * feedforward_dim + bias * (

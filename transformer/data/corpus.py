@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from os.path import exists
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,7 @@ from numpy.typing import NDArray
 from transformer.data.sources import build_source, is_built_in
 from transformer.data.tokenizers import CharacterTokenizer
 from transformer.errors import UserError
-from transformer.files import read_utf8
-
-_BYTE_ORDER_MARK = "\ufeff"
+from transformer.files import read_text
 
 
 @dataclass(frozen=True)
@@ -28,21 +27,18 @@ class Text:
         return hashlib.sha256(self.characters.encode("utf-8")).hexdigest()
 
 
-def read_text(path: str | Path) -> Text:
+def read_corpus(path: str | Path) -> Text:
     """The text of a UTF-8 file; a built-in corpus that is missing is built first.
 
     Raises: UserError for a file that is missing, a folder, empty or not UTF-8.
     """
-    if is_built_in(path) and not Path(path).exists():
+    if is_built_in(path) and not exists(path):
         build_source(path)
-    text = read_utf8(path, "text file").removeprefix(_BYTE_ORDER_MARK)
+    text, num_carriage_returns = read_text(path, "text file")
     if not text:
         raise UserError(
             f"{path}: the file is empty; give a text of a few thousand characters or more"
         )
-    num_carriage_returns = text.count("\r\n")
-    if num_carriage_returns:
-        text = text.replace("\r\n", "\n")
     return Text(text, num_carriage_returns)
 
 
@@ -62,7 +58,7 @@ class Corpus:
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Corpus":
-        text = read_text(path)
+        text = read_corpus(path)
         tokenizer = CharacterTokenizer.from_text(text.characters)
         tokens = tokenizer.encode(text.characters)
         return cls(tokens, tokenizer, text.sha256, text.num_carriage_returns)

@@ -1,16 +1,13 @@
 """The decoder-only transformer."""
 
-from functools import partial
-
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from transformer.defaults import default_feedforward_dim
 from transformer.models.attention import MultiHeadAttention
 from transformer.models.base import TokenModel
-from transformer.models.layers import Block, make_feedforward, make_norm, scale_residual_outputs
+from transformer.models.layers import INITIAL_STD, Block, make_feedforward, make_norm
 from transformer.models.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
-
-_INITIAL_STD = 0.02  # Radford et al. 2018 (GPT), 4.1
 
 # What adds a position's vector to the token's; rotary acts within attention instead.
 POSITIONS = {
@@ -50,33 +47,52 @@ class GPT(TokenModel):
         super().__init__()
         if positions not in POSITIONS:
             raise ValueError(f"positions must be one of {', '.join(POSITIONS)}, got {positions!r}")
+        arguments["feedforward_dim"] = feedforward_dim or default_feedforward_dim(
+            embedding_dim, activation
+        )
         self.architecture = {"model": "gpt"} | arguments
         self.block_size = block_size
         self.token_embedding = nn.Embedding(vocab_size, embedding_dim)
         self.position_embedding = POSITIONS[positions](block_size, embedding_dim)
         self.dropout = nn.Dropout(dropout)
-        rotary = positions == "rotary"
-        head_positions = RotaryPositions(block_size, embedding_dim // num_heads) if rotary else None
-        attention = partial(MultiHeadAttention, embedding_dim, num_heads, causal=True, bias=bias)
-        attention = partial(attention, dropout=dropout, rotate=head_positions)
-        width = feedforward_dim or 4 * embedding_dim
-        feedforward = partial(make_feedforward, activation, embedding_dim, width, bias=bias)
-        norm_of = partial(make_norm, norm, embedding_dim, bias=bias)
-        block = partial(Block, norm=norm_of, norm_first=norm_first, dropout=dropout)
-        self.blocks = nn.ModuleList(block(attention(), feedforward()) for _ in range(num_blocks))
-        self.final_norm = norm_of() if norm_first else nn.Identity()
+        self.blocks = self._make_blocks()
+        self.final_norm = self._make_norm() if norm_first else nn.Identity()
         self.lm_head = nn.Linear(embedding_dim, vocab_size, bias=False)
         if tie_weights:
             self.lm_head.weight = self.token_embedding.weight
         self._initialize()
 
+    def _make_norm(self) -> nn.Module:
+        shape = self.architecture
+        return make_norm(shape["norm"], shape["embedding_dim"], bias=shape["bias"])
+
+    def _make_blocks(self) -> nn.ModuleList:
+        shape = self.architecture
+        width, num_heads = shape["embedding_dim"], shape["num_heads"]
+        common = {name: shape[name] for name in ("bias", "dropout")}
+        if shape["positions"] == "rotary":
+            common["rotate"] = RotaryPositions(shape["block_size"], width // num_heads)
+        forward = (shape["activation"], width, shape["feedforward_dim"])
+        return nn.ModuleList(
+            Block(
+                MultiHeadAttention(width, num_heads, causal=True, **common),
+                make_feedforward(*forward, bias=shape["bias"]),
+                self._make_norm,
+                norm_first=shape["norm_first"],
+                dropout=shape["dropout"],
+            )
+            for _ in range(shape["num_blocks"])
+        )
+
     def _initialize(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=_INITIAL_STD)
+                nn.init.normal_(module.weight, std=INITIAL_STD)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
-        scale_residual_outputs(self.blocks, _INITIAL_STD)
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            block.scale_outputs(INITIAL_STD, self.architecture["num_blocks"])
 
     def forward(
         self,

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from functools import partial
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from transformer.models.attention import MultiHeadAttention
+
 NORM_EPS = 1e-5  # torch's and GPT-2's
+INITIAL_STD = 0.02  # Radford et al. 2018 (GPT), 4.1
 
 
 def make_norm(name: str, embedding_dim: int, *, bias: bool = True) -> nn.Module:
@@ -63,7 +65,7 @@ class GatedFeedForward(nn.Module):
 
 def make_feedforward(
     activation: str, embedding_dim: int, feedforward_dim: int, *, bias: bool = True
-) -> nn.Module:
+) -> FeedForward | GatedFeedForward:
     """Raises: ValueError for an unknown activation, listing the known ones."""
     if activation == "swiglu":
         return GatedFeedForward(embedding_dim, feedforward_dim, bias=bias)
@@ -82,8 +84,8 @@ class Block(nn.Module):
 
     def __init__(
         self,
-        attention: nn.Module,
-        feedforward: nn.Module,
+        attention: MultiHeadAttention,
+        feedforward: FeedForward | GatedFeedForward,
         norm: Callable[[], nn.Module],
         *,
         norm_first: bool = True,
@@ -106,12 +108,10 @@ class Block(nn.Module):
         x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
 
+    def scale_outputs(self, std: float, num_blocks: int) -> None:
+        """What writes into the residual stream starts smaller the more blocks there are.
 
-def scale_residual_outputs(blocks: nn.ModuleList, std: float) -> None:
-    """What writes into the residual stream starts smaller the more blocks there are.
-
-    N(0, std / sqrt(2 * number of blocks)): Radford et al. 2019 (GPT-2), 2.3.
-    """
-    for name, weight in blocks.named_parameters():
-        if name.endswith("output.weight"):
-            torch.nn.init.normal_(weight, std=std / (2 * len(blocks)) ** 0.5)
+        N(0, std / sqrt(2 num_blocks)): Radford et al. 2019 (GPT-2), 2.3.
+        """
+        for part in (self.attention, self.feedforward):
+            nn.init.normal_(part.output.weight, std=std / (2 * num_blocks) ** 0.5)

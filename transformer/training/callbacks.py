@@ -120,6 +120,10 @@ class TimeLimit(pl.Callback):
         self.throughput = throughput
         self.spend = spend
 
+    @property
+    def seconds_left(self) -> float:
+        return self.max_seconds - self.throughput.elapsed_seconds
+
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
@@ -129,6 +133,8 @@ class TimeLimit(pl.Callback):
         batch_idx: int,
     ) -> None:
         share = self.throughput.elapsed_seconds / self.max_seconds
+        if trainer.world_size > 1:  # one clock for all, or they would part
+            share = trainer.strategy.broadcast(share)
         self.spend(min(1.0, share))
         if share >= 1:
             trainer.should_stop = True
@@ -158,13 +164,17 @@ class Samples(pl.Callback):
 
 
 class Announcements(pl.Callback):
-    """A line at every validation, and early in the run when it will be over."""
+    """A line at every validation, and early in the run when it will be over.
+
+    `seconds_left` says how much of a time limit is left, infinity where there is none.
+    """
 
     # Long enough for a steady rate; the first step, which may compile, is left out.
     SECONDS_BEFORE_ESTIMATE = 5.0
     DAY_SECONDS = 24 * 3600
 
-    def __init__(self) -> None:
+    def __init__(self, seconds_left: Callable[[], float]) -> None:
+        self.seconds_left = seconds_left
         self._first: tuple[int, float] | None = None
         self._estimated = False
 
@@ -196,7 +206,7 @@ class Announcements(pl.Callback):
         log.info("step %s: %s", f"{trainer.global_step:,}", ", ".join(parts))
 
     def _announce(self, seconds_per_step: float, steps_left: int) -> None:
-        seconds = seconds_per_step * steps_left
+        seconds = min(seconds_per_step * steps_left, self.seconds_left())
         finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + seconds))
         log.info(
             "%s a step: about %s to go, until %s",

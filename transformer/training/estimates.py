@@ -48,7 +48,7 @@ def peak_memory_bytes(model: TokenModel, tokens_per_batch: int) -> int:
     numbers = 4 * shape["vocab_size"]
     if "num_blocks" in shape:
         width = shape["embedding_dim"]
-        per_block = 10 * width + 2 * (shape["feedforward_dim"] or 4 * width)
+        per_block = 10 * width + 2 * (shape["feedforward_dim"])
         if shape["dropout"]:
             per_block += 3 * shape["num_heads"] * shape["block_size"]
         numbers += shape["num_blocks"] * per_block

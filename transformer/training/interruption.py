@@ -41,6 +41,8 @@ class Interruption(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        if trainer.world_size > 1:  # all save together, or none
+            self._received = trainer.strategy.broadcast(self._received)
         if self._received is not None:
             trainer.save_checkpoint(self.last)
             raise Interrupted(self._received)

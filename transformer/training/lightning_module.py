@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from transformer.checkpoint import METADATA_KEY, encode_metadata
+from transformer.errors import UserError
 from transformer.models.base import TokenModel
 from transformer.training.loggers import log_scalars, logs_now
 from transformer.training.optimizers import make_optimizer
 from transformer.training.schedules import automatic_warmup, learning_rate_factor
+
+IGNORED = -100  # targets that F.cross_entropy leaves out
 
 
 class LanguageModule(pl.LightningModule):
@@ -60,6 +63,8 @@ class LanguageModule(pl.LightningModule):
             "eps": eps,
         }
         self._schedule = schedule
+        self._scheduler: LambdaLR | None = None
+        self._group_settings: list[dict[str, Any]] = []
         self._warmup_steps = warmup_steps
         self._shape = {"decay_fraction": decay_fraction, "final_lr_fraction": final_lr_fraction}
         self._train_losses: list[Tensor] = []
@@ -68,6 +73,16 @@ class LanguageModule(pl.LightningModule):
 
     def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
         return self.model(tokens)
+
+    def on_train_start(self) -> None:
+        """New settings of a resumed run take effect, although its checkpoint brought the old."""
+        assert self._scheduler is not None
+        groups = self._scheduler.optimizer.param_groups
+        for group, settings in zip(groups, self._group_settings, strict=True):
+            group.update(settings)
+        self._scheduler.base_lrs = [settings["initial_lr"] for settings in self._group_settings]
+        for group, factor in zip(groups, self._scheduler.lr_lambdas, strict=True):
+            group["lr"] = group["initial_lr"] * factor(self._scheduler.last_epoch)
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         loss = self._cross_entropy(batch, "mean")
@@ -87,7 +102,7 @@ class LanguageModule(pl.LightningModule):
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
         _, targets = batch
-        scored = (targets != -100).sum()
+        scored = (targets != IGNORED).sum()
         self._val_sums.append(torch.stack((self._cross_entropy(batch, "sum"), scored)))
 
     def on_validation_epoch_end(self) -> None:
@@ -98,12 +113,20 @@ class LanguageModule(pl.LightningModule):
             "val_loss": loss_sum / num_scored,
             "val_bits_per_char": loss_sum / num_scored / math.log(2),
         }
+        if not scalars["val_loss"].isfinite():
+            raise UserError(
+                f"val_loss is {scalars['val_loss']:g} after step {self.trainer.global_step:,}: "
+                "training has diverged; give a smaller --lr or more --warmup_steps (the best "
+                "weights so far are kept)"
+            )
         self.log_dict(scalars, logger=False)
         if not self.trainer.sanity_checking:
             log_scalars(self.trainer, {name: value.item() for name, value in scalars.items()})
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimizer = make_optimizer(model=self.model, **self._optimizer)
+        # Lightning cannot unscale the gradients of a fused optimizer before they are clipped.
+        fused = self.trainer.precision != "16-mixed"
+        optimizer = make_optimizer(model=self.model, fused=fused, **self._optimizer)
         total_steps = self._total_steps()
         warmup_steps = self._warmup_steps
         if isinstance(warmup_steps, str):
@@ -116,10 +139,14 @@ class LanguageModule(pl.LightningModule):
                 self._schedule, step, progress, warmup_steps=warmup_steps, **self._shape
             )
 
-        scheduler = LambdaLR(optimizer, factor)
+        self._scheduler = LambdaLR(optimizer, factor)
+        self._group_settings = [
+            {name: value for name, value in group.items() if name != "params"}
+            for group in optimizer.param_groups
+        ]
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+            "lr_scheduler": {"scheduler": self._scheduler, "interval": "step"},
         }
 
     def configure_gradient_clipping(
@@ -151,7 +178,7 @@ class LanguageModule(pl.LightningModule):
         log_scalars(self.trainer, scalars)
 
     def _cross_entropy(self, batch: Sequence[Tensor], reduction: str) -> Tensor:
-        """Nats, over the targets that are not -100."""
+        """Nats, over the targets that are not IGNORED."""
         tokens, targets = batch
         logits = self.model(tokens)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)

@@ -44,6 +44,6 @@ def log_every_steps(trainer: pl.Trainer) -> int:
 def logs_now(trainer: pl.Trainer) -> bool:
     """True after the batch that ends a step to be logged."""
     epoch_loop = trainer.fit_loop.epoch_loop
-    return (
-        not epoch_loop._should_accumulate() and trainer.global_step % log_every_steps(trainer) == 0
-    )
+    every_steps = log_every_steps(trainer)
+    due = every_steps > 0 and trainer.global_step % every_steps == 0
+    return due and not epoch_loop._should_accumulate()

@@ -24,6 +24,7 @@ def make_optimizer(
     beta1: float,
     beta2: float,
     eps: float,
+    fused: bool = True,
 ) -> Optimizer:
     """AdamW: Loshchilov and Hutter 2019 (arXiv:1711.05101), in one fused kernel a step.
 
@@ -31,6 +32,6 @@ def make_optimizer(
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}")
-    fused = next(model.parameters()).device.type in ("cpu", "cuda")
+    fused = fused and next(model.parameters()).device.type in ("cpu", "cuda")
     groups = parameter_groups(model, weight_decay)
     return AdamW(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 from tqdm import tqdm
 
-from transformer.training.loggers import log_every_steps
+from transformer.training.loggers import logs_now
 
 
 class RunProgressBar(ProgressBar):
@@ -39,7 +39,7 @@ class RunProgressBar(ProgressBar):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        if self._bar is None or self._bar.disable or trainer.global_step % log_every_steps(trainer):
+        if self._bar is None or self._bar.disable or not logs_now(trainer):
             return
         metrics = trainer.callback_metrics
         self._bar.set_postfix(

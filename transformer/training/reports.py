@@ -45,7 +45,7 @@ def run_facts(trainer: pl.Trainer, throughput: Throughput) -> dict[str, Any]:
         "elapsed_seconds": throughput.elapsed_seconds,
         "tokens_per_second": throughput.tokens_per_second,
         "num_parameters": sum(p.numel() for p in module.parameters()),
-        "device": device_name(module.device),
+        "device": device_name(trainer.strategy.root_device),
         "precision": str(trainer.precision),
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -1,8 +1,28 @@
 """The learning rate's course: a factor between 0 and 1, a pure function of step and progress."""
 
 import math
+from collections.abc import Callable
 
-SCHEDULES = ("constant", "cosine", "trapezoid", "noam")
+
+def _constant(progress: float, decay_fraction: float) -> float:
+    return 1.0
+
+
+def _cosine(progress: float, decay_fraction: float) -> float:
+    return (1 + math.cos(math.pi * progress)) / 2
+
+
+def _trapezoid(progress: float, decay_fraction: float) -> float:
+    return min(1.0, (1 - progress) / decay_fraction) if decay_fraction else 1.0
+
+
+# What is left of the way from the final to the peak learning rate at a share of the run.
+_REMAINING: dict[str, Callable[[float, float], float]] = {
+    "constant": _constant,
+    "cosine": _cosine,
+    "trapezoid": _trapezoid,
+}
+SCHEDULES = (*_REMAINING, "noam")
 
 
 def learning_rate_factor(
@@ -29,13 +49,7 @@ def learning_rate_factor(
     warmup = min(1.0, (step + 1) / max(1, warmup_steps))
     if schedule == "noam":
         return warmup * min(1.0, math.sqrt(max(1, warmup_steps) / (step + 1)))
-    if schedule == "constant":
-        return warmup
-    progress = min(1.0, progress)
-    if schedule == "cosine":
-        remaining = (1 + math.cos(math.pi * progress)) / 2
-    else:
-        remaining = min(1.0, (1 - progress) / decay_fraction) if decay_fraction else 1.0
+    remaining = _REMAINING[schedule](min(1.0, progress), decay_fraction)
     return warmup * (final_lr_fraction + (1 - final_lr_fraction) * remaining)
 
 
