@@ -38,11 +38,15 @@ DEFAULTS = {
     "positions": "learned",
     "norm": "layernorm",
     "norm_first": True,
+    "qk_norm": False,
     "activation": "gelu",
     "feedforward_dim": None,
     "dropout": 0.0,
     "bias": True,
     "tie_weights": True,
+    "zero_outputs": False,
+    "ngram_size": 1,
+    "ngram_buckets": 8192,
     "optimizer": "adamw",
     "weight_decay": 0.1,
     "beta1": 0.9,
@@ -86,6 +90,9 @@ OUT_OF_RANGE = [
     ("num_workers", (-1,), "at least 0"),
     ("data_path", ("",), "not empty"),
     ("feedforward_dim", (0, -1), "greater than 0"),
+    ("ngram_size", (0, -1), "greater than 0"),
+    ("ngram_size", (6,), "at most 5"),
+    ("ngram_buckets", (0, -1), "greater than 0"),
     ("dropout", (-0.1,), "at least 0"),
     ("dropout", (1, 1.5), "less than 1"),
     ("dropout", (NAN, INF), "a finite number"),
@@ -123,13 +130,24 @@ WRONG_TYPE = [
     ("bias", ("maybe", 3, None), "true or false, got"),
     ("data_path", (None,), "text, got None"),
     ("model", ("llama", 3), "'gpt' or 'bigram', got"),
+    ("optimizer", ("sgd", None), "'adamw' or 'muon', got"),
     ("stride", ("block", None, 1.5), "a whole number or 'block_size', got"),
     ("warmup_steps", ("automatic", None), "a whole number or 'auto', got"),
     ("compile", ("sometimes", 3), "true or false or 'auto', got"),
 ]
 NUMBERS = [
     *("batch_size", "lr", "block_size", "feedforward_dim", "dropout", "weight_decay", "eps"),
-    *("warmup_steps", "max_steps", "max_minutes", "stride", "val_fraction", "devices", "seed"),
+    *(
+        "ngram_size",
+        "ngram_buckets",
+        "warmup_steps",
+        "max_steps",
+        "max_minutes",
+        "stride",
+        "val_fraction",
+        "devices",
+        "seed",
+    ),
 ]
 
 
@@ -192,6 +210,7 @@ def test_value_of_another_type_is_refused_with_what_is_wanted(nine_keys, key, va
         *(("stride", "block_size"), ("warmup_steps", "auto"), ("val_every_steps", "auto")),
         *(("devices", "auto"), ("compile", "auto"), ("compile", False), ("stride", 7)),
         *(("feedforward_dim", None), ("patience", None), ("run_name", "my run.2")),
+        *(("ngram_size", 5), ("ngram_buckets", 1), ("qk_norm", True), ("optimizer", "muon")),
     ],
 )
 def test_value_on_the_right_side_of_its_bound_is_kept(nine_keys, key, value):
@@ -249,7 +268,8 @@ def test_architecture_holds_the_plain_arguments_of_the_model():
         **{"vocab_size": 65, "model": "gpt", "block_size": 256, "positions": "learned"},
         **{"norm": "layernorm", "norm_first": True, "activation": "gelu", "bias": True},
         **{"feedforward_dim": 2048, "dropout": 0.0, "tie_weights": True, "num_blocks": 6},
-        **{"embedding_dim": 512, "num_heads": 8},
+        **{"embedding_dim": 512, "num_heads": 8, "qk_norm": False, "zero_outputs": False},
+        **{"ngram_size": 1, "ngram_buckets": 8192},
     }
 
 

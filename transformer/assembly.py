@@ -136,6 +136,16 @@ def choose_val_every_steps(run: Run) -> int:
     )
 
 
+def tokens_afterwards(run: Run) -> int:
+    """Tokens that go through the model after the last step.
+
+    Validation as in training, the exact one in float32, which takes twice as long, and two samples,
+    each token of which is a pass of its own over a window that fills no batch.
+    """
+    val_tokens = len(run.data.val_tokens)
+    return 3 * val_tokens + 2 * 2 * SAMPLE_TOKENS * run.config.block_size
+
+
 def build_callbacks(run: Run) -> list[pl.Callback]:
     last, best = run.folder / LAST, run.folder / BEST
 
@@ -145,8 +155,9 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
 
     limit = None
     if run.config.max_minutes is not None:
-        minutes = run.config.max_minutes
-        limit = callbacks.TimeLimit(minutes, run.throughput, run.module.spend_time)
+        limit = callbacks.TimeLimit(
+            run.config.max_minutes, run.throughput, tokens_afterwards(run), run.module.spend_time
+        )
     parts: list[pl.Callback] = [
         run.throughput,
         callbacks.LastStep(),

@@ -42,11 +42,15 @@ MODEL_KEYS = {
         "positions",
         "norm",
         "norm_first",
+        "qk_norm",
         "activation",
         "feedforward_dim",
         "dropout",
         "bias",
         "tie_weights",
+        "zero_outputs",
+        "ngram_size",
+        "ngram_buckets",
     ),
     "bigram": (),
 }
@@ -99,6 +103,7 @@ class Config(BaseModel):
     norm_first: bool = Field(
         True, description="normalize before attention and feed-forward (pre-norm), not after"
     )
+    qk_norm: bool = Field(False, description="normalize each head's queries and keys with RMSNorm")
     activation: Literal["gelu", "gelu_tanh", "relu", "relu2", "swiglu"] = Field(
         "gelu", description="feed-forward activation; gelu is exact, relu2 is relu squared"
     )
@@ -111,7 +116,19 @@ class Config(BaseModel):
     bias: bool = Field(True, description="additive biases in linear layers and layer norms")
     tie_weights: bool = Field(True, description="one matrix for token embedding and output head")
 
-    optimizer: Literal["adamw"] = Field("adamw", description="optimizer")
+    zero_outputs: bool = Field(
+        False, description="start what blocks add to the residual stream at zero"
+    )
+    ngram_size: Integer = Field(
+        1, gt=0, le=5, description="embed the last n tokens together too, from 2 up to this n"
+    )
+    ngram_buckets: Integer = Field(
+        8192, gt=0, description="rows of a table of n-grams; more n-grams than rows share them"
+    )
+
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="optimizer; muon: for the blocks' matrices, adamw for the others"
+    )
     weight_decay: Number = Field(0.1, ge=0, description="decoupled weight decay of the matrices")
     beta1: Fraction = Field(0.9, description="AdamW's decay of the gradient average")
     beta2: Fraction = Field(0.95, description="AdamW's decay of the squared-gradient average")

@@ -93,11 +93,12 @@ def test_more_workers_than_cores_are_capped_in_one_line(train_here, monkeypatch,
 
 def test_max_minutes_stops_a_long_run_and_the_schedule_ends_with_it(train_here, summary_of):
     changes = {"epochs": 10**6, "max_steps": 10**6, "val_every_steps": 10**6}
-    folder = train_here(**changes, max_minutes=0.02)
+    folder = train_here(**changes, max_minutes=0.06)
     summary = summary_of(folder)
     assert 1 <= summary["step"] < 10**5
     assert summary["best_step"] == summary["step"]  # validated where it stopped
-    assert 1.2 <= summary["elapsed_seconds"] < 30
+    # 3.6 s less what the end may take; the machine may stall, but not tenfold.
+    assert 1.8 <= summary["elapsed_seconds"] < 30
 
 
 def test_patience_stops_a_run_that_gets_no_better(train_here, summary_of):

@@ -8,10 +8,15 @@ import torch
 from torch.testing import assert_close
 
 from transformer.models.attention import (
+    LONGEST_EXPLICIT,
+    NORM_EPS,
+    FusedLinear,
+    HeadNorm,
     MultiHeadAttention,
     attention,
     attention_weights,
     causal_mask,
+    explicit_is_faster,
     fused_attention,
 )
 
@@ -79,6 +84,7 @@ def test_fused_causal_equals_explicit_with_a_causal_mask(qkv):
     q, k, v = (tensor[..., :T, :] for tensor in qkv)
     explicit = attention(q, k, v, causal_mask(T)[None, None])
     same(fused_attention(q, k, v, causal=True), explicit)
+    same(attention(q, k, v, causal=True), explicit)
 
 
 def test_causal_mask_lets_a_position_read_itself_and_all_before_it():
@@ -110,10 +116,104 @@ def test_dropout_zeroes_weights_and_rescales_the_others(qkv):
     same(dropped[kept], 2 * attention_weights(q, k)[kept])
 
 
-def test_bfloat16_weights_are_worked_out_in_float32(qkv):
-    q, k = (tensor.bfloat16() for tensor in qkv[:2])
-    scores = (q * D**-0.5) @ k.transpose(-2, -1)
+def test_the_softmax_of_bfloat16_scores_is_worked_out_in_float32(qkv):
+    """With four numbers a head, so that the scale, a power of two, rounds nothing."""
+    q, k = (tensor[..., :4].bfloat16() for tensor in qkv[:2])
+    scores = (q * 0.5) @ k.transpose(-2, -1)
     assert torch.equal(attention_weights(q, k), scores.float().softmax(dim=-1).bfloat16())
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "length", "explicit"),
+    [
+        ("cpu", torch.bfloat16, 1, True),
+        ("cpu", torch.bfloat16, LONGEST_EXPLICIT, True),
+        ("cpu", torch.bfloat16, LONGEST_EXPLICIT + 1, False),
+        ("cpu", torch.float32, T, False),
+        ("cpu", torch.float64, T, False),
+        ("meta", torch.bfloat16, T, False),  # stands for every other device
+    ],
+)
+def test_the_formula_is_preferred_in_bfloat16_on_a_cpu_for_short_contexts(
+    device, dtype, length, explicit
+):
+    query = torch.empty(1, 1, length, 2, device=device, dtype=dtype)
+    assert explicit_is_faster(query) is explicit
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("hidden", [None, 1], ids=["no mask", "mask"])
+@pytest.mark.parametrize("qk_norm", [True, False])
+def test_a_layer_is_the_same_on_either_path_in_bfloat16(
+    causal, hidden, qk_norm, generator, monkeypatch
+):
+    layer = MultiHeadAttention(H * D, H, causal=causal, qk_norm=qk_norm).bfloat16()
+    x = torch.randn(B, T, H * D, generator=generator).bfloat16()
+    mask = None if hidden is None else (torch.arange(T) != hidden).expand(1, 1, T, T)
+    results = []
+    for explicit in (True, False):
+        monkeypatch.setattr(
+            "transformer.models.attention.explicit_is_faster", lambda query, e=explicit: e
+        )
+        layer.zero_grad()
+        output = layer(x, mask)
+        output.square().sum().backward()
+        results.append([output, *(p.grad for p in layer.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        # bfloat16 has 8 bits; gradients are sums of many terms, so relative to the largest.
+        assert_close(ours, theirs, rtol=2e-2, atol=2e-2 * theirs.abs().max().item())
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_a_layer_takes_the_path_that_the_rule_names(explicit, generator, monkeypatch):
+    taken = []
+    for name, function in (("attention", attention), ("fused_attention", fused_attention)):
+        monkeypatch.setattr(
+            f"transformer.models.attention.{name}",
+            lambda *args, n=name, f=function, **kwargs: taken.append(n) or f(*args, **kwargs),
+        )
+    layer = MultiHeadAttention(H * D, H, causal=True)
+    x = torch.randn(B, T, H * D, generator=generator)
+    dtype = torch.bfloat16 if explicit else torch.float32
+    layer.to(dtype)(x.to(dtype))
+    assert taken == ["attention" if explicit else "fused_attention"]
+
+
+def test_queries_and_keys_are_normalized_per_head_before_they_are_turned(generator):
+    """To a root mean square of one, but for eps, and then by gains that all heads share."""
+    turned = []
+    layer = MultiHeadAttention(
+        H * D, H, causal=True, qk_norm=True, rotate=lambda x: turned.append(x) or x
+    )
+    x = torch.randn(B, T, H * D, generator=generator) * 10
+    layer(x)
+    with torch.no_grad():
+        layer.query_norm.weight.copy_(torch.arange(D))
+        layer.key_norm.weight.copy_(torch.arange(D) ** 2)
+    layer(x)
+    parts = layer.qkv(x).unflatten(-1, (3, H, D))[:, :, :2].permute(2, 0, 3, 1, 4)
+    for i, part in enumerate(parts):
+        mean_square = part.square().mean(dim=-1, keepdim=True)
+        same(turned[i], part * (mean_square + NORM_EPS).rsqrt())
+        assert_close(turned[i].square().mean(dim=-1), torch.ones(B, H, T), rtol=0, atol=1e-3)
+        same(turned[2 + i], turned[i] * torch.arange(D) ** (1 + i))
+
+
+def test_a_head_norm_gives_numbers_in_the_format_that_they_came_in(generator):
+    norm = HeadNorm(D, eps=NORM_EPS).float()
+    x = torch.randn(B, H, T, D, generator=generator)
+    assert norm(x.bfloat16()).dtype == torch.bfloat16
+    rms = x.square().mean(dim=-1, keepdim=True).sqrt()
+    assert_close(norm(x.bfloat16()).double(), x / rms, rtol=2e-2, atol=2e-2)
+
+
+def test_a_fused_layer_is_its_matrices_one_below_the_other(generator):
+    layer = FusedLinear(C := H * D, S, 3, bias=True)
+    x = torch.randn(B, T, C, generator=generator)
+    parts = zip(layer.weight.chunk(3), layer.bias.chunk(3), strict=True)
+    for ours, (weight, bias) in zip(layer(x).chunk(3, dim=-1), parts, strict=True):
+        same(ours, x @ weight.T + bias)
+    assert layer.num_parts == 3
 
 
 def test_heads_read_with_their_own_slice_of_queries_keys_and_values(generator):
@@ -160,18 +260,6 @@ def test_embedding_dim_that_heads_do_not_divide_is_refused(num_heads):
     message = f"divisible by num_heads, got embedding_dim=30 and num_heads={num_heads}"
     with pytest.raises(ValueError, match=message):
         MultiHeadAttention(30, num_heads, causal=True)
-
-
-@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary", "none"])
-def test_future_tokens_do_not_change_past_logits(make_gpt, positions, generator):
-    model = make_gpt(positions=positions)
-    tokens = torch.randint(13, (B, T), generator=generator)
-    for t in range(1, T):
-        changed = tokens.clone()
-        changed[:, t:] = (changed[:, t:] + 1) % 13
-        before, after = model(tokens), model(changed)
-        same(after[:, :t], before[:, :t])
-        assert not torch.allclose(after[:, t:], before[:, t:])
 
 
 def test_tokens_that_a_mask_hides_change_no_other_logits(make_gpt, generator):

@@ -32,6 +32,11 @@ OPTIONS = [
     {"activation": "swiglu", "feedforward_dim": FEEDFORWARD},
     {"bias": False},
     {"tie_weights": False},
+    {"qk_norm": True},
+    {"zero_outputs": True},
+    {"ngram_size": 2},
+    {"ngram_size": 3, "ngram_buckets": 200},  # room for the 169 bigrams, not for the trigrams
+    {"positions": "rotary", "norm": "rmsnorm", "activation": "swiglu", "qk_norm": True},
     {"positions": "rotary", "norm": "rmsnorm", "activation": "swiglu", "tie_weights": False},
 ]
 each_option = pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -119,32 +124,67 @@ def test_one_batch_can_be_learned_to_near_zero(options, tokens):
     assert next_token_loss(model, tokens).item() < 0.02
 
 
+def without_gradient(model, tokens):
+    model.zero_grad()
+    next_token_loss(model, tokens).backward()
+    return {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+
+
 @each_option
 def test_every_parameter_gets_a_gradient(options, tokens):
+    """Behind an output of zeros there is none at first, but from the second step on."""
     model = initial_gpt(**options)
-    next_token_loss(model, tokens).backward()
-    silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert silent == []
+    silent = without_gradient(model, tokens)
+    if options.get("zero_outputs"):
+        inner = {n for n, _ in model.named_parameters() if n.startswith("blocks.")}
+        assert silent == {n for n in inner if ".output." not in n}
+        torch.optim.SGD(model.parameters(), lr=0.1).step()
+        silent = without_gradient(model, tokens)
+    assert silent == set()
+
+
+@pytest.mark.usefixtures("float64")
+@each_option
+def test_future_tokens_do_not_change_past_logits(options, make_gpt, tokens):
+    model = make_gpt(**options)
+    before = model(tokens)
+    for t in range(1, T):
+        changed = tokens.clone()
+        changed[:, t:] = (changed[:, t:] + 1) % V
+        after = model(changed)
+        assert_close(after[:, :t], before[:, :t], rtol=0, atol=1e-10)  # the same mathematics
+        assert not torch.allclose(after[:, t:], before[:, t:])
+
+
+def test_blocks_whose_outputs_are_zero_add_nothing_at_first(tokens):
+    model = initial_gpt(zero_outputs=True)
+    x = model.position_embedding(model.token_embedding(tokens))
+    assert torch.equal(model(tokens), model.lm_head(model.final_norm(x)))
 
 
 def closed_formula(
     positions="learned",
     norm="layernorm",
     norm_first=True,
+    qk_norm=False,
     activation="gelu",
     feedforward_dim=None,
     bias=True,
     tie_weights=True,
+    zero_outputs=False,
+    ngram_size=1,
+    ngram_buckets=8192,
 ):
     per_norm = C * (2 if bias and norm == "layernorm" else 1)
     feedforward_dim = feedforward_dim or (8 * C // 3 if activation == "swiglu" else 4 * C)
     matrices_in = 2 if activation == "swiglu" else 1
-    attention = 4 * C * C + bias * 4 * C
+    attention = 4 * C * C + bias * 4 * C + qk_norm * 2 * (C // H)
     feedforward = (matrices_in + 1) * C * feedforward_dim + bias * (
         matrices_in * feedforward_dim + C
     )
     blocks = NUM_BLOCKS * (attention + feedforward + 2 * per_norm)
     embeddings = V * C * (1 if tie_weights else 2) + (T * C if positions == "learned" else 0)
+    embeddings += C * sum(min(V**size, ngram_buckets) for size in range(2, ngram_size + 1))
     return embeddings + blocks + (per_norm if norm_first else 0)
 
 

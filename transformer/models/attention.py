@@ -11,6 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+NORM_EPS = 1e-5  # torch's and GPT-2's
+LONGEST_EXPLICIT = 512  # tokens
+
 Mask = Bool[Tensor, "#B #H T S"]
 
 
@@ -32,13 +35,8 @@ def attention_weights(
     `mask[b, h, t, s]` is True where position t may read position s; a row with no True reads
     nothing and gives zeros. The softmax is taken in float32 or wider, then cast back.
     """
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)  # (B, H, T, S)
-    wide = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    if mask is None:
-        return wide.softmax(dim=-1).to(query.dtype)
-    # The least finite number, not -inf: a row of -inf has NaN for a softmax and for its gradient.
-    weights = wide.masked_fill(~mask, torch.finfo(wide.dtype).min).softmax(dim=-1)
-    return weights.masked_fill(~mask, 0).to(query.dtype)
+    weights = _softmax_of_scores(query, key, mask)
+    return weights if mask is None else weights.masked_fill(~mask, 0)
 
 
 def attention(
@@ -47,10 +45,32 @@ def attention(
     value: Float[Tensor, "B H S D"],
     mask: Mask | None = None,
     dropout: float = 0.0,
+    *,
+    causal: bool = False,
 ) -> Float[Tensor, "B H T D"]:
-    """attention_weights @ V, spelled out: eq. 1. `dropout` zeroes weights, rescaling the others."""
-    weights = F.dropout(attention_weights(query, key, mask), dropout, training=dropout > 0)
-    return weights @ value
+    """attention_weights @ V, spelled out: eq. 1. `dropout` zeroes weights, rescaling the others.
+
+    `causal`, where T = S, stands for that mask.
+    """
+    if causal:  # each row reads itself at least, so none needs the zeros of attention_weights
+        weights = _softmax_of_scores(query, key, causal_mask(query.shape[2], query.device))
+    else:
+        weights = attention_weights(query, key, mask)
+    return F.dropout(weights, dropout, training=dropout > 0) @ value
+
+
+def _softmax_of_scores(query: Tensor, key: Tensor, mask: Tensor | None) -> Float[Tensor, "B H T S"]:
+    """Scores are made, scaled and masked in one batched product; a row with no True is uniform."""
+    shape = (*query.shape[:3], key.shape[2])
+    bias = query.new_zeros(1, 1, 1)
+    if mask is not None:
+        # The least finite number, not -inf: a row of -inf has NaN for a softmax and its gradient.
+        bias = query.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(query.dtype).min)
+        bias = bias if bias.ndim == 2 else bias.expand(shape).flatten(0, 1)
+    scores = torch.baddbmm(
+        bias, query.flatten(0, 1), key.flatten(0, 1).mT, alpha=query.shape[-1] ** -0.5
+    )
+    return scores.softmax(dim=-1).unflatten(0, query.shape[:2])
 
 
 def fused_attention(
@@ -62,17 +82,45 @@ def fused_attention(
     *,
     causal: bool = False,
 ) -> Float[Tensor, "B H T D"]:
-    """The same as `attention`, in torch's fused kernel; `causal` stands for that mask (T = S)."""
+    """The same as `attention`, in torch's fused kernel."""
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal
     )
 
 
+def explicit_is_faster(query: Float[Tensor, "B H T D"]) -> bool:
+    """Whether `attention` beats `fused_attention`: in bfloat16 on a CPU, for short contexts.
+
+    The fused CPU kernel's backward pass is slow in bfloat16: benchmarks/results/attention.json.
+    """
+    return (
+        query.device.type == "cpu"
+        and query.dtype == torch.bfloat16
+        and query.shape[2] <= LONGEST_EXPLICIT
+    )
+
+
+class FusedLinear(nn.Linear):
+    """Several matrices of one input, one below the other in `weight`, in one product."""
+
+    def __init__(self, in_features: int, out_features: int, num_parts: int, *, bias: bool) -> None:
+        super().__init__(in_features, num_parts * out_features, bias=bias)
+        self.num_parts = num_parts
+
+
+class HeadNorm(nn.RMSNorm):
+    """RMSNorm of each head's numbers, in their own format whatever that of the weight is."""
+
+    def forward(self, x: Float[Tensor, "B H T D"]) -> Float[Tensor, "B H T D"]:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
 class MultiHeadAttention(nn.Module):
     """Self-attention in num_heads parallel heads of head_dim = C / H: arXiv:1706.03762, 3.2.2.
 
-    `rotate` turns queries and keys by their positions, where positions are rotary. A causal one
-    reads no later position, whatever the mask says.
+    `rotate` turns queries and keys by their positions, where positions are rotary; `qk_norm`
+    normalizes both before (Henry et al. 2020, arXiv:2010.04245; per head, as in Qwen3). A causal
+    one reads no later position, whatever the mask says.
     """
 
     def __init__(
@@ -83,6 +131,7 @@ class MultiHeadAttention(nn.Module):
         causal: bool,
         bias: bool = True,
         dropout: float = 0.0,
+        qk_norm: bool = False,
         rotate: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
@@ -95,17 +144,21 @@ class MultiHeadAttention(nn.Module):
         self.causal = causal
         self.dropout = dropout
         self.rotate = rotate or nn.Identity()
-        self.qkv = nn.Linear(embedding_dim, 3 * embedding_dim, bias=bias)
+        head_dim = embedding_dim // num_heads
+        self.query_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.key_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.qkv = FusedLinear(embedding_dim, embedding_dim, 3, bias=bias)
         self.output = nn.Linear(embedding_dim, embedding_dim, bias=bias)
 
     def forward(
         self, x: Float[Tensor, "B T C"], mask: Mask | None = None
     ) -> Float[Tensor, "B T C"]:
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k = self.rotate(q), self.rotate(k)  # (B, H, T, D)
+        q, k = self.rotate(self.query_norm(q)), self.rotate(self.key_norm(k))  # (B, H, T, D)
         if self.causal and mask is not None:
             mask = mask & causal_mask(x.shape[1], x.device)
         causal = self.causal and mask is None
         dropout = self.dropout if self.training else 0.0
-        heads = fused_attention(q, k, v, mask, dropout, causal=causal)
+        attend = attention if explicit_is_faster(q) else fused_attention
+        heads = attend(q, k, v, mask, dropout, causal=causal)
         return self.output(heads.transpose(1, 2).flatten(2))  # (B, T, H D)

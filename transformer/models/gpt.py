@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from transformer.defaults import default_feedforward_dim
 from transformer.models.attention import MultiHeadAttention
 from transformer.models.base import TokenModel
+from transformer.models.embeddings import NgramEmbedding
 from transformer.models.layers import INITIAL_STD, Block, make_feedforward, make_norm
 from transformer.models.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
 
@@ -36,11 +37,15 @@ class GPT(TokenModel):
         positions: str = "learned",
         norm: str = "layernorm",
         norm_first: bool = True,
+        qk_norm: bool = False,
         activation: str = "gelu",
         feedforward_dim: int | None = None,
         dropout: float = 0.0,
         bias: bool = True,
         tie_weights: bool = True,
+        zero_outputs: bool = False,
+        ngram_size: int = 1,
+        ngram_buckets: int = 8192,
     ) -> None:
         # The first line, so that the locals are the arguments and nothing else.
         arguments = {name: value for name, value in locals().items() if name not in _NOT_ARGUMENTS}
@@ -52,7 +57,7 @@ class GPT(TokenModel):
         )
         self.architecture = {"model": "gpt"} | arguments
         self.block_size = block_size
-        self.token_embedding = nn.Embedding(vocab_size, embedding_dim)
+        self.token_embedding = NgramEmbedding(vocab_size, embedding_dim, ngram_size, ngram_buckets)
         self.position_embedding = POSITIONS[positions](block_size, embedding_dim)
         self.dropout = nn.Dropout(dropout)
         self.blocks = self._make_blocks()
@@ -69,7 +74,7 @@ class GPT(TokenModel):
     def _make_blocks(self) -> nn.ModuleList:
         shape = self.architecture
         width, num_heads = shape["embedding_dim"], shape["num_heads"]
-        common = {name: shape[name] for name in ("bias", "dropout")}
+        common = {name: shape[name] for name in ("bias", "dropout", "qk_norm")}
         if shape["positions"] == "rotary":
             common["rotate"] = RotaryPositions(shape["block_size"], width // num_heads)
         forward = (shape["activation"], width, shape["feedforward_dim"])
@@ -90,9 +95,10 @@ class GPT(TokenModel):
                 nn.init.normal_(module.weight, std=INITIAL_STD)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+        std = 0.0 if self.architecture["zero_outputs"] else INITIAL_STD
         for block in self.blocks:
             assert isinstance(block, Block)
-            block.scale_outputs(INITIAL_STD, self.architecture["num_blocks"])
+            block.scale_outputs(std, self.architecture["num_blocks"])
 
     def forward(
         self,

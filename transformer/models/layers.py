@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from transformer.models.attention import MultiHeadAttention
+from transformer.models.attention import NORM_EPS, FusedLinear, MultiHeadAttention
 
-NORM_EPS = 1e-5  # torch's and GPT-2's
 INITIAL_STD = 0.02  # Radford et al. 2018 (GPT), 4.1
 
 
@@ -55,7 +54,7 @@ class GatedFeedForward(nn.Module):
 
     def __init__(self, embedding_dim: int, feedforward_dim: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.input = nn.Linear(embedding_dim, 2 * feedforward_dim, bias=bias)
+        self.input = FusedLinear(embedding_dim, feedforward_dim, 2, bias=bias)
         self.output = nn.Linear(feedforward_dim, embedding_dim, bias=bias)
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from transformer.training.estimates import PASSES_PER_TRAINING_STEP
 from transformer.training.loggers import log_scalars, log_text, logs_now
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Throughput(pl.Callback):
         self._elapsed_before = 0.0
         self._started_at = time.monotonic() if started_at is None else started_at
         self._resumed_at = 0.0  # when the current stretch of training steps began
+        self._counted_tokens = 0  # those of training_seconds
         self._logged = (0, 0.0)  # tokens and training seconds at the last logging
 
     @property
@@ -35,8 +37,8 @@ class Throughput(pl.Callback):
 
     @property
     def tokens_per_second(self) -> float:
-        """Over the whole run."""
-        return self.tokens / max(self.training_seconds, 1e-9)
+        """Over the whole run, up to the last logging or validation."""
+        return self._counted_tokens / max(self.training_seconds, 1e-9)
 
     @property
     def corpus_passes(self) -> float:
@@ -83,7 +85,7 @@ class Throughput(pl.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.tokens = state_dict["tokens"]
+        self.tokens = self._counted_tokens = state_dict["tokens"]
         self.training_seconds = state_dict["training_seconds"]
         self._elapsed_before = state_dict["elapsed_seconds"]
         self._logged = (self.tokens, self.training_seconds)
@@ -92,6 +94,7 @@ class Throughput(pl.Callback):
         now = time.monotonic()
         if self._resumed_at:
             self.training_seconds += now - self._resumed_at
+        self._counted_tokens = self.tokens
         self._resumed_at = now
 
 
@@ -111,18 +114,38 @@ class LastStep(pl.Callback):
 
 
 class TimeLimit(pl.Callback):
-    """Stops after `max_minutes` of the run; `spend` is told the share spent at each step."""
+    """Ends a run so that all of it, what comes after the last step included, takes `max_minutes`.
+
+    What comes after is the forward passes of `tokens_afterwards` tokens (validation, sample), timed
+    by the speed of training so far, and saving. `spend` is told at each step the share of the time
+    for steps that is spent, which the schedule follows to its end.
+    """
+
+    SAVING_SECONDS = 1.0
 
     def __init__(
-        self, max_minutes: float, throughput: Throughput, spend: Callable[[float], None]
+        self,
+        max_minutes: float,
+        throughput: Throughput,
+        tokens_afterwards: int,
+        spend: Callable[[float], None],
     ) -> None:
         self.max_seconds = 60 * max_minutes
         self.throughput = throughput
+        self.tokens_afterwards = tokens_afterwards
         self.spend = spend
 
     @property
     def seconds_left(self) -> float:
-        return self.max_seconds - self.throughput.elapsed_seconds
+        """For steps."""
+        return self._step_seconds - self.throughput.elapsed_seconds
+
+    @property
+    def _step_seconds(self) -> float:
+        forward = PASSES_PER_TRAINING_STEP * max(self.throughput.tokens_per_second, 1.0)
+        afterwards = self.tokens_afterwards / forward + self.SAVING_SECONDS
+        # A limit too short for what comes after still leaves half of itself for steps.
+        return max(self.max_seconds - afterwards, self.max_seconds / 2)
 
     def on_train_batch_end(
         self,
@@ -132,7 +155,7 @@ class TimeLimit(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        share = self.throughput.elapsed_seconds / self.max_seconds
+        share = self.throughput.elapsed_seconds / self._step_seconds
         if trainer.world_size > 1:  # one clock for all, or they would part
             share = trainer.strategy.broadcast(share)
         self.spend(min(1.0, share))

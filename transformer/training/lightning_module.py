@@ -125,7 +125,7 @@ class LanguageModule(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         # Lightning cannot unscale the gradients of a fused optimizer before they are clipped.
-        fused = self.trainer.precision != "16-mixed"
+        fused = self._trainer is None or self.trainer.precision != "16-mixed"
         optimizer = make_optimizer(model=self.model, fused=fused, **self._optimizer)
         total_steps = self._total_steps()
         warmup_steps = self._warmup_steps

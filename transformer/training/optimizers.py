@@ -1,18 +1,42 @@
 """Parameter groups and the optimizers behind one name."""
 
-from torch import nn
+from typing import Any
+
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-OPTIMIZERS = ("adamw",)
+from transformer.models.attention import FusedLinear
+from transformer.training.muon import Muon
+
+OPTIMIZERS = ("adamw", "muon")
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Matrices with weight decay, vectors (norms and biases) without."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in parameters if p.ndim >= 2]
     vectors = [p for p in parameters if p.ndim < 2]
     groups = [(matrices, weight_decay), (vectors, 0.0)]
     return [{"params": params, "weight_decay": decay} for params, decay in groups if params]
+
+
+def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """The blocks' matrices for Muon, by how many are fused in one; all else for AdamW, undecayed.
+
+    Embeddings and the head are matrices whose rows are looked up, not multiplied with: AdamW's.
+    """
+    by_parts: dict[int, list[Tensor]] = {}
+    for module in getattr(model, "blocks", nn.Module()).modules():
+        if isinstance(module, nn.Linear) and module.weight.requires_grad:
+            num_parts = module.num_parts if isinstance(module, FusedLinear) else 1
+            by_parts.setdefault(num_parts, []).append(module.weight)
+    matrices = {id(p) for params in by_parts.values() for p in params}
+    groups: list[dict[str, Any]] = [
+        {"params": params, "num_parts": num_parts, "weight_decay": weight_decay}
+        for num_parts, params in by_parts.items()
+    ]
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in matrices]
+    return [*groups, {"params": rest, "num_parts": 0, "weight_decay": 0.0}]
 
 
 def make_optimizer(
@@ -26,12 +50,16 @@ def make_optimizer(
     eps: float,
     fused: bool = True,
 ) -> Optimizer:
-    """AdamW: Loshchilov and Hutter 2019 (arXiv:1711.05101), in one fused kernel a step.
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), or Muon with it.
+
+    `fused` asks for AdamW in one kernel a step.
 
     Raises: ValueError for another name, listing the known ones.
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}")
     fused = fused and next(model.parameters()).device.type in ("cpu", "cuda")
-    groups = parameter_groups(model, weight_decay)
-    return AdamW(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
+    settings: dict[str, Any] = {"lr": lr, "betas": (beta1, beta2), "eps": eps}
+    if name == "muon":
+        return Muon(muon_groups(model, weight_decay), fused=fused, **settings)
+    return AdamW(parameter_groups(model, weight_decay), fused=fused, **settings)

@@ -1,0 +1,290 @@
+"""What a switch of a config is worth: paired seeds, equal steps, and the same at equal time.
+
+`python benchmarks/ablate.py --config configs/default.yaml --switch qk_norm,norm=layernorm --seeds 5
+--steps 1000` trains the base and a variant for each switch, whole schedules of N steps from the
+same seeds (the same chunks in the same order, and the same first weights where the shapes agree),
+and writes results/ablation.json. A switch is KEY=VALUE, a KEY alone (a boolean turned over), or
+several of them that belong together, joined by a plus: `optimizer=adamw+lr=3e-3`.
+
+Loss: exact, over the whole validation split, as evaluate.py. The difference d of a seed is the
+variant's loss less the base's; the interval is that of the paired t test, mean +- t(0.975, n - 1)
+s / sqrt(n) over n seeds.
+
+Step cost c: the variant's seconds a step over the base's, measured apart from the training runs,
+all sides in turn, several rounds: median over rounds of the ratio of medians over steps.
+
+Equal time: in the time of the base's N steps the variant makes N / c. Near N the base's loss is
+about a straight line of log steps, with the slope b = (L(N) - L(N/2)) / log 2 of whole schedules,
+and the variant's is taken to be as steep: d at equal time = d - b log c, worked out for each seed.
+b is negative, so a costlier variant pays. The interval treats c as exact.
+"""
+
+import argparse
+import math
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from record import RESULTS, ROOT, save
+from tabulate import tabulate
+
+import train
+from transformer import assembly
+from transformer.command_line import run_script
+from transformer.config import Config
+from transformer.config_files import load_config, unknown_name
+from transformer.data.corpus import Corpus
+from transformer.errors import UserError
+from transformer.evaluation import score_model
+
+# These make another experiment, not a variant of the same.
+FIXED = ("data_path", "epochs", "max_minutes", "max_steps", "seed", "val_fraction")
+WARMUP_STEPS = 5  # of a measurement of cost; a compilation falls into the first
+# The 0.975 quantile of Student's t by degrees of freedom, from 1; beyond, the last, a little wide.
+T_975 = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+)
+Losses = dict[str, list[float]]
+
+
+def parse_switch(switch: str, base: Config) -> dict[str, Any]:
+    """The keys that a switch changes, with values as a config file would hold them.
+
+    Raises: UserError for an unknown or fixed key, and for a lone key that is no boolean.
+    """
+    changes: dict[str, Any] = {}
+    for part in switch.split("+"):
+        key, equals, text = part.strip().partition("=")
+        if key not in Config.model_fields:
+            raise UserError(f"--switch {switch}: {unknown_name('key', key, Config.model_fields)}")
+        if key in FIXED or key in changes:
+            why = "must be the same for all" if key in FIXED else "stands there twice"
+            raise UserError(f"--switch {switch}: {key} {why}")
+        value = getattr(base, key)
+        if not equals and not isinstance(value, bool):
+            raise UserError(f"--switch {switch}: {key} is {value!r}, no boolean: give {key}=VALUE")
+        changes[key] = yaml.safe_load(text) if equals else not value
+    return changes
+
+
+def make_configs(path: Path, switches: list[str], data_path: str | None) -> dict[str, Config]:
+    """The base's under "base" and each variant's under its switch.
+
+    Raises: UserError for a switch given twice, one that changes nothing, and a wrong value.
+    """
+    given = {"data_path": data_path} if data_path else {}
+    base = load_config(path, given)
+    configs = {"base": base}
+    for switch in switches:
+        config = load_config(path, given | parse_switch(switch, base))
+        if switch in configs or config == base:
+            raise UserError(f"--switch {switch}: stands there twice or changes nothing")
+        configs[switch] = config
+    return configs
+
+
+class StepClock(pl.Callback):
+    """The time at the end of each step, once the device has done it."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+        self._num_steps = 0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == self._num_steps:  # a batch whose gradients are accumulated
+            return
+        self._num_steps = trainer.global_step
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.ends.append(time.perf_counter())
+
+    def seconds_per_step(self) -> float:
+        """The median; the first WARMUP_STEPS are left out."""
+        ends = self.ends[WARMUP_STEPS - 1 :]
+        return median(after - before for before, after in pairwise(ends))
+
+
+def fit(
+    config: Config, corpus: Corpus, seed: int, steps: int, clock: pl.Callback | None = None
+) -> Any:
+    """The trained model and its data: a whole schedule of `steps`, nothing validated or saved."""
+    config = config.model_copy(update={"seed": seed})
+    pl.seed_everything(seed, verbose=False)
+    data = assembly.build_data(config, corpus)
+    module = assembly.build_module(config, data, steps)
+    trainer = pl.Trainer(
+        **assembly.choose_hardware(config),
+        max_epochs=-1,
+        max_steps=steps,
+        accumulate_grad_batches=config.accumulate_grad_batches,
+        limit_val_batches=0,
+        log_every_n_steps=assembly.LOG_EVERY_STEPS,
+        logger=False,
+        callbacks=clock,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(module, data)
+    return module.model.to(trainer.strategy.root_device), data
+
+
+def loss_after(config: Config, corpus: Corpus, seed: int, steps: int) -> float:
+    model, data = fit(config, corpus, seed, steps)
+    return score_model(model, data.val_tokens).loss
+
+
+def measure_costs(
+    configs: dict[str, Config], corpus: Corpus, rounds: int, steps: int
+) -> dict[str, list[float]]:
+    """Seconds a step of each config, one figure a round; the configs in turn in every round."""
+    seconds: dict[str, list[float]] = {name: [] for name in configs}
+    for number in range(rounds):
+        for name, config in configs.items():
+            clock = StepClock()
+            fit(config, corpus, 0, WARMUP_STEPS + steps, clock)
+            seconds[name].append(clock.seconds_per_step())
+            report(f"cost, round {number + 1}: {name}: {1000 * seconds[name][-1]:.2f} ms a step")
+    return seconds
+
+
+def interval(differences: list[float]) -> tuple[float, float, float]:
+    """Mean and 95 % interval of paired differences; needs two at least."""
+    freedom = len(differences) - 1
+    quantile = T_975[min(freedom, len(T_975)) - 1]
+    center = mean(differences)
+    half_width = quantile * stdev(differences) / math.sqrt(len(differences))
+    return center, center - half_width, center + half_width
+
+
+def at_equal_time(difference: float, slope: float, cost: float) -> float:
+    """`difference` at equal steps, less what `cost` times fewer steps cost the variant."""
+    return difference - slope * math.log(cost)
+
+
+def compare(switch: str, losses: Losses, half: list[float], seconds: Losses) -> dict[str, Any]:
+    """The row of one switch; `half` holds the base's losses after half of the steps."""
+    base = losses["base"]
+    pairs = zip(losses[switch], base, strict=True)
+    differences = [variant - reference for variant, reference in pairs]
+    slopes = [(whole - early) / math.log(2) for whole, early in zip(base, half, strict=True)]
+    rounds = zip(seconds[switch], seconds["base"], strict=True)
+    costs = [variant / reference for variant, reference in rounds]
+    cost = median(costs)
+    timed = [at_equal_time(d, b, cost) for d, b in zip(differences, slopes, strict=True)]
+    return {
+        "loss_difference": interval(differences),
+        "step_cost": cost,
+        "step_cost_range": (min(costs), max(costs)),
+        "loss_difference_at_equal_time": interval(timed),
+        "losses": losses[switch],
+    }
+
+
+def run(configs: dict[str, Config], corpus: Corpus, arguments: argparse.Namespace) -> dict:
+    """Costs, then seed after seed; what is there is saved after each seed from the second on."""
+    seconds = measure_costs(configs, corpus, arguments.rounds, arguments.cost_steps)
+    losses: Losses = {name: [] for name in configs}
+    half: list[float] = []
+    figures: dict[str, Any] = {}
+    for seed in range(arguments.seeds):
+        half.append(loss_after(configs["base"], corpus, seed, arguments.steps // 2))
+        for name, config in configs.items():
+            losses[name].append(loss_after(config, corpus, seed, arguments.steps))
+            report(f"seed {seed}: {name}: val_loss {losses[name][-1]:.4f}")
+        if seed == 0:
+            continue
+        switches = [name for name in configs if name != "base"]
+        figures = {
+            "config": shown(arguments.config),
+            "corpus": {"file": Path(configs["base"].data_path).name, "sha256": corpus.sha256},
+            "steps": arguments.steps,
+            "seeds": seed + 1,
+            "rounds": arguments.rounds,
+            "base": {
+                "losses": losses["base"],
+                "losses_at_half": half,
+                "seconds_per_step": median(seconds["base"]),
+            },
+            "num_switches": len(switches),
+            "switches": {name: compare(name, losses, half, seconds) for name in switches},
+        }
+        save(arguments.name, figures)
+    return figures
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Markdown: the base's loss, a row for each switch, and how many were tried."""
+    header = ("switch", "loss", "95 %", "step cost", "at equal time", "95 %")
+    rows = []
+    for switch, row in figures["switches"].items():
+        steps, timed = row["loss_difference"], row["loss_difference_at_equal_time"]
+        cells = [f"`{switch}`", *_cells(steps), f"{row['step_cost']:.3f}", *_cells(timed)]
+        rows.append(cells)
+    base, tried = figures["base"], figures["num_switches"]
+    lines = tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
+    return (
+        f"{lines}\n\nbase {figures['config']}: loss {mean(base['losses']):.4f} after "
+        f"{figures['steps']:,} steps of {1000 * base['seconds_per_step']:.1f} ms, "
+        f"{mean(base['losses_at_half']):.4f} after half of them; {figures['seeds']} seeds; "
+        f"less is better\nswitches tried: {tried}; of so many without any effect, about "
+        f"{0.05 * tried:.2g} would have an interval without 0 by chance"
+    )
+
+
+def _cells(values: tuple[float, float, float]) -> list[str]:
+    center, low, high = values
+    return [f"{center:+.4f}", f"{low:+.4f} to {high:+.4f}"]
+
+
+def shown(path: Path) -> str:
+    """From the repository's root where it lies within."""
+    path = path.resolve()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+
+
+def report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "default.yaml")
+    parser.add_argument("--switch", required=True, help="NAME[=VALUE][+NAME...],...")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--data_path")
+    parser.add_argument("--name", default="ablation", help="of the file in results/")
+    parser.add_argument("--rounds", type=int, default=5, help="of the measurement of cost")
+    parser.add_argument("--cost_steps", type=int, default=20, help="timed steps a round")
+    arguments = parser.parse_args(argv)
+    least = {"seeds": 2, "steps": 2, "rounds": 1, "cost_steps": 1}
+    for name, value in least.items():
+        if getattr(arguments, name) < value:
+            raise UserError(f"--{name} must be at least {value}, got {getattr(arguments, name)}")
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse_arguments(argv)
+    switches = [switch.strip() for switch in arguments.switch.split(",") if switch.strip()]
+    configs = make_configs(arguments.config, switches, arguments.data_path)
+    train.quiet_libraries()
+    corpus = train.read_corpus(configs["base"])
+    if (RESULTS / f"{arguments.name}.json").exists():
+        report(f"results/{arguments.name}.json will be replaced; --name keeps it")
+    print(table(run(configs, corpus, arguments)))
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,276 @@
+"""Muon beside torch.optim.Muon and torch.optim.AdamW, alone and in a Trainer."""
+
+from collections import Counter
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+from transformer.models.bigram import Bigram
+from transformer.training import muon
+from transformer.training.lightning_module import LanguageModule
+from transformer.training.muon import Muon, orthogonalize
+from transformer.training.optimizers import make_optimizer, muon_groups
+from transformer.training.schedules import learning_rate_factor
+
+SETTINGS = {"lr": 0.013, "weight_decay": 0.3}
+ADAMW = {"betas": (0.8, 0.9), "eps": 1e-7}
+NUM_STEPS = 7
+# Wide, tall and square; (5, 11) and (11, 5) share their products, (7, 7) occurs twice.
+SHAPES = [(7, 7), (5, 11), (11, 5), (7, 7), (1, 13), (30, 90)]
+# What make_gpt's blocks hold, as names end: how many matrices are one below the other.
+PARTS = {"attention.qkv": 3, "attention.output": 1, "feedforward.input": 1, "feedforward.output": 1}
+OPTIONS = [
+    {},
+    {"tie_weights": False},
+    {"bias": False, "zero_outputs": True},
+    {"activation": "swiglu", "norm": "rmsnorm", "positions": "rotary", "qk_norm": True},
+    {"ngram_size": 3, "ngram_buckets": 17},
+]
+QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
+QUIET |= {"enable_model_summary": False, "enable_checkpointing": False, "max_epochs": -1}
+in_a_trainer = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers",  # the user's choice, here none
+    "ignore:You defined a `validation_step` but have no `val_dataloader`",
+)
+
+
+def make_parameters(shapes, generator):
+    return [torch.nn.Parameter(torch.randn(s, generator=generator) * 0.1) for s in shapes]
+
+
+def copies(parameters):
+    return [torch.nn.Parameter(p.detach().clone()) for p in parameters]
+
+
+def give_gradients(parameters, generator, scale=1.0):
+    for p in parameters:
+        p.grad = torch.randn(p.shape, generator=generator) * scale
+
+
+def torchs_muon(parameters):
+    return torch.optim.Muon(parameters, adjust_lr_fn="match_rms_adamw", **SETTINGS)
+
+
+def same(parameters, others):
+    """Bit for bit: bfloat16 products round alike on a CPU, alone or in a batch."""
+    assert all(torch.equal(p, q) for p, q in zip(parameters, others, strict=True))
+
+
+def test_every_matrix_moves_as_with_torchs_muon(generator):
+    ours = make_parameters(SHAPES, generator)
+    theirs = copies(ours)
+    optimizer, reference = Muon([{"params": ours, "num_parts": 1}], **SETTINGS), torchs_muon(theirs)
+    for step in range(NUM_STEPS):
+        give_gradients(ours, generator, scale=10.0 ** (step - 3))
+        for p, q in zip(ours, theirs, strict=True):
+            q.grad = p.grad.clone()
+        optimizer.step()
+        reference.step()
+        same(ours, theirs)
+
+
+@pytest.mark.parametrize("num_parts", [2, 3])
+def test_matrices_fused_in_one_parameter_move_apart(num_parts, generator):
+    """Beside torch's Muon on each; one of another number of parts and two of one shape are by."""
+    ours = make_parameters([(7 * num_parts, 11), (7 * num_parts, 11), (11, 7)], generator)
+    theirs = copies(part for p in ours[:2] for part in p.chunk(num_parts)) + copies(ours[2:])
+    groups = [
+        {"params": ours[:2], "num_parts": num_parts},
+        {"params": ours[2:], "num_parts": 1},
+    ]
+    optimizer, reference = Muon(groups, **SETTINGS), torchs_muon(theirs)
+    for _ in range(NUM_STEPS):
+        give_gradients(ours, generator)
+        parts = [part for p in ours[:2] for part in p.grad.chunk(num_parts)] + [ours[2].grad]
+        for q, gradient in zip(theirs, parts, strict=True):
+            q.grad = gradient.clone()
+        optimizer.step()
+        reference.step()
+        same([part for p in ours[:2] for part in p.chunk(num_parts)] + ours[2:], theirs)
+
+
+def test_matrices_of_one_shape_or_its_transpose_share_one_product(generator, monkeypatch):
+    batches = []
+    one_by_one = [orthogonalize([m]) for m in make_parameters(SHAPES, generator)]
+    newton_schulz = muon._newton_schulz
+    monkeypatch.setattr(
+        muon, "_newton_schulz", lambda x: batches.append(tuple(x.shape)) or newton_schulz(x)
+    )
+    together = orthogonalize(make_parameters(SHAPES, generator.manual_seed(0)))
+    assert sorted(batches) == [(1, 1, 13), (1, 30, 90), (2, 5, 11), (2, 7, 7)]
+    same(together, [result for (result,) in one_by_one])
+
+
+def test_orthogonalizing_keeps_the_singular_vectors_and_levels_the_values(generator):
+    wide = torch.randn(11, 53, generator=generator)
+    for matrix, result in zip((wide, wide.T), orthogonalize([wide, wide.T]), strict=True):
+        left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+        values = left.T @ result.float() @ right.T
+        assert values.diagonal().min() > 0.7 - 2e-2  # bfloat16
+        assert values.diagonal().max() < 1.2 + 2e-2
+        assert (values - values.diagonal().diag()).abs().max() < 3e-2
+
+
+def test_a_gradient_of_zero_moves_nothing_but_the_decay(generator):
+    (parameter,) = make_parameters([(5, 7)], generator)
+    start = parameter.detach().clone()
+    parameter.grad = torch.zeros_like(parameter)
+    Muon([{"params": [parameter], "num_parts": 1}], **SETTINGS).step()
+    assert torch.equal(parameter, start * (1 - SETTINGS["lr"] * SETTINGS["weight_decay"]))
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_others_move_as_with_torchs_adamw(fused, generator):
+    ours = make_parameters([(13, 5), (7,), (3, 5, 2)], generator)
+    theirs = copies(ours)
+    optimizer = Muon([{"params": ours}], fused=fused, **SETTINGS, **ADAMW)
+    reference = torch.optim.AdamW(theirs, fused=fused, **SETTINGS, **ADAMW)
+    for _ in range(NUM_STEPS):
+        give_gradients(ours, generator)
+        for p, q in zip(ours, theirs, strict=True):
+            q.grad = p.grad.clone()
+        optimizer.step()
+        reference.step()
+        same(ours, theirs)
+
+
+def test_parameters_without_a_gradient_stay_and_have_no_state(generator):
+    matrices = make_parameters([(5, 7), (5, 7)], generator)
+    vectors = make_parameters([(7,), (7,)], generator)
+    starts = [p.detach().clone() for p in (matrices[0], vectors[0])]
+    optimizer = Muon([{"params": matrices, "num_parts": 1}, {"params": vectors}], **SETTINGS)
+    optimizer.step()
+    assert not any(optimizer.state.values())
+    give_gradients([matrices[1], vectors[1]], generator)
+    optimizer.step()
+    same([matrices[0], vectors[0]], starts)
+    assert {id(p) for p, s in optimizer.state.items() if s} == {id(matrices[1]), id(vectors[1])}
+
+
+def test_a_closure_is_called_with_gradients_and_its_loss_returned(generator):
+    (parameter,) = make_parameters([(5, 7)], generator)
+
+    def closure():
+        loss = parameter.square().sum()
+        loss.backward()
+        return loss
+
+    before = parameter.square().sum().item()
+    optimizer = Muon([{"params": [parameter], "num_parts": 1}], lr=0.01)
+    assert optimizer.step(closure).item() == before
+    assert parameter.square().sum().item() < before
+
+
+def make_muon(model):
+    settings = {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-8}
+    return make_optimizer("muon", model, lr=0.02, **settings)
+
+
+def test_a_loaded_state_goes_on_identically(make_gpt, tmp_path):
+    """Through a file that is read with weights_only, with a schedule."""
+    batches = torch.randint(13, (2 * NUM_STEPS, 3, 7), generator=torch.Generator().manual_seed(0))
+
+    def take_steps(model, optimizer, schedule, tokens):
+        for batch in tokens:
+            optimizer.zero_grad()
+            model(batch).square().mean().backward()
+            optimizer.step()
+            schedule.step()
+
+    runs = []
+    for _ in range(2):
+        model = make_gpt(activation="swiglu", qk_norm=True, ngram_size=2)
+        optimizer = make_muon(model)
+        runs.append((model, optimizer, LambdaLR(optimizer, lambda step: 1 / (1 + step))))
+    (model, *_), (again, *_) = runs
+    take_steps(*runs[0], batches[:NUM_STEPS])
+    torch.save([part.state_dict() for part in runs[0]], tmp_path / "state.pt")
+    states = torch.load(tmp_path / "state.pt", weights_only=True)
+    for part, state in zip(runs[1], states, strict=True):
+        part.load_state_dict(state)
+    for run in runs:
+        take_steps(*run, batches[NUM_STEPS:])
+    same(again.parameters(), model.parameters())
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_the_blocks_matrices_are_muons_and_all_else_is_adamws(make_gpt, options):
+    model = make_gpt(**options)
+    parts = PARTS | ({"feedforward.input": 2} if options.get("activation") == "swiglu" else {})
+    names = {id(p): name for name, p in model.named_parameters()}
+    found = {}
+    groups = muon_groups(model, 0.1)
+    for group in groups:
+        assert group["weight_decay"] == (0.1 if group["num_parts"] else 0.0)
+        found |= {names[id(p)]: group["num_parts"] for p in group["params"]}
+    expected = dict.fromkeys(names.values(), 0)
+    for block in range(2):
+        for end, num_parts in parts.items():
+            expected[f"blocks.{block}.{end}.weight"] = num_parts
+    assert found == expected
+    counts = Counter(id(p) for group in groups for p in group["params"])
+    assert counts == Counter(names.keys())  # none is missing, none is there twice
+
+
+def test_a_model_without_blocks_is_adamws_alone():
+    (group,) = muon_groups(Bigram(vocab_size=13, block_size=7), 0.1)
+    assert group["num_parts"] == 0
+    assert len(group["params"]) == 1
+
+
+def make_module(make_gpt):
+    model = make_gpt(activation="swiglu", qk_norm=True, ngram_size=2).train()
+    settings = {"lr": 0.02, "beta1": 0.8, "beta2": 0.9, "grad_clip": 0.1, "weight_decay": 0.1}
+    schedule = {"schedule": "cosine", "warmup_steps": 2, "total_steps": 6}
+    return LanguageModule(model, optimizer="muon", **settings, **schedule)
+
+
+def same_batch_forever():
+    tokens = torch.randint(13, (3, 8), generator=torch.Generator().manual_seed(0))
+    return torch.utils.data.DataLoader([(tokens[:, :-1], tokens[:, 1:])], batch_size=None)
+
+
+def fit(module, max_steps, ckpt_path=None):
+    trainer = pl.Trainer(max_steps=max_steps, **QUIET)
+    trainer.fit(module, same_batch_forever(), ckpt_path=ckpt_path, weights_only=True)
+    return trainer
+
+
+@in_a_trainer
+def test_lightnings_loop_equals_a_plain_one_with_clipping_and_schedule(make_gpt):
+    module, plain = make_module(make_gpt), make_module(make_gpt)
+    trainer = fit(module, max_steps=6)
+    model, optimizer = plain.model, make_muon(plain.model)
+    schedule = LambdaLR(
+        optimizer,
+        lambda step: learning_rate_factor(
+            "cosine",
+            step,
+            step / 6,
+            warmup_steps=2,
+            decay_fraction=0.6,
+            final_lr_fraction=0.1,
+        ),
+    )
+    (batch,) = same_batch_forever()
+    for _ in range(6):
+        optimizer.zero_grad()
+        plain.training_step(batch, 0).backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        assert norm > 0.1  # so that clipping is at work
+        optimizer.step()
+        schedule.step()
+    assert len(trainer.optimizers) == 1
+    same(module.model.parameters(), model.parameters())
+
+
+@in_a_trainer
+def test_a_resumed_run_equals_an_uninterrupted_one(make_gpt, tmp_path):
+    whole, first, second = (make_module(make_gpt) for _ in range(3))
+    fit(whole, max_steps=6)
+    fit(first, max_steps=3).save_checkpoint(tmp_path / "half.ckpt")
+    fit(second, max_steps=6, ckpt_path=tmp_path / "half.ckpt")
+    same(second.model.parameters(), whole.model.parameters())
+    assert not torch.equal(first.model.lm_head.weight, whole.model.lm_head.weight)

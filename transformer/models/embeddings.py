@@ -1,0 +1,37 @@
+"""Tokens -> vectors: one for each token, and, where asked for, for the n-gram that it ends."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+_MULTIPLIER = -7046029254386353131  # 2^64 / golden ratio as int64: Fibonacci hashing (Knuth)
+
+
+class NgramEmbedding(nn.Embedding):
+    """A vector for each token plus one for each of the 2- to `ngram_size`-grams that it ends.
+
+    An n-gram of a small vocabulary has a row of its own; where there are more n-grams than
+    `ngram_buckets`, rows are shared by hashing. Before the first token stands token 0. With
+    ngram_size 1 this is a plain embedding. Cf. Huang et al. 2025 (arXiv:2501.16975).
+    """
+
+    def __init__(
+        self, vocab_size: int, embedding_dim: int, ngram_size: int = 1, ngram_buckets: int = 8192
+    ) -> None:
+        super().__init__(vocab_size, embedding_dim)
+        self.ngram_tables = nn.ParameterList(
+            torch.zeros(min(vocab_size**size, ngram_buckets), embedding_dim)
+            for size in range(2, ngram_size + 1)
+        )
+
+    def forward(self, input: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
+        x = super().forward(input)
+        ngrams = input
+        for back, table in enumerate(self.ngram_tables, start=1):
+            earlier = F.pad(input[:, :-back], (min(back, input.shape[1]), 0))
+            ngrams = ngrams + earlier * self.num_embeddings**back
+            own_row = self.num_embeddings ** (back + 1) <= len(table)
+            rows = ngrams if own_row else (ngrams * _MULTIPLIER >> 32) % len(table)
+            x = x + F.embedding(rows, table)
+        return x
