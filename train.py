@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transformer.command_line import FlagParser, add_flags, given_flags, run_script
 from transformer.config import Config
@@ -36,8 +36,16 @@ DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
 log = logging.getLogger("train")
 
 
-def parse_arguments(argv: list[str] | None = None) -> tuple[Config, Path | None, bool]:
-    """The config, the checkpoint to go on from, and whether only to print the config."""
+class Arguments(NamedTuple):
+    """The config, the checkpoint to go on from, and two switches."""
+
+    config: Config
+    resume: Path | None
+    print_config: bool
+    profile: bool
+
+
+def parse_arguments(argv: list[str] | None = None) -> Arguments:
     parser = FlagParser(
         prog="train.py",
         description="Train a transformer on a text file.",
@@ -53,24 +61,28 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[Config, Path | None,
     )
     parser.add_argument("--print_config", action="store_true", help="show the config and exit")
     parser.add_argument("--print_schema", action="store_true", help="show the JSON schema and exit")
+    parser.add_argument(
+        "--profile", action="store_true", help="write a trace of a few steps into the run's folder"
+    )
     add_flags(parser, Config)
     arguments = parser.parse(argv)
     if arguments.print_schema:
         print(json.dumps(Config.model_json_schema(), indent=2))
         sys.exit(0)
     flags = given_flags(arguments, Config)
+    switches = (arguments.print_config, arguments.profile)
     if arguments.resume is None:
         path = Path(arguments.config or DEFAULT_CONFIG)
         config = load_config(path, flags)
         named = config.model_copy(update={"run_name": config.run_name or path.stem})
-        return named, None, arguments.print_config
+        return Arguments(named, None, *switches)
     if arguments.config:
         raise UserError("--config does not go with --resume, which takes the run's own config.yaml")
     resume = find_resume(arguments.resume, flags.get("runs_dir", "runs"))
-    return load_config(run_of(resume) / CONFIG, flags), resume, arguments.print_config
+    return Arguments(load_config(run_of(resume) / CONFIG, flags), resume, *switches)
 
 
-def train(config: Config, resume: Path | None = None) -> Path:
+def train(config: Config, resume: Path | None = None, *, profile: bool = False) -> Path:
     """Trains, or goes on with the run that `resume` is a checkpoint of; returns the run's folder.
 
     Raises: UserError for what a config file cannot know: a corpus that is missing or too short, a
@@ -98,7 +110,7 @@ def train(config: Config, resume: Path | None = None) -> Path:
     folder = choose_folder(config, resume)
     throughput = Throughput(len(data.train_tokens), started_at)
     run = assembly.Run(config, folder, data, module, throughput, total_steps, num_devices)
-    trainer = assembly.build_trainer(run, hardware)
+    trainer = assembly.build_trainer(run, hardware, profile=profile)
     if trainer.is_global_zero:
         introduce(run)
     try:
@@ -171,12 +183,13 @@ def check_resume(resume: Path | None, config: Config, corpus: Corpus) -> None:
 
 def check_unfinished(resume: Path | None, total_steps: int) -> None:
     """Raises: UserError for a run that has made all of its steps and was summed up."""
-    if resume is None or not (run_of(resume) / SUMMARY).is_file():
+    if resume is None:
         return
     import torch
 
     step = torch.load(resume, map_location="cpu", weights_only=True)["global_step"]
-    if step >= total_steps:
+    finished = step == total_steps and (run_of(resume) / SUMMARY).is_file()
+    if step > total_steps or finished:
         raise UserError(
             f"{resume}: stands at step {step:,} of {total_steps:,}, nothing is left to do: "
             "give a larger --max_steps or --epochs"
@@ -199,7 +212,12 @@ def introduce(run: "Run") -> None:
     corpus = data.corpus
     ends = f", {corpus.num_carriage_returns:,} CRLF read as LF" * bool(corpus.num_carriage_returns)
     print(f"{config.data_path}: {len(corpus.tokens):,} characters, {data.vocab_size} symbols{ends}")
-    print(f"{text}\nthe run is in {run.folder}", flush=True)
+    limit = (
+        f"\nit ends after {config.max_minutes:g} minutes at the latest"
+        if config.max_minutes
+        else ""
+    )
+    print(f"{text}{limit}\nthe run is in {run.folder}", flush=True)
 
 
 def summarize(run: "Run", trainer: "pl.Trainer") -> tuple[dict[str, Any], "TokenModel"]:
@@ -252,7 +270,7 @@ class _PrintAboveBar(logging.Handler):
 
 def quiet_libraries() -> None:
     """Leaves out what Lightning, once imported, says that a user cannot act on."""
-    for name in ("pytorch_lightning", "lightning.fabric", "lightning.pytorch"):
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -260,13 +278,13 @@ def quiet_libraries() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    config, resume, print_only = parse_arguments(argv)
-    if print_only:
+    config, resume, print_config, profile = parse_arguments(argv)
+    if print_config:
         print(to_yaml(config.resolved()), end="")
         return 0
     level = logging.WARNING if is_helper_process() else logging.INFO
     logging.basicConfig(level=level, format="%(message)s", handlers=[_PrintAboveBar()])
-    train(config, resume)
+    train(config, resume, profile=profile)
     return 0
 
 

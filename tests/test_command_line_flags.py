@@ -144,7 +144,7 @@ def test_flag_of_train_goes_before_its_config_file(tmp_path):
     lines = [f"{key}: {GIVEN[key]}" for key in list(GIVEN)[:9]]
     path.write_text("\n".join([*lines, "seed: 3", "max_steps: 5"]), encoding="utf-8")
     flags = ["--seed", "4", "--max_steps", "none"]
-    config, resume, print_only = train.parse_arguments(["--config", str(path), *flags])
+    config, resume, print_only, _ = train.parse_arguments(["--config", str(path), *flags])
     assert (config.seed, config.max_steps, config.epochs) == (4, None, 3)
     assert (config.run_name, resume, print_only) == ("mine", None, False)
 

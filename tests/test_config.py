@@ -255,7 +255,7 @@ def test_default_feedforward_width_is_4_c_and_8_thirds_c_for_swiglu(
 ):
     keys = {"activation": activation, "embedding_dim": embedding_dim, "num_heads": 1}
     config = Config(**REQUIRED | keys)
-    assert config.resolved()["feedforward_dim"] == width
+    assert config.resolved()["feedforward_dim"] is None  # still follows embedding_dim
     assert config.architecture(13)["feedforward_dim"] == width
 
 

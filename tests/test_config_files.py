@@ -147,7 +147,14 @@ def test_duplicate_key_is_refused_with_both_lines(path):
         load_config(add(path, "lr: 1e-4\n"))
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "- lr\n", "lr\n", "[]\n"])
+@pytest.mark.parametrize("text", ["", "# nothing\n"])
+def test_an_empty_file_is_refused(path, text):
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="the config is empty"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("text", ["- lr\n", "lr\n", "[]\n"])
 def test_file_that_holds_no_keys_is_refused(path, text):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="a config is `key: value` lines, and this file is not"):
@@ -239,3 +246,14 @@ def test_near_yaml_is_read_or_refused_with_a_user_error_alone(path, pieces):
     except UserError as error:
         outcome = str(error)
     assert isinstance(outcome, Config) or outcome.startswith(str(path))
+
+
+def test_a_typo_of_a_required_key_is_named_with_its_line(path):
+    path.write_text("lr: 1\nbatchsize: 16\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r":2: unknown key 'batchsize': did you mean batch_size"):
+        load_config(path)
+
+
+def test_large_whole_numbers_keep_every_digit(path):
+    path.write_text(NINE_KEYS, encoding="utf-8")
+    assert load_config(path, {"epochs": "9007199254740993"}).epochs == 9007199254740993

@@ -39,8 +39,7 @@ def test_training_commands_are_accepted(line, tmp_path, monkeypatch):
         )
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
-    config, _, _ = train.parse_arguments(shlex.split(line)[2:])
-    assert config.batch_size > 0
+    assert train.parse_arguments(shlex.split(line)[2:]).config.batch_size > 0
 
 
 @pytest.mark.parametrize(

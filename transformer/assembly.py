@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.profilers import PyTorchProfiler
 
 from transformer.checkpoint import save_model
 from transformer.config import Config
@@ -22,7 +23,7 @@ from transformer.runs import BEST, LAST, WEIGHTS
 from transformer.training import callbacks
 from transformer.training.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from transformer.training.estimates import automatic_val_every_steps
-from transformer.training.hardware import resolve_compile, trainer_arguments
+from transformer.training.hardware import has_compiler, resolve_compile, trainer_arguments
 from transformer.training.interruption import Interruption
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import RunLogger
@@ -91,8 +92,12 @@ def count_steps(config: Config, num_chunks: int, num_devices: int) -> int:
 
 def build_module(config: Config, data: CharacterDataModule, total_steps: int) -> LanguageModule:
     model = build_model(**config.architecture(data.vocab_size))
-    if resolve_compile(config.compile, resolve_accelerator(config.accelerator)):
-        model.compile()
+    accelerator = resolve_accelerator(config.accelerator)
+    if resolve_compile(config.compile, accelerator):
+        if has_compiler(accelerator):
+            model.compile()  # in place: no name of a weight changes
+        else:
+            log.info("compile: no compiler is found here, so the model runs as it is")
     keys = (
         *("lr", "optimizer", "weight_decay", "beta1", "beta2", "eps", "grad_clip"),
         *("schedule", "warmup_steps", "decay_fraction", "final_lr_fraction"),
@@ -106,8 +111,10 @@ def build_module(config: Config, data: CharacterDataModule, total_steps: int) ->
     return LanguageModule(model, **settings, total_steps=total_steps, metadata=metadata)
 
 
-def build_trainer(run: Run, hardware: dict[str, Any]) -> pl.Trainer:
+def build_trainer(run: Run, hardware: dict[str, Any], *, profile: bool = False) -> pl.Trainer:
+    """`profile` writes a trace of a few steps into the run's folder, for Perfetto or Chrome."""
     config = run.config
+    profiler = PyTorchProfiler(str(run.folder), "trace", export_to_chrome=True) if profile else None
     return pl.Trainer(
         **hardware,
         max_epochs=-1,
@@ -122,6 +129,7 @@ def build_trainer(run: Run, hardware: dict[str, Any]) -> pl.Trainer:
         plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,
         enable_model_summary=False,
+        profiler=profiler,
     )
 
 

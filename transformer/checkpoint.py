@@ -71,9 +71,11 @@ def load_model(path: str | Path) -> SavedModel:
     path = Path(path)
     _check_is_file(path)
     tensors, texts = _read_ckpt(path) if path.suffix == ".ckpt" else _read_safetensors(path)
-    if texts.get("format_version") != FORMAT_VERSION:
+    if "format_version" not in texts:
+        raise UserError(f"{path}: not a model of this program: it names no format_version")
+    if texts["format_version"] != FORMAT_VERSION:
         raise UserError(
-            f"{path}: format_version {texts.get('format_version')!r}, and this program reads "
+            f"{path}: format_version {texts['format_version']!r}, and this program reads "
             f"{FORMAT_VERSION!r}: use a model that this program trained, or a newer program"
         )
     try:

@@ -108,20 +108,35 @@ def _help(field: FieldInfo) -> str:
     return f"{field.description}{note}"
 
 
+def _report(text: str) -> int:
+    print(f"error: {' '.join(text.splitlines())}", file=sys.stderr)  # noqa: T201
+    return 2
+
+
+def _drop_stdout() -> None:
+    """So that Python's own flush at exit finds nothing that cannot be written."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run_script(main: Callable[[], int | None]) -> None:
     """Calls a script's main and exits with what it returns; a user's mistake is one line and 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # samples in any script, on any console
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
     try:
         status = main() or 0
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where stdout was closed before the start
+            sys.stdout.flush()
     except UserError as error:
-        line = " ".join(str(error).splitlines())
-        print(f"error: {line}", file=sys.stderr)  # noqa: T201
-        status = 2
+        status = _report(str(error))
+    except MemoryError as error:
+        status = _report(f"out of memory: {error}: give a smaller batch_size or a smaller model")
     except BrokenPipeError:  # the reader, say `head`, has gone: no error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         status = 0
+    except OSError as error:  # a full disk, say, or a folder that went away
+        _drop_stdout()
+        status = _report(f"{error}: make room or choose another place, and try again")
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)

@@ -17,6 +17,10 @@ def _whole_number(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, str):
         try:
+            return int(value)
+        except ValueError:
+            pass
+        try:
             number = float(value)
         except ValueError:
             return value
@@ -209,18 +213,17 @@ class Config(BaseModel):
             )
 
     def resolved(self) -> dict[str, Any]:
-        """Every key that applies to the chosen model, with the feed-forward width worked out."""
-        values = self.model_dump(exclude=foreign_keys(self.model))
-        if "feedforward_dim" in values:
-            values["feedforward_dim"] = self.feedforward_dim or default_feedforward_dim(
-                self.embedding_dim, self.activation
-            )
-        return values
+        """Every key that applies to the chosen model, with its default where none was given."""
+        return self.model_dump(exclude=foreign_keys(self.model))
 
     def architecture(self, vocab_size: int) -> dict[str, Any]:
         """Plain arguments of `transformer.models.build_model`."""
         values = self.resolved()
-        keys = ["model", "block_size", *MODEL_KEYS[self.model]]
+        keys = ["model", "block_size"]
         if self.model == "gpt":
             keys += ["embedding_dim", "num_heads", "num_blocks"]
+            values["feedforward_dim"] = self.feedforward_dim or default_feedforward_dim(
+                self.embedding_dim, self.activation
+            )
+        keys += MODEL_KEYS[self.model]
         return {"vocab_size": vocab_size} | {key: values[key] for key in keys}

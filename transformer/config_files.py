@@ -31,6 +31,10 @@ def load_config(path: str | Path, flags: Mapping[str, Any] | None = None) -> Con
     settings = read_settings(path)
     settings |= {key: Setting(value, f"--{key}") for key, value in (flags or {}).items()}
     missing = [key for key in REQUIRED_KEYS if key not in settings]
+    for key in settings if missing else ():  # a key that is missing may be one with a typo
+        if key not in Config.model_fields:
+            hint = unknown_name("key", key, Config.model_fields)
+            raise UserError(f"{settings[key].origin}: {hint}")
     if missing:
         raise UserError(
             f"{path}: missing key {', '.join(missing)}: every config holds "
@@ -55,6 +59,8 @@ def read_settings(path: str | Path) -> dict[str, Setting]:
         raise UserError(
             f"{path}: not flat YAML: nested too deeply; write `key: value` lines"
         ) from None
+    if root is None:
+        raise UserError(f"{path}: the config is empty: write `key: value` lines")
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}: a config is `key: value` lines, and this file is not")
     settings: dict[str, Setting] = {}

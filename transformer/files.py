@@ -29,8 +29,9 @@ def read_utf8(path: str | Path, what: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
+        utf_16 = " (it looks like UTF-16)" * data.startswith((b"\xff\xfe", b"\xfe\xff"))
         raise UserError(
-            f"{path}: not UTF-8 at byte {error.start} (0x{data[error.start]:02x}): "
+            f"{path}: not UTF-8 at byte {error.start} (0x{data[error.start]:02x}){utf_16}: "
             "save the file as UTF-8 and try again"
         ) from None
 

@@ -44,7 +44,11 @@ def newest_run(runs_dir: str | Path) -> Path:
             f"{runs_dir}: no run with a checkpoint here: train one with `python train.py`, "
             "or name a checkpoint file or another --runs_dir"
         )
-    return run_of(max(found, key=lambda path: path.stat().st_mtime))
+    return _newest(found)
+
+
+def _newest(last_checkpoints: list[Path]) -> Path:
+    return run_of(max(last_checkpoints, key=lambda path: path.stat().st_mtime))
 
 
 def best_model(run: Path) -> Path:
@@ -60,7 +64,10 @@ def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
     """
     if checkpoint is None:
         return best_model(newest_run(runs_dir))
-    path = best_model(Path(checkpoint)) if isdir(checkpoint) else Path(checkpoint)
+    path = Path(checkpoint)
+    if isdir(path):
+        inside = list(path.glob(f"**/{LAST.as_posix()}"))  # of a folder of runs, the newest
+        path = best_model(_newest(inside) if inside else path)
     if not isfile(path):
         raise UserError(f"{path}: no such checkpoint: name a model.safetensors, a .ckpt or a run")
     return path

@@ -71,6 +71,7 @@ def test_a_resume_that_cannot_be_leaves_the_run_as_it_is(train_here, tmp_path):
         ({"val_fraction": 0.2, "max_steps": 4}, "val_fraction=0.1, not 0.2"),
         ({"stride": 3, "max_steps": 4}, "stride=1, not 3"),
         ({}, "step 2 of 2"),
+        ({"max_steps": 1}, "step 2 of 1"),
     ):
         with pytest.raises(UserError, match=words):
             train_here(str(folder / "config.yaml"), resume=last, **changes)

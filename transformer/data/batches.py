@@ -21,15 +21,17 @@ def chunk_batch(tokens: Int[Tensor, " N"], starts: Int[Tensor, " B"], block_size
     return chunks[:, :-1].contiguous(), chunks[:, 1:].contiguous()
 
 
+# Positions are worked out for many batches at a time, which costs little more than for one.
+MOST_BATCHES_AHEAD = 64
+MOST_CHUNKS_AHEAD = 2**16
+
+
 class ChunkBatches(IterableDataset):
     """Whole training batches in the endless order, the same for any number of workers.
 
     Each rank takes its slice of every global batch. Where `batches_per_pass` is given, an
     iteration ends after as many batches and the next one goes on where it ended.
     """
-
-    # Positions are worked out for this many batches at a time, which costs no more than for one.
-    BATCHES_AHEAD = 64
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class ChunkBatches(IterableDataset):
         self.rank = rank
         self.world_size = world_size
         self.batches_per_pass = batches_per_pass
+        self.batches_ahead = max(1, min(MOST_BATCHES_AHEAD, MOST_CHUNKS_AHEAD // batch_size))
         self._passes = 0
 
     def __iter__(self) -> Iterator[Batch]:
@@ -63,18 +66,18 @@ class ChunkBatches(IterableDataset):
         self._passes += 1
         starts = self._starts(first)
         for number in numbers:
-            if number and number % self.BATCHES_AHEAD == 0:
+            if number and number % self.batches_ahead == 0:
                 starts = self._starts(first + number)
             if number % step == offset:
-                yield chunk_batch(self.tokens, starts[number % self.BATCHES_AHEAD], self.block_size)
+                yield chunk_batch(self.tokens, starts[number % self.batches_ahead], self.block_size)
 
     def _starts(self, batch_number: int) -> Int[Tensor, "A B"]:
-        """Where the chunks of the next BATCHES_AHEAD batches of this rank start."""
+        """Where the chunks of the next batches_ahead batches of this rank start."""
         global_batch = self.batch_size * self.world_size
         chunks = self.order.positions(
-            self.first_chunk + batch_number * global_batch, self.BATCHES_AHEAD * global_batch
+            self.first_chunk + batch_number * global_batch, self.batches_ahead * global_batch
         )
-        starts = torch.from_numpy(chunks * self.stride).view(self.BATCHES_AHEAD, global_batch)
+        starts = torch.from_numpy(chunks * self.stride).view(self.batches_ahead, global_batch)
         return starts[:, self.rank * self.batch_size :][:, : self.batch_size]
 
 

@@ -1,5 +1,8 @@
 """Which device, number format and compilation a run gets on this machine."""
 
+import importlib.util
+import os
+import shutil
 from typing import Any
 
 import torch
@@ -28,6 +31,14 @@ def has_bf16(accelerator: str) -> bool:
 def resolve_compile(compile_model: bool | str, accelerator: str) -> bool:
     """auto compiles on CUDA, where it pays within any real run."""
     return accelerator == "cuda" if compile_model == "auto" else bool(compile_model)
+
+
+def has_compiler(accelerator: str) -> bool:
+    """Whether torch.compile finds what it generates code with: Triton on a GPU, C++ on a CPU."""
+    if accelerator == "cuda":
+        return importlib.util.find_spec("triton") is not None
+    names = (os.environ.get("CXX"), "g++", "clang++", "c++", "cl")
+    return any(name is not None and shutil.which(name) for name in names)
 
 
 def trainer_arguments(

@@ -119,7 +119,7 @@ class LanguageModule(pl.LightningModule):
                 "training has diverged; give a smaller --lr or more --warmup_steps (the best "
                 "weights so far are kept)"
             )
-        self.log_dict(scalars, logger=False)
+        self.log_dict(scalars, logger=False, sync_dist=True)  # alike on all ranks already
         if not self.trainer.sanity_checking:
             log_scalars(self.trainer, {name: value.item() for name, value in scalars.items()})
 
@@ -168,8 +168,9 @@ class LanguageModule(pl.LightningModule):
 
     def _log_training(self) -> None:
         train_loss = torch.stack(self._train_losses).mean()
+        train_loss = self.trainer.strategy.reduce(train_loss, reduce_op="mean")
         self._train_losses.clear()
-        self.log("train_loss", train_loss, logger=False)
+        self.log("train_loss", train_loss, logger=False, sync_dist=True)
         scalars = {
             "train_loss": train_loss.item(),
             "lr": self.trainer.optimizers[0].param_groups[0]["lr"],

@@ -42,13 +42,11 @@ class RunProgressBar(ProgressBar):
         if self._bar is None or self._bar.disable or not logs_now(trainer):
             return
         metrics = trainer.callback_metrics
-        self._bar.set_postfix(
-            {
-                "loss": f"{metrics.get('train_loss', float('nan')):.3f}",
-                "tokens/s": f"{metrics.get('tokens_per_second', 0):,.0f}",
-            },
-            refresh=False,
-        )
+        formats = {"train_loss": ".3f", "val_loss": ".3f", "tokens_per_second": ",.0f"}
+        known = {
+            name: f"{metrics[name]:{form}}" for name, form in formats.items() if name in metrics
+        }
+        self._bar.set_postfix(known, refresh=False)
         self._bar.update(trainer.global_step - self._bar.n)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
