@@ -165,3 +165,15 @@ def test_fewer_chunks_than_a_batch_still_train(train_here, summary_of, tmp_path)
     (tmp_path / "short.txt").write_text("To be, or not to be.\n" * 9)
     folder = train_here(data_path="short.txt", batch_size=500, epochs=9, max_steps=2)
     assert summary_of(folder)["step"] == 2
+
+
+@pytest.mark.slow
+def test_profile_writes_a_trace_that_names_the_products(run, write_inputs, tmp_path):
+    write_inputs(tmp_path)
+    result = run(
+        "train.py", "--config", "tiny.yaml", "--max_steps", "12", "--profile", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    traces = list((tmp_path / "runs" / "tiny" / "version_0").glob("trace*.json"))
+    assert traces
+    assert any('"aten::addmm"' in path.read_text(encoding="utf-8") for path in traces)

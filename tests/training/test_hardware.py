@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from transformer.assembly import choose_hardware
+from transformer.config_files import load_config
 from transformer.devices import device_name, resolve_accelerator
 from transformer.errors import UserError
-from transformer.training.hardware import resolve_compile, trainer_arguments
+from transformer.training.hardware import has_compiler, resolve_compile, trainer_arguments
 
 MACHINES = {
     "old processor": {},
@@ -110,3 +112,46 @@ def test_a_device_is_named_as_a_person_would(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Something")
     assert device_name(torch.device("cuda")) == "NVIDIA Something"
     assert "cpu, " in device_name(torch.device("cpu"))
+
+
+def test_a_compiler_is_one_that_is_found(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}" if name == "g++" else None)
+    assert has_compiler("cpu")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert not has_compiler("cpu")
+
+
+NINE_KEYS = """
+batch_size: 256
+epochs: 2
+lr: 3e-4
+data_path:  './data/input.txt'
+block_size: 256
+num_heads: 8
+embedding_dim: 512
+num_blocks: 6
+num_workers: 12
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "expected"),
+    [
+        ("old processor", "", ("cpu", 1, "auto", "32-true")),
+        ("new processor", "", ("cpu", 1, "auto", "bf16-mixed")),
+        ("new processor", "precision: float32", ("cpu", 1, "auto", "32-true")),
+        ("mac", "", ("mps", 1, "auto", "32-true")),
+        ("mac", "accelerator: cpu", ("cpu", 1, "auto", "32-true")),
+        ("old gpu", "precision: fp16", ("cuda", 1, "auto", "16-mixed")),
+        ("two new gpus", "devices: auto\nstrategy: ddp", ("cuda", 2, "ddp", "bf16-mixed")),
+        ("two new gpus", "num_nodes: 3\ndevices: 2", ("cuda", 2, "auto", "bf16-mixed")),
+    ],
+)
+def test_yaml_becomes_these_trainer_arguments(machine, tmp_path, name, lines, expected):
+    machine(name)
+    path = tmp_path / "config.yaml"
+    path.write_text(NINE_KEYS + lines + "\n", encoding="utf-8")
+    arguments = choose_hardware(load_config(path))
+    keys = ("accelerator", "devices", "strategy", "precision")
+    assert tuple(arguments[key] for key in keys) == expected
+    assert arguments["num_nodes"] == (3 if "num_nodes" in lines else 1)
