@@ -174,6 +174,6 @@ def test_profile_writes_a_trace_that_names_the_products(run, write_inputs, tmp_p
         "train.py", "--config", "tiny.yaml", "--max_steps", "12", "--profile", cwd=tmp_path
     )
     assert result.returncode == 0, result.stderr
-    traces = list((tmp_path / "runs" / "tiny" / "version_0").glob("trace*.json"))
+    traces = list((tmp_path / "runs" / "tiny" / "version_0").glob("*.pt.trace.json"))
     assert traces
     assert any('"aten::addmm"' in path.read_text(encoding="utf-8") for path in traces)
