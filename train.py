@@ -212,12 +212,10 @@ def introduce(run: "Run") -> None:
     corpus = data.corpus
     ends = f", {corpus.num_carriage_returns:,} CRLF read as LF" * bool(corpus.num_carriage_returns)
     print(f"{config.data_path}: {len(corpus.tokens):,} characters, {data.vocab_size} symbols{ends}")
-    limit = (
-        f"\nit ends after {config.max_minutes:g} minutes at the latest"
-        if config.max_minutes
-        else ""
-    )
-    print(f"{text}{limit}\nthe run is in {run.folder}", flush=True)
+    print(text)
+    if config.max_minutes:
+        print(f"the whole run takes about {config.max_minutes:g} minutes, if not fewer")
+    print(f"the run is in {run.folder}", flush=True)
 
 
 def summarize(run: "Run", trainer: "pl.Trainer") -> tuple[dict[str, Any], "TokenModel"]:

@@ -91,8 +91,7 @@ def fused_attention(
 def explicit_is_faster(query: Float[Tensor, "B H T D"]) -> bool:
     """Whether `attention` beats `fused_attention`: in bfloat16 on a CPU, for short contexts.
 
-    The fused CPU kernel's backward pass is slow in bfloat16 (torch 2.13): forward and backward at
-    context 64 take five times as long, and more time up to several hundred tokens.
+    The fused CPU kernel's backward pass is slow in bfloat16 (seen with torch 2.13).
     """
     return (
         query.device.type == "cpu"
