@@ -4,7 +4,8 @@
 --steps 1000` trains the base and a variant for each switch, whole schedules of N steps from the
 same seeds (the same chunks in the same order, and the same first weights where the shapes agree),
 and writes results/ablation.json. A switch is KEY=VALUE, a KEY alone (a boolean turned over), or
-several of them that belong together, joined by a plus: `optimizer=adamw+lr=3e-3`.
+several of them that belong together, joined by a plus: `optimizer=adamw+lr=3e-3`. Beside the keys
+of a config, those of `candidates.py` can be tried: `logit_cap=15`.
 
 Loss: exact, over the whole validation split, as evaluate.py. The difference d of a seed is the
 variant's loss less the base's; the interval is that of the paired t test, mean +- t(0.975, n - 1)
@@ -22,30 +23,19 @@ b is negative, so a costlier variant pays. The interval treats c as exact.
 import argparse
 import math
 import sys
-import time
-from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
-import pytorch_lightning as pl
-import torch
-import yaml
 from record import RESULTS, ROOT, save
 from tabulate import tabulate
+from variants import WARMUP_STEPS, StepClock, Variant, fit, loss_after, make_variants
 
 import train
-from transformer import assembly
 from transformer.command_line import run_script
-from transformer.config import Config
-from transformer.config_files import load_config, unknown_name
 from transformer.data.corpus import Corpus
 from transformer.errors import UserError
-from transformer.evaluation import score_model
 
-# These make another experiment, not a variant of the same.
-FIXED = ("data_path", "epochs", "max_minutes", "max_steps", "seed", "val_fraction")
-WARMUP_STEPS = 5  # of a measurement of cost; a compilation falls into the first
 # The 0.975 quantile of Student's t by degrees of freedom, from 1; beyond, the last, a little wide.
 T_975 = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
@@ -54,103 +44,15 @@ T_975 = (
 Losses = dict[str, list[float]]
 
 
-def parse_switch(switch: str, base: Config) -> dict[str, Any]:
-    """The keys that a switch changes, with values as a config file would hold them.
-
-    Raises: UserError for an unknown or fixed key, and for a lone key that is no boolean.
-    """
-    changes: dict[str, Any] = {}
-    for part in switch.split("+"):
-        key, equals, text = part.strip().partition("=")
-        if key not in Config.model_fields:
-            raise UserError(f"--switch {switch}: {unknown_name('key', key, Config.model_fields)}")
-        if key in FIXED or key in changes:
-            why = "must be the same for all" if key in FIXED else "stands there twice"
-            raise UserError(f"--switch {switch}: {key} {why}")
-        value = getattr(base, key)
-        if not equals and not isinstance(value, bool):
-            raise UserError(f"--switch {switch}: {key} is {value!r}, no boolean: give {key}=VALUE")
-        changes[key] = yaml.safe_load(text) if equals else not value
-    return changes
-
-
-def make_configs(path: Path, switches: list[str], data_path: str | None) -> dict[str, Config]:
-    """The base's under "base" and each variant's under its switch.
-
-    Raises: UserError for a switch given twice, one that changes nothing, and a wrong value.
-    """
-    given = {"data_path": data_path} if data_path else {}
-    base = load_config(path, given)
-    configs = {"base": base}
-    for switch in switches:
-        config = load_config(path, given | parse_switch(switch, base))
-        if switch in configs or config == base:
-            raise UserError(f"--switch {switch}: stands there twice or changes nothing")
-        configs[switch] = config
-    return configs
-
-
-class StepClock(pl.Callback):
-    """The time at the end of each step, once the device has done it."""
-
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-        self._num_steps = 0
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.global_step == self._num_steps:  # a batch whose gradients are accumulated
-            return
-        self._num_steps = trainer.global_step
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.ends.append(time.perf_counter())
-
-    def seconds_per_step(self) -> float:
-        """The median; the first WARMUP_STEPS are left out."""
-        ends = self.ends[WARMUP_STEPS - 1 :]
-        return median(after - before for before, after in pairwise(ends))
-
-
-def fit(
-    config: Config, corpus: Corpus, seed: int, steps: int, clock: pl.Callback | None = None
-) -> Any:
-    """The trained model and its data: a whole schedule of `steps`, nothing validated or saved."""
-    config = config.model_copy(update={"seed": seed})
-    pl.seed_everything(seed, verbose=False)
-    data = assembly.build_data(config, corpus)
-    module = assembly.build_module(config, data, steps)
-    trainer = pl.Trainer(
-        **assembly.choose_hardware(config),
-        max_epochs=-1,
-        max_steps=steps,
-        accumulate_grad_batches=config.accumulate_grad_batches,
-        limit_val_batches=0,
-        log_every_n_steps=assembly.LOG_EVERY_STEPS,
-        logger=False,
-        callbacks=clock,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    trainer.fit(module, data)
-    return module.model.to(trainer.strategy.root_device), data
-
-
-def loss_after(config: Config, corpus: Corpus, seed: int, steps: int) -> float:
-    model, data = fit(config, corpus, seed, steps)
-    return score_model(model, data.val_tokens).loss
-
-
 def measure_costs(
-    configs: dict[str, Config], corpus: Corpus, rounds: int, steps: int
+    variants: dict[str, Variant], corpus: Corpus, rounds: int, steps: int
 ) -> dict[str, list[float]]:
-    """Seconds a step of each config, one figure a round; the configs in turn in every round."""
-    seconds: dict[str, list[float]] = {name: [] for name in configs}
+    """Seconds a step of each variant, one figure a round; the variants in turn in every round."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(rounds):
-        for name, config in configs.items():
+        for name, variant in variants.items():
             clock = StepClock()
-            fit(config, corpus, 0, WARMUP_STEPS + steps, clock)
+            fit(variant, corpus, 0, WARMUP_STEPS + steps, clock)
             seconds[name].append(clock.seconds_per_step())
             report(f"cost, round {number + 1}: {name}: {1000 * seconds[name][-1]:.2f} ms a step")
     return seconds
@@ -189,23 +91,26 @@ def compare(switch: str, losses: Losses, half: list[float], seconds: Losses) -> 
     }
 
 
-def run(configs: dict[str, Config], corpus: Corpus, arguments: argparse.Namespace) -> dict:
+def run(variants: dict[str, Variant], corpus: Corpus, arguments: argparse.Namespace) -> dict:
     """Costs, then seed after seed; what is there is saved after each seed from the second on."""
-    seconds = measure_costs(configs, corpus, arguments.rounds, arguments.cost_steps)
-    losses: Losses = {name: [] for name in configs}
+    seconds = measure_costs(variants, corpus, arguments.rounds, arguments.cost_steps)
+    losses: Losses = {name: [] for name in variants}
     half: list[float] = []
     figures: dict[str, Any] = {}
     for seed in range(arguments.seeds):
-        half.append(loss_after(configs["base"], corpus, seed, arguments.steps // 2))
-        for name, config in configs.items():
-            losses[name].append(loss_after(config, corpus, seed, arguments.steps))
+        half.append(loss_after(variants["base"], corpus, seed, arguments.steps // 2))
+        for name, variant in variants.items():
+            losses[name].append(loss_after(variant, corpus, seed, arguments.steps))
             report(f"seed {seed}: {name}: val_loss {losses[name][-1]:.4f}")
         if seed == 0:
             continue
-        switches = [name for name in configs if name != "base"]
+        switches = [name for name in variants if name != "base"]
         figures = {
             "config": shown(arguments.config),
-            "corpus": {"file": Path(configs["base"].data_path).name, "sha256": corpus.sha256},
+            "corpus": {
+                "file": Path(variants["base"].config.data_path).name,
+                "sha256": corpus.sha256,
+            },
             "steps": arguments.steps,
             "seeds": seed + 1,
             "rounds": arguments.rounds,
@@ -277,12 +182,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     switches = [switch.strip() for switch in arguments.switch.split(",") if switch.strip()]
-    configs = make_configs(arguments.config, switches, arguments.data_path)
+    variants = make_variants(arguments.config, switches, arguments.data_path)
     train.quiet_libraries()
-    corpus = train.read_corpus(configs["base"])
+    corpus = train.read_corpus(variants["base"].config)
     if (RESULTS / f"{arguments.name}.json").exists():
         report(f"results/{arguments.name}.json will be replaced; --name keeps it")
-    print(table(run(configs, corpus, arguments)))
+    print(table(run(variants, corpus, arguments)))
     return 0
 
 

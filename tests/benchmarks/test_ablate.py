@@ -1,11 +1,16 @@
-"""benchmarks/ablate.py: switches, the interval, equal time, and a run from end to end."""
+"""benchmarks/ablate.py and variants.py: switches, the interval, equal time, a run to the end."""
 
 import importlib.util
 import json
 import math
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import nn
+from torch.testing import assert_close
 
 from transformer.config_files import load_config
 from transformer.errors import UserError
@@ -39,6 +44,12 @@ def ablate(monkeypatch):
 
 
 @pytest.fixture
+def variants(ablate):
+    """Where `ablate` has its parts from."""
+    return import_module("variants")
+
+
+@pytest.fixture
 def home(tmp_path, monkeypatch):
     (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
     (tmp_path / "verse.txt").write_text("To be, or not to be.\n" * 30, encoding="utf-8")
@@ -55,19 +66,22 @@ def home(tmp_path, monkeypatch):
         ("norm=rmsnorm", {"norm": "rmsnorm"}),
         ("qk_norm=true", {"qk_norm": True}),
         ("feedforward_dim=null", {"feedforward_dim": None}),
+        ("logit_cap=15+bias", {"logit_cap": 15, "bias": False}),
+        ("weight_decay_to_zero", {"weight_decay_to_zero": True}),
         ("optimizer=muon+lr=3e-3+bias", {"optimizer": "muon", "lr": "3e-3", "bias": False}),
     ],
 )
-def test_a_switch_is_read_as_a_config_file_would_be(ablate, home, switch, changes):
-    assert ablate.parse_switch(switch, load_config("tiny.yaml")) == changes
+def test_a_switch_is_read_as_a_config_file_would_be(variants, home, switch, changes):
+    assert variants.parse_switch(switch, load_config("tiny.yaml")) == changes
 
 
-def test_values_of_a_switch_reach_the_variant_and_no_other(ablate, home):
-    configs = ablate.make_configs(Path("tiny.yaml"), ["bias", "lr=3e-3+dropout=0.2"], None)
-    assert list(configs) == ["base", "bias", "lr=3e-3+dropout=0.2"]
-    assert configs["base"] == load_config("tiny.yaml")
-    assert configs["bias"] == load_config("tiny.yaml", {"bias": False})
-    assert configs["lr=3e-3+dropout=0.2"] == load_config("tiny.yaml", {"lr": 0.003, "dropout": 0.2})
+def test_values_of_a_switch_reach_the_variant_and_no_other(variants, home):
+    switches = ["bias", "lr=3e-3+dropout=0.2", "bias+logit_cap=15"]
+    made = variants.make_variants(Path("tiny.yaml"), switches, None)
+    assert list(made) == ["base", *switches]
+    changes = [{}, {"bias": False}, {"lr": 0.003, "dropout": 0.2}, {"bias": False}]
+    assert [v.config for v in made.values()] == [load_config("tiny.yaml", c) for c in changes]
+    assert [v.candidates for v in made.values()] == [{}, {}, {}, {"logit_cap": 15.0}]
 
 
 @pytest.mark.parametrize(
@@ -80,11 +94,13 @@ def test_values_of_a_switch_reach_the_variant_and_no_other(ablate, home):
         (["lr=1e-3+lr=3e-3"], "lr stands there twice"),
         (["lr=0.01"], "changes nothing"),
         (["bias", "bias"], "stands there twice"),
+        (["logit_cap=high"], "logit_cap: its value must be a number, got 'high'"),
+        (["logit_cab=15"], "unknown key 'logit_cab': did you mean logit_cap"),
     ],
 )
-def test_a_wrong_switch_is_refused(ablate, home, switches, match):
+def test_a_wrong_switch_is_refused(variants, home, switches, match):
     with pytest.raises(UserError, match=match):
-        ablate.make_configs(Path("tiny.yaml"), switches, None)
+        variants.make_variants(Path("tiny.yaml"), switches, None)
 
 
 def test_interval_is_that_of_the_paired_t_test(ablate):
@@ -149,10 +165,75 @@ def test_an_ablation_from_end_to_end(ablate, home, monkeypatch, capsys):
     assert "| `bias` " in printed
 
 
-def test_the_same_seed_gives_the_same_loss(ablate, home):
-    """What pairs the runs; and another seed gives another loss."""
-    config = load_config("tiny.yaml")
-    corpus = ablate.train.read_corpus(config)
+@pytest.fixture
+def train_variant(ablate, variants, home):
+    """Trains tiny.yaml with a switch for some steps."""
+    corpus = ablate.train.read_corpus(load_config("tiny.yaml"))
     ablate.train.quiet_libraries()
-    losses = [ablate.loss_after(config, corpus, seed, 2) for seed in (1, 1, 2)]
-    assert losses[0] == losses[1] != losses[2]
+
+    def train(switch, steps, seed=1, **keywords):
+        switches = [switch] if switch else []
+        variant = [*variants.make_variants(Path("tiny.yaml"), switches, None).values()][-1]
+        return variants.fit(variant, corpus, seed, steps, **keywords)
+
+    return train
+
+
+def weights(model):
+    return nn.utils.parameters_to_vector(model.parameters())
+
+
+def test_the_same_seed_gives_the_same_weights(train_variant):
+    """What pairs the runs; and another seed gives others."""
+    first, again, other = (weights(train_variant("", 2, seed)[0]) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_logit_cap_bounds_the_logits(train_variant):
+    model, data = train_variant("logit_cap=0.01", 2)
+    logits = model(data.val_tokens[None, :7].long())
+    assert 0 < logits.abs().max() <= 0.01
+
+
+@pytest.mark.parametrize("ngram_size", [1, 2])
+def test_a_value_embedding_is_learned_and_reads_the_last_tokens_alone(train_variant, ngram_size):
+    model, data = train_variant(f"value_embedding={ngram_size}", 3)
+    (table,) = model.value_embedding.tables
+    assert table.count_nonzero() > 0
+    tokens = data.val_tokens[None, :7].long()
+    model(tokens)
+    rows = model.value_embedding._rows
+    expected = tokens.clone()
+    if ngram_size == 2:
+        expected[:, 1:] += tokens[:, :-1] * data.vocab_size
+    assert torch.equal(rows, expected)
+
+
+def test_averaged_weights_are_the_average_of_those_after_each_step(train_variant):
+    """The first is taken as it is; then 0.75 of the average and 0.25 of the new."""
+    seen = []
+
+    class Keep(Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            seen.append(weights(pl_module.model).detach().clone())
+
+    model, _ = train_variant("weight_averaging=0.75", 3, clock=Keep())
+    average = seen[0]
+    for later in seen[1:]:
+        average = 0.75 * average + 0.25 * later
+    assert_close(weights(model), average)
+    assert not torch.equal(weights(model), seen[-1])
+
+
+def test_weight_decay_falls_to_zero(train_variant):
+    seen = []
+
+    class Keep(Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            seen.append([g["weight_decay"] for g in trainer.optimizers[0].param_groups])
+
+    train_variant("weight_decay_to_zero+weight_decay=0.8", 4, clock=Keep())
+    matrices = [decay for decay, _ in seen]
+    assert matrices == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    assert all(decay == 0 for _, decay in seen)  # norms and biases have none to begin with

@@ -1,0 +1,83 @@
+"""Options that were measured and did not earn a key of a config; `ablate.py` can still try them.
+
+Each changes a module before it is trained and may return a callback. The table that left them out
+is summarized in benchmarks/README.md.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.callbacks import EMAWeightAveraging
+from torch import Tensor, nn
+
+from transformer.training.lightning_module import LanguageModule
+
+Candidate = Callable[[LanguageModule, float], pl.Callback | None]
+
+
+def cap_logits(module: LanguageModule, cap: float) -> None:
+    """cap tanh(logits / cap): Gemma Team 2024 (arXiv:2408.00118), 2."""
+    module.model.register_forward_hook(lambda _, __, logits: cap * torch.tanh(logits / cap))
+
+
+class ValueEmbedding(nn.Module):
+    """A learned vector of each n-gram, added to the attention values of the blocks.
+
+    Zhou et al. 2024 (arXiv:2410.17897) add the first block's values; a table of their own for each
+    block is modded-nanogpt's. Starts at zero.
+    """
+
+    def __init__(self, model: nn.Module, ngram_size: int) -> None:
+        super().__init__()
+        shape: dict[str, Any] = model.architecture  # type: ignore[assignment]
+        self.ngram_size = ngram_size
+        self.vocab_size = shape["vocab_size"]
+        rows, width = self.vocab_size**ngram_size, shape["embedding_dim"]
+        self.tables = nn.ParameterList(torch.zeros(rows, width) for _ in range(shape["num_blocks"]))
+        self._rows = torch.zeros(0)
+
+    def keep_rows(self, _: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        self._rows = tokens = arguments[0]
+        for back in range(1, self.ngram_size):
+            self._rows = self._rows + F.pad(tokens[:, :-back], (back, 0)) * self.vocab_size**back
+
+    def add_to(self, block: int) -> Callable[..., Tensor]:
+        def hook(_: nn.Module, __: Any, qkv: Tensor) -> Tensor:
+            added = F.embedding(self._rows, self.tables[block]).to(qkv.dtype)
+            return qkv + F.pad(added, (qkv.shape[-1] - added.shape[-1], 0))
+
+        return hook
+
+
+def embed_values(module: LanguageModule, ngram_size: float) -> None:
+    model = module.model
+    embedding = model.value_embedding = ValueEmbedding(model, int(ngram_size))
+    model.register_forward_pre_hook(embedding.keep_rows)
+    for number, block in enumerate(model.blocks):  # type: ignore[arg-type]
+        block.attention.qkv.register_forward_hook(embedding.add_to(number))
+
+
+def average_weights(module: LanguageModule, decay: float) -> pl.Callback:
+    """What is scored is an exponential moving average of the weights: Lightning's own."""
+    return EMAWeightAveraging(decay=decay)
+
+
+class WeightDecayToZero(pl.Callback):
+    """Weight decay falls in a line from its value to zero at the last step, beside the lr's own."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        left = 1 - trainer.global_step / trainer.max_steps
+        for group in trainer.optimizers[0].param_groups:
+            peak = group.setdefault("peak_weight_decay", group["weight_decay"])
+            group["weight_decay"] = peak * left
+
+
+CANDIDATES: dict[str, Candidate] = {
+    "logit_cap": cap_logits,
+    "value_embedding": embed_values,
+    "weight_averaging": average_weights,
+    "weight_decay_to_zero": lambda _, __: WeightDecayToZero(),
+}

@@ -1,0 +1,132 @@
+"""A config and its variants, as `ablate.py` compares them, and the training of one."""
+
+import time
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from candidates import CANDIDATES
+
+from transformer import assembly
+from transformer.config import Config
+from transformer.config_files import load_config, unknown_name
+from transformer.data.corpus import Corpus
+from transformer.errors import UserError
+from transformer.evaluation import score_model
+from transformer.models import TokenModel
+
+# These make another experiment, not a variant of the same.
+FIXED = ("data_path", "epochs", "max_minutes", "max_steps", "seed", "val_fraction")
+WARMUP_STEPS = 5  # of a measurement of cost; a compilation falls into the first
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is trained: a config, and candidates by name that are no keys of a config."""
+
+    config: Config
+    candidates: dict[str, float] = field(default_factory=dict)
+
+
+def parse_switch(switch: str, base: Config) -> dict[str, Any]:
+    """The keys and candidates that a switch changes, with values as a config file would hold them.
+
+    Raises: UserError for an unknown or fixed key, and for a lone key that is no boolean.
+    """
+    known = [*Config.model_fields, *CANDIDATES]
+    changes: dict[str, Any] = {}
+    for part in switch.split("+"):
+        key, equals, text = part.strip().partition("=")
+        if key not in known:
+            raise UserError(f"--switch {switch}: {unknown_name('key', key, known)}")
+        if key in FIXED or key in changes:
+            why = "must be the same for all" if key in FIXED else "stands there twice"
+            raise UserError(f"--switch {switch}: {key} {why}")
+        value = getattr(base, key, False)
+        if not equals and not isinstance(value, bool):
+            raise UserError(f"--switch {switch}: {key} is {value!r}, no boolean: give {key}=VALUE")
+        changes[key] = yaml.safe_load(text) if equals else not value
+    return changes
+
+
+def make_variants(path: Path, switches: list[str], data_path: str | None) -> dict[str, Variant]:
+    """The config itself under "base" and each variant under its switch.
+
+    Raises: UserError for a switch given twice, one that changes nothing, and a wrong value.
+    """
+    given = {"data_path": data_path} if data_path else {}
+    base = load_config(path, given)
+    variants = {"base": Variant(base)}
+    for switch in switches:
+        changes = parse_switch(switch, base)
+        chosen = {key: _number(key, changes.pop(key)) for key in CANDIDATES if key in changes}
+        variant = Variant(load_config(path, given | changes), chosen)
+        if switch in variants or variant == variants["base"]:
+            raise UserError(f"--switch {switch}: stands there twice or changes nothing")
+        variants[switch] = variant
+    return variants
+
+
+def _number(key: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UserError(f"--switch {key}: its value must be a number, got {value!r}") from None
+
+
+class StepClock(pl.Callback):
+    """The time at the end of each step, once the device has done it."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+        self._num_steps = 0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == self._num_steps:  # a batch whose gradients are accumulated
+            return
+        self._num_steps = trainer.global_step
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.ends.append(time.perf_counter())
+
+    def seconds_per_step(self) -> float:
+        """The median; the first WARMUP_STEPS are left out."""
+        ends = self.ends[WARMUP_STEPS - 1 :]
+        return median(after - before for before, after in pairwise(ends))
+
+
+def fit(
+    variant: Variant, corpus: Corpus, seed: int, steps: int, clock: pl.Callback | None = None
+) -> tuple[TokenModel, pl.LightningDataModule]:
+    """The trained model and its data: a whole schedule of `steps`, nothing validated or saved."""
+    config = variant.config.model_copy(update={"seed": seed})
+    pl.seed_everything(seed, verbose=False)
+    data = assembly.build_data(config, corpus)
+    module = assembly.build_module(config, data, steps)
+    parts = [CANDIDATES[name](module, value) for name, value in variant.candidates.items()]
+    trainer = pl.Trainer(
+        **assembly.choose_hardware(config),
+        max_epochs=-1,
+        max_steps=steps,
+        accumulate_grad_batches=config.accumulate_grad_batches,
+        limit_val_batches=0,
+        log_every_n_steps=assembly.LOG_EVERY_STEPS,
+        logger=False,
+        callbacks=[part for part in (*parts, clock) if part is not None],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(module, data)
+    return module.model.to(trainer.strategy.root_device), data
+
+
+def loss_after(variant: Variant, corpus: Corpus, seed: int, steps: int) -> float:
+    model, data = fit(variant, corpus, seed, steps)
+    return score_model(model, data.val_tokens).loss
