@@ -39,6 +39,7 @@ DEFAULTS = {
     "norm": "layernorm",
     "norm_first": True,
     "qk_norm": False,
+    "attention_gate": False,
     "activation": "gelu",
     "feedforward_dim": None,
     "dropout": 0.0,
@@ -47,8 +48,10 @@ DEFAULTS = {
     "zero_outputs": False,
     "ngram_size": 1,
     "ngram_buckets": 8192,
+    "token_shift": False,
     "optimizer": "adamw",
     "weight_decay": 0.1,
+    "momentum": 0.95,
     "beta1": 0.9,
     "beta2": 0.95,
     "eps": 1e-8,
@@ -97,6 +100,8 @@ OUT_OF_RANGE = [
     ("dropout", (1, 1.5), "less than 1"),
     ("dropout", (NAN, INF), "a finite number"),
     ("weight_decay", (-0.1,), "at least 0"),
+    ("momentum", (-0.1,), "at least 0"),
+    ("momentum", (1,), "less than 1"),
     ("beta1", (-0.1,), "at least 0"),
     ("beta1", (1,), "less than 1"),
     ("beta2", (-0.1,), "at least 0"),
@@ -269,7 +274,7 @@ def test_architecture_holds_the_plain_arguments_of_the_model():
         **{"norm": "layernorm", "norm_first": True, "activation": "gelu", "bias": True},
         **{"feedforward_dim": 2048, "dropout": 0.0, "tie_weights": True, "num_blocks": 6},
         **{"embedding_dim": 512, "num_heads": 8, "qk_norm": False, "zero_outputs": False},
-        **{"ngram_size": 1, "ngram_buckets": 8192},
+        **{"ngram_size": 1, "ngram_buckets": 8192, "token_shift": False, "attention_gate": False},
     }
 
 

@@ -99,8 +99,8 @@ def build_module(config: Config, data: CharacterDataModule, total_steps: int) ->
         else:
             log.info("compile: no compiler is found here, so the model runs as it is")
     keys = (
-        *("lr", "optimizer", "weight_decay", "beta1", "beta2", "eps", "grad_clip"),
-        *("schedule", "warmup_steps", "decay_fraction", "final_lr_fraction"),
+        *("lr", "optimizer", "weight_decay", "momentum", "beta1", "beta2", "eps"),
+        *("grad_clip", "schedule", "warmup_steps", "decay_fraction", "final_lr_fraction"),
     )
     settings = {key: getattr(config, key) for key in keys}
     metadata = {

@@ -47,6 +47,7 @@ MODEL_KEYS = {
         "norm",
         "norm_first",
         "qk_norm",
+        "attention_gate",
         "activation",
         "feedforward_dim",
         "dropout",
@@ -55,6 +56,7 @@ MODEL_KEYS = {
         "zero_outputs",
         "ngram_size",
         "ngram_buckets",
+        "token_shift",
     ),
     "bigram": (),
 }
@@ -108,6 +110,9 @@ class Config(BaseModel):
         True, description="normalize before attention and feed-forward (pre-norm), not after"
     )
     qk_norm: bool = Field(False, description="normalize each head's queries and keys with RMSNorm")
+    attention_gate: bool = Field(
+        False, description="let each position weigh each head's result, by a sigmoid"
+    )
     activation: Literal["gelu", "gelu_tanh", "relu", "relu2", "swiglu"] = Field(
         "gelu", description="feed-forward activation; gelu is exact, relu2 is relu squared"
     )
@@ -129,11 +134,15 @@ class Config(BaseModel):
     ngram_buckets: Integer = Field(
         8192, gt=0, description="rows of a table of n-grams; more n-grams than rows share them"
     )
+    token_shift: bool = Field(
+        False, description="add to each embedding a learned share of the one before, by channel"
+    )
 
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw", description="optimizer; muon: for the blocks' matrices, adamw for the others"
     )
     weight_decay: Number = Field(0.1, ge=0, description="decoupled weight decay of the matrices")
+    momentum: Fraction = Field(0.95, description="Muon's decay of the gradient average")
     beta1: Fraction = Field(0.9, description="AdamW's decay of the gradient average")
     beta2: Fraction = Field(0.95, description="AdamW's decay of the squared-gradient average")
     eps: Number = Field(1e-8, gt=0, description="AdamW's addend against division by zero")

@@ -1,11 +1,11 @@
-"""Tokens and the n-grams they end -> vectors, beside a loop over positions."""
+"""Tokens, the n-grams they end and the token before -> vectors, beside a loop over positions."""
 
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
-from transformer.models.embeddings import NgramEmbedding
+from transformer.models.embeddings import NgramEmbedding, TokenShift
 
 B, T, C, V = 2, 7, 11, 13
 
@@ -132,3 +132,16 @@ def test_rows_of_a_full_table_are_shared_at_random():
     rows = row_reader(3, 8192, 64)(ngrams)[:, -1, 0].view(64, 64 * 64)
     distinct = [rows[:, bigram].unique().numel() for bigram in range(0, 64 * 64, 53)]
     assert sum(distinct) / len(distinct) > 60
+
+
+@pytest.mark.parametrize("length", [1, 2, T])
+def test_token_shift_adds_to_each_position_its_share_of_the_one_before(length, generator):
+    shift = TokenShift(C)
+    x = torch.randn(B, length, C, generator=generator)
+    assert torch.equal(shift(x), x)  # at the start
+    with torch.no_grad():
+        shift.weight.normal_(generator=generator)
+    shifted = shift(x)
+    assert torch.equal(shifted[:, 0], x[:, 0])
+    for t in range(1, length):
+        assert_close(shifted[:, t], x[:, t] + shift.weight * x[:, t - 1])

@@ -33,7 +33,9 @@ OPTIONS = [
     {"bias": False},
     {"tie_weights": False},
     {"qk_norm": True},
+    {"attention_gate": True},
     {"zero_outputs": True},
+    {"token_shift": True},
     {"ngram_size": 2},
     {"ngram_size": 3, "ngram_buckets": 200},  # room for the 169 bigrams, not for the trigrams
     {"positions": "rotary", "norm": "rmsnorm", "activation": "swiglu", "qk_norm": True},
@@ -167,6 +169,7 @@ def closed_formula(
     norm="layernorm",
     norm_first=True,
     qk_norm=False,
+    attention_gate=False,
     activation="gelu",
     feedforward_dim=None,
     bias=True,
@@ -174,17 +177,19 @@ def closed_formula(
     zero_outputs=False,
     ngram_size=1,
     ngram_buckets=8192,
+    token_shift=False,
 ):
     per_norm = C * (2 if bias and norm == "layernorm" else 1)
     feedforward_dim = feedforward_dim or (8 * C // 3 if activation == "swiglu" else 4 * C)
     matrices_in = 2 if activation == "swiglu" else 1
-    attention = 4 * C * C + bias * 4 * C + qk_norm * 2 * (C // H)
+    attention = 4 * C * C + bias * 4 * C + qk_norm * 2 * (C // H) + attention_gate * C * H
     feedforward = (matrices_in + 1) * C * feedforward_dim + bias * (
         matrices_in * feedforward_dim + C
     )
     blocks = NUM_BLOCKS * (attention + feedforward + 2 * per_norm)
     embeddings = V * C * (1 if tie_weights else 2) + (T * C if positions == "learned" else 0)
     embeddings += C * sum(min(V**size, ngram_buckets) for size in range(2, ngram_size + 1))
+    embeddings += token_shift * C
     return embeddings + blocks + (per_norm if norm_first else 0)
 
 

@@ -26,7 +26,7 @@ OPTIONS = [
     {"tie_weights": False},
     {"bias": False, "zero_outputs": True},
     {"activation": "swiglu", "norm": "rmsnorm", "positions": "rotary", "qk_norm": True},
-    {"ngram_size": 3, "ngram_buckets": 17},
+    {"ngram_size": 3, "ngram_buckets": 17, "token_shift": True},
 ]
 QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
 QUIET |= {"enable_model_summary": False, "enable_checkpointing": False, "max_epochs": -1}

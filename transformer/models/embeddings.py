@@ -1,4 +1,4 @@
-"""Tokens -> vectors: one for each token, and, where asked for, for the n-gram that it ends."""
+"""Tokens -> vectors: of the token, of the n-grams that it ends, of the token before."""
 
 import torch
 import torch.nn.functional as F
@@ -35,3 +35,18 @@ class NgramEmbedding(nn.Embedding):
             rows = ngrams if own_row else (ngrams * _MULTIPLIER >> 32) % len(table)
             x = x + F.embedding(rows, table)
         return x
+
+
+class TokenShift(nn.Module):
+    """Adds to each position a share of the one before: x_t + w * x_{t-1}, w learned a channel.
+
+    Starts at w = 0, which changes nothing. Cf. Peng et al. 2023 (arXiv:2305.13048), 3.1.1, where
+    the two are interpolated in every block.
+    """
+
+    def __init__(self, embedding_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(embedding_dim))
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        return x + self.weight * F.pad(x[:, :-1], (0, 0, 1, 0))

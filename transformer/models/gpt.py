@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from transformer.defaults import default_feedforward_dim
 from transformer.models.attention import MultiHeadAttention
 from transformer.models.base import TokenModel
-from transformer.models.embeddings import NgramEmbedding
+from transformer.models.embeddings import NgramEmbedding, TokenShift
 from transformer.models.layers import INITIAL_STD, Block, make_feedforward, make_norm
 from transformer.models.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
 
@@ -38,6 +38,7 @@ class GPT(TokenModel):
         norm: str = "layernorm",
         norm_first: bool = True,
         qk_norm: bool = False,
+        attention_gate: bool = False,
         activation: str = "gelu",
         feedforward_dim: int | None = None,
         dropout: float = 0.0,
@@ -46,6 +47,7 @@ class GPT(TokenModel):
         zero_outputs: bool = False,
         ngram_size: int = 1,
         ngram_buckets: int = 8192,
+        token_shift: bool = False,
     ) -> None:
         # The first line, so that the locals are the arguments and nothing else.
         arguments = {name: value for name, value in locals().items() if name not in _NOT_ARGUMENTS}
@@ -58,6 +60,7 @@ class GPT(TokenModel):
         self.architecture = {"model": "gpt"} | arguments
         self.block_size = block_size
         self.token_embedding = NgramEmbedding(vocab_size, embedding_dim, ngram_size, ngram_buckets)
+        self.token_shift = TokenShift(embedding_dim) if token_shift else nn.Identity()
         self.position_embedding = POSITIONS[positions](block_size, embedding_dim)
         self.dropout = nn.Dropout(dropout)
         self.blocks = self._make_blocks()
@@ -74,7 +77,7 @@ class GPT(TokenModel):
     def _make_blocks(self) -> nn.ModuleList:
         shape = self.architecture
         width, num_heads = shape["embedding_dim"], shape["num_heads"]
-        common = {name: shape[name] for name in ("bias", "dropout", "qk_norm")}
+        common = {name: shape[name] for name in ("bias", "dropout", "qk_norm", "attention_gate")}
         if shape["positions"] == "rotary":
             common["rotate"] = RotaryPositions(shape["block_size"], width // num_heads)
         forward = (shape["activation"], width, shape["feedforward_dim"])
@@ -113,7 +116,8 @@ class GPT(TokenModel):
             raise ValueError(f"{tokens.shape[1]} tokens, but block_size={self.block_size}")
         if mask is not None:
             mask = mask.expand(len(tokens), *mask.shape[-2:])[:, None]  # (B, 1, T, T)
-        x = self.dropout(self.position_embedding(self.token_embedding(tokens)))
+        x = self.token_shift(self.token_embedding(tokens))
+        x = self.dropout(self.position_embedding(x))
         for block in self.blocks:
             x = block(x, mask)
         return self.lm_head(self.final_norm(x))

@@ -48,6 +48,7 @@ def make_optimizer(
     beta1: float,
     beta2: float,
     eps: float,
+    momentum: float = 0.95,
     fused: bool = True,
 ) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), or Muon with it.
@@ -61,5 +62,6 @@ def make_optimizer(
     fused = fused and next(model.parameters()).device.type in ("cpu", "cuda")
     settings: dict[str, Any] = {"lr": lr, "betas": (beta1, beta2), "eps": eps}
     if name == "muon":
-        return Muon(muon_groups(model, weight_decay), fused=fused, **settings)
+        groups = muon_groups(model, weight_decay)
+        return Muon(groups, momentum=momentum, fused=fused, **settings)
     return AdamW(parameter_groups(model, weight_decay), fused=fused, **settings)
