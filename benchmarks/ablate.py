@@ -12,7 +12,7 @@ variant's loss less the base's; the interval is that of the paired t test, mean 
 s / sqrt(n) over n seeds.
 
 Step cost c: the variant's seconds a step over the base's, measured apart from the training runs,
-all sides in turn, several rounds: median over rounds of the ratio of medians over steps.
+base and variants in turn, several rounds: median over rounds of the ratio of medians over steps.
 
 Equal time: in the time of the base's N steps the variant makes N / c. Near N the base's loss is
 about a straight line of log steps, with the slope b = (L(N) - L(N/2)) / log 2 of whole schedules,
@@ -47,15 +47,27 @@ Losses = dict[str, list[float]]
 def measure_costs(
     variants: dict[str, Variant], corpus: Corpus, rounds: int, steps: int
 ) -> dict[str, list[float]]:
-    """Seconds a step of each variant, one figure a round; the variants in turn in every round."""
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    """Each variant's cost of a step, one figure a round; under "base" all of the base's seconds.
+
+    The base is timed before and after each variant, whose seconds are divided by the mean of the
+    two: what else the machine does slows neighbors alike.
+    """
+
+    def seconds_per_step(variant: Variant) -> float:
+        clock = StepClock()
+        fit(variant, corpus, 0, WARMUP_STEPS + steps, clock)
+        return clock.seconds_per_step()
+
+    costs: dict[str, list[float]] = {name: [] for name in variants}
+    bases = costs["base"]
     for number in range(rounds):
-        for name, variant in variants.items():
-            clock = StepClock()
-            fit(variant, corpus, 0, WARMUP_STEPS + steps, clock)
-            seconds[name].append(clock.seconds_per_step())
-            report(f"cost, round {number + 1}: {name}: {1000 * seconds[name][-1]:.2f} ms a step")
-    return seconds
+        bases.append(seconds_per_step(variants["base"]))
+        for name in [name for name in variants if name != "base"]:
+            seconds = seconds_per_step(variants[name])
+            bases.append(seconds_per_step(variants["base"]))
+            costs[name].append(seconds / mean(bases[-2:]))
+            report(f"cost, round {number + 1}: {name}: {costs[name][-1]:.3f} of the base's")
+    return costs
 
 
 def interval(differences: list[float]) -> tuple[float, float, float]:
@@ -72,14 +84,12 @@ def at_equal_time(difference: float, slope: float, cost: float) -> float:
     return difference - slope * math.log(cost)
 
 
-def compare(switch: str, losses: Losses, half: list[float], seconds: Losses) -> dict[str, Any]:
+def compare(switch: str, losses: Losses, half: list[float], costs: list[float]) -> dict[str, Any]:
     """The row of one switch; `half` holds the base's losses after half of the steps."""
     base = losses["base"]
     pairs = zip(losses[switch], base, strict=True)
     differences = [variant - reference for variant, reference in pairs]
     slopes = [(whole - early) / math.log(2) for whole, early in zip(base, half, strict=True)]
-    rounds = zip(seconds[switch], seconds["base"], strict=True)
-    costs = [variant / reference for variant, reference in rounds]
     cost = median(costs)
     timed = [at_equal_time(d, b, cost) for d, b in zip(differences, slopes, strict=True)]
     return {
@@ -93,7 +103,7 @@ def compare(switch: str, losses: Losses, half: list[float], seconds: Losses) -> 
 
 def run(variants: dict[str, Variant], corpus: Corpus, arguments: argparse.Namespace) -> dict:
     """Costs, then seed after seed; what is there is saved after each seed from the second on."""
-    seconds = measure_costs(variants, corpus, arguments.rounds, arguments.cost_steps)
+    costs = measure_costs(variants, corpus, arguments.rounds, arguments.cost_steps)
     losses: Losses = {name: [] for name in variants}
     half: list[float] = []
     figures: dict[str, Any] = {}
@@ -117,10 +127,10 @@ def run(variants: dict[str, Variant], corpus: Corpus, arguments: argparse.Namesp
             "base": {
                 "losses": losses["base"],
                 "losses_at_half": half,
-                "seconds_per_step": median(seconds["base"]),
+                "seconds_per_step": median(costs["base"]),
             },
             "num_switches": len(switches),
-            "switches": {name: compare(name, losses, half, seconds) for name in switches},
+            "switches": {name: compare(name, losses, half, costs[name]) for name in switches},
         }
         save(arguments.name, figures)
     return figures

@@ -127,12 +127,21 @@ def test_a_variant_twice_as_costly_pays_one_halving_of_steps(ablate):
 
 def test_row_of_a_switch_by_hand(ablate):
     losses = {"base": [2.0, 2.2], "bias": [1.9, 2.1]}
-    seconds = {"base": [1.0, 2.0, 1.0], "bias": [2.0, 4.0, 5.0]}
-    row = ablate.compare("bias", losses, [2.1, 2.3], seconds)
+    row = ablate.compare("bias", losses, [2.1, 2.3], [2.0, 5.0, 2.0])
     assert row["step_cost"] == 2.0
     assert row["step_cost_range"] == (2.0, 5.0)
     assert row["loss_difference"] == pytest.approx((-0.1, -0.1, -0.1))
     assert row["loss_difference_at_equal_time"] == pytest.approx((0.0, 0.0, 0.0))
+
+
+def test_a_cost_is_over_the_mean_of_the_bases_before_and_after(ablate, monkeypatch):
+    """Of a machine that grows slower: 1, 3 and 2 s for the base, 4 and 10 s between."""
+    seconds = iter([1.0, 4.0, 3.0, 10.0, 2.0])
+    monkeypatch.setattr(ablate, "fit", lambda *_: None)
+    monkeypatch.setattr(ablate.StepClock, "seconds_per_step", lambda _: next(seconds))
+    names = dict.fromkeys(["base", "bias", "lr=1"])
+    costs = ablate.measure_costs(names, None, rounds=1, steps=1)
+    assert costs == {"base": [1.0, 3.0, 2.0], "bias": [2.0], "lr=1": [4.0]}
 
 
 def test_steps_are_timed_after_the_warmup(ablate):
