@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from pytorch_lightning.callbacks import EMAWeightAveraging
 from torch import Tensor, nn
 
+from transformer.models.layers import INITIAL_STD
 from transformer.training.lightning_module import LanguageModule
 
 Candidate = Callable[[LanguageModule, float], pl.Callback | None]
@@ -21,6 +22,33 @@ Candidate = Callable[[LanguageModule, float], pl.Callback | None]
 def cap_logits(module: LanguageModule, cap: float) -> None:
     """cap tanh(logits / cap): Gemma Team 2024 (arXiv:2408.00118), 2."""
     module.model.register_forward_hook(lambda _, __, logits: cap * torch.tanh(logits / cap))
+
+
+class HeadGate(nn.Linear):
+    """Weighs each head's result at each position, 0 to 2: 2 sigmoid(W x), near 1 at the start.
+
+    Qiu et al. 2025 (arXiv:2505.06708), headwise; the factor 2 is ours.
+    """
+
+    def __init__(self, embedding_dim: int, num_heads: int) -> None:
+        super().__init__(embedding_dim, num_heads, bias=False)
+        nn.init.normal_(self.weight, std=INITIAL_STD)
+        self._gates = torch.zeros(0)
+
+    def read(self, _: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        self._gates = 2 * self(arguments[0]).sigmoid()  # (B, T, H)
+
+    def weigh(self, _: nn.Module, arguments: tuple[Tensor, ...]) -> Tensor:
+        heads = arguments[0].unflatten(-1, (self.out_features, -1))  # (B, T, H, D)
+        return (heads * self._gates[..., None]).flatten(2)
+
+
+def gate_heads(module: LanguageModule, _: float) -> None:
+    for block in module.model.blocks:  # type: ignore[union-attr]
+        attention = block.attention
+        attention.gate = HeadGate(attention.qkv.in_features, attention.num_heads)
+        attention.register_forward_pre_hook(attention.gate.read)
+        attention.output.register_forward_pre_hook(attention.gate.weigh)
 
 
 class ValueEmbedding(nn.Module):
@@ -76,6 +104,7 @@ class WeightDecayToZero(pl.Callback):
 
 
 CANDIDATES: dict[str, Candidate] = {
+    "attention_gate": gate_heads,
     "logit_cap": cap_logits,
     "value_embedding": embed_values,
     "weight_averaging": average_weights,

@@ -19,7 +19,7 @@ GIVEN = {
     **{"model": "gpt", "positions": "sinusoidal", "norm": "rmsnorm", "norm_first": "false"},
     **{"activation": "swiglu", "feedforward_dim": "17", "dropout": "0.2", "bias": "false"},
     **{"qk_norm": "true", "zero_outputs": "true", "ngram_size": "2", "ngram_buckets": "64"},
-    **{"attention_gate": "true", "token_shift": "true", "momentum": "0.9", "beta1": "0.8"},
+    **{"token_shift": "true", "momentum": "0.9", "beta1": "0.8"},
     **{"tie_weights": "false", "optimizer": "adamw", "weight_decay": "0.2"},
     **{"beta2": "0.99", "eps": "1e-9", "grad_clip": "0", "schedule": "noam", "warmup_steps": "1e2"},
     **{"decay_fraction": "0.5", "final_lr_fraction": "0", "max_steps": "1e3", "max_minutes": "0.5"},

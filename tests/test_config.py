@@ -39,7 +39,6 @@ DEFAULTS = {
     "norm": "layernorm",
     "norm_first": True,
     "qk_norm": False,
-    "attention_gate": False,
     "activation": "gelu",
     "feedforward_dim": None,
     "dropout": 0.0,
@@ -274,7 +273,7 @@ def test_architecture_holds_the_plain_arguments_of_the_model():
         **{"norm": "layernorm", "norm_first": True, "activation": "gelu", "bias": True},
         **{"feedforward_dim": 2048, "dropout": 0.0, "tie_weights": True, "num_blocks": 6},
         **{"embedding_dim": 512, "num_heads": 8, "qk_norm": False, "zero_outputs": False},
-        **{"ngram_size": 1, "ngram_buckets": 8192, "token_shift": False, "attention_gate": False},
+        **{"ngram_size": 1, "ngram_buckets": 8192, "token_shift": False},
     }
 
 

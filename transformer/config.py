@@ -47,7 +47,6 @@ MODEL_KEYS = {
         "norm",
         "norm_first",
         "qk_norm",
-        "attention_gate",
         "activation",
         "feedforward_dim",
         "dropout",
@@ -110,9 +109,6 @@ class Config(BaseModel):
         True, description="normalize before attention and feed-forward (pre-norm), not after"
     )
     qk_norm: bool = Field(False, description="normalize each head's queries and keys with RMSNorm")
-    attention_gate: bool = Field(
-        False, description="let each position weigh each head's result, by a sigmoid"
-    )
     activation: Literal["gelu", "gelu_tanh", "relu", "relu2", "swiglu"] = Field(
         "gelu", description="feed-forward activation; gelu is exact, relu2 is relu squared"
     )

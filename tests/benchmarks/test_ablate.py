@@ -205,6 +205,23 @@ def test_a_logit_cap_bounds_the_logits(train_variant):
     assert 0 < logits.abs().max() <= 0.01
 
 
+def test_a_gate_weighs_each_head_at_each_position(train_variant):
+    """By 2 / (1 + exp(-w x)) with a learned row w a head; at w = 0 there is no gate."""
+    model, _ = train_variant("attention_gate", 3)
+    attention = model.blocks[0].attention
+    x = torch.randn(2, 5, attention.qkv.in_features)
+    inputs = []
+    attention.output.register_forward_hook(lambda _, arguments, __: inputs.append(arguments[0]))
+    gate = attention.gate.weight.detach().clone()
+    with torch.no_grad():
+        attention(x)
+        attention.gate.weight.zero_()
+        attention(x)
+    gated, plain = (heads.unflatten(-1, (attention.num_heads, -1)) for heads in inputs)
+    assert_close(gated, plain * (2 / (1 + torch.exp(-x @ gate.T)))[..., None])
+    assert gate.std() > 0.01
+
+
 @pytest.mark.parametrize("ngram_size", [1, 2])
 def test_a_value_embedding_is_learned_and_reads_the_last_tokens_alone(train_variant, ngram_size):
     model, data = train_variant(f"value_embedding={ngram_size}", 3)

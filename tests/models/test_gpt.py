@@ -33,7 +33,6 @@ OPTIONS = [
     {"bias": False},
     {"tie_weights": False},
     {"qk_norm": True},
-    {"attention_gate": True},
     {"zero_outputs": True},
     {"token_shift": True},
     {"ngram_size": 2},
@@ -169,7 +168,6 @@ def closed_formula(
     norm="layernorm",
     norm_first=True,
     qk_norm=False,
-    attention_gate=False,
     activation="gelu",
     feedforward_dim=None,
     bias=True,
@@ -182,7 +180,7 @@ def closed_formula(
     per_norm = C * (2 if bias and norm == "layernorm" else 1)
     feedforward_dim = feedforward_dim or (8 * C // 3 if activation == "swiglu" else 4 * C)
     matrices_in = 2 if activation == "swiglu" else 1
-    attention = 4 * C * C + bias * 4 * C + qk_norm * 2 * (C // H) + attention_gate * C * H
+    attention = 4 * C * C + bias * 4 * C + qk_norm * 2 * (C // H)
     feedforward = (matrices_in + 1) * C * feedforward_dim + bias * (
         matrices_in * feedforward_dim + C
     )

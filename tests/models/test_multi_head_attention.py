@@ -1,4 +1,4 @@
-"""The layer around attention: heads, their norms and gates, what is fused, causality."""
+"""The layer around attention: heads, their norms, what is fused, causality."""
 
 from functools import partial
 
@@ -9,7 +9,6 @@ from torch.testing import assert_close
 from transformer.models.attention import (
     NORM_EPS,
     FusedLinear,
-    HeadGate,
     HeadNorm,
     MultiHeadAttention,
     causal_mask,
@@ -73,35 +72,6 @@ def test_heads_read_with_their_own_slice_of_queries_keys_and_values(generator):
             past = v[:, : t + 1, part]
             heads[:, t, part] = torch.einsum("bs,bsd->bd", scores.softmax(dim=-1), past)
     same(layer(x), layer.output(heads))
-
-
-def test_a_gate_weighs_each_head_at_each_position(generator):
-    """By 2 / (1 + exp(-w x)) with a row w of its own; at w = 0 the layer is one without a gate."""
-    layer = MultiHeadAttention(H * D, H, causal=True, attention_gate=True)
-    x = torch.randn(B, T, H * D, generator=generator)
-    with torch.no_grad():
-        layer.gate.weight.zero_()
-    gate, layer.gate = layer.gate, None
-    without = layer(x)
-    layer.gate = gate
-    same(layer(x), without)
-    with torch.no_grad():
-        gate.weight.normal_(generator=generator)
-        layer.output.weight.copy_(torch.eye(H * D))
-        layer.output.bias.zero_()
-    gated, layer.gate = layer(x), None
-    factors = gated.unflatten(-1, (H, D)) / layer(x).unflatten(-1, (H, D))
-    for h in range(H):
-        expected = 2 / (1 + torch.exp(-x @ gate.weight[h]))
-        same(factors[:, :, h], expected[..., None].expand(B, T, D))
-
-
-def test_a_gate_starts_near_one(generator):
-    gate = HeadGate(H * D, H)
-    torch.nn.init.normal_(gate.weight, std=0.02)
-    factors = gate(torch.randn(B, T, H * D, generator=generator))
-    assert factors.shape == (B, H, T, 1)
-    assert 0.5 < factors.min() < 1 < factors.max() < 1.5
 
 
 def test_a_silent_row_of_a_layer_is_its_output_bias(generator):

@@ -115,26 +115,12 @@ class HeadNorm(nn.RMSNorm):
         return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
-class HeadGate(nn.Linear):
-    """How much of each head's result is used, 0 to 2: 2 sigmoid(W x), near 1 at the start.
-
-    Qiu et al. 2025 (arXiv:2505.06708), headwise; the factor 2 is ours.
-    """
-
-    def __init__(self, embedding_dim: int, num_heads: int) -> None:
-        super().__init__(embedding_dim, num_heads, bias=False)
-
-    def forward(self, input: Float[Tensor, "B T C"]) -> Float[Tensor, "B H T 1"]:
-        return 2 * super().forward(input).sigmoid().mT.unsqueeze(-1)
-
-
 class MultiHeadAttention(nn.Module):
     """Self-attention in num_heads parallel heads of head_dim = C / H: arXiv:1706.03762, 3.2.2.
 
     `rotate` turns queries and keys by their positions, where positions are rotary; `qk_norm`
-    normalizes both before (Henry et al. 2020, arXiv:2010.04245; per head, as in Qwen3);
-    `attention_gate` weighs what the heads give (`HeadGate`). A causal one reads no later position,
-    whatever the mask says.
+    normalizes both before (Henry et al. 2020, arXiv:2010.04245; per head, as in Qwen3). A causal
+    one reads no later position, whatever the mask says.
     """
 
     def __init__(
@@ -146,7 +132,6 @@ class MultiHeadAttention(nn.Module):
         bias: bool = True,
         dropout: float = 0.0,
         qk_norm: bool = False,
-        attention_gate: bool = False,
         rotate: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
@@ -163,7 +148,6 @@ class MultiHeadAttention(nn.Module):
         self.query_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
         self.key_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
         self.qkv = FusedLinear(embedding_dim, embedding_dim, 3, bias=bias)
-        self.gate = HeadGate(embedding_dim, num_heads) if attention_gate else None
         self.output = nn.Linear(embedding_dim, embedding_dim, bias=bias)
 
     def forward(
@@ -177,6 +161,4 @@ class MultiHeadAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         attend = attention if explicit_is_faster(q) else fused_attention
         heads = attend(q, k, v, mask, dropout, causal=causal)
-        if self.gate is not None:
-            heads = heads * self.gate(x)
         return self.output(heads.transpose(1, 2).flatten(2))  # (B, T, H D)

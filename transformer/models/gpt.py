@@ -38,7 +38,6 @@ class GPT(TokenModel):
         norm: str = "layernorm",
         norm_first: bool = True,
         qk_norm: bool = False,
-        attention_gate: bool = False,
         activation: str = "gelu",
         feedforward_dim: int | None = None,
         dropout: float = 0.0,
@@ -77,7 +76,7 @@ class GPT(TokenModel):
     def _make_blocks(self) -> nn.ModuleList:
         shape = self.architecture
         width, num_heads = shape["embedding_dim"], shape["num_heads"]
-        common = {name: shape[name] for name in ("bias", "dropout", "qk_norm", "attention_gate")}
+        common = {name: shape[name] for name in ("bias", "dropout", "qk_norm")}
         if shape["positions"] == "rotary":
             common["rotate"] = RotaryPositions(shape["block_size"], width // num_heads)
         forward = (shape["activation"], width, shape["feedforward_dim"])
