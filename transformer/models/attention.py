@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 NORM_EPS = 1e-5  # torch's and GPT-2's
-LONGEST_EXPLICIT = 512  # tokens
+LONGEST_EXPLICIT = 256  # tokens; benchmarks/attention.py
 
 Mask = Bool[Tensor, "#B #H T S"]
 
