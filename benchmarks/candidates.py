@@ -24,6 +24,13 @@ def cap_logits(module: LanguageModule, cap: float) -> None:
     module.model.register_forward_hook(lambda _, __, logits: cap * torch.tanh(logits / cap))
 
 
+def zero_outputs(module: LanguageModule, _: float) -> None:
+    """What blocks add to the residual stream starts at zero: modded-nanogpt."""
+    for block in module.model.blocks:  # type: ignore[union-attr]
+        nn.init.zeros_(block.attention.output.weight)
+        nn.init.zeros_(block.feedforward.output.weight)
+
+
 class HeadGate(nn.Linear):
     """Weighs each head's result at each position, 0 to 2: 2 sigmoid(W x), near 1 at the start.
 
@@ -107,6 +114,7 @@ CANDIDATES: dict[str, Candidate] = {
     "attention_gate": gate_heads,
     "logit_cap": cap_logits,
     "value_embedding": embed_values,
+    "zero_outputs": zero_outputs,
     "weight_averaging": average_weights,
     "weight_decay_to_zero": lambda _, __: WeightDecayToZero(),
 }

@@ -18,7 +18,7 @@ GIVEN = {
     **{"num_heads": "3", "embedding_dim": "33", "num_blocks": "2", "num_workers": "0"},
     **{"model": "gpt", "positions": "sinusoidal", "norm": "rmsnorm", "norm_first": "false"},
     **{"activation": "swiglu", "feedforward_dim": "17", "dropout": "0.2", "bias": "false"},
-    **{"qk_norm": "true", "zero_outputs": "true", "ngram_size": "2", "ngram_buckets": "64"},
+    **{"qk_norm": "true", "ngram_size": "2", "ngram_buckets": "64"},
     **{"token_shift": "true", "momentum": "0.9", "beta1": "0.8"},
     **{"tie_weights": "false", "optimizer": "adamw", "weight_decay": "0.2"},
     **{"beta2": "0.99", "eps": "1e-9", "grad_clip": "0", "schedule": "noam", "warmup_steps": "1e2"},

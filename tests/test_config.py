@@ -44,7 +44,6 @@ DEFAULTS = {
     "dropout": 0.0,
     "bias": True,
     "tie_weights": True,
-    "zero_outputs": False,
     "ngram_size": 1,
     "ngram_buckets": 8192,
     "token_shift": False,
@@ -272,7 +271,7 @@ def test_architecture_holds_the_plain_arguments_of_the_model():
         **{"vocab_size": 65, "model": "gpt", "block_size": 256, "positions": "learned"},
         **{"norm": "layernorm", "norm_first": True, "activation": "gelu", "bias": True},
         **{"feedforward_dim": 2048, "dropout": 0.0, "tie_weights": True, "num_blocks": 6},
-        **{"embedding_dim": 512, "num_heads": 8, "qk_norm": False, "zero_outputs": False},
+        **{"embedding_dim": 512, "num_heads": 8, "qk_norm": False},
         **{"ngram_size": 1, "ngram_buckets": 8192, "token_shift": False},
     }
 

@@ -52,7 +52,6 @@ MODEL_KEYS = {
         "dropout",
         "bias",
         "tie_weights",
-        "zero_outputs",
         "ngram_size",
         "ngram_buckets",
         "token_shift",
@@ -120,10 +119,6 @@ class Config(BaseModel):
     )
     bias: bool = Field(True, description="additive biases in linear layers and layer norms")
     tie_weights: bool = Field(True, description="one matrix for token embedding and output head")
-
-    zero_outputs: bool = Field(
-        False, description="start what blocks add to the residual stream at zero"
-    )
     ngram_size: Integer = Field(
         1, gt=0, le=5, description="embed the last n tokens together too, from 2 up to this n"
     )

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import types
 from importlib import import_module
 from pathlib import Path
 
@@ -203,6 +204,16 @@ def test_a_logit_cap_bounds_the_logits(train_variant):
     model, data = train_variant("logit_cap=0.01", 2)
     logits = model(data.val_tokens[None, :7].long())
     assert 0 < logits.abs().max() <= 0.01
+
+
+def test_outputs_of_blocks_start_at_zero_and_learn(variants, train_variant):
+    model, _ = train_variant("", 1)
+    module = types.SimpleNamespace(model=model)
+    variants.CANDIDATES["zero_outputs"](module, 1.0)
+    outputs = [part.output.weight for b in model.blocks for part in (b.attention, b.feedforward)]
+    assert not any(weight.any() for weight in outputs)
+    trained, _ = train_variant("zero_outputs", 1)
+    assert all(b.attention.output.weight.all() for b in trained.blocks)
 
 
 def test_a_gate_weighs_each_head_at_each_position(train_variant):

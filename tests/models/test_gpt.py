@@ -33,7 +33,6 @@ OPTIONS = [
     {"bias": False},
     {"tie_weights": False},
     {"qk_norm": True},
-    {"zero_outputs": True},
     {"token_shift": True},
     {"ngram_size": 2},
     {"ngram_size": 3, "ngram_buckets": 200},  # room for the 169 bigrams, not for the trigrams
@@ -125,22 +124,11 @@ def test_one_batch_can_be_learned_to_near_zero(options, tokens):
     assert next_token_loss(model, tokens).item() < 0.02
 
 
-def without_gradient(model, tokens):
-    model.zero_grad()
-    next_token_loss(model, tokens).backward()
-    return {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
-
-
 @each_option
 def test_every_parameter_gets_a_gradient(options, tokens):
-    """Behind an output of zeros there is none at first, but from the second step on."""
     model = initial_gpt(**options)
-    silent = without_gradient(model, tokens)
-    if options.get("zero_outputs"):
-        inner = {n for n, _ in model.named_parameters() if n.startswith("blocks.")}
-        assert silent == {n for n in inner if ".output." not in n}
-        torch.optim.SGD(model.parameters(), lr=0.1).step()
-        silent = without_gradient(model, tokens)
+    next_token_loss(model, tokens).backward()
+    silent = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
     assert silent == set()
 
 
@@ -157,12 +145,6 @@ def test_future_tokens_do_not_change_past_logits(options, make_gpt, tokens):
         assert not torch.allclose(after[:, t:], before[:, t:])
 
 
-def test_blocks_whose_outputs_are_zero_add_nothing_at_first(tokens):
-    model = initial_gpt(zero_outputs=True)
-    x = model.position_embedding(model.token_embedding(tokens))
-    assert torch.equal(model(tokens), model.lm_head(model.final_norm(x)))
-
-
 def closed_formula(
     positions="learned",
     norm="layernorm",
@@ -172,7 +154,6 @@ def closed_formula(
     feedforward_dim=None,
     bias=True,
     tie_weights=True,
-    zero_outputs=False,
     ngram_size=1,
     ngram_buckets=8192,
     token_shift=False,

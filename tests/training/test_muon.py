@@ -24,7 +24,7 @@ PARTS = {"attention.qkv": 3, "attention.output": 1, "feedforward.input": 1, "fee
 OPTIONS = [
     {},
     {"tie_weights": False},
-    {"bias": False, "zero_outputs": True},
+    {"bias": False},
     {"activation": "swiglu", "norm": "rmsnorm", "positions": "rotary", "qk_norm": True},
     {"ngram_size": 3, "ngram_buckets": 17, "token_shift": True},
 ]

@@ -43,7 +43,6 @@ class GPT(TokenModel):
         dropout: float = 0.0,
         bias: bool = True,
         tie_weights: bool = True,
-        zero_outputs: bool = False,
         ngram_size: int = 1,
         ngram_buckets: int = 8192,
         token_shift: bool = False,
@@ -97,10 +96,9 @@ class GPT(TokenModel):
                 nn.init.normal_(module.weight, std=INITIAL_STD)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
-        std = 0.0 if self.architecture["zero_outputs"] else INITIAL_STD
         for block in self.blocks:
             assert isinstance(block, Block)
-            block.scale_outputs(std, self.architecture["num_blocks"])
+            block.scale_outputs(self.architecture["num_blocks"])
 
     def forward(
         self,

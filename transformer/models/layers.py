@@ -107,10 +107,10 @@ class Block(nn.Module):
         x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
 
-    def scale_outputs(self, std: float, num_blocks: int) -> None:
+    def scale_outputs(self, num_blocks: int) -> None:
         """What writes into the residual stream starts smaller the more blocks there are.
 
-        N(0, std / sqrt(2 num_blocks)): Radford et al. 2019 (GPT-2), 2.3.
+        N(0, INITIAL_STD / sqrt(2 num_blocks)): Radford et al. 2019 (GPT-2), 2.3.
         """
         for part in (self.attention, self.feedforward):
-            nn.init.normal_(part.output.weight, std=std / (2 * num_blocks) ** 0.5)
+            nn.init.normal_(part.output.weight, std=INITIAL_STD / (2 * num_blocks) ** 0.5)
