@@ -45,7 +45,11 @@ MAY_IMPORT = {
     "transformer.files": "transformer.errors",
     "transformer.generation": "jaxtyping torch transformer.checkpoint transformer.data.tokenizers "
     "transformer.devices transformer.errors transformer.generation transformer.models",
-    "transformer.generation.decoding": "jaxtyping torch",
+    "transformer.generation.continuation": "",
+    "transformer.generation.decoding": "jaxtyping torch transformer.generation.sampling",
+    "transformer.generation.interactive": "transformer.command_line transformer.config_files "
+    "transformer.errors transformer.generation",
+    "transformer.generation.options": "pydantic transformer.command_line transformer.config",
     "transformer.generation.sampling": "jaxtyping torch",
     "transformer.models": "jaxtyping torch transformer.defaults transformer.generation.decoding "
     "transformer.generation.sampling transformer.models",
@@ -64,6 +68,8 @@ WITHOUT_TORCH = [
         "transformer.files",
         "transformer.runs",
         "transformer.defaults",
+        "transformer.generation.continuation",
+        "transformer.generation.options",
     ),
     *("train", "generate", "evaluate"),
 ]

@@ -30,6 +30,13 @@ def resolve_accelerator(accelerator: str) -> str:
     return accelerator
 
 
+def has_bf16(accelerator: str) -> bool:
+    """Instructions for bfloat16 products: CUDA from Ampere on, x86 with AVX512-BF16 or AMX."""
+    if accelerator == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return accelerator == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
 def available_cores() -> int:
     """Cores that this process may use: fewer than the machine has in many containers."""
     if hasattr(os, "sched_getaffinity"):

@@ -1,95 +1,171 @@
-"""The decoding loop: what the model reads, and what comes out."""
+"""The decoding loop: which window each step reads, and what comes out."""
+
+from functools import partial
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from transformer.generation.decoding import decode
 from transformer.generation.sampling import Sampler
+from transformer.models.bigram import Bigram
 
-V = 13
-
-
-def greedy(logits):
-    return logits.argmax(dim=-1)
-
-
-class Counting:
-    """After token n comes n + 1; keeps what it was given to read."""
-
-    block_size = 5
-
-    def __init__(self):
-        self.windows = []
-
-    def __call__(self, tokens):
-        self.windows.append(tokens.clone())
-        return torch.nn.functional.one_hot((tokens + 1) % V, V).float()
+V, BLOCK_SIZE = 13, 7
+OPTIONS = [
+    {},
+    {"positions": "sinusoidal"},
+    {"positions": "rotary", "norm": "rmsnorm", "qk_norm": True},
+    {"positions": "none"},
+    {"ngram_size": 3, "token_shift": True},
+]
+each_option = pytest.mark.parametrize("options", OPTIONS, ids=str)
+same = {
+    torch.float64: partial(assert_close, rtol=0, atol=1e-10),  # the same mathematics in float64
+    torch.float32: assert_close,
+}
 
 
-def generate(model, tokens, count, choose=greedy):
-    return torch.stack(list(decode(model, tokens, max_new_tokens=count, choose=choose)), dim=1)
+def next_window(window, token, size=BLOCK_SIZE):
+    """A full window loses its oldest half (of an odd size, the larger) before a token joins it."""
+    if len(window) == size:
+        window = window[size - size // 2 :]
+    return [*window, token]
 
 
-def test_each_step_reads_the_last_block_size_tokens():
-    model = Counting()
-    tokens = torch.tensor([[0, 1, 2], [7, 8, 9]])
-    generate(model, tokens, 4)
-    expected = [[0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3, 4], [1, 2, 3, 4, 5]]
-    assert [window[0].tolist() for window in model.windows] == expected
-    assert [window[1, -1].item() for window in model.windows] == [9, 10, 11, 12]
+def draw(length, generator):
+    return torch.randint(V, (length,), generator=generator)
 
 
-def test_a_prompt_longer_than_the_context_is_cut_from_the_left():
-    model = Counting()
-    new = generate(model, torch.arange(11)[None], 3)
-    assert model.windows[0].tolist() == [[6, 7, 8, 9, 10]]
-    assert new.tolist() == [[11, 12, 0]]
+@pytest.mark.parametrize("dtype", same, ids=str)
+@each_option
+@pytest.mark.parametrize("lengths", [(1,), (7,), (19,), (4, 4), (1, 3, 7, 10, 2)], ids=str)
+@torch.no_grad()
+def test_each_steps_logits_equal_one_uncached_pass_over_exactly_its_window(
+    make_gpt, options, dtype, lengths, generator
+):
+    """Rows of equal and of different lengths, through several turns of the window."""
+    model = make_gpt(**options).to(dtype)
+    prompts = [draw(length, generator) for length in lengths]
+    windows = [prompt[-BLOCK_SIZE:].tolist() for prompt in prompts]
+    steps = decode(model, prompts, max_new_tokens=23, sampler=Sampler(seed=1))
+    drawn = []
+    for step in steps:
+        for row, window in enumerate(windows):
+            alone = model(torch.tensor([window]))[0, -1].float()
+            same[torch.float32 if dtype == torch.float32 else dtype](
+                step.logits[row].to(dtype), alone.to(dtype)
+            )
+            windows[row] = next_window(window, step.tokens[row].item())
+        drawn += step.tokens.tolist()
+    assert len(set(drawn)) > 4  # a model that repeats one token would show little
 
 
-@pytest.mark.parametrize("length", [1, 6, 7, 8, 19])
-def test_decoding_equals_cropping_and_computing_anew(make_gpt, length, generator):
-    model = make_gpt()
-    tokens = torch.randint(V, (2, length), generator=generator)
-    new = generate(model, tokens, 17, Sampler(seed=1))
-    everything, sampler = tokens, Sampler(seed=1)
-    with torch.no_grad():
-        for _ in range(17):
-            logits = model(everything[:, -7:])[:, -1]
-            everything = torch.cat((everything, sampler(logits)[:, None]), dim=1)
-    assert torch.equal(new, everything[:, length:])
-    assert len(new.unique()) > 4  # a model that repeats one token would show little
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@torch.no_grad()
+def test_the_smallest_contexts_turn_too(make_gpt, size, generator):
+    model = make_gpt(block_size=size)
+    window = draw(1, generator).tolist()
+    for step in decode(model, [torch.tensor(window)], max_new_tokens=9, sampler=Sampler()):
+        assert_close(step.logits, model(torch.tensor([window]))[:, -1])
+        window = next_window(window, step.tokens.item(), size)
 
 
-def test_choose_gets_float32_logits_of_the_last_position(make_gpt, generator):
+@torch.no_grad()
+def test_a_row_is_decoded_alike_alone_and_in_any_batch(make_gpt, generator):
+    """In float64, where rows of a batch differ too little to change a draw."""
+    model = make_gpt().double()
+    prompts = [draw(length, generator) for length in (2, 7, 5, 11, 1)]
+
+    def tokens(rows):
+        steps = decode(model, rows, max_new_tokens=29, sampler=Sampler(seed=5))
+        return torch.stack([step.tokens for step in steps], dim=1)
+
+    everything = tokens(prompts)
+    for count in range(1, len(prompts)):
+        assert torch.equal(tokens(prompts[:count]), everything[:count])
+
+
+@torch.no_grad()
+def test_a_bigram_model_reads_its_last_token(generator):
+    model = Bigram(vocab_size=V, block_size=3)
+    torch.nn.init.normal_(model.next_token.weight, generator=generator)
+    last = 5
+    steps = decode(model, [torch.tensor([1, last])], max_new_tokens=17, sampler=Sampler())
+    for step in steps:
+        assert torch.equal(step.logits[0], model.next_token.weight[last])
+        last = step.tokens.item()
+
+
+class Counted:
+    """A model that counts its passes and the tokens that go through it."""
+
+    def __init__(self, model):
+        self.model, self.block_size, self.make_cache = model, model.block_size, model.make_cache
+        self.calls = []
+
+    def __call__(self, tokens, *, cache):
+        self.calls.append(tokens.shape[1])
+        return self.model(tokens, cache=cache)
+
+
+def test_one_token_a_step_is_read_but_for_the_turns_of_the_window(make_gpt, generator):
+    model = Counted(make_gpt())
+    list(decode(model, [draw(5, generator)], max_new_tokens=12, sampler=Sampler()))
+    assert model.calls == [5, 1, 1, 4, 1, 1, 1, 4, 1, 1, 1, 4]
+
+
+def test_tokens_come_one_at_a_time_as_they_are_made(make_gpt, generator):
+    model = Counted(make_gpt())
+    steps = decode(model, [draw(3, generator)], max_new_tokens=None, sampler=Sampler())
+    next(steps)
+    assert model.calls == [3]
+    for _ in range(100):
+        next(steps)
+
+
+def test_no_new_tokens_run_no_model(make_gpt, generator):
+    model = Counted(make_gpt())
+    assert list(decode(model, [draw(3, generator)], max_new_tokens=0, sampler=Sampler())) == []
+    assert model.calls == []
+
+
+def test_an_empty_prompt_is_refused(make_gpt):
+    with pytest.raises(ValueError, match="one token at least"):
+        next(
+            decode(
+                make_gpt(), [torch.zeros(0, dtype=torch.long)], max_new_tokens=1, sampler=Sampler()
+            )
+        )
+
+
+def test_the_sampler_gets_float32_logits(make_gpt, generator):
     model = make_gpt().bfloat16()
-    tokens = torch.randint(V, (2, 5), generator=generator)
-    seen = []
-
-    def choose(logits):
-        seen.append(logits)
-        return greedy(logits)
-
-    generate(model, tokens, 1, choose)
-    assert seen[0].dtype == torch.float32
-    assert torch.equal(seen[0], model(tokens)[:, -1].float())
-
-
-def test_tokens_come_one_at_a_time_as_they_are_made():
-    model = Counting()
-    steps = decode(model, torch.tensor([[3]]), max_new_tokens=5, choose=greedy)
-    assert next(steps).tolist() == [4]
-    assert len(model.windows) == 1
-
-
-def test_no_new_tokens_run_no_model():
-    model = Counting()
-    assert list(decode(model, torch.tensor([[3]]), max_new_tokens=0, choose=greedy)) == []
-    assert model.windows == []
+    tokens = draw(5, generator)
+    step = next(decode(model, [tokens], max_new_tokens=1, sampler=Sampler()))
+    assert step.logits.dtype == torch.float32
+    expected = model(tokens[None])[:, -1].float()
+    assert_close(step.logits, expected, rtol=2e-2, atol=2e-2 * expected.abs().max().item())
 
 
 def test_the_caller_keeps_gradients_on_between_tokens(make_gpt):
     """A generator that leaves inference mode on while it waits would switch training off."""
-    steps = decode(make_gpt(), torch.tensor([[3]]), max_new_tokens=2, choose=greedy)
+    steps = decode(make_gpt(), [torch.tensor([3])], max_new_tokens=2, sampler=Sampler())
     next(steps)
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_model_generates_by_itself_in_eval_mode_and_stays_in_its_own(
+    make_gpt, training, generator
+):
+    model = make_gpt(dropout=0.5).train(training)
+    tokens = torch.stack([draw(4, generator) for _ in range(3)])
+    made = model.generate(tokens, max_new_tokens=17, temperature=0.7, top_k=5, seed=3)
+    assert model.training == training
+    model.eval()
+    sampler = Sampler(temperature=0.7, top_k=5, seed=3)
+    steps = decode(model, list(tokens), max_new_tokens=17, sampler=sampler)
+    expected = torch.stack([step.tokens for step in steps], dim=1)
+    assert torch.equal(made, torch.cat((tokens, expected), dim=1))
+    assert torch.equal(model.generate(tokens, max_new_tokens=0), tokens)

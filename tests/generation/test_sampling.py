@@ -14,8 +14,13 @@ V = 13
 FALSE_ALARM_RATE = 1e-6
 
 
-def naive_probabilities(logits, temperature=1.0, top_k=None, top_p=None):
+def naive_probabilities(
+    logits, temperature=1.0, top_k=None, top_p=None, min_p=None, repetition_penalty=1.0, seen=()
+):
     """The distribution to draw from, in plain Python: {token: probability}."""
+    logits = list(logits)
+    for i in set(seen):
+        logits[i] *= 1 / repetition_penalty if logits[i] > 0 else repetition_penalty
     weights = [math.exp((logit - max(logits)) / temperature) for logit in logits]
     ranked = sorted(range(len(logits)), key=lambda i: (-weights[i], i))[:top_k]
     if top_p is not None:
@@ -26,6 +31,8 @@ def naive_probabilities(logits, temperature=1.0, top_k=None, top_p=None):
             if held >= top_p:
                 break
         ranked = kept
+    if min_p is not None:
+        ranked = [i for i in ranked if weights[i] >= min_p * max(weights)]
     total = sum(weights[i] for i in ranked)
     return {i: weights[i] / total for i in ranked}
 
@@ -58,6 +65,8 @@ def p_value(statistic, freedom):
         {"top_p": 1.0},
         {"top_k": 5, "top_p": 0.9},
         {"temperature": 1.7, "top_k": 7, "top_p": 0.6},
+        {"min_p": 0.1},
+        {"temperature": 1.5, "top_k": 6, "top_p": 0.95, "min_p": 0.2},
     ],
     ids=str,
 )
@@ -73,6 +82,49 @@ def test_draws_follow_the_naive_distribution(settings, generator):
         statistic, freedom = statistic + part, freedom + cells
     assert freedom >= 20
     assert p_value(statistic, freedom) > FALSE_ALARM_RATE
+
+
+@pytest.mark.parametrize("penalty", [1.8, 0.6])
+def test_what_a_text_holds_is_drawn_by_the_penalty_less_or_more_often(penalty, generator):
+    """The prompts hold some tokens; only first draws count, as each draw adds to what is held."""
+    statistic, freedom = 0.0, 0
+    for number in range(20):
+        logits = torch.randn(V, generator=generator) * 2
+        prompts = [torch.randint(V, (5,), generator=generator)] * 400
+        sampler = Sampler(repetition_penalty=penalty, seed=number)
+        sampler.start(prompts)
+        expected = naive_probabilities(
+            logits.tolist(), repetition_penalty=penalty, seen=prompts[0].tolist()
+        )
+        part, cells = chi_square(sampler(logits.expand(400, V)).tolist(), expected)
+        statistic, freedom = statistic + part, freedom + cells
+    assert p_value(statistic, freedom) > FALSE_ALARM_RATE
+
+
+def test_what_was_drawn_counts_as_held_in_its_own_row():
+    """Greedy among close logits, a strong penalty: each row walks through the tokens in order."""
+    logits = torch.tensor([[2.0, 1.9, 1.8, 1.7], [1.7, 1.8, 1.9, 2.0]])
+    sampler = Sampler(temperature=0.0, repetition_penalty=10.0)
+    sampler.start([torch.tensor([3]), torch.tensor([3])])
+    drawn = torch.stack([sampler(logits) for _ in range(3)])
+    assert drawn.T.tolist() == [[0, 1, 2], [2, 1, 0]]
+
+
+def test_a_sampler_that_starts_anew_draws_and_penalizes_as_at_first(generator):
+    logits = torch.randn(2, V, generator=generator)
+    sampler = Sampler(repetition_penalty=3.0, seed=4)
+    first, again = [], []
+    for drawn in (first, again):
+        sampler.start([torch.tensor([1]), torch.tensor([2, 5])])
+        drawn += [sampler(logits).tolist() for _ in range(9)]
+    assert first == again
+
+
+@pytest.mark.parametrize(("min_p", "kept"), [(0.0, 4), (0.25, 4), (0.26, 2), (0.5, 2), (1.0, 1)])
+def test_min_p_keeps_what_is_at_least_that_share_as_likely_as_the_likeliest(min_p, kept):
+    """Probabilities 1/2, 1/4, 1/8, 1/8: exact in binary, so that a boundary is one."""
+    logits = torch.tensor([0.5, 0.25, 0.125, 0.125], dtype=torch.float64).log()[None]
+    assert supports({"min_p": min_p}, logits) == [set(range(kept))]
 
 
 def test_the_first_draws_of_many_rows_are_independent_of_each_other():
@@ -203,6 +255,10 @@ def test_logits_that_are_not_finite_are_refused(bad, temperature):
         ({"top_p": 0.0}, r"top_p must be greater than 0 and at most 1, got 0\.0"),
         ({"top_p": 1.1}, r"top_p must be greater than 0 and at most 1, got 1\.1"),
         ({"top_p": math.nan}, "top_p must be greater than 0 and at most 1, got nan"),
+        ({"min_p": -0.1}, "min_p must be at least 0 and at most 1, got -0.1"),
+        ({"min_p": math.nan}, "min_p must be at least 0 and at most 1, got nan"),
+        ({"repetition_penalty": 0.0}, r"repetition_penalty must be greater than 0, got 0\.0"),
+        ({"repetition_penalty": math.nan}, "repetition_penalty must be greater than 0, got nan"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

@@ -23,12 +23,15 @@ def test_a_text_is_the_prompt_and_as_many_new_characters_as_asked_for(writer):
 
 
 def test_greedy_text_equals_taking_the_likeliest_character_by_hand(writer):
-    """Past the context of 7 too: the model reads the last 7 characters."""
+    """Past the context of 7 too: a window that is full loses its oldest 4 characters."""
     text = "abcabcabcabc"
+    window = text[-7:]
     with torch.no_grad():
         for _ in range(11):
-            ids = torch.tensor([[VOCABULARY.index(c) for c in text[-7:]]])
-            text += VOCABULARY[writer.model(ids)[0, -1].argmax()]
+            ids = torch.tensor([[VOCABULARY.index(c) for c in window]])
+            new = VOCABULARY[writer.model(ids)[0, -1].argmax()]
+            window = (window[4:] if len(window) == 7 else window) + new
+            text += new
     assert writer.generate("abcabcabcabc", max_new_tokens=11, temperature=0.0) == [text]
 
 
@@ -38,6 +41,28 @@ def test_an_empty_prompt_starts_from_a_newline(writer):
     assert text[0] == "\n"
     assert [text] == writer.generate("\n", **settings)
     assert [text] == writer.generate(**settings)
+
+
+def test_a_text_ends_before_the_first_stop_text(writer):
+    settings = {"max_new_tokens": 40, "seed": 3}
+    whole = writer.generate("ab", num_samples=3, **settings)
+    stops = [whole[0][9:11], whole[1][20:22]]
+    for text, short in zip(
+        whole, writer.generate("ab", num_samples=3, stop=stops, **settings), strict=True
+    ):
+        ends = [at for stop in stops if (at := text.find(stop, 2)) >= 0]
+        assert short == text[: min(ends)] if ends else text
+
+
+def test_the_other_settings_reach_the_sampler(writer):
+    settings = {"max_new_tokens": 30, "seed": 3}
+    plain = writer.generate("ab", **settings)
+    greedy = writer.generate("ab", temperature=0.0, **settings)
+    assert writer.generate("ab", min_p=1.0, **settings) == greedy
+    assert writer.generate("ab", top_k=1, **settings) == greedy
+    assert writer.generate("ab", top_p=1e-9, **settings) == greedy
+    assert writer.generate("ab", repetition_penalty=9.0, **settings) != plain
+    assert greedy != plain
 
 
 def test_characters_the_model_never_saw_are_named(writer):
@@ -73,6 +98,14 @@ def test_the_model_is_read_in_eval_mode_and_left_in_the_mode_it_was_in(make_gpt,
 def spoil(model):
     with torch.no_grad():
         model.lm_head.weight[4] = torch.nan
+
+
+def test_sampling_does_not_disturb_training(make_gpt):
+    """A sample is taken in the middle of training: gradients flow afterwards."""
+    writer = TextGenerator(make_gpt().train(), CharacterTokenizer(VOCABULARY))
+    writer.generate("ab", max_new_tokens=20)
+    writer.model(torch.tensor([[1, 2, 3]])).sum().backward()
+    assert all(p.grad is not None for p in writer.model.parameters())
 
 
 def test_a_model_with_nan_weights_is_a_users_error_and_its_mode_is_restored(writer):

@@ -25,7 +25,7 @@ def test_queries_and_keys_are_normalized_per_head_before_they_are_turned(generat
     """To a root mean square of one, but for eps, and then by gains that all heads share."""
     turned = []
     layer = MultiHeadAttention(
-        H * D, H, causal=True, qk_norm=True, rotate=lambda x: turned.append(x) or x
+        H * D, H, causal=True, qk_norm=True, rotate=lambda x, _: turned.append(x) or x
     )
     x = torch.randn(B, T, H * D, generator=generator) * 10
     layer(x)

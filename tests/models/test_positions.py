@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 def test_rotary_turns_complex_numbers_made_of_half_split_pairs(generator):
     x = torch.randn(B, H, T, D, generator=generator)
-    turned = RotaryPositions(T, D)(x)
+    turned = RotaryPositions(T, D)(x, slice(0, T))
     for t in range(T):
         for i in range(D // 2):
             number = torch.complex(x[:, :, t, i], x[:, :, t, i + D // 2])
@@ -32,7 +32,7 @@ def test_rotary_products_depend_on_the_distance_of_positions_alone(generator):
     """One query and one key, put at every position: equal products along each diagonal."""
     query, key = torch.randn(2, D, generator=generator)
     rotary = RotaryPositions(T, D)
-    q, k = (rotary(vector.expand(1, 1, T, D))[0, 0] for vector in (query, key))
+    q, k = (rotary(vector.expand(1, 1, T, D), slice(0, T))[0, 0] for vector in (query, key))
     products = q @ k.T
     for distance in range(1 - T, T):
         diagonal = products.diagonal(distance)
@@ -42,7 +42,7 @@ def test_rotary_products_depend_on_the_distance_of_positions_alone(generator):
 
 def test_rotary_keeps_lengths_and_leaves_position_zero_as_it_is(generator):
     x = torch.randn(B, H, T, D, generator=generator)
-    turned = RotaryPositions(T, D)(x)
+    turned = RotaryPositions(T, D)(x, slice(0, T))
     same(turned.norm(dim=-1), x.norm(dim=-1))
     assert torch.equal(turned[:, :, 0], x[:, :, 0])
 
@@ -60,15 +60,33 @@ def test_sinusoidal_adds_the_formula_of_the_paper(width, generator):
         for column in range(width):
             angle = t / 10000 ** ((column - column % 2) / width)
             table[t, column] = math.cos(angle) if column % 2 else math.sin(angle)
-    same(SinusoidalPositions(T, width)(x), x + table)
+    same(SinusoidalPositions(T, width)(x, slice(0, T - 2)), x + table)
 
 
 def test_learned_adds_one_vector_a_position_to_every_row(generator):
     positions = LearnedPositions(T, C)
     x = torch.randn(B, T - 2, C, generator=generator)
     for t in range(T - 2):
-        same(positions(x)[:, t], x[:, t] + positions.weight[t])
+        same(positions(x, slice(0, T - 2))[:, t], x[:, t] + positions.weight[t])
     assert positions.weight.shape == (T, C)
+
+
+@pytest.mark.parametrize("kind", [LearnedPositions, SinusoidalPositions, RotaryPositions])
+def test_each_column_is_treated_by_the_place_where_it_stands(kind, generator):
+    """A slice for all rows, or a number for each column of each row, equals being moved there."""
+    positions = kind(T, D)
+    heads = (H,) if kind is RotaryPositions else ()
+    x = torch.randn(B, *heads, 3, D, generator=generator)
+
+    def at(start):
+        padded = torch.zeros(B, *heads, T, D)
+        padded[..., start : start + 3, :] = x
+        return positions(padded, slice(0, T))[..., start : start + 3, :]
+
+    same(positions(x, slice(2, 5)), at(2))
+    both = positions(x, torch.tensor([[1, 2, 3], [4, 5, 6]]))
+    same(both[0], at(1)[0])
+    same(both[1], at(4)[1])
 
 
 def test_tables_of_angles_are_not_saved():
@@ -103,5 +121,5 @@ def test_rotary_and_no_positions_add_nothing_to_the_embeddings(make_gpt):
     tokens = torch.tensor([[4, 4, 4, 4]])
     for positions in ("rotary", "none"):
         model = make_gpt(positions=positions)
-        x = model.position_embedding(model.token_embedding(tokens))
+        x = model.position_embedding(model.token_embedding(tokens), slice(0, 4))
         assert torch.equal(x, model.token_embedding(tokens))

@@ -1,18 +1,27 @@
 """Logits -> the next token."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+_AHEAD = 64  # random numbers
 
 
 class Sampler:
     """Draws one token a row, the draws of row i depending on the seed and i alone.
 
-    `temperature` divides the logits; 0 takes the likeliest token, the lowest id among equals.
-    `top_k` keeps exactly the k likeliest, `top_p` the fewest that hold that much probability
-    (Holtzman et al. 2020, arXiv:1904.09751), both decided with the lowest ids first among equals.
+    `repetition_penalty` divides the positive logits of the tokens that a row holds already, prompt
+    included, and multiplies the negative ones (Keskar et al. 2019, arXiv:1909.05858, 4.1, for
+    logits of either sign). `temperature` divides the logits; 0 takes the likeliest token, the
+    lowest id among equals. `top_k` keeps exactly the k likeliest, `top_p` of these the fewest that
+    hold that much probability (Holtzman et al. 2020, arXiv:1904.09751), both with the lowest ids
+    first among equals, and `min_p` those at least so likely as that share of the likeliest (Nguyen
+    et al. 2024, arXiv:2407.01082).
 
-    Raises: ValueError for a negative temperature, top_k below 1 or top_p outside (0, 1].
+    Raises: ValueError for a negative temperature, top_k below 1, top_p outside (0, 1], min_p
+    outside [0, 1], and a penalty that is not positive.
     """
 
     def __init__(
@@ -21,6 +30,8 @@ class Sampler:
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float = 1.0,
         seed: int = 0,
     ) -> None:
         if not temperature >= 0:
@@ -29,11 +40,26 @@ class Sampler:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
         if top_p is not None and not 0 < top_p <= 1:
             raise ValueError(f"top_p must be greater than 0 and at most 1, got {top_p}")
+        if min_p is not None and not 0 <= min_p <= 1:
+            raise ValueError(f"min_p must be at least 0 and at most 1, got {min_p}")
+        if not repetition_penalty > 0:
+            raise ValueError(f"repetition_penalty must be greater than 0, got {repetition_penalty}")
         self.temperature = temperature
         self.top_k = top_k
         self.top_p = top_p
+        self.min_p = min_p
+        self.repetition_penalty = repetition_penalty
         self.seed = seed
         self._generators: list[torch.Generator] = []
+        self._ahead = torch.zeros(0, _AHEAD)
+        self._num_drawn = 0
+        self._prompts: Sequence[Tensor] = ()
+        self._seen: Tensor | None = None
+
+    def start(self, prompts: Sequence[Int[Tensor, " _"]]) -> None:
+        """Begins rows of text anew: with their first draws, and with what they hold already."""
+        self._generators = []
+        self._prompts, self._seen = prompts, None
 
     def __call__(self, logits: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
         """Raises: ValueError for logits that are not finite.
@@ -42,34 +68,70 @@ class Sampler:
         """
         if not logits.isfinite().all():
             raise ValueError("the model's logits are not finite, so no token can be drawn")
+        if self.repetition_penalty == 1:
+            return self._draw(logits)
+        seen = self._seen_tokens(logits)
+        rarer = torch.where(logits > 0, 1 / self.repetition_penalty, self.repetition_penalty)
+        drawn = self._draw(torch.where(seen, logits * rarer, logits))
+        seen.scatter_(1, drawn[:, None], True)
+        return drawn
+
+    def _draw(self, logits: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
         if self.temperature == 0:
             return logits.argmax(dim=-1)  # the first of equals
         wide = logits.cpu().double() if logits.device.type == "mps" else logits.double()
+        if self.temperature != 1:  # the likeliest first goes to 0, which no temperature changes
+            wide = (wide - wide.amax(dim=-1, keepdim=True)) / self.temperature
+        if self.top_k is None and self.top_p is None and self.min_p is None:
+            return self._inverse(wide.softmax(dim=-1)).to(logits.device)
         values, order = wide.sort(dim=-1, descending=True, stable=True)
-        probabilities = (values / self.temperature).softmax(dim=-1)
-        kept = probabilities * self._kept(probabilities)
-        cumulative = kept.cumsum(dim=-1)
-        drawn = self._uniform(len(logits)).to(cumulative) * cumulative[:, -1:]
-        ranks = (cumulative <= drawn).sum(dim=-1, keepdim=True)
-        return order.gather(-1, ranks).squeeze(-1).to(logits.device)
+        probabilities = values.softmax(dim=-1)
+        ranks = self._inverse(probabilities * self._kept(probabilities))
+        return order.gather(-1, ranks[:, None]).squeeze(-1).to(logits.device)
+
+    def _inverse(self, weights: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
+        """The first index of each row at which the sum so far exceeds a random share of the sum."""
+        cumulative = weights.cumsum(dim=-1)
+        drawn = self._uniform(len(weights)).to(cumulative.device) * cumulative[:, -1:]
+        return (cumulative <= drawn).sum(dim=-1)
 
     def _kept(self, probabilities: Float[Tensor, "B V"]) -> Tensor:
-        """True for the ranks that top_k and top_p leave; the likeliest always stays."""
+        """True for the ranks that top_k, top_p and min_p leave; the likeliest always stays."""
         ranks = torch.arange(probabilities.shape[-1], device=probabilities.device)
         kept = ranks < (self.top_k or len(ranks))
-        if self.top_p is None:
-            return kept
-        probabilities = probabilities * kept
-        probabilities = probabilities / probabilities.sum(dim=-1, keepdim=True)
-        before = probabilities.cumsum(dim=-1) - probabilities
-        return kept & (before < self.top_p)
+        if self.top_p is not None:
+            among = probabilities * kept
+            among = among / among.sum(dim=-1, keepdim=True)
+            kept = kept & (among.cumsum(dim=-1) - among < self.top_p)
+        if self.min_p is not None:
+            kept = kept & (probabilities >= self.min_p * probabilities[:, :1])
+        return kept
+
+    def _seen_tokens(self, logits: Float[Tensor, "B V"]) -> Tensor:
+        """True for the tokens that a row holds, (B, V)."""
+        if self._seen is None:
+            self._seen = torch.zeros_like(logits, dtype=torch.bool)
+            for row, prompt in zip(self._seen, self._prompts, strict=False):
+                row[prompt] = True
+        return self._seen
 
     def _uniform(self, rows: int) -> Float[Tensor, "B 1"]:
-        """Numbers in [0, 1), each from its row's own stream."""
-        while len(self._generators) < rows:
-            generator = torch.Generator()
-            # Rows far apart in the seed space: neighbouring seeds share no rows.
-            generator.manual_seed((self.seed * 0x9E3779B97F4A7C15 + len(self._generators)) % 2**63)
-            self._generators.append(generator)
-        draws = [torch.rand(1, generator=g, dtype=torch.float64) for g in self._generators[:rows]]
-        return torch.stack(draws)
+        """Numbers in [0, 1), each from its row's own stream, which is drawn _AHEAD at a time.
+
+        Another number of rows begins anew.
+        """
+        if rows != len(self._generators):
+            self._generators = [self._stream(row) for row in range(rows)]
+            self._num_drawn = 0
+        column = self._num_drawn % _AHEAD
+        if column == 0:
+            self._ahead = torch.stack(
+                [torch.rand(_AHEAD, generator=g, dtype=torch.float64) for g in self._generators]
+            )
+        self._num_drawn += 1
+        return self._ahead[:, column : column + 1]
+
+    def _stream(self, row: int) -> torch.Generator:
+        """Rows are far apart in the seed space: neighbouring seeds share none."""
+        generator = torch.Generator()
+        return generator.manual_seed((self.seed * 0x9E3779B97F4A7C15 + row) % 2**63)

@@ -1,5 +1,6 @@
 """Text in, text out."""
 
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import torch
@@ -8,19 +9,31 @@ from transformer.checkpoint import SavedModel, load_model
 from transformer.data.tokenizers import CharacterTokenizer
 from transformer.devices import resolve_accelerator
 from transformer.errors import UserError
-from transformer.generation.decoding import decode
+from transformer.generation.continuation import Continuation
+from transformer.generation.decoding import Step, decode
 from transformer.generation.sampling import Sampler
+from transformer.generation.weights import convert, fastest_format
 from transformer.models.base import TokenModel
 
 
-def load(path: str | Path, device: str = "auto") -> "TextGenerator":
+def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "TextGenerator":
     """A model file (`model.safetensors`, or a run's `.ckpt`), ready to `generate("ROMEO:")`.
 
-    Raises: UserError for a file that does not hold a model of this program, and for a device (cpu,
-    cuda, mps) that is not there.
+    `precision` is that of the weights: float32, bf16, int8, or by default what writes fastest.
+
+    Raises: UserError for a file that does not hold a model of this program, for a device (cpu,
+    cuda, mps) that is not there, and for int8 elsewhere than on a CPU.
     """
     saved = load_model(path)
-    return TextGenerator(saved.model.to(resolve_accelerator(device)), saved.tokenizer, saved)
+    device = resolve_accelerator(device)
+    if precision == "int8" and device != "cpu":
+        raise UserError(f"precision int8 is for a CPU, and the device is {device}: give bf16")
+    if precision == "auto":
+        precision = fastest_format(device, saved.architecture.get("embedding_dim", 0))
+    model = saved.model.to(device)
+    if precision != "float32":
+        convert(model, precision)
+    return TextGenerator(model, saved.tokenizer, saved)
 
 
 class TextGenerator:
@@ -42,34 +55,76 @@ class TextGenerator:
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float = 1.0,
+        stop: Sequence[str] = (),
         seed: int = 0,
         skip_unknown: bool = False,
     ) -> list[str]:
         """Prompt and continuation, num_samples times; an empty prompt starts from `empty_prompt`.
+
+        Each ends before the first of the `stop` texts. The other settings are those of `Sampler`.
 
         Raises: UserError for a prompt with characters the model never saw (`skip_unknown` drops
         them) or a model whose logits are not finite; ValueError for settings out of range.
         """
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-        if max_new_tokens < 0:
+        sampler = Sampler(
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            seed=seed,
+        )
+        rows = self.begin([self.known(prompt, skip_unknown)] * num_samples, stop)
+        for _ in self.write(rows, max_new_tokens=max_new_tokens, sampler=sampler):
+            pass
+        return [row.prompt + row.text for row in rows]
+
+    def begin(self, prompts: Sequence[str], stop: Sequence[str] = ()) -> list[Continuation]:
+        """What `write` goes on with; an empty prompt starts from `empty_prompt`.
+
+        Raises: UserError for a prompt with characters the model never saw.
+        """
+        prompts = [prompt or self.empty_prompt for prompt in prompts]
+        return [
+            Continuation(prompt, self.tokenizer.encode(prompt).tolist(), stop) for prompt in prompts
+        ]
+
+    def write(
+        self,
+        rows: Sequence[Continuation],
+        *,
+        max_new_tokens: int | None,
+        sampler: Sampler,
+        with_log_probabilities: bool = False,
+    ) -> Generator[None, None, None]:
+        """Adds a token to each row at every step, until all are done or max_new_tokens are made.
+
+        Raises: UserError for a model whose logits are not finite.
+        """
+        if max_new_tokens is not None and max_new_tokens < 0:
             raise ValueError(f"max_new_tokens must be at least 0, got {max_new_tokens}")
-        prompt = self._known(prompt, skip_unknown) or self.empty_prompt
-        ids = torch.from_numpy(self.tokenizer.encode(prompt)).long()
         device = next(self.model.parameters()).device
-        tokens = ids.to(device).expand(num_samples, -1)  # (B, T)
-        sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+        prompts = [torch.tensor(row.prompt_tokens, device=device) for row in rows]
         was_training = self.model.training
         self.model.eval()
         try:
-            steps = decode(self.model, tokens, max_new_tokens=max_new_tokens, choose=sampler)
-            new = [step.cpu() for step in steps]
+            steps = decode(self.model, prompts, max_new_tokens=max_new_tokens, sampler=sampler)
+            for step in steps:
+                scores = _log_probabilities(step) if with_log_probabilities else [None] * len(rows)
+                for row, token, score in zip(rows, step.tokens.tolist(), scores, strict=True):
+                    row.add(token, self.tokenizer.vocabulary[token], score)
+                yield
+                if all(row.done for row in rows):
+                    break
         except ValueError as error:  # the settings are checked: what is left is the logits
-            raise UserError(str(error)) from None
+            name = f"{self.saved.path}: " if self.saved else ""
+            raise UserError(f"{name}{error}") from None
         finally:
             self.model.train(was_training)
-        rows = torch.stack(new, dim=1).tolist() if new else [[]] * num_samples
-        return [prompt + self.tokenizer.decode(row) for row in rows]
 
     @property
     def empty_prompt(self) -> str:
@@ -77,7 +132,13 @@ class TextGenerator:
         vocabulary = self.tokenizer.vocabulary
         return "\n" if "\n" in vocabulary else vocabulary[0]
 
-    def _known(self, text: str, skip_unknown: bool) -> str:
+    def known(self, text: str, skip_unknown: bool = True) -> str:
+        """Without the characters that the model never saw, where they are to be dropped."""
         if not skip_unknown:
             return text
         return self.tokenizer.decode(self.tokenizer.encode_known(text)[0])
+
+
+def _log_probabilities(step: Step) -> list[float]:
+    """Of the chosen tokens as the model itself has them, whatever the sampler makes of that."""
+    return step.logits.log_softmax(dim=-1).gather(1, step.tokens[:, None]).squeeze(1).tolist()

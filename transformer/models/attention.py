@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from transformer.models.cache import LayerCache, Positions
+
 NORM_EPS = 1e-5  # torch's and GPT-2's
 LONGEST_EXPLICIT = 256  # tokens; benchmarks/attention.py
 
@@ -132,7 +134,7 @@ class MultiHeadAttention(nn.Module):
         bias: bool = True,
         dropout: float = 0.0,
         qk_norm: bool = False,
-        rotate: Callable[[Tensor], Tensor] | None = None,
+        rotate: Callable[[Tensor, Positions], Tensor] | None = None,
     ) -> None:
         super().__init__()
         if num_heads < 1 or embedding_dim % num_heads:
@@ -143,7 +145,7 @@ class MultiHeadAttention(nn.Module):
         self.num_heads = num_heads
         self.causal = causal
         self.dropout = dropout
-        self.rotate = rotate or nn.Identity()
+        self.rotate = rotate
         head_dim = embedding_dim // num_heads
         self.query_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
         self.key_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
@@ -151,14 +153,22 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(embedding_dim, embedding_dim, bias=bias)
 
     def forward(
-        self, x: Float[Tensor, "B T C"], mask: Mask | None = None
+        self, x: Float[Tensor, "B T C"], mask: Mask | None = None, cache: LayerCache | None = None
     ) -> Float[Tensor, "B T C"]:
+        """With a `cache`, x is what follows on what was read, and the mask is the cache's."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k = self.rotate(self.query_norm(q)), self.rotate(self.key_norm(k))  # (B, H, T, D)
-        if self.causal and mask is not None:
+        q, k = self.query_norm(q), self.key_norm(k)  # (B, H, T, D)
+        if self.rotate is not None:
+            positions = slice(0, x.shape[1]) if cache is None else cache.positions
+            q, k = self.rotate(q, positions), self.rotate(k, positions)
+        if cache is not None:
+            k, v = cache.append(k, v)  # (B, H, S, D)
+            q = q.to(k.dtype)
+        elif self.causal and mask is not None:
             mask = mask & causal_mask(x.shape[1], x.device)
-        causal = self.causal and mask is None
+        # One new token may read all that is there.
+        causal = self.causal and mask is None and q.shape[2] == k.shape[2]
         dropout = self.dropout if self.training else 0.0
         attend = attention if explicit_is_faster(q) else fused_attention
         heads = attend(q, k, v, mask, dropout, causal=causal)
-        return self.output(heads.transpose(1, 2).flatten(2))  # (B, T, H D)
+        return self.output(heads.transpose(1, 2).flatten(2).to(x.dtype))  # (B, T, H D)

@@ -2,14 +2,58 @@
 
 from typing import Any
 
-from torch import nn
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from transformer.generation.decoding import decode
+from transformer.generation.sampling import Sampler
+from transformer.models.cache import Cache
 
 
 class TokenModel(nn.Module):
     """Tokens (B, T) -> logits (B, T, V), for T up to block_size.
 
     `architecture` holds plain arguments with which `build_model` makes the same model again.
+    `forward(tokens, cache=...)` goes on after the tokens that a cache holds.
     """
 
     architecture: dict[str, Any]
     block_size: int
+
+    def make_cache(self, num_rows: int) -> Cache:
+        """An empty one."""
+        return Cache(num_rows, self.block_size, 0)
+
+    def generate(
+        self,
+        tokens: Int[Tensor, "B T"],
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float = 1.0,
+        seed: int = 0,
+    ) -> Int[Tensor, "B _"]:
+        """The tokens and max_new_tokens more of each row, in eval mode; see `Sampler`.
+
+        Raises: ValueError for settings out of range and for logits that are not finite.
+        """
+        sampler = Sampler(
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            seed=seed,
+        )
+        if was_training := self.training:
+            self.eval()
+        try:
+            steps = decode(self, list(tokens), max_new_tokens=max_new_tokens, sampler=sampler)
+            return torch.cat((tokens, *(step.tokens[:, None] for step in steps)), dim=1)
+        finally:
+            if was_training:
+                self.train()

@@ -4,6 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from transformer.models.base import TokenModel
+from transformer.models.cache import Cache
 
 
 class Bigram(TokenModel):
@@ -19,5 +20,9 @@ class Bigram(TokenModel):
         self.next_token = nn.Embedding(vocab_size, vocab_size)
         nn.init.zeros_(self.next_token.weight)
 
-    def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+    def forward(
+        self, tokens: Int[Tensor, "B T"], cache: Cache | None = None
+    ) -> Float[Tensor, "B T V"]:
+        if cache is not None:
+            cache.extend(tokens)
         return self.next_token(tokens)

@@ -6,16 +6,23 @@ from torch import Tensor, nn
 from transformer.defaults import default_feedforward_dim
 from transformer.models.attention import MultiHeadAttention
 from transformer.models.base import TokenModel
+from transformer.models.cache import Cache, Positions
 from transformer.models.embeddings import NgramEmbedding, TokenShift
 from transformer.models.layers import INITIAL_STD, Block, make_feedforward, make_norm
-from transformer.models.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
+from transformer.models.positions import (
+    LearnedPositions,
+    NoPositions,
+    RotaryPositions,
+    SinusoidalPositions,
+)
+from transformer.models.step import make_block_step
 
 # What adds a position's vector to the token's; rotary acts within attention instead.
 POSITIONS = {
     "learned": LearnedPositions,
     "sinusoidal": SinusoidalPositions,
-    "rotary": nn.Identity,
-    "none": nn.Identity,
+    "rotary": NoPositions,
+    "none": NoPositions,
 }
 _NOT_ARGUMENTS = ("self", "__class__")
 
@@ -59,6 +66,7 @@ class GPT(TokenModel):
         self.block_size = block_size
         self.token_embedding = NgramEmbedding(vocab_size, embedding_dim, ngram_size, ngram_buckets)
         self.token_shift = TokenShift(embedding_dim) if token_shift else nn.Identity()
+        self.num_tokens_before = ngram_size - 1 + token_shift  # that an embedding reads
         self.position_embedding = POSITIONS[positions](block_size, embedding_dim)
         self.dropout = nn.Dropout(dropout)
         self.blocks = self._make_blocks()
@@ -104,17 +112,38 @@ class GPT(TokenModel):
         self,
         tokens: Int[Tensor, "B T"],
         mask: Bool[Tensor, "T T"] | Bool[Tensor, "B T T"] | None = None,
+        cache: Cache | None = None,
     ) -> Float[Tensor, "B T V"]:
         """Logits after each token; `mask` takes away from what causality lets a position read.
 
+        With a `cache` (and no mask), the tokens follow on those that it holds, and join them.
+
         Raises: ValueError for more tokens than block_size.
         """
-        if tokens.shape[1] > self.block_size:
-            raise ValueError(f"{tokens.shape[1]} tokens, but block_size={self.block_size}")
+        num_new = tokens.shape[1]
+        if num_new > self.block_size:
+            raise ValueError(f"{num_new} tokens, but block_size={self.block_size}")
+        positions: Positions = slice(0, num_new)
         if mask is not None:
             mask = mask.expand(len(tokens), *mask.shape[-2:])[:, None]  # (B, 1, T, T)
-        x = self.token_shift(self.token_embedding(tokens))
-        x = self.dropout(self.position_embedding(x))
-        for block in self.blocks:
-            x = block(x, mask)
+        if cache is not None:
+            tokens, mask = cache.extend(tokens, self.num_tokens_before)
+            positions = cache.positions
+        x = self.token_shift(self.token_embedding(tokens))[:, -num_new:]
+        x = self.dropout(self.position_embedding(x, positions))
+        if cache is not None and cache.steps and num_new == 1 and mask is None:
+            x = x[:, 0]  # (B, C)
+            for step, layer in zip(cache.steps, cache.layers, strict=True):
+                x = step(x, layer)
+            x = x[:, None]
+        else:
+            for number, block in enumerate(self.blocks):
+                x = block(x, mask, None if cache is None else cache.layers[number])
         return self.lm_head(self.final_norm(x))
+
+    def make_cache(self, num_rows: int) -> Cache:
+        """Outside training, single tokens take a shorter way through the blocks: `step.py`."""
+        cache = Cache(num_rows, self.block_size, len(self.blocks))
+        if not self.training:
+            cache.steps = [make_block_step(block) for block in self.blocks]  # type: ignore[arg-type]
+        return cache

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from functools import partial
 
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from transformer.models.attention import NORM_EPS, FusedLinear, MultiHeadAttention
+from transformer.models.attention import NORM_EPS, FusedLinear, Mask, MultiHeadAttention
+from transformer.models.cache import LayerCache
 
 INITIAL_STD = 0.02  # Radford et al. 2018 (GPT), 4.1
 
@@ -99,12 +100,12 @@ class Block(nn.Module):
         self.norm_first = norm_first
 
     def forward(
-        self, x: Float[Tensor, "B T C"], mask: Bool[Tensor, "#B #H T T"] | None = None
+        self, x: Float[Tensor, "B T C"], mask: Mask | None = None, cache: LayerCache | None = None
     ) -> Float[Tensor, "B T C"]:
         if self.norm_first:
-            x = x + self.dropout(self.attention(self.attention_norm(x), mask))
+            x = x + self.dropout(self.attention(self.attention_norm(x), mask, cache))
             return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
-        x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask, cache)))
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
 
     def scale_outputs(self, num_blocks: int) -> None:

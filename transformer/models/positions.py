@@ -1,10 +1,25 @@
-"""How a model tells positions apart: learned or sinusoidal vectors, or rotary queries and keys."""
+"""How a model tells positions apart: learned or sinusoidal vectors, or rotary queries and keys.
+
+`positions` says where the T columns of x stand: a slice for all rows, or a number each (B, T).
+"""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from transformer.models.cache import Positions
+
 _BASE = 10000.0  # arXiv:1706.03762, 3.5; arXiv:2104.09864, 3.2.2
+
+
+class NoPositions(nn.Module):
+    """Leaves everything as it is."""
+
+    def __init__(self, *_: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, positions: Positions) -> Tensor:
+        return x
 
 
 class LearnedPositions(nn.Module):
@@ -15,8 +30,8 @@ class LearnedPositions(nn.Module):
         self.weight = nn.Parameter(torch.empty(block_size, embedding_dim))
         nn.init.normal_(self.weight, std=0.02)
 
-    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
-        return x + self.weight[: x.shape[1]]
+    def forward(self, x: Float[Tensor, "B T C"], positions: Positions) -> Float[Tensor, "B T C"]:
+        return x + self.weight[positions]
 
 
 class SinusoidalPositions(nn.Module):
@@ -30,8 +45,8 @@ class SinusoidalPositions(nn.Module):
         table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :embedding_dim]
         self.register_buffer("table", table, persistent=False)
 
-    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
-        return x + self.table[: x.shape[1]].to(x.dtype)
+    def forward(self, x: Float[Tensor, "B T C"], positions: Positions) -> Float[Tensor, "B T C"]:
+        return x + self.table[positions].to(x.dtype)
 
 
 class RotaryPositions(nn.Module):
@@ -54,8 +69,12 @@ class RotaryPositions(nn.Module):
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
 
-    def forward(self, x: Float[Tensor, "B H T D"]) -> Float[Tensor, "B H T D"]:
-        cos, sin = (table[: x.shape[-2]].to(x.dtype) for table in (self.cos, self.sin))
+    def forward(
+        self, x: Float[Tensor, "B H T D"], positions: Positions
+    ) -> Float[Tensor, "B H T D"]:
+        cos, sin = (table[positions].to(x.dtype) for table in (self.cos, self.sin))
+        if cos.ndim == 3:  # (B, T, D / 2), the same for all heads
+            cos, sin = cos[:, None], sin[:, None]
         first, second = x.chunk(2, dim=-1)
         return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 

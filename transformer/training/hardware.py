@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from transformer.devices import resolve_accelerator
+from transformer.devices import has_bf16, resolve_accelerator
 from transformer.errors import UserError
 
 # Lightning's names for our number formats: mixed means that weights stay float32.
@@ -19,13 +19,6 @@ def resolve_precision(precision: str, accelerator: str) -> str:
     if precision != "auto":
         return precision
     return "bf16" if has_bf16(accelerator) else "float32"
-
-
-def has_bf16(accelerator: str) -> bool:
-    """Instructions for bfloat16 products: CUDA from Ampere on, x86 with AVX512-BF16 or AMX."""
-    if accelerator == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return accelerator == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def resolve_compile(compile_model: bool | str, accelerator: str) -> bool:

@@ -1,0 +1,166 @@
+"""The cache: what it gives equals one uncached pass over the same tokens."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from transformer.models.bigram import Bigram
+from transformer.models.cache import Cache
+
+B, T, V, BLOCK_SIZE = 3, 7, 13, 7
+NUM_BLOCKS = 2
+
+OPTIONS = [
+    {},
+    {"positions": "sinusoidal"},
+    {"positions": "rotary"},
+    {"positions": "none"},
+    {"norm_first": False},
+    {"activation": "swiglu", "bias": False},
+    {"activation": "relu2"},
+    {"positions": "rotary", "norm": "rmsnorm", "qk_norm": True},
+    {"ngram_size": 2},
+    {"ngram_size": 3, "ngram_buckets": 17},
+    {"token_shift": True},
+    {"ngram_size": 3, "token_shift": True, "positions": "rotary"},
+]
+each_option = pytest.mark.parametrize("options", OPTIONS, ids=str)
+same = {
+    torch.float64: partial(assert_close, rtol=0, atol=1e-10),  # the same mathematics in float64
+    torch.float32: assert_close,
+}
+each_type = pytest.mark.parametrize("dtype", same, ids=str)
+
+
+@pytest.fixture
+def tokens(generator):
+    return torch.randint(V, (B, T), generator=generator)
+
+
+@each_type
+@each_option
+@pytest.mark.parametrize("sizes", [(1,) * 7, (4, 1, 1, 1), (2, 3, 2), (7,)], ids=str)
+@torch.no_grad()
+def test_reading_in_pieces_equals_reading_at_once(make_gpt, options, dtype, sizes, tokens):
+    model = make_gpt(**options).to(dtype)
+    cache = model.make_cache(B)
+    logits = [model(piece, cache=cache) for piece in tokens.split(sizes, dim=1)]
+    same[dtype](torch.cat(logits, dim=1), model(tokens))
+    assert cache.lengths == [T] * B
+
+
+@each_type
+@each_option
+@torch.no_grad()
+def test_rows_of_different_lengths_go_on_each_from_its_own_end(make_gpt, options, dtype, tokens):
+    """Read right-padded, then three tokens one at a time, then two at once."""
+    model = make_gpt(**options).to(dtype)
+    lengths = [1, 2, 2]
+    cache = model.make_cache(B)
+    model(tokens[:, : max(lengths)], cache=cache)
+    cache.lengths = lengths
+    got = []
+    for start, size in ((0, 1), (1, 1), (2, 1), (3, 2)):
+        new = [tokens[row, n + start : n + start + size] for row, n in enumerate(lengths)]
+        got.append(model(torch.stack(new), cache=cache))
+    for row, length in enumerate(lengths):
+        alone = model(tokens[row : row + 1, : length + 5])[0, length:]
+        same[dtype](torch.cat(got, dim=1)[row], alone)
+
+
+@torch.no_grad()
+def test_a_row_that_is_put_in_goes_on_as_in_the_cache_it_came_from(make_gpt, tokens):
+    model = make_gpt(ngram_size=2, token_shift=True).double()
+    cache, other = model.make_cache(B), model.make_cache(1)
+    model(tokens[:, :4], cache=cache)
+    model(tokens[:1, 4:6], cache=other)
+    cache.put([1], other)
+    assert cache.lengths == [4, 2, 4]
+    logits = model(tokens[:, 6:], cache=cache)[:, 0]
+    same[torch.float64](logits[0], model(torch.cat((tokens[:1, :4], tokens[:1, 6:]), 1))[0, -1])
+    same[torch.float64](logits[1], model(torch.cat((tokens[:1, 4:6], tokens[1:2, 6:]), 1))[0, -1])
+
+
+@pytest.mark.parametrize("rows", [85, 86])
+@torch.no_grad()
+def test_many_rows_read_their_keys_by_the_formula_spelled_out(make_gpt, rows, generator):
+    """Of 3 heads: below and above the 256 from which `step.py` chooses it."""
+    model = make_gpt().double()
+    tokens = torch.randint(V, (rows, T), generator=generator)
+    cache = model.make_cache(rows)
+    logits = [model(piece, cache=cache) for piece in tokens.split(1, dim=1)]
+    same[torch.float64](torch.cat(logits, dim=1), model(tokens))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@torch.no_grad()
+def test_single_tokens_take_the_short_way_outside_training_alone(make_gpt, training, tokens):
+    model = make_gpt(activation="swiglu").train(training)
+    called = []
+    for block in model.blocks:
+        block.register_forward_hook(lambda *_: called.append(1))
+    cache = model.make_cache(B)
+    for piece in tokens.split(1, dim=1):
+        model(piece, cache=cache)
+    assert len(called) == (T * NUM_BLOCKS if training else 0)
+
+
+@torch.no_grad()
+def test_a_cleared_cache_is_as_good_as_new(make_gpt, tokens):
+    model = make_gpt(ngram_size=3, token_shift=True)
+    cache = model.make_cache(B)
+    model(tokens.flip(1), cache=cache)
+    size = cache.num_bytes
+    cache.clear()
+    first, second = model(tokens[:, :3], cache=cache), model(tokens[:, 3:], cache=cache)
+    assert_close(torch.cat((first, second), dim=1), model(tokens))
+    assert cache.num_bytes == size
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@torch.no_grad()
+def test_its_size_is_computed_from_the_shapes_and_does_not_grow(make_gpt, dtype, tokens):
+    """Keys and values of C numbers, for each block, row and position of the context.
+
+    On a CPU those of a bfloat16 model are kept in float32.
+    """
+    model = make_gpt().to(dtype)
+    width = model.architecture["embedding_dim"]
+    cache = model.make_cache(B)
+    assert cache.num_bytes == 0
+    size = max(dtype.itemsize, torch.float32.itemsize)
+    for piece in tokens.split(1, dim=1):
+        model(piece, cache=cache)
+        assert cache.num_bytes == 2 * NUM_BLOCKS * B * width * BLOCK_SIZE * size
+
+
+@torch.no_grad()
+def test_more_tokens_than_the_context_are_refused(make_gpt, tokens):
+    model = make_gpt()
+    cache = model.make_cache(B)
+    model(tokens[:, :5], cache=cache)
+    with pytest.raises(ValueError, match="8 tokens, but block_size=7"):
+        model(tokens[:, :3], cache=cache)
+
+
+def test_a_bigram_model_has_a_cache_without_layers(tokens):
+    model = Bigram(vocab_size=V, block_size=BLOCK_SIZE)
+    torch.nn.init.normal_(model.next_token.weight)
+    cache = model.make_cache(B)
+    logits = [model(piece, cache=cache) for piece in tokens.split(2, dim=1)]
+    assert torch.equal(torch.cat(logits, dim=1), model(tokens))
+    assert cache.num_bytes == 0
+    assert cache.lengths == [T] * B
+
+
+def test_tokens_before_are_the_rows_own_and_zero_where_there_are_none():
+    cache = Cache(2, 7, 0)
+    first, mask = cache.extend(torch.tensor([[1, 2, 3], [4, 5, 6]]), 2)
+    assert first.tolist() == [[1, 2, 3], [4, 5, 6]]  # nothing was read before
+    assert mask is None
+    cache.lengths = [3, 1]
+    second, mask = cache.extend(torch.tensor([[7], [8]]), 2)
+    assert second.tolist() == [[2, 3, 7], [0, 4, 8]]
+    assert mask[:, 0, 0].tolist() == [[True] * 4, [True, True, False, False]]

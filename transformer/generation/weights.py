@@ -1,0 +1,81 @@
+"""The number formats in which a trained model can write.
+
+float32 is what it was trained to; bf16 halves what is read for each token; int8 halves it again.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from transformer.devices import has_bf16
+from transformer.models.base import TokenModel
+
+FORMATS = ("float32", "bf16", "int8")
+# Measured with benchmarks/generate_speed.py: below, a token is more calls than numbers.
+LEAST_WIDTH = 192
+MOST_INT8_ROWS = 8
+INT8_STRIDE = 16  # the kernel reads so many inputs at a time, and past the end of other numbers
+_MOST = 127  # of int8, the same on both sides of zero
+
+
+class Int8Linear(nn.Module):
+    """A linear layer with int8 weights, a scale for each row, and bf16 inputs and outputs.
+
+    For more than a few rows at a time the bf16 weights are multiplied, which is faster then. The
+    scale of a row is its largest weight / 127, so a weight is off by half a scale at most.
+
+    Raises: ValueError for a number of inputs that INT8_STRIDE does not divide.
+    """
+
+    quantized: Tensor
+    scales: Tensor
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        if linear.in_features % INT8_STRIDE:
+            raise ValueError(f"in_features={linear.in_features} is no multiple of {INT8_STRIDE}")
+        weight = linear.weight.detach()
+        scales = (weight.abs().amax(dim=1) / _MOST).clamp(min=1e-12).bfloat16()
+        quantized = (weight / scales.float()[:, None]).round().clamp(-_MOST, _MOST)
+        self.register_buffer("quantized", quantized.to(torch.int8))
+        self.register_buffer("scales", scales)
+        self.weight = nn.Parameter(weight.bfloat16(), requires_grad=False)
+        self.bias = linear.bias
+
+    def forward(self, x: Float[Tensor, "*B K"]) -> Float[Tensor, "*B N"]:
+        rows = x.numel() // x.shape[-1]
+        if rows > MOST_INT8_ROWS:
+            return F.linear(x, self.weight, self.bias)
+        multiply = torch.ops.aten._weight_int8pack_mm
+        product = multiply(x.reshape(rows, -1), self.quantized, self.scales)
+        product = product.unflatten(0, x.shape[:-1])
+        return product if self.bias is None else product + self.bias
+
+
+def fastest_format(device: torch.device | str, embedding_dim: int) -> str:
+    """int8 on a CPU and bf16 on a GPU that multiply bfloat16, for models that are wide enough."""
+    kind = torch.device(device).type
+    if not has_bf16(kind) or embedding_dim < LEAST_WIDTH:
+        return "float32"
+    return "int8" if kind == "cpu" else "bf16"
+
+
+def convert(model: TokenModel, number_format: str) -> None:
+    """Changes the model's weights in place; it can no longer be trained.
+
+    A layer whose inputs do not fit the int8 kernel becomes bf16.
+
+    Raises: ValueError for an unknown format, and for int8 elsewhere than on a CPU.
+    """
+    if number_format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {number_format!r}")
+    model.requires_grad_(False)
+    if number_format == "int8":
+        if next(model.parameters()).device.type != "cpu":
+            raise ValueError("int8 weights are for a CPU: give bf16 or float32")
+        for module in list(model.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, nn.Linear) and child.in_features % INT8_STRIDE == 0:
+                    setattr(module, name, Int8Linear(child))
+    model.to(torch.float32 if number_format == "float32" else torch.bfloat16)

@@ -1,0 +1,135 @@
+"""What a model keeps of the tokens that it has read, so that each is worked out once."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Positions = slice | Int[Tensor, "B T"]
+
+
+def _kept_dtype(key: Tensor) -> torch.dtype:
+    """A CPU reads float32 keys several times faster than bfloat16 ones (seen with torch 2.13)."""
+    on_cpu = key.device.type == "cpu"
+    return torch.float32 if on_cpu and key.dtype == torch.bfloat16 else key.dtype
+
+
+class LayerCache:
+    """Keys and values of one attention layer: room for block_size positions, made at first use."""
+
+    def __init__(self, cache: "Cache") -> None:
+        self._cache = cache
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+
+    @property
+    def positions(self) -> Positions:
+        return self._cache.positions
+
+    def append(
+        self, key: Float[Tensor, "B H T D"], value: Float[Tensor, "B H T D"]
+    ) -> tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]:
+        """Puts the new positions' keys and values in their places; gives all up to the last."""
+        if self.keys is None or self.values is None:
+            rows, heads, _, head_dim = key.shape
+            shape = (rows, heads, self._cache.size, head_dim)
+            dtype = _kept_dtype(key)
+            self.keys = key.new_zeros(shape, dtype=dtype)
+            self.values = value.new_zeros(shape, dtype=dtype)
+        stop = self._cache.stop
+        if isinstance(self.positions, slice):
+            start, num_new = self.positions.start, key.shape[2]
+            self.keys.narrow(2, start, num_new).copy_(key)
+            self.values.narrow(2, start, num_new).copy_(value)
+        else:
+            rows = torch.arange(len(key), device=key.device)[:, None]
+            self.keys[rows, :, self.positions] = key.transpose(1, 2).to(self.keys.dtype)
+            self.values[rows, :, self.positions] = value.transpose(1, 2).to(self.keys.dtype)
+        return self.keys[:, :, :stop], self.values[:, :, :stop]
+
+    def put(self, rows: list[int], other: "LayerCache") -> None:
+        """Replaces these rows by those of another."""
+        for ours, theirs in ((self.keys, other.keys), (self.values, other.values)):
+            if ours is not None and theirs is not None:
+                ours[rows] = theirs
+
+
+class Cache:
+    """A window of `size` tokens for each of `num_rows` rows, which may be of different lengths.
+
+    `lengths` says how many tokens of each row count; a caller that has read right-padded rows sets
+    it back. What stands behind is never read before it is overwritten.
+    """
+
+    def __init__(self, num_rows: int, size: int, num_layers: int) -> None:
+        self.size = size
+        self.lengths = [0] * num_rows
+        self.layers = [LayerCache(self) for _ in range(num_layers)]
+        self.tokens = torch.zeros(num_rows, size, dtype=torch.long)
+        self.steps: list[Callable[[Tensor, LayerCache], Tensor]] = []  # of the layers' blocks
+        self.positions: Positions = slice(0, 0)
+        self.stop = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Of keys and values: 2 x layers x rows x C x size numbers, once something was read."""
+        tensors = [t for layer in self.layers for t in (layer.keys, layer.values) if t is not None]
+        return sum(tensor.nbytes for tensor in tensors)
+
+    def extend(
+        self, tokens: Int[Tensor, "B T"], num_before: int = 0
+    ) -> tuple[Int[Tensor, "B _"], Bool[Tensor, "_ 1 T S"] | None]:
+        """Takes up new tokens: sets `positions` and `stop` for the layers to go by.
+
+        Gives the tokens with the `num_before` before them (0 where none were; none at all where
+        nothing was read yet), and which positions each may read: None is all up to itself.
+
+        Raises: ValueError for more tokens than there is room for.
+        """
+        num_new = tokens.shape[1]
+        start, self.stop = min(self.lengths), max(self.lengths) + num_new
+        if self.stop > self.size:
+            raise ValueError(f"{self.stop} tokens, but block_size={self.size}")
+        self.tokens = self.tokens.to(tokens.device)
+        even = start + num_new == self.stop
+        if even:
+            self.positions, mask = slice(start, self.stop), None
+            self.tokens[:, self.positions] = tokens
+            if start and num_new > 1:
+                mask = self._up_to(torch.arange(start, self.stop, device=tokens.device)[None])
+        else:
+            starts = torch.tensor(self.lengths, device=tokens.device)[:, None]
+            self.positions = starts + torch.arange(num_new, device=tokens.device)
+            self.tokens.scatter_(1, self.positions, tokens)
+            mask = self._up_to(self.positions)
+        if num_before and self.stop > num_new:
+            tokens = self._with_tokens_before(tokens, num_before)
+        self.lengths = [length + num_new for length in self.lengths]
+        return tokens, mask
+
+    def clear(self) -> None:
+        """Back to no tokens; what was allocated stays."""
+        self.lengths = [0] * len(self.lengths)
+
+    def put(self, rows: list[int], other: "Cache") -> None:
+        """Replaces these rows by the rows of another cache of the same model."""
+        self.tokens[rows] = other.tokens
+        for row, length in zip(rows, other.lengths, strict=True):
+            self.lengths[row] = length
+        for ours, theirs in zip(self.layers, other.layers, strict=True):
+            ours.put(rows, theirs)
+
+    def _up_to(self, positions: Int[Tensor, "R T"]) -> Bool[Tensor, "R 1 T S"]:
+        return (torch.arange(self.stop, device=positions.device) <= positions[..., None])[:, None]
+
+    def _with_tokens_before(self, tokens: Tensor, num_before: int) -> Tensor:
+        if isinstance(self.positions, slice):
+            start = self.positions.start
+            before = self.tokens[:, max(0, start - num_before) : start]
+            before = F.pad(before, (num_before - before.shape[1], 0))
+        else:
+            places = self.positions[:, :1] + torch.arange(-num_before, 0, device=tokens.device)
+            before = self.tokens.gather(1, places.clamp(min=0)).masked_fill(places < 0, 0)
+        return torch.cat((before, tokens), dim=1)
