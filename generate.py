@@ -1,78 +1,209 @@
 """Sample text from a checkpoint alone: `python generate.py --prompt "ROMEO:"`.
 
-Prompt and continuation go to stdout, everything else to stderr.
+Prompt and continuation go to stdout, as they are made, everything else to stderr.
 """
 
+import contextlib
+import json
 import secrets
 import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import Field
+import yaml
 
 from transformer.command_line import (
     FlagParser,
-    ModelOptions,
     add_checkpoint,
     add_flags,
     check_flags,
     given_flags,
     run_script,
 )
-from transformer.config import Integer, Number
 from transformer.errors import UserError
 from transformer.files import read_text
+from transformer.generation.options import GenerateOptions
 from transformer.runs import find_model
+
+if TYPE_CHECKING:  # torch is imported once the input is known to be good
+    from transformer.checkpoint import SavedModel
+    from transformer.generation.continuation import Continuation
+    from transformer.generation.text import TextGenerator
 
 SEPARATOR = "-" * 40
 
 
-class GenerateOptions(ModelOptions):
-    """The flags of generate.py."""
+class Arguments(NamedTuple):
+    """The model file, the checked flags, and whether to write JSON."""
 
-    prompt: str = Field("", description="start of the text; empty starts from a newline")
-    prompt_file: str | None = Field(None, description="UTF-8 file that holds the prompt")
-    max_new_tokens: Integer = Field(300, gt=0, description="tokens to add")
-    num_samples: Integer = Field(1, gt=0, description="texts to make")
-    temperature: Number = Field(0.8, ge=0, description="above 1 wilder, below tamer, 0 greedy")
-    top_k: Integer | None = Field(None, gt=0, description="draw among the k likeliest")
-    top_p: Number | None = Field(
-        None, gt=0, le=1, description="draw among the likeliest that hold this probability"
-    )
-    seed: Integer | None = Field(
-        None, ge=0, description="same seed, same text; by default another each time"
-    )
+    path: Path
+    options: GenerateOptions
+    json: bool
 
 
-def main(argv: list[str] | None = None) -> int:
+def parse_arguments(argv: list[str] | None = None) -> Arguments:
     parser = FlagParser(prog="generate.py", description="Sample text from a checkpoint.")
     add_checkpoint(parser)
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON object a sample: text, tokens, log_probabilities",
+    )
     add_flags(parser, GenerateOptions)
     arguments = parser.parse(argv)
     options = check_flags(GenerateOptions, given_flags(arguments, GenerateOptions))
-    if options.prompt and options.prompt_file:
-        raise UserError("--prompt and --prompt_file: give one of them")
-    prompt = options.prompt
-    if options.prompt_file:
-        prompt = read_text(options.prompt_file, "prompt file")[0]
+    if arguments.json and options.interactive:
+        raise UserError("--interactive asks for prompts itself: leave --json out")
     path = find_model(arguments.checkpoint, options.runs_dir)
+    return Arguments(path, options, arguments.json)
+
+
+def read_prompts(options: GenerateOptions) -> list[str]:
+    """One, or one a line. Raises: UserError for a prompt file that is missing or not UTF-8."""
+    if not options.prompt_file:
+        return [options.prompt]
+    text = read_text(options.prompt_file, "prompt file")[0]
+    return text.splitlines() or [""] if options.split_lines else [text]
+
+
+def write_texts(
+    generator: "TextGenerator",
+    prompts: list[str],
+    options: GenerateOptions,
+    seed: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Every sample of every prompt, decoded as one batch; Ctrl+C leaves what is there so far."""
+    from transformer.generation.sampling import Sampler
+
+    if options.skip_unknown:
+        known = [generator.known(prompt) for prompt in prompts]
+        dropped = sum(map(len, prompts)) - sum(map(len, known))
+        if dropped:
+            say(f"{dropped:,} unknown characters of the prompt dropped")
+        prompts = known
+    rows = generator.begin([p for p in prompts for _ in range(options.num_samples)], options.stop)
+    assert generator.saved is not None
+    say(f"{generator.saved.path}, seed {seed}")
+    steps = generator.write(
+        rows,
+        max_new_tokens=options.max_new_tokens,
+        sampler=Sampler(**options.sampling, seed=seed),
+        with_log_probabilities=as_json,
+    )
+    if options.verbose:
+        steps = timed(steps, rows)
+    if len(rows) == 1 and not as_json:
+        stream(rows[0], steps)
+        return
+    started = False
+    try:
+        for _ in steps:
+            started = True
+    finally:
+        if started and as_json:
+            show("".join(f"{json.dumps(as_dict(row, seed))}\n" for row in rows))
+        elif started:
+            show(f"\n{SEPARATOR}\n".join(row.prompt + row.text for row in rows) + "\n")
+
+
+def stream(row: "Continuation", steps: Iterator[None]) -> None:
+    """Prompt and text as it is made, and a line end; nothing where not one token was made."""
+    prompt = row.prompt
+    try:
+        for _ in steps:
+            show(prompt + row.take())
+            prompt = ""
+    finally:
+        if not prompt:
+            show(f"{row.take(final=True)}\n")
+
+
+def as_dict(row: "Continuation", seed: int) -> dict[str, Any]:
+    """`tokens` and `log_probabilities` (nats, of the model itself) are those of `text`."""
+    return {
+        "prompt": row.prompt,
+        "text": row.text,
+        "tokens": row.tokens,
+        "log_probabilities": row.log_probabilities,
+        "seed": seed,
+    }
+
+
+def show(text: str) -> None:
+    """Whole characters at once; on a terminal every one, in a pipe every line."""
+    at_once = "\n" in text or (sys.stdout is not None and sys.stdout.isatty())
+    print(text, end="", flush=at_once)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def timed(steps: Iterator[None], rows: Sequence["Continuation"]) -> Iterator[None]:
+    """Says at the end how fast prompt and new tokens went; the first step reads the prompt."""
+    started_at = time.perf_counter()
+    times = []
+    for _ in steps:
+        times.append(time.perf_counter())
+        yield
+    if not times:
+        return
+    num_prompt = sum(len(row.prompt_tokens) for row in rows)
+    rates = [f"prompt: {num_prompt / (times[0] - started_at):,.0f} tokens/s"]
+    if len(times) > 1:
+        rate = len(rows) * (len(times) - 1) / (times[-1] - times[0])
+        rates.append(f"decoding: {rate:,.0f} tokens/s")
+    say(", ".join(rates))
+
+
+def talk(generator: "TextGenerator", options: GenerateOptions, seed: int) -> None:
+    """Prompts are asked for, with line editing and history where the system has them."""
+    from transformer.generation.interactive import PromptLoop
+
+    with contextlib.suppress(ImportError):  # Windows, whose console does both
+        import readline  # noqa: F401  input() uses it
+    say("a line is gone on with; /help lists the commands, Ctrl+D leaves")
+    PromptLoop(generator, options, seed, show).run(lambda: input("> "))
+
+
+def describe(saved: "SavedModel") -> dict[str, Any]:
+    """What a model file is, plain."""
+    return {
+        "checkpoint": str(saved.path),
+        "parameters": sum(p.numel() for p in saved.model.parameters()),
+        "architecture": saved.architecture,
+        "tokenizer": {"kind": saved.tokenizer.kind, "vocab_size": saved.tokenizer.vocab_size},
+        "corpus": saved.corpus,
+        "results": saved.results,
+        "config": saved.config,
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    path, options, as_json = parse_arguments(argv)
+    if options.info:
+        from transformer.checkpoint import load_model
+
+        facts = describe(load_model(path))
+        if as_json:
+            print(json.dumps(facts, indent=2))
+        else:
+            print(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), end="")
+        return 0
+    prompts = read_prompts(options)
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
 
     from transformer.generation.text import load
 
-    generator = load(path, options.device)
-    texts = generator.generate(
-        prompt,
-        max_new_tokens=options.max_new_tokens,
-        num_samples=options.num_samples,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        seed=seed,
-        skip_unknown=options.skip_unknown,
-    )
-    if options.skip_unknown and (dropped := generator.tokenizer.encode_known(prompt)[1]):
-        print(f"{dropped:,} unknown characters of the prompt dropped", file=sys.stderr)
-    print(f"{path}, seed {seed}", file=sys.stderr)
-    print(f"\n{SEPARATOR}\n".join(texts))
+    generator = load(path, options.device, options.precision)
+    if options.interactive:
+        talk(generator, options, seed)
+        return 0
+    write_texts(generator, prompts, options, seed, as_json=as_json)
     return 0
 
 

@@ -73,7 +73,7 @@ def test_help_has_the_description_and_default_of_every_flag(kind):
     text = without_space(make_parser(kind).format_help())
     for name, field in kind.model_fields.items():
         shown = str(field.default).lower() if isinstance(field.default, bool) else field.default
-        default = "" if shown in (None, "") else f"(default {shown})".replace("\n", "\\n")
+        default = "" if shown in (None, "", ()) else f"(default {shown})".replace("\n", "\\n")
         note = "(required)" if field.is_required() else default
         assert without_space(f"{field.description} {note}") in text, name
         assert f"--{name}" in text

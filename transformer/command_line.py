@@ -62,6 +62,8 @@ def add_flags(parser: argparse.ArgumentParser, kind: type[BaseModel]) -> None:
     """One flag for each field, all as text: the fields' own types convert and check it."""
     for name, field in kind.model_fields.items():
         switch: dict[str, Any] = {"nargs": "?", "const": "true"} if field.default is False else {}
+        if field.default == ():
+            switch = {"action": "append"}
         parser.add_argument(
             f"--{name}",
             metavar=_metavar(field),
@@ -104,7 +106,7 @@ def _help(field: FieldInfo) -> str:
     if field.is_required():
         return f"{field.description} (required)"
     default = str(field.default).lower() if isinstance(field.default, bool) else field.default
-    note = "" if field.default in (None, "") else f" (default {default!r})".replace("'", "")
+    note = "" if field.default in (None, "", ()) else f" (default {default!r})".replace("'", "")
     return f"{field.description}{note}"
 
 

@@ -1,0 +1,147 @@
+"""Tokens/s of generation: ours, our own without a cache, and Hugging Face's GPT-2 with its cache.
+
+`python benchmarks/generate_speed.py` makes GPTs of equal shapes with random weights and draws
+from them by plain sampling (temperature 1), every side in turn, several rounds; medians and their
+ratios go to results/generate_speed.json. The prompt is one token. Ours computes in the format that
+generate.py chooses, named beside each case; the other sides in float32.
+
+`--checkpoint FILE --data_path FILE` adds what the formats cost: the exact loss of a trained model
+over the validation split in each of them.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import baseline
+import torch
+from record import save
+
+from transformer.checkpoint import load_model
+from transformer.data.corpus import Corpus
+from transformer.evaluation import score_model
+from transformer.generation import weights
+from transformer.generation.sampling import Sampler
+from transformer.models import TokenModel, build_model
+
+SMALL = {"num_blocks": 4, "num_heads": 4, "embedding_dim": 128, "block_size": 64}
+LARGE = {"num_blocks": 6, "num_heads": 6, "embedding_dim": 384, "block_size": 256}
+VOCAB_SIZE = 65
+# Name: shape, samples, new tokens, sides, rounds. Hugging Face stops at its context.
+CASES: dict[str, tuple[dict[str, int], int, int, tuple[str, ...], int]] = {
+    "0.8 M, one stream": (SMALL, 1, 63, ("ours", "hugging face", "uncached"), 9),
+    "10.7 M, one stream": (LARGE, 1, 255, ("ours", "hugging face", "uncached"), 5),
+    "10.7 M, past the context": (LARGE, 1, 1000, ("ours", "uncached"), 3),
+    "10.7 M, 64 samples": (LARGE, 64, 255, ("ours", "hugging face"), 3),
+}
+Generate = Callable[[torch.Tensor, int], torch.Tensor]
+
+
+def chosen_format(shape: dict[str, int]) -> str:
+    return weights.fastest_format("cpu", shape["embedding_dim"])
+
+
+def make_ours(shape: dict[str, int]) -> TokenModel:
+    torch.manual_seed(0)
+    return build_model("gpt", vocab_size=VOCAB_SIZE, activation="gelu_tanh", **shape).eval()
+
+
+def ours(shape: dict[str, int]) -> Generate:
+    model = make_ours(shape)
+    weights.convert(model, chosen_format(shape))
+    return lambda tokens, count: model.generate(tokens, max_new_tokens=count)
+
+
+def uncached(shape: dict[str, int]) -> Generate:
+    """The last block_size tokens through the whole model for each new one."""
+    model = make_ours(shape)
+
+    @torch.inference_mode()
+    def generate(tokens: torch.Tensor, count: int) -> torch.Tensor:
+        sampler = Sampler()
+        for _ in range(count):
+            new = sampler(model(tokens[:, -model.block_size :])[:, -1])
+            tokens = torch.cat((tokens, new[:, None]), dim=1)
+        return tokens
+
+    return generate
+
+
+def hugging_face(shape: dict[str, int]) -> Generate:
+    torch.manual_seed(0)
+    model = baseline.make_model(VOCAB_SIZE, **shape).eval()
+    settings: dict[str, Any] = {"do_sample": True, "top_k": 0, "use_cache": True}
+    settings |= {"pad_token_id": 0, "eos_token_id": None}
+    return lambda tokens, count: model.generate(
+        tokens,
+        attention_mask=torch.ones_like(tokens),
+        max_new_tokens=count,
+        **settings,
+    )
+
+
+SIDES = {"ours": ours, "uncached": uncached, "hugging face": hugging_face}
+
+
+def tokens_per_second(generate: Generate, num_samples: int, count: int) -> float:
+    tokens = torch.zeros(num_samples, 1, dtype=torch.long)
+    started_at = time.perf_counter()
+    made = generate(tokens, count)
+    elapsed_seconds = time.perf_counter() - started_at
+    assert made.shape == (num_samples, 1 + count)
+    return num_samples * count / elapsed_seconds
+
+
+def measure(case: str) -> dict[str, Any]:
+    shape, num_samples, count, names, rounds = CASES[case]
+    sides = {name: SIDES[name](shape) for name in names}
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    for generate in sides.values():
+        tokens_per_second(generate, num_samples, 8)  # to warm up
+    for _ in range(rounds):
+        for name, generate in sides.items():
+            rates[name].append(tokens_per_second(generate, num_samples, count))
+    medians = {name: median(values) for name, values in rates.items()}
+    ratios = {f"ours / {name}": medians["ours"] / medians[name] for name in names if name != "ours"}
+    return {
+        "format": chosen_format(shape),
+        "tokens_per_second": medians,
+        "ratios": ratios,
+        "rounds": rates,
+    }
+
+
+def measure_losses(checkpoint: str, data_path: str) -> dict[str, Any]:
+    """The exact validation loss in each format, int8 with int8 products throughout."""
+    weights.MOST_INT8_ROWS = 10**9
+    losses = {}
+    for name in weights.FORMATS:
+        saved = load_model(checkpoint)
+        weights.convert(saved.model, name)
+        val = Corpus.from_file(data_path).split(saved.config["val_fraction"])[1]
+        losses[name] = score_model(saved.model, val).loss
+    return {"parameters": sum(p.numel() for p in saved.model.parameters()), "losses": losses}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--checkpoint", help="a trained model, with --data_path")
+    parser.add_argument("--data_path", help="the text that it was trained on")
+    arguments = parser.parse_args()
+    figures: dict[str, Any] = {}
+    if arguments.checkpoint:
+        figures["losses"] = measure_losses(arguments.checkpoint, arguments.data_path)
+        print(json.dumps(figures["losses"]), flush=True)
+    for case in arguments.cases:
+        figures[case] = measure(case)
+        shown = {name: figures[case][name] for name in ("tokens_per_second", "ratios")}
+        print(case, json.dumps(shown), flush=True)
+    print(save("generate_speed", figures))
+
+
+if __name__ == "__main__":
+    main()

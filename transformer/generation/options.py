@@ -1,0 +1,69 @@
+"""The flags of generate.py, checked. Imports no torch."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from transformer.command_line import ModelOptions
+from transformer.config import Integer, Number
+
+# The arguments of `Sampler` but for the seed.
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+_INTERACTIVE_LEAVES_OUT = ("prompt", "prompt_file", "info")
+
+
+class GenerateOptions(ModelOptions):
+    """What to write, how to draw it, and how to show it."""
+
+    prompt: str = Field("", description="start of the text; empty starts from a newline")
+    prompt_file: str | None = Field(None, description="UTF-8 file that holds the prompt")
+    split_lines: bool = Field(False, description="each line of the prompt file is a prompt")
+    max_new_tokens: Integer = Field(300, gt=0, description="tokens to add")
+    num_samples: Integer = Field(1, gt=0, description="texts to make of each prompt, in one batch")
+    temperature: Number = Field(0.8, ge=0, description="above 1 wilder, below tamer, 0 greedy")
+    top_k: Integer | None = Field(None, gt=0, description="draw among the k likeliest")
+    top_p: Number | None = Field(
+        None, gt=0, le=1, description="draw among the likeliest that hold this probability"
+    )
+    min_p: Number | None = Field(
+        None, ge=0, le=1, description="draw among those this share as likely as the likeliest"
+    )
+    repetition_penalty: Number = Field(
+        1.0, gt=0, description="above 1: what a text holds already becomes less likely"
+    )
+    stop: tuple[str, ...] = Field(
+        (), description="text before which to end; may be given several times"
+    )
+    seed: Integer | None = Field(
+        None, ge=0, description="same seed, same text; by default another each time"
+    )
+    precision: Literal["auto", "float32", "bf16", "int8"] = Field(
+        "auto", description="number format of the weights; auto: what writes fastest"
+    )
+    interactive: bool = Field(False, description="ask for prompts; /help lists the commands")
+    info: bool = Field(False, description="say what the checkpoint is, and write no text")
+    verbose: bool = Field(False, description="tokens a second on stderr")
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in SAMPLING}
+
+    @field_validator("stop")
+    @classmethod
+    def _check_stop(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(stop):
+            raise ValueError("a stop text must hold one character at least")
+        return stop
+
+    @model_validator(mode="after")
+    def _check_fields_together(self) -> "GenerateOptions":
+        if self.prompt and self.prompt_file:
+            raise ValueError("--prompt and --prompt_file: give one of them")
+        if self.split_lines and not self.prompt_file:
+            raise ValueError("--split_lines needs a --prompt_file, whose lines are the prompts")
+        for name in _INTERACTIVE_LEAVES_OUT:
+            if self.interactive and getattr(self, name):
+                raise ValueError(f"--interactive asks for prompts itself: leave --{name} out")
+        if self.interactive and self.num_samples > 1:
+            raise ValueError("--interactive writes one text at a time: leave --num_samples out")
+        return self
