@@ -21,7 +21,7 @@ def benchmark_module(monkeypatch):
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("name", ["ablation_options", "ablation_recipe"])
+@pytest.mark.parametrize("name", ["ablation_options", "ablation_recipe", "ablation_quick"])
 def test_a_table_of_an_ablation_is_that_of_its_file(benchmark_module, name):
     figures = benchmark_module("record").load(name)["figures"]
     assert benchmark_module("ablate").table(figures) in README

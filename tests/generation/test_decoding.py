@@ -1,6 +1,8 @@
 """The decoding loop: which window each step reads, and what comes out."""
 
+import os
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -121,6 +123,24 @@ def test_tokens_come_one_at_a_time_as_they_are_made(make_gpt, generator):
     assert model.calls == [3]
     for _ in range(100):
         next(steps)
+
+
+STATM = Path("/proc/self/statm")
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="a Linux file says how much memory is in use")
+def test_ten_thousand_tokens_take_no_more_memory_than_five_hundred(make_gpt, generator):
+    """Were keys and values kept for all of them, they would be 14 MB in float64."""
+    model = make_gpt(num_blocks=1, embedding_dim=90).double()
+    steps = decode(model, [draw(3, generator)], max_new_tokens=10_000, sampler=Sampler())
+
+    def resident_bytes():
+        return int(STATM.read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    for number, _ in enumerate(steps):
+        if number == 500:
+            before = resident_bytes()
+    assert resident_bytes() - before < 4e6
 
 
 def test_no_new_tokens_run_no_model(make_gpt, generator):

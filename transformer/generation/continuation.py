@@ -18,46 +18,64 @@ class Continuation:
         self.prompt = prompt
         self.prompt_tokens = prompt_tokens
         self.stop = stop
-        self.text = ""
         self.tokens: list[int] = []
         self.log_probabilities: list[float] = []  # nats, where they were asked for
         self.done = False
-        self._ends: list[int] = []  # of each token's piece in the text
-        self._taken = 0
+        self._pieces: list[str] = []  # a text of its own would be copied at every token
+        self._untaken: list[str] = []
+        self._recent = ""  # the end of the text, as long as a stop text may have begun in it
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
 
     def add(self, token: int, piece: str, log_probability: float | None = None) -> None:
         """The next token and its text; nothing more is added once a stop text was found."""
         if self.done:
             return
-        self.text += piece
         self.tokens.append(token)
-        self._ends.append(len(self.text))
+        self._pieces.append(piece)
+        self._untaken.append(piece)
         if log_probability is not None:
             self.log_probabilities.append(log_probability)
-        found = [at for stop in self.stop if (at := self._find(stop, len(piece))) >= 0]
-        if found:
-            self.done = True
-            self.text = self.text[: min(found)]
-            kept = sum(end <= len(self.text) for end in self._ends)
-            self.tokens = self.tokens[:kept]
-            self.log_probabilities = self.log_probabilities[:kept]
+        if self.stop:
+            self._look_for_stop(self._recent + piece)
 
     def take(self, *, final: bool = False) -> str:
         """The text since the last time, without what may turn out to be a stop text.
 
         `final` says that nothing will be added.
         """
-        end = len(self.text)
+        text = "".join(self._untaken)
+        held_back = 0
         if not (final or self.done):
-            end -= max((self._held_back(stop) for stop in self.stop), default=0)
-        taken = self.text[self._taken : end]
-        self._taken = max(self._taken, end)
-        return taken
+            held_back = max((self._begun(stop) for stop in self.stop), default=0)
+        end = len(text) - held_back
+        self._untaken = [text[end:]]
+        return text[:end]
 
-    def _find(self, stop: str, num_new: int) -> int:
-        return self.text.find(stop, max(0, len(self.text) - num_new - len(stop) + 1))
+    def _look_for_stop(self, recent: str) -> None:
+        starts = [at for stop in self.stop if (at := recent.find(stop)) >= 0]
+        if starts:
+            self.done = True
+            self._cut(len(recent) - min(starts))
+            return
+        longest = max(map(len, self.stop))
+        self._recent = recent[max(0, len(recent) - longest + 1) :]
 
-    def _held_back(self, stop: str) -> int:
+    def _cut(self, num_characters: int) -> None:
+        """Takes the last characters away, and each token whose text they were part of."""
+        self._untaken = ["".join(self._untaken)[:-num_characters]]
+        while num_characters > 0:
+            piece = self._pieces.pop()
+            num_characters -= len(piece)
+            self.tokens.pop()
+            if self.log_probabilities:
+                self.log_probabilities.pop()
+            if num_characters < 0:
+                self._pieces.append(piece[:-num_characters])
+
+    def _begun(self, stop: str) -> int:
         """Characters at the end with which `stop` begins."""
-        longest = min(len(stop) - 1, len(self.text))
-        return next((n for n in range(longest, 0, -1) if self.text.endswith(stop[:n])), 0)
+        longest = min(len(stop) - 1, len(self._recent))
+        return next((n for n in range(longest, 0, -1) if self._recent.endswith(stop[:n])), 0)
