@@ -42,7 +42,12 @@ def load(name: str) -> Any:
 
 
 def _commit() -> str:
-    """The commit that was measured, with a plus where the tree differs from it."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+"]
+    """The commit that was measured, with a plus where more than results differs from it."""
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{RESULTS}")
+    return (_git("rev-parse", "--short=12", "HEAD") or "unknown") + "+" * bool(changes)
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or "unknown"
+    return answer.stdout.strip()
