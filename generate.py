@@ -65,7 +65,7 @@ def read_prompts(options: GenerateOptions) -> list[str]:
     if not options.prompt_file:
         return [options.prompt]
     text = read_text(options.prompt_file, "prompt file")[0]
-    return text.splitlines() or [""] if options.split_lines else [text]
+    return text.removesuffix("\n").split("\n") if options.split_lines else [text]
 
 
 def write_texts(

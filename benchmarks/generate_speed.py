@@ -6,11 +6,14 @@ ratios go to results/generate_speed.json. The prompt is one token. Ours computes
 generate.py chooses, named beside each case; the other sides in float32.
 
 `--checkpoint FILE --data_path FILE` adds what the formats cost: the exact loss of a trained model
-over the validation split in each of them.
+over the validation split in each of them, and what `generate.py FILE --max_new_tokens 1` takes as
+a whole process, beside one that does nothing but `import torch`.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from statistics import median
@@ -18,7 +21,7 @@ from typing import Any
 
 import baseline
 import torch
-from record import save
+from record import ROOT, save
 
 from transformer.checkpoint import load_model
 from transformer.data.corpus import Corpus
@@ -126,6 +129,22 @@ def measure_losses(checkpoint: str, data_path: str) -> dict[str, Any]:
     return {"parameters": sum(p.numel() for p in saved.model.parameters()), "losses": losses}
 
 
+def measure_startup(checkpoint: str, rounds: int = 7) -> dict[str, float]:
+    """Median seconds of whole processes, in turn."""
+    script = str(ROOT / "generate.py")
+    commands = {
+        "import torch": ["-c", "import torch"],
+        "generate.py": [script, checkpoint, "--max_new_tokens", "1"],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, arguments in commands.items():
+            started_at = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+            seconds[name].append(time.perf_counter() - started_at)
+    return {name: median(values) for name, values in seconds.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
@@ -135,7 +154,8 @@ def main() -> None:
     figures: dict[str, Any] = {}
     if arguments.checkpoint:
         figures["losses"] = measure_losses(arguments.checkpoint, arguments.data_path)
-        print(json.dumps(figures["losses"]), flush=True)
+        figures["startup"] = measure_startup(arguments.checkpoint)
+        print(json.dumps(figures), flush=True)
     for case in arguments.cases:
         figures[case] = measure(case)
         shown = {name: figures[case][name] for name in ("tokens_per_second", "ratios")}

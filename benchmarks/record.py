@@ -43,7 +43,9 @@ def load(name: str) -> Any:
 
 def _commit() -> str:
     """The commit that was measured, with a plus where more than results differs from it."""
-    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
+    changes = _git(
+        "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"
+    )
     return (_git("rev-parse", "--short=12", "HEAD") or "unknown") + "+" * bool(changes)
 
 

@@ -101,7 +101,7 @@ def test_log_probabilities_are_those_of_the_model_whatever_the_sampler_does(writ
 
 
 def test_split_lines_makes_a_prompt_of_each_line(write, model_path, tmp_path):
-    (tmp_path / "p.txt").write_text("To be\nWhether 'tis nobler\n\nAnd", encoding="utf-8")
+    (tmp_path / "p.txt").write_text("To be\nWhether 'tis nobler\n\nAnd\n", encoding="utf-8")
     flags = ["--prompt_file", tmp_path / "p.txt", "--max_new_tokens", 20, "--temperature", 0]
     texts = write(*flags, "--split_lines").out.split(f"\n{generate.SEPARATOR}\n")
     generator = load(model_path, "cpu")
