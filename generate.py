@@ -1,9 +1,10 @@
 """Sample text from a checkpoint alone: `python generate.py --prompt "ROMEO:"`.
 
-Prompt and continuation go to stdout, as they are made, everything else to stderr.
+Prompt and continuation go to stdout, a single text as it is made, everything else to stderr.
 """
 
 import contextlib
+import io
 import json
 import secrets
 import sys
@@ -95,7 +96,7 @@ def write_texts(
         with_log_probabilities=as_json,
     )
     if options.verbose:
-        steps = timed(steps, rows)
+        steps = timed(steps, rows, generator.model.block_size)
     if len(rows) == 1 and not as_json:
         stream(rows[0], steps)
         return
@@ -143,27 +144,30 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def timed(steps: Iterator[None], rows: Sequence["Continuation"]) -> Iterator[None]:
-    """Says at the end how fast prompt and new tokens went; the first step reads the prompt."""
-    started_at = time.perf_counter()
-    times = []
-    for _ in steps:
-        times.append(time.perf_counter())
-        yield
-    if not times:
-        return
-    num_prompt = sum(len(row.prompt_tokens) for row in rows)
-    rates = [f"prompt: {num_prompt / (times[0] - started_at):,.0f} tokens/s"]
-    if len(times) > 1:
-        rate = len(rows) * (len(times) - 1) / (times[-1] - times[0])
-        rates.append(f"decoding: {rate:,.0f} tokens/s")
-    say(", ".join(rates))
+def timed(steps: Iterator[None], rows: Sequence["Continuation"], block_size: int) -> Iterator[None]:
+    """Says at the end how fast tokens went; the first step reads each prompt's last block_size."""
+    times = [time.perf_counter()]
+    try:
+        for _ in steps:
+            times.append(time.perf_counter())
+            yield
+    finally:
+        rates = []
+        if len(times) > 1:
+            num_read = sum(min(len(row.prompt_tokens), block_size) for row in rows)
+            rates.append(f"prompt: {num_read / (times[1] - times[0]):,.0f} tokens/s")
+        if len(times) > 2:
+            num_new = sum(len(row.tokens) for row in rows) - len(rows)
+            rates.append(f"decoding: {num_new / (times[-1] - times[1]):,.0f} tokens/s")
+        say(", ".join(rates))
 
 
 def talk(generator: "TextGenerator", options: GenerateOptions, seed: int) -> None:
     """Prompts are asked for, with line editing and history where the system has them."""
     from transformer.generation.interactive import PromptLoop
 
+    if isinstance(sys.stdin, io.TextIOWrapper):  # what is no UTF-8 is refused as never seen
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     with contextlib.suppress(ImportError):  # Windows, whose console does both
         import readline  # noqa: F401  input() uses it
     say("a line is gone on with; /help lists the commands, Ctrl+D leaves")

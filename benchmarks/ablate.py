@@ -2,7 +2,7 @@
 
 `python benchmarks/ablate.py --config configs/default.yaml --switch qk_norm,norm=layernorm --seeds 5
 --steps 1000` trains the base and a variant for each switch, whole schedules of N steps from the
-same seeds (the same chunks in the same order, and the same first weights where the shapes agree),
+same seeds (the same chunks in the same order, and the same first weights where no shape differs),
 and writes results/ablation.json. A switch is KEY=VALUE, a KEY alone (a boolean turned over), or
 several of them that belong together, joined by a plus: `optimizer=adamw+lr=3e-3`. Beside the keys
 of a config, those of `candidates.py` can be tried: `logit_cap=15`.
@@ -12,7 +12,7 @@ variant's loss less the base's; the interval is that of the paired t test, mean 
 s / sqrt(n) over n seeds.
 
 Step cost c: the variant's seconds a step over the base's, measured apart from the training runs,
-base and variants in turn, several rounds: median over rounds of the ratio of medians over steps.
+over the mean of the base's right before and after it, medians over steps; median over rounds.
 
 Equal time: in the time of the base's N steps the variant makes N / c. Near N the base's loss is
 about a straight line of log steps, with the slope b = (L(N) - L(N/2)) / log 2 of whole schedules,
@@ -192,6 +192,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     switches = [switch.strip() for switch in arguments.switch.split(",") if switch.strip()]
+    if not switches:
+        raise UserError("--switch names no switch: give NAME[=VALUE],...")
     variants = make_variants(arguments.config, switches, arguments.data_path)
     train.quiet_libraries()
     corpus = train.read_corpus(variants["base"].config)

@@ -110,6 +110,8 @@ class WeightDecayToZero(pl.Callback):
             group["weight_decay"] = peak * left
 
 
+# On or off; the others need a number.
+SWITCHES = ("attention_gate", "zero_outputs", "weight_decay_to_zero")
 CANDIDATES: dict[str, Candidate] = {
     "attention_gate": gate_heads,
     "logit_cap": cap_logits,

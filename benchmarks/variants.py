@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml
-from candidates import CANDIDATES
+from candidates import CANDIDATES, SWITCHES
 
 from transformer import assembly
 from transformer.config import Config
@@ -47,7 +47,7 @@ def parse_switch(switch: str, base: Config) -> dict[str, Any]:
         if key in FIXED or key in changes:
             why = "must be the same for all" if key in FIXED else "stands there twice"
             raise UserError(f"--switch {switch}: {key} {why}")
-        value = getattr(base, key, False)
+        value = getattr(base, key, False if key in SWITCHES else 0.0)
         if not equals and not isinstance(value, bool):
             raise UserError(f"--switch {switch}: {key} is {value!r}, no boolean: give {key}=VALUE")
         changes[key] = yaml.safe_load(text) if equals else not value
@@ -65,6 +65,7 @@ def make_variants(path: Path, switches: list[str], data_path: str | None) -> dic
     for switch in switches:
         changes = parse_switch(switch, base)
         chosen = {key: _number(key, changes.pop(key)) for key in CANDIDATES if key in changes}
+        chosen = {key: value for key, value in chosen.items() if value}
         variant = Variant(load_config(path, given | changes), chosen)
         if switch in variants or variant == variants["base"]:
             raise UserError(f"--switch {switch}: stands there twice or changes nothing")
@@ -80,7 +81,7 @@ def _number(key: str, value: Any) -> float:
 
 
 class StepClock(pl.Callback):
-    """The time at the end of each step, once the device has done it."""
+    """The time at the end of each step, on CUDA once the device has done it."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []

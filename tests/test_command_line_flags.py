@@ -155,6 +155,12 @@ def test_flag_of_train_goes_before_its_config_file(tmp_path):
     [
         (UserError("no such file:\nmend it"), 2, "error: no such file: mend it\n"),
         (KeyboardInterrupt(), 130, ""),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: 7 bytes\nmore"),
+            2,
+            "error: out of memory: DefaultCPUAllocator: can't allocate memory: 7 bytes: "
+            "give fewer texts, a smaller batch or model\n",
+        ),
     ],
 )
 def test_script_turns_a_mistake_into_one_line_and_a_status(capsys, error, status, line):
@@ -165,6 +171,14 @@ def test_script_turns_a_mistake_into_one_line_and_a_status(capsys, error, status
         run_script(main)
     assert exit_info.value.code == status
     assert capsys.readouterr().err == line
+
+
+def test_an_error_of_the_program_stays_one():
+    def main() -> int:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        run_script(main)
 
 
 @pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (3, 3)])

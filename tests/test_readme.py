@@ -1,6 +1,7 @@
 """What the README says is executed or compared: commands, figures, tree, example."""
 
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,9 +11,14 @@ import pytest
 import evaluate
 import generate
 import train
+from transformer.config_files import load_config
+from transformer.models import build_model
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "benchmarks" / "results"
+RECIPES = json.loads((RESULTS / "recipes.json").read_text(encoding="utf-8"))["figures"]
+SYMBOLS = 64  # of data/input.txt
 # Folders whose files the tree sums up in one line.
 SUMMED_UP = ("tests", "configs", "benchmarks", "data", ".github")
 
@@ -74,6 +80,16 @@ def test_figures_are_those_of_the_benchmark():
         spec.loader.exec_module(recipes)
         table = recipes.table(recipes.load("recipes")["figures"])
     assert table in README
+
+
+@pytest.mark.parametrize("config", RECIPES)
+def test_a_row_of_the_figures_is_of_the_config_as_it_is(config):
+    """As many parameters and steps: a recipe that changed is to be measured again."""
+    row = RECIPES[config]
+    keys = load_config(ROOT / config)
+    model = build_model(**keys.architecture(SYMBOLS))
+    assert sum(p.numel() for p in model.parameters()) == row["num_parameters"]
+    assert all(run["step"] == keys.max_steps for run in row["runs"])
 
 
 def test_tree_names_every_file():

@@ -32,6 +32,8 @@ from transformer.training.progress_bar import RunProgressBar
 LOG_EVERY_STEPS = 10
 SAMPLE_TOKENS = 300
 SAMPLE_TEMPERATURE = 0.8
+# A token that is decoded alone takes about as long as so many in a batch, at most.
+TOKENS_OF_A_STEP = 100
 
 log = logging.getLogger(__name__)
 
@@ -136,8 +138,7 @@ def build_trainer(run: Run, hardware: dict[str, Any], *, profile: bool = False) 
 def choose_val_every_steps(run: Run) -> int:
     if run.config.val_every_steps != "auto":
         return int(run.config.val_every_steps)
-    # Each new token of a sample costs one forward pass over a window.
-    sample_tokens = SAMPLE_TOKENS * run.config.block_size
+    sample_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
     val_tokens = min(len(run.data.val_tokens), MOST_VALIDATION_TOKENS)
     return automatic_val_every_steps(
         run.total_steps, run.tokens_per_step, val_tokens + sample_tokens
@@ -147,11 +148,9 @@ def choose_val_every_steps(run: Run) -> int:
 def tokens_afterwards(run: Run) -> int:
     """Tokens that go through the model after the last step.
 
-    Validation as in training, the exact one in float32, which takes twice as long, and two samples,
-    each token of which is a pass of its own over a window that fills no batch.
+    Validation as in training, the exact one in float32, which takes twice as long, and two samples.
     """
-    val_tokens = len(run.data.val_tokens)
-    return 3 * val_tokens + 2 * 2 * SAMPLE_TOKENS * run.config.block_size
+    return 3 * len(run.data.val_tokens) + 2 * SAMPLE_TOKENS * TOKENS_OF_A_STEP
 
 
 def build_callbacks(run: Run) -> list[pl.Callback]:

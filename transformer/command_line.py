@@ -133,6 +133,12 @@ def run_script(main: Callable[[], int | None]) -> None:
         status = _report(str(error))
     except MemoryError as error:
         status = _report(f"out of memory: {error}: give a smaller batch_size or a smaller model")
+    except RuntimeError as error:
+        # torch's own kinds: of a GPU, and of a CPU, which names no class of its own
+        if "out of memory" not in str(error) and "allocate memory" not in str(error):
+            raise
+        line = str(error).splitlines()[0]
+        status = _report(f"out of memory: {line}: give fewer texts, a smaller batch or model")
     except BrokenPipeError:  # the reader, say `head`, has gone: no error of ours
         _drop_stdout()
         status = 0

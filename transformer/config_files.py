@@ -166,7 +166,12 @@ _ELSEWHERE = {
 }
 
 
-def unknown_name(what: str, name: str, known: Mapping[str, Any] | list[str]) -> str:
+def unknown_name(
+    what: str,
+    name: str,
+    known: Mapping[str, Any] | list[str],
+    otherwise: str = "--help lists them all",
+) -> str:
     """`unknown key 'lerning_rate', ...` with the nearest known name where there is one."""
     by_bare_name = {candidate.lstrip("-"): candidate for candidate in known}
     dashes = "--" * name.startswith("--")
@@ -174,7 +179,7 @@ def unknown_name(what: str, name: str, known: Mapping[str, Any] | list[str]) -> 
         if ours in by_bare_name:
             by_bare_name[elsewhere] = dashes + ours
     nearest = get_close_matches(name.lstrip("-"), by_bare_name, n=1, cutoff=0.5)
-    hint = f"did you mean {by_bare_name[nearest[0]]}?" if nearest else "--help lists them all"
+    hint = f"did you mean {by_bare_name[nearest[0]]}?" if nearest else otherwise
     return f"unknown {what} {name!r}: {hint}"
 
 

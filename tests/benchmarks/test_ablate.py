@@ -89,6 +89,8 @@ def test_values_of_a_switch_reach_the_variant_and_no_other(variants, home):
     ("switches", "match"),
     [
         (["qk_nrom"], "unknown key 'qk_nrom': did you mean qk_norm"),
+        (["logit_cap"], "logit_cap is 0.0, no boolean: give logit_cap=VALUE"),
+        (["zero_outputs=false"], "changes nothing"),
         (["norm"], "norm is 'layernorm', no boolean: give norm=VALUE"),
         (["norm=batchnorm"], "norm must be"),
         (["seed=3"], "seed must be the same for all"),

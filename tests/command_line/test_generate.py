@@ -138,10 +138,11 @@ def test_verbose_says_how_fast_on_stderr(write):
     [
         (["--split_lines"], "--split_lines needs a --prompt_file"),
         (["--interactive", "--prompt", "a"], "leave --prompt out"),
+        (["--interactive", "--verbose"], "leave --verbose out"),
         (["--interactive", "--num_samples", "2"], "leave --num_samples out"),
         (["--stop", ""], "a stop text must hold one character at least"),
         (["--min_p", "2"], "min_p must be at most 1"),
-        (["--repetition_penalty", "0"], "repetition_penalty must be greater than 0"),
+        (["--repetition_penalty", "0"], "repetition_penalty must be at least 0.001"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(model_path, flags, message):

@@ -49,14 +49,13 @@ def test_each_steps_logits_equal_one_uncached_pass_over_exactly_its_window(
     model = make_gpt(**options).to(dtype)
     prompts = [draw(length, generator) for length in lengths]
     windows = [prompt[-BLOCK_SIZE:].tolist() for prompt in prompts]
-    steps = decode(model, prompts, max_new_tokens=23, sampler=Sampler(seed=1))
+    sampler = Sampler(seed=1, temperature=3.0)
+    steps = decode(model, prompts, max_new_tokens=23, sampler=sampler)
     drawn = []
     for step in steps:
         for row, window in enumerate(windows):
-            alone = model(torch.tensor([window]))[0, -1].float()
-            same[torch.float32 if dtype == torch.float32 else dtype](
-                step.logits[row].to(dtype), alone.to(dtype)
-            )
+            alone = model(torch.tensor([window]))[0, -1]
+            same[dtype](step.logits[row], alone)
             windows[row] = next_window(window, step.tokens[row].item())
         drawn += step.tokens.tolist()
     assert len(set(drawn)) > 4  # a model that repeats one token would show little
@@ -147,6 +146,11 @@ def test_no_new_tokens_run_no_model(make_gpt, generator):
     model = Counted(make_gpt())
     assert list(decode(model, [draw(3, generator)], max_new_tokens=0, sampler=Sampler())) == []
     assert model.calls == []
+
+
+def test_a_negative_number_of_tokens_is_refused(make_gpt):
+    with pytest.raises(ValueError, match="max_new_tokens must be at least 0, got -1"):
+        make_gpt().generate(torch.tensor([[3]]), max_new_tokens=-1)
 
 
 def test_an_empty_prompt_is_refused(make_gpt):

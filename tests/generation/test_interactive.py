@@ -96,7 +96,8 @@ def test_a_setting_is_unset_and_acts(talk, writer):
         ("/temperature hot", "temperature must be a number, got 'hot'"),
         ("/temperature -1", "temperature must be at least 0"),
         ("/max_new_tokens none", "max_new_tokens must be"),
-        ("/", "unknown command ''"),
+        ("/", "unknown command '': /help lists them"),
+        ("/zzzzzz", "unknown command 'zzzzzz': /help lists them"),
         ("abcé", "the model never saw 'é'"),
     ],
 )

@@ -128,7 +128,7 @@ def test_min_p_keeps_what_is_at_least_that_share_as_likely_as_the_likeliest(min_
 
 
 def test_the_first_draws_of_many_rows_are_independent_of_each_other():
-    """Neighbouring rows draw from streams with neighbouring seeds: all pairs equally often."""
+    """The seeds of rows side by side are mixed: all pairs of draws equally often."""
     rows = Sampler(seed=7)(torch.zeros(2000, 4)).tolist()
     pairs = [4 * a + b for a, b in zip(rows[::2], rows[1::2], strict=True)]
     statistic, freedom = chi_square(pairs, dict.fromkeys(range(16), 1 / 16))
@@ -218,6 +218,14 @@ def test_the_same_seed_gives_the_same_draws_and_another_seed_others():
     assert not torch.equal(draws(Sampler(seed=6), logits), first)
 
 
+def test_seeds_that_agree_in_their_last_32_bits_draw_differently():
+    """torch's generator reads no more bits of a seed than these."""
+    logits = torch.zeros(1, V)
+    first = draws(Sampler(seed=7), logits)
+    for seed in (7 + 2**32, 7 + 2**33, 7 + 2**62):
+        assert not torch.equal(draws(Sampler(seed=seed), logits), first)
+
+
 def test_draws_do_not_touch_the_global_generator():
     before = torch.get_rng_state()
     draws(Sampler(), torch.zeros(3, V))
@@ -257,8 +265,8 @@ def test_logits_that_are_not_finite_are_refused(bad, temperature):
         ({"top_p": math.nan}, "top_p must be greater than 0 and at most 1, got nan"),
         ({"min_p": -0.1}, "min_p must be at least 0 and at most 1, got -0.1"),
         ({"min_p": math.nan}, "min_p must be at least 0 and at most 1, got nan"),
-        ({"repetition_penalty": 0.0}, r"repetition_penalty must be greater than 0, got 0\.0"),
-        ({"repetition_penalty": math.nan}, "repetition_penalty must be greater than 0, got nan"),
+        ({"repetition_penalty": 0.0}, r"repetition_penalty must be between 0.001 and 1000, got 0"),
+        ({"repetition_penalty": math.nan}, "repetition_penalty must be between .*, got nan"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

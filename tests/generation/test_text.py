@@ -51,7 +51,7 @@ def test_a_text_ends_before_the_first_stop_text(writer):
         whole, writer.generate("ab", num_samples=3, stop=stops, **settings), strict=True
     ):
         ends = [at for stop in stops if (at := text.find(stop, 2)) >= 0]
-        assert short == text[: min(ends)] if ends else text
+        assert short == (text[: min(ends)] if ends else text)
 
 
 def test_the_other_settings_reach_the_sampler(writer):

@@ -45,14 +45,12 @@ def test_an_int8_weight_is_off_by_half_a_step_at_most(linear):
 @pytest.mark.parametrize("rows", [1, MOST_INT8_ROWS, MOST_INT8_ROWS + 1, 50])
 @pytest.mark.parametrize("bias", [True, False])
 def test_an_int8_layer_multiplies_with_its_own_weights(linear, rows, bias, generator):
-    """Few rows with the int8 weights, many with those in bfloat16."""
+    """Few rows in int8, many in bfloat16, but for rounding with the same weights."""
     if not bias:
         linear.bias = None
     layer = Int8Linear(linear).bfloat16()
     x = torch.randn(rows, IN, generator=generator).bfloat16()
-    weight = layer.weight.float()
-    if rows <= MOST_INT8_ROWS:
-        weight = layer.quantized * layer.scales.float()[:, None]
+    weight = layer.quantized * layer.scales.float()[:, None]
     expected = x.float() @ weight.T + (layer.bias.float() if bias else 0)
     assert_close(layer(x).float(), expected, rtol=2e-2, atol=2e-2)
     assert layer(x[:, None]).shape == (rows, 1, OUT)
@@ -83,7 +81,8 @@ def test_a_converted_model_gives_nearly_the_same_probabilities(
     pieces = [model(piece, cache=cache) for piece in tokens.split(1, dim=1)]
     for logits in (torch.cat(pieces, dim=1), model(tokens)):
         off = (logits.float().softmax(dim=-1) - expected).abs().sum(dim=-1) / 2
-        assert off.mean() < 0.05  # of the probability; make_gpt's weights are large
+        assert off.max() < 0.2  # of the probability, at make_gpt's large weights
+        assert off.mean() < 0.05
 
 
 def test_inputs_that_the_kernel_would_read_past_are_refused_and_stay_bfloat16(make_gpt):

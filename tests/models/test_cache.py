@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from transformer.models.attention import attention
 from transformer.models.bigram import Bigram
 from transformer.models.cache import Cache
+from transformer.models.step import LEAST_EXPLICIT_ROWS
 
 B, T, V, BLOCK_SIZE = 3, 7, 13, 7
 NUM_BLOCKS = 2
@@ -83,15 +85,23 @@ def test_a_row_that_is_put_in_goes_on_as_in_the_cache_it_came_from(make_gpt, tok
     same[torch.float64](logits[1], model(torch.cat((tokens[:1, 4:6], tokens[1:2, 6:]), 1))[0, -1])
 
 
-@pytest.mark.parametrize("rows", [85, 86])
+@pytest.mark.parametrize("explicit", [False, True])
 @torch.no_grad()
-def test_many_rows_read_their_keys_by_the_formula_spelled_out(make_gpt, rows, generator):
-    """Of 3 heads: below and above the 256 from which `step.py` chooses it."""
+def test_many_rows_read_their_keys_by_the_formula_spelled_out(
+    make_gpt, explicit, generator, monkeypatch
+):
+    """Right below and above the number of rows and heads from which `step.py` chooses it."""
     model = make_gpt().double()
+    rows = LEAST_EXPLICIT_ROWS // model.architecture["num_heads"] + explicit
+    taken = []
+    monkeypatch.setattr(
+        "transformer.models.step.attention", lambda *args: taken.append(1) or attention(*args)
+    )
     tokens = torch.randint(V, (rows, T), generator=generator)
     cache = model.make_cache(rows)
     logits = [model(piece, cache=cache) for piece in tokens.split(1, dim=1)]
     same[torch.float64](torch.cat(logits, dim=1), model(tokens))
+    assert bool(taken) == explicit
 
 
 @pytest.mark.parametrize("training", [True, False])

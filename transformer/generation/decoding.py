@@ -41,8 +41,10 @@ def decode(
     The model reads a window of each row: its last block_size tokens at the start. A window that is
     full loses its oldest half, and the rest is read anew, from position 0.
 
-    Raises: ValueError for an empty prompt and for logits that are not finite.
+    Raises: ValueError for an empty prompt and a negative max_new_tokens; NotFiniteError.
     """
+    if max_new_tokens is not None and max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens must be at least 0, got {max_new_tokens}")
     if not all(len(prompt) for prompt in prompts):
         raise ValueError("a prompt must hold one token at least")
     if max_new_tokens == 0:
@@ -56,6 +58,8 @@ def decode(
                 logits = read(model, cache, [prompt[-model.block_size :] for prompt in prompts])
             else:
                 logits = advance(model, cache, step.tokens)
+            if logits.dtype not in (torch.float32, torch.float64):
+                logits = logits.float()
             step = Step(sampler(logits), logits)
         yield step
         if number == max_new_tokens:
@@ -74,7 +78,7 @@ def read(
     logits = model(padded, cache=cache)
     cache.lengths = lengths
     last = torch.tensor(lengths, device=logits.device) - 1
-    return logits[torch.arange(len(rows), device=logits.device), last].float()
+    return logits[torch.arange(len(rows), device=logits.device), last]
 
 
 def advance(model: NextTokenModel, cache: Any, new: Int[Tensor, " B"]) -> Float[Tensor, "B V"]:
@@ -82,7 +86,7 @@ def advance(model: NextTokenModel, cache: Any, new: Int[Tensor, " B"]) -> Float[
     size = model.block_size
     full = [row for row, length in enumerate(cache.lengths) if length == size]
     if not full:
-        return model(new[:, None], cache=cache)[:, -1].float()
+        return model(new[:, None], cache=cache)[:, -1]
     kept = cache.tokens[full, size - size // 2 :]
     windows = list(torch.cat((kept, new[full, None]), dim=1))
     if len(full) == len(new):
@@ -90,7 +94,7 @@ def advance(model: NextTokenModel, cache: Any, new: Int[Tensor, " B"]) -> Float[
         return read(model, cache, windows)
     for row in full:  # take part in the others' step, from the start; that is then replaced
         cache.lengths[row] = 0
-    logits = model(new[:, None], cache=cache)[:, -1].float()
+    logits = model(new[:, None], cache=cache)[:, -1]
     fresh = model.make_cache(len(full))
     logits[full] = read(model, fresh, windows)
     cache.put(full, fresh)

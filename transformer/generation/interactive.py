@@ -71,7 +71,7 @@ class PromptLoop:
             self.write("the text so far is forgotten\n")
         elif name == "seed":
             if value:
-                self.seed = self._checked("seed", value).seed or 0
+                self.seed = self._checked("seed", value).seed or 0  # none: as at 0
             self.write(f"seed {self.seed}\n")
         elif name in SETTINGS:
             if value:
@@ -79,7 +79,8 @@ class PromptLoop:
             self.write(f"{name} {getattr(self.options, name)}\n".lower())
         else:
             known = ["help", "reset", "seed", *SETTINGS]
-            raise UserError(f"/{unknown_name('command', name, known)}; /help lists them")
+            hint = unknown_name("command", name, known, "/help lists them")
+            raise UserError(hint)
 
     def go_on(self, prompt: str) -> None:
         """Shows what the model makes of the text so far and the prompt, and adds both to it."""
@@ -89,15 +90,17 @@ class PromptLoop:
         sampler = Sampler(**options.sampling, seed=self.seed)
         self.seed += 1
         steps = self.generator.write([row], max_new_tokens=options.max_new_tokens, sampler=sampler)
-        self.write(known)
         try:
+            self.write(known)
             for _ in steps:
                 self.write(row.take())
         except KeyboardInterrupt:
             steps.close()
+        finally:
+            self.text = row.prompt + row.text
         self.write(f"{row.take(final=True)}\n")
-        self.text = row.prompt + row.text
 
     def _checked(self, name: str, value: str) -> GenerateOptions:
-        flags = self.options.model_dump() | {name: None if value == "none" else value}
+        unset = value.lower() in ("none", "null")
+        flags = self.options.model_dump() | {name: None if unset else value}
         return check_flags(GenerateOptions, flags)

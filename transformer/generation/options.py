@@ -9,7 +9,7 @@ from transformer.config import Integer, Number
 
 # The arguments of `Sampler` but for the seed.
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-_INTERACTIVE_LEAVES_OUT = ("prompt", "prompt_file", "info")
+_INTERACTIVE_LEAVES_OUT = ("prompt", "prompt_file", "info", "verbose")
 
 
 class GenerateOptions(ModelOptions):
@@ -19,7 +19,7 @@ class GenerateOptions(ModelOptions):
     prompt_file: str | None = Field(None, description="UTF-8 file that holds the prompt")
     split_lines: bool = Field(False, description="each line of the prompt file is a prompt")
     max_new_tokens: Integer = Field(300, gt=0, description="tokens to add")
-    num_samples: Integer = Field(1, gt=0, description="texts to make of each prompt, in one batch")
+    num_samples: Integer = Field(1, gt=0, description="texts of each prompt, shown together")
     temperature: Number = Field(0.8, ge=0, description="above 1 wilder, below tamer, 0 greedy")
     top_k: Integer | None = Field(None, gt=0, description="draw among the k likeliest")
     top_p: Number | None = Field(
@@ -29,7 +29,7 @@ class GenerateOptions(ModelOptions):
         None, ge=0, le=1, description="draw among those this share as likely as the likeliest"
     )
     repetition_penalty: Number = Field(
-        1.0, gt=0, description="above 1: what a text holds already becomes less likely"
+        1.0, ge=1e-3, le=1e3, description="above 1: what a text holds already becomes less likely"
     )
     stop: tuple[str, ...] = Field(
         (), description="text before which to end; may be given several times"

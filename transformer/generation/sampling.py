@@ -9,6 +9,10 @@ from torch import Tensor
 _AHEAD = 64  # random numbers
 
 
+class NotFiniteError(ValueError):
+    """Logits that are NaN or infinite."""
+
+
 class Sampler:
     """Draws one token a row, the draws of row i depending on the seed and i alone.
 
@@ -21,7 +25,7 @@ class Sampler:
     et al. 2024, arXiv:2407.01082).
 
     Raises: ValueError for a negative temperature, top_k below 1, top_p outside (0, 1], min_p
-    outside [0, 1], and a penalty that is not positive.
+    outside [0, 1], and a penalty outside [0.001, 1000].
     """
 
     def __init__(
@@ -42,8 +46,10 @@ class Sampler:
             raise ValueError(f"top_p must be greater than 0 and at most 1, got {top_p}")
         if min_p is not None and not 0 <= min_p <= 1:
             raise ValueError(f"min_p must be at least 0 and at most 1, got {min_p}")
-        if not repetition_penalty > 0:
-            raise ValueError(f"repetition_penalty must be greater than 0, got {repetition_penalty}")
+        if not 1e-3 <= repetition_penalty <= 1e3:
+            raise ValueError(
+                f"repetition_penalty must be between 0.001 and 1000, got {repetition_penalty}"
+            )
         self.temperature = temperature
         self.top_k = top_k
         self.top_p = top_p
@@ -62,12 +68,12 @@ class Sampler:
         self._prompts, self._seen = prompts, None
 
     def __call__(self, logits: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
-        """Raises: ValueError for logits that are not finite.
+        """Raises: NotFiniteError.
 
         Probabilities are float64, so the CPU works them out where the device (mps) has none.
         """
         if not logits.isfinite().all():
-            raise ValueError("the model's logits are not finite, so no token can be drawn")
+            raise NotFiniteError("the model's logits are not finite, so no token can be drawn")
         if self.repetition_penalty == 1:
             return self._draw(logits)
         seen = self._seen_tokens(logits)
@@ -121,7 +127,9 @@ class Sampler:
         Another number of rows begins anew.
         """
         if rows != len(self._generators):
-            self._generators = [self._stream(row) for row in range(rows)]
+            self._generators = [
+                torch.Generator().manual_seed(_stream_seed(self.seed, row)) for row in range(rows)
+            ]
             self._num_drawn = 0
         column = self._num_drawn % _AHEAD
         if column == 0:
@@ -131,7 +139,10 @@ class Sampler:
         self._num_drawn += 1
         return self._ahead[:, column : column + 1]
 
-    def _stream(self, row: int) -> torch.Generator:
-        """Rows are far apart in the seed space: neighbouring seeds share none."""
-        generator = torch.Generator()
-        return generator.manual_seed((self.seed * 0x9E3779B97F4A7C15 + row) % 2**63)
+
+def _stream_seed(seed: int, row: int) -> int:
+    """All bits of both mixed into 32, as many as torch's CPU generator reads: splitmix64's."""
+    mixed = (seed * 0x9E3779B97F4A7C15 + (row + 1) * 0xD1B54A32D192ED03) % 2**64
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
+    return (mixed ^ mixed >> 31) >> 32

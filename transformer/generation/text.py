@@ -11,7 +11,7 @@ from transformer.devices import resolve_accelerator
 from transformer.errors import UserError
 from transformer.generation.continuation import Continuation
 from transformer.generation.decoding import Step, decode
-from transformer.generation.sampling import Sampler
+from transformer.generation.sampling import NotFiniteError, Sampler
 from transformer.generation.weights import convert, fastest_format
 from transformer.models.base import TokenModel
 
@@ -57,7 +57,7 @@ class TextGenerator:
         top_p: float | None = None,
         min_p: float | None = None,
         repetition_penalty: float = 1.0,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         seed: int = 0,
         skip_unknown: bool = False,
     ) -> list[str]:
@@ -83,12 +83,13 @@ class TextGenerator:
             pass
         return [row.prompt + row.text for row in rows]
 
-    def begin(self, prompts: Sequence[str], stop: Sequence[str] = ()) -> list[Continuation]:
+    def begin(self, prompts: Sequence[str], stop: str | Sequence[str] = ()) -> list[Continuation]:
         """What `write` goes on with; an empty prompt starts from `empty_prompt`.
 
         Raises: UserError for a prompt with characters the model never saw.
         """
         prompts = [prompt or self.empty_prompt for prompt in prompts]
+        stop = (stop,) if isinstance(stop, str) else stop
         return [
             Continuation(prompt, self.tokenizer.encode(prompt).tolist(), stop) for prompt in prompts
         ]
@@ -103,10 +104,9 @@ class TextGenerator:
     ) -> Generator[None, None, None]:
         """Adds a token to each row at every step, until all are done or max_new_tokens are made.
 
-        Raises: UserError for a model whose logits are not finite.
+        Raises: UserError for a model whose logits are not finite; ValueError for a negative
+        max_new_tokens.
         """
-        if max_new_tokens is not None and max_new_tokens < 0:
-            raise ValueError(f"max_new_tokens must be at least 0, got {max_new_tokens}")
         device = next(self.model.parameters()).device
         prompts = [torch.tensor(row.prompt_tokens, device=device) for row in rows]
         was_training = self.model.training
@@ -120,7 +120,7 @@ class TextGenerator:
                 yield
                 if all(row.done for row in rows):
                     break
-        except ValueError as error:  # the settings are checked: what is left is the logits
+        except NotFiniteError as error:
             name = f"{self.saved.path}: " if self.saved else ""
             raise UserError(f"{name}{error}") from None
         finally:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from transformer.models.cache import LayerCache, Positions
+from transformer.models.cache import BlockCache, Positions
 
 NORM_EPS = 1e-5  # torch's and GPT-2's
 LONGEST_EXPLICIT = 256  # tokens; benchmarks/attention.py
@@ -153,7 +153,7 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(embedding_dim, embedding_dim, bias=bias)
 
     def forward(
-        self, x: Float[Tensor, "B T C"], mask: Mask | None = None, cache: LayerCache | None = None
+        self, x: Float[Tensor, "B T C"], mask: Mask | None = None, cache: BlockCache | None = None
     ) -> Float[Tensor, "B T C"]:
         """With a `cache`, x is what follows on what was read, and the mask is the cache's."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)

@@ -16,8 +16,8 @@ def _kept_dtype(key: Tensor) -> torch.dtype:
     return torch.float32 if on_cpu and key.dtype == torch.bfloat16 else key.dtype
 
 
-class LayerCache:
-    """Keys and values of one attention layer: room for block_size positions, made at first use."""
+class BlockCache:
+    """Keys and values of one block's attention; room for block_size positions at first use."""
 
     def __init__(self, cache: "Cache") -> None:
         self._cache = cache
@@ -34,7 +34,7 @@ class LayerCache:
         """Puts the new positions' keys and values in their places; gives all up to the last."""
         if self.keys is None or self.values is None:
             rows, heads, _, head_dim = key.shape
-            shape = (rows, heads, self._cache.size, head_dim)
+            shape = (rows, heads, self._cache.block_size, head_dim)
             dtype = _kept_dtype(key)
             self.keys = key.new_zeros(shape, dtype=dtype)
             self.values = value.new_zeros(shape, dtype=dtype)
@@ -49,7 +49,7 @@ class LayerCache:
             self.values[rows, :, self.positions] = value.transpose(1, 2).to(self.keys.dtype)
         return self.keys[:, :, :stop], self.values[:, :, :stop]
 
-    def put(self, rows: list[int], other: "LayerCache") -> None:
+    def put(self, rows: list[int], other: "BlockCache") -> None:
         """Replaces these rows by those of another."""
         for ours, theirs in ((self.keys, other.keys), (self.values, other.values)):
             if ours is not None and theirs is not None:
@@ -57,31 +57,32 @@ class LayerCache:
 
 
 class Cache:
-    """A window of `size` tokens for each of `num_rows` rows, which may be of different lengths.
+    """A window of `block_size` tokens for each of `num_rows` rows.
 
     `lengths` says how many tokens of each row count; a caller that has read right-padded rows sets
     it back. What stands behind is never read before it is overwritten.
     """
 
-    def __init__(self, num_rows: int, size: int, num_layers: int) -> None:
-        self.size = size
+    def __init__(self, num_rows: int, block_size: int, num_blocks: int) -> None:
+        self.block_size = block_size
         self.lengths = [0] * num_rows
-        self.layers = [LayerCache(self) for _ in range(num_layers)]
-        self.tokens = torch.zeros(num_rows, size, dtype=torch.long)
-        self.steps: list[Callable[[Tensor, LayerCache], Tensor]] = []  # of the layers' blocks
+        self.blocks = [BlockCache(self) for _ in range(num_blocks)]
+        self.tokens = torch.zeros(num_rows, block_size, dtype=torch.long)
+        # Through each block, for one token a row.
+        self.steps: list[Callable[[Tensor, BlockCache], Tensor]] = []
         self.positions: Positions = slice(0, 0)
         self.stop = 0
 
     @property
     def num_bytes(self) -> int:
-        """Of keys and values: 2 x layers x rows x C x size numbers, once something was read."""
-        tensors = [t for layer in self.layers for t in (layer.keys, layer.values) if t is not None]
+        """Of keys and values, once there are: 2 x blocks x rows x C x block_size numbers."""
+        tensors = [t for block in self.blocks for t in (block.keys, block.values) if t is not None]
         return sum(tensor.nbytes for tensor in tensors)
 
     def extend(
         self, tokens: Int[Tensor, "B T"], num_before: int = 0
-    ) -> tuple[Int[Tensor, "B _"], Bool[Tensor, "_ 1 T S"] | None]:
-        """Takes up new tokens: sets `positions` and `stop` for the layers to go by.
+    ) -> tuple[Int[Tensor, "B _"], Bool[Tensor, "#B 1 T S"] | None]:
+        """Takes up new tokens: sets `positions` and `stop` for the blocks to go by.
 
         Gives the tokens with the `num_before` before them (0 where none were; none at all where
         nothing was read yet), and which positions each may read: None is all up to itself.
@@ -90,8 +91,8 @@ class Cache:
         """
         num_new = tokens.shape[1]
         start, self.stop = min(self.lengths), max(self.lengths) + num_new
-        if self.stop > self.size:
-            raise ValueError(f"{self.stop} tokens, but block_size={self.size}")
+        if self.stop > self.block_size:
+            raise ValueError(f"{self.stop} tokens, but block_size={self.block_size}")
         self.tokens = self.tokens.to(tokens.device)
         even = start + num_new == self.stop
         if even:
@@ -118,10 +119,10 @@ class Cache:
         self.tokens[rows] = other.tokens
         for row, length in zip(rows, other.lengths, strict=True):
             self.lengths[row] = length
-        for ours, theirs in zip(self.layers, other.layers, strict=True):
+        for ours, theirs in zip(self.blocks, other.blocks, strict=True):
             ours.put(rows, theirs)
 
-    def _up_to(self, positions: Int[Tensor, "R T"]) -> Bool[Tensor, "R 1 T S"]:
+    def _up_to(self, positions: Int[Tensor, "#B T"]) -> Bool[Tensor, "#B 1 T S"]:
         return (torch.arange(self.stop, device=positions.device) <= positions[..., None])[:, None]
 
     def _with_tokens_before(self, tokens: Tensor, num_before: int) -> Tensor:

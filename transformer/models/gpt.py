@@ -133,16 +133,19 @@ class GPT(TokenModel):
         x = self.dropout(self.position_embedding(x, positions))
         if cache is not None and cache.steps and num_new == 1 and mask is None:
             x = x[:, 0]  # (B, C)
-            for step, layer in zip(cache.steps, cache.layers, strict=True):
-                x = step(x, layer)
+            for step, part in zip(cache.steps, cache.blocks, strict=True):
+                x = step(x, part)
             x = x[:, None]
         else:
             for number, block in enumerate(self.blocks):
-                x = block(x, mask, None if cache is None else cache.layers[number])
+                x = block(x, mask, None if cache is None else cache.blocks[number])
         return self.lm_head(self.final_norm(x))
 
     def make_cache(self, num_rows: int) -> Cache:
-        """Outside training, single tokens take a shorter way through the blocks: `step.py`."""
+        """Outside training, single tokens take a shorter way through the blocks: `step.py`.
+
+        Hooks of a block and its parts are not called on it.
+        """
         cache = Cache(num_rows, self.block_size, len(self.blocks))
         if not self.training:
             cache.steps = [make_block_step(block) for block in self.blocks]  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from transformer.models.attention import NORM_EPS, FusedLinear, Mask, MultiHeadAttention
-from transformer.models.cache import LayerCache
+from transformer.models.cache import BlockCache
 
 INITIAL_STD = 0.02  # Radford et al. 2018 (GPT), 4.1
 
@@ -100,7 +100,7 @@ class Block(nn.Module):
         self.norm_first = norm_first
 
     def forward(
-        self, x: Float[Tensor, "B T C"], mask: Mask | None = None, cache: LayerCache | None = None
+        self, x: Float[Tensor, "B T C"], mask: Mask | None = None, cache: BlockCache | None = None
     ) -> Float[Tensor, "B T C"]:
         if self.norm_first:
             x = x + self.dropout(self.attention(self.attention_norm(x), mask, cache))

@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from transformer.models.attention import MultiHeadAttention, attention
-from transformer.models.cache import LayerCache
+from transformer.models.attention import FusedLinear, MultiHeadAttention, attention
+from transformer.models.cache import BlockCache
 from transformer.models.layers import Block, FeedForward, GatedFeedForward
 
 Function = Callable[[Tensor], Tensor]
+_PLAIN = (nn.Linear, FusedLinear, nn.LayerNorm, nn.RMSNorm, FeedForward, GatedFeedForward)
 
 # B x H from which the keys of a CPU's float32 cache fit no cache of its own, where the formula
 # spelled out reads them faster than the fused kernel (seen with torch 2.13).
@@ -24,7 +25,12 @@ LEAST_EXPLICIT_ROWS = 256
 
 
 def make_step(module: nn.Module) -> Function:
-    """What the module computes when it is not training, without calling it."""
+    """What the module computes when it is not training; plain ones without calling them.
+
+    Their hooks are not called.
+    """
+    if type(module) not in _PLAIN:
+        return module
     if isinstance(module, nn.Linear):
         weight, bias = module.weight, module.bias
         return lambda x: F.linear(x, weight, bias)
@@ -38,9 +44,8 @@ def make_step(module: nn.Module) -> Function:
         first, last = make_step(module.input), make_step(module.output)
         activation = module.activation
         return lambda x: last(activation(first(x)))
-    if isinstance(module, GatedFeedForward):
-        return _gated(module)
-    return module.forward
+    assert isinstance(module, GatedFeedForward)
+    return _gated(module)
 
 
 def _gated(module: GatedFeedForward) -> Function:
@@ -53,13 +58,13 @@ def _gated(module: GatedFeedForward) -> Function:
     return step
 
 
-def make_attention_step(module: MultiHeadAttention) -> Callable[[Tensor, LayerCache], Tensor]:
+def make_attention_step(module: MultiHeadAttention) -> Callable[[Tensor, BlockCache], Tensor]:
     qkv, output = make_step(module.qkv), make_step(module.output)
     num_heads, rotate = module.num_heads, module.rotate
     query_norm, key_norm = make_step(module.query_norm), make_step(module.key_norm)
     normalized = isinstance(module.query_norm, nn.RMSNorm)
 
-    def step(x: Float[Tensor, "B C"], cache: LayerCache) -> Float[Tensor, "B C"]:
+    def step(x: Float[Tensor, "B C"], cache: BlockCache) -> Float[Tensor, "B C"]:
         num_rows = x.shape[0]
         q, k, v = qkv(x).view(num_rows, 3, num_heads, 1, -1).unbind(1)  # (B, H, 1, D)
         if normalized:
@@ -77,16 +82,16 @@ def make_attention_step(module: MultiHeadAttention) -> Callable[[Tensor, LayerCa
     return step
 
 
-def make_block_step(block: Block) -> Callable[[Tensor, LayerCache], Tensor]:
+def make_block_step(block: Block) -> Callable[[Tensor, BlockCache], Tensor]:
     attend, feed = make_attention_step(block.attention), make_step(block.feedforward)
     attention_norm = make_step(block.attention_norm)
     feedforward_norm = make_step(block.feedforward_norm)
 
-    def pre_norm(x: Tensor, cache: LayerCache) -> Tensor:
+    def pre_norm(x: Tensor, cache: BlockCache) -> Tensor:
         x = x + attend(attention_norm(x), cache)
         return x + feed(feedforward_norm(x))
 
-    def post_norm(x: Tensor, cache: LayerCache) -> Tensor:
+    def post_norm(x: Tensor, cache: BlockCache) -> Tensor:
         x = attention_norm(x + attend(x, cache))
         return feedforward_norm(x + feed(x))
 
