@@ -69,17 +69,27 @@ def test_the_two_install_lines_stand_there_and_ci_runs_them():
         assert line in ci
 
 
-def test_figures_are_those_of_the_benchmark():
-    path = ROOT / "benchmarks" / "recipes.py"
-    spec = importlib.util.spec_from_file_location("recipes", path)
-    assert spec is not None
-    assert spec.loader is not None
-    recipes = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(path.parent))
-        spec.loader.exec_module(recipes)
-        table = recipes.table(recipes.load("recipes")["figures"])
-    assert table in README
+@pytest.fixture
+def load_benchmark(monkeypatch):
+    """A script of benchmarks/ by name, as Python starts it: its neighbours beside it."""
+
+    def load(name):
+        path = ROOT / "benchmarks" / f"{name}.py"
+        monkeypatch.syspath_prepend(str(path.parent))
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def test_figures_are_those_of_the_benchmark(load_benchmark):
+    assert load_benchmark("recipes").table(RECIPES) in README
+
+
+def test_the_table_beside_hugging_face_is_that_of_the_results(load_benchmark):
+    assert load_benchmark("comparison").table() in README
 
 
 @pytest.mark.parametrize("config", RECIPES)

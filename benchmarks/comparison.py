@@ -1,0 +1,43 @@
+"""The README's table beside Hugging Face's GPT-2, from the files of results.
+
+`python benchmarks/comparison.py` prints it; it measures nothing.
+"""
+
+from record import load
+from tabulate import tabulate
+
+HEADER = ("on two CPU cores", "Hugging Face's GPT-2", "here", "script")
+
+
+def table() -> str:
+    to_loss = load("time_to_loss")["figures"]["medians"]
+    training, writing = load("train_speed")["figures"], load("generate_speed")["figures"]
+    baseline, quick, longer = (to_loss[side] for side in ("baseline", "quick", "same time"))
+    rows = [
+        (
+            "whole process: seconds, and the loss it ends with",
+            *(f"{side['seconds']:.0f} s, {side['val_loss']:.2f}" for side in (baseline, quick)),
+            "`time_to_loss.py`",
+        ),
+        (
+            "loss after the time of that process",
+            *(f"{side['val_loss']:.2f}" for side in (baseline, longer)),
+            "`time_to_loss.py`",
+        ),
+    ]
+    for shape, row in training.items():
+        rates = (row["tokens_per_second"][side] for side in ("hugging face float32", "ours"))
+        name = f"training, {shape}, tokens/s (its float32, our bf16)"
+        rows.append((name, *(f"{rate:,.0f}" for rate in rates), "`train_speed.py`"))
+    for case, row in writing.items():
+        rates = row.get("tokens_per_second", {})
+        if "hugging face" in rates:
+            name = f"writing, {case}, tokens/s"
+            name += f" (our {row['format']})" if row["format"] != "float32" else ""
+            shown = (f"{rates[side]:,.0f}" for side in ("hugging face", "ours"))
+            rows.append((name, *shown, "`generate_speed.py`"))
+    return tabulate(rows, HEADER, tablefmt="pipe", disable_numparse=True)
+
+
+if __name__ == "__main__":
+    print(table())
