@@ -40,16 +40,32 @@ def write(model_path, capsys):
     return call
 
 
+# A process that is started in the background of a shell, as tests may be, does not hear Ctrl+C.
+HEARS_CTRL_C = """\
+import pathlib, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = sys.argv[1:]
+sys.path.insert(0, str(pathlib.Path(sys.argv[0]).parent))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 @pytest.fixture
 def start(model_path, environment, tmp_path):
     """generate.py as a process of its own, with a terminal for stdout where one is given."""
+    processes = []
 
     def call(*flags, **streams):
-        command = [sys.executable, ROOT / "generate.py", model_path, *map(str, flags)]
+        command = [sys.executable, "-c", HEARS_CTRL_C, ROOT / "generate.py", model_path]
+        command += map(str, flags)
         streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE} | streams
-        return subprocess.Popen(command, cwd=tmp_path, env=environment, **streams)
+        processes.append(subprocess.Popen(command, cwd=tmp_path, env=environment, **streams))
+        return processes[-1]
 
-    return call
+    yield call
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(
@@ -152,7 +168,11 @@ def test_flags_that_do_not_go_together_are_refused(model_path, flags, message):
 
 @given(prompt=st.text(max_size=40))
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_any_prompt_is_answered_or_refused_in_one_line(model_path, capsys, prompt):
     """Any Unicode, with and without --skip_unknown."""
