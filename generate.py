@@ -21,7 +21,9 @@ from transformer.command_line import (
     add_flags,
     check_flags,
     given_flags,
+    interrupted_at_once,
     run_script,
+    say,
 )
 from transformer.errors import UserError
 from transformer.files import read_text
@@ -140,10 +142,6 @@ def show(text: str) -> None:
     print(text, end="", flush=at_once)
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
 def timed(steps: Iterator[None], rows: Sequence["Continuation"], block_size: int) -> Iterator[None]:
     """Says at the end how fast tokens went; the first step reads each prompt's last block_size."""
     times = [time.perf_counter()]
@@ -166,6 +164,8 @@ def talk(generator: "TextGenerator", options: GenerateOptions, seed: int) -> Non
     """Prompts are asked for, with line editing and history where the system has them."""
     from transformer.generation.interactive import PromptLoop
 
+    if sys.stdin is None:
+        raise UserError("--interactive reads prompts from stdin, which is closed: give a --prompt")
     if isinstance(sys.stdin, io.TextIOWrapper):  # what is no UTF-8 is refused as never seen
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     with contextlib.suppress(ImportError):  # Windows, whose console does both
@@ -201,9 +201,10 @@ def main(argv: list[str] | None = None) -> int:
     prompts = read_prompts(options)
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
 
-    from transformer.generation.text import load
+    with interrupted_at_once():
+        from transformer.generation.text import load
 
-    generator = load(path, options.device, options.precision)
+        generator = load(path, options.device, options.precision)
     if options.interactive:
         talk(generator, options, seed)
         return 0

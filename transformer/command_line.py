@@ -1,11 +1,14 @@
 """Flags made from the fields of a pydantic model, and mistakes as one line. Imports no torch."""
 
 import argparse
+import contextlib
 import io
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -111,8 +114,30 @@ def _help(field: FieldInfo) -> str:
 
 
 def _report(text: str) -> int:
-    print(f"error: {' '.join(text.splitlines())}", file=sys.stderr)  # noqa: T201
+    say(f"error: {' '.join(text.splitlines())}")
     return 2
+
+
+def say(text: str) -> None:
+    """A line on stderr; where that is closed or full, it is lost, and nothing else."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr)  # noqa: T201
+
+
+@contextlib.contextmanager
+def interrupted_at_once() -> Iterator[None]:
+    """Ctrl+C ends the process, without an exception: an import may swallow that."""
+    before = signal.getsignal(signal.SIGINT)
+    here = threading.current_thread() is threading.main_thread()
+    if not here or before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _drop_stdout() -> None:

@@ -19,6 +19,8 @@ def resolve_accelerator(accelerator: str) -> str:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
+    if accelerator not in (*available, "auto"):
+        raise UserError(f"device must be auto, {', '.join(available)}, got {accelerator!r}")
     if accelerator == "auto":
         return next(name for name, there in available.items() if there)
     if not available[accelerator]:

@@ -149,8 +149,14 @@ def test_no_new_tokens_run_no_model(make_gpt, generator):
 
 
 def test_a_negative_number_of_tokens_is_refused(make_gpt):
-    with pytest.raises(ValueError, match="max_new_tokens must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="max_new_tokens must be a whole number from 0, got -1"):
         make_gpt().generate(torch.tensor([[3]]), max_new_tokens=-1)
+
+
+@pytest.mark.parametrize("tokens", [[[1, 13]], [[-1]]], ids=str)
+def test_tokens_outside_the_vocabulary_are_refused(make_gpt, tokens):
+    with pytest.raises(ValueError, match=r"tokens must be \(B, T\) with ids from 0 to 12"):
+        make_gpt().generate(torch.tensor(tokens), max_new_tokens=1)
 
 
 def test_an_empty_prompt_is_refused(make_gpt):

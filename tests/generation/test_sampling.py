@@ -144,7 +144,14 @@ def supports(settings, logits, draws=300):
 
 @pytest.mark.parametrize(
     ("top_k", "kept"),
-    [(1, {1}), (2, {1, 4}), (3, {0, 1, 4}), (4, {0, 1, 2, 4}), (99, set(range(6)))],
+    [
+        (1, {1}),
+        (2, {1, 4}),
+        (3, {0, 1, 4}),
+        (4, {0, 1, 2, 4}),
+        (99, set(range(6))),
+        (2**70, set(range(6))),
+    ],
 )
 def test_top_k_keeps_exactly_k_the_lowest_ids_among_equals(top_k, kept):
     logits = torch.tensor([[2.0, 3.0, 2.0, 2.0, 3.0, 2.0], [0.5] * 6])

@@ -122,7 +122,7 @@ def test_a_model_with_nan_weights_is_a_users_error_and_its_mode_is_restored(writ
         ({"top_k": 0}, "top_k must be at least 1"),
         ({"top_p": 2.0}, "top_p must be greater than 0"),
         ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
-        ({"max_new_tokens": -1}, "max_new_tokens must be at least 0, got -1"),
+        ({"max_new_tokens": -1}, "max_new_tokens must be a whole number from 0, got -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(writer, settings, message):

@@ -155,6 +155,14 @@ def test_more_tokens_than_the_context_are_refused(make_gpt, tokens):
         model(tokens[:, :3], cache=cache)
 
 
+def test_other_rows_and_a_mask_beside_a_cache_are_refused(make_gpt, tokens):
+    model = make_gpt()
+    with pytest.raises(ValueError, match="3 rows for a cache of 2"):
+        model(tokens, cache=model.make_cache(2))
+    with pytest.raises(ValueError, match="a mask does not go with a cache"):
+        model(tokens, torch.ones(T, T, dtype=torch.bool), model.make_cache(B))
+
+
 def test_a_bigram_model_has_a_cache_without_layers(tokens):
     model = Bigram(vocab_size=V, block_size=BLOCK_SIZE)
     torch.nn.init.normal_(model.next_token.weight)

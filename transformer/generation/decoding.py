@@ -41,10 +41,10 @@ def decode(
     The model reads a window of each row: its last block_size tokens at the start. A window that is
     full loses its oldest half, and the rest is read anew, from position 0.
 
-    Raises: ValueError for an empty prompt and a negative max_new_tokens; NotFiniteError.
+    Raises: ValueError for an empty prompt and for no whole max_new_tokens; NotFiniteError.
     """
-    if max_new_tokens is not None and max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens must be at least 0, got {max_new_tokens}")
+    if max_new_tokens is not None and (max_new_tokens < 0 or max_new_tokens % 1):
+        raise ValueError(f"max_new_tokens must be a whole number from 0, got {max_new_tokens}")
     if not all(len(prompt) for prompt in prompts):
         raise ValueError("a prompt must hold one token at least")
     if max_new_tokens == 0:

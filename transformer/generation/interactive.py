@@ -16,7 +16,7 @@ A line is put behind the text so far, and the model goes on; an empty line goes 
   /reset              forget the text so far
   /seed [N]           show the next text's seed, or set it
   /SETTING [VALUE]    show or set max_new_tokens, temperature, top_k, top_p, min_p,
-                      repetition_penalty; none unsets
+                      repetition_penalty; none unsets top_k, top_p and min_p
   /help               this
 Ctrl+C ends a text; Ctrl+D leaves."""
 

@@ -104,7 +104,7 @@ class Sampler:
     def _kept(self, probabilities: Float[Tensor, "B V"]) -> Tensor:
         """True for the ranks that top_k, top_p and min_p leave; the likeliest always stays."""
         ranks = torch.arange(probabilities.shape[-1], device=probabilities.device)
-        kept = ranks < (self.top_k or len(ranks))
+        kept = ranks < min(self.top_k or len(ranks), len(ranks))
         if self.top_p is not None:
             among = probabilities * kept
             among = among / among.sum(dim=-1, keepdim=True)

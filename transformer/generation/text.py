@@ -25,7 +25,7 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "Te
     cuda, mps) that is not there, and for int8 elsewhere than on a CPU.
     """
     saved = load_model(path)
-    device = resolve_accelerator(device)
+    device = resolve_accelerator(str(device))
     if precision == "int8" and device != "cpu":
         raise UserError(f"precision int8 is for a CPU, and the device is {device}: give bf16")
     if precision == "auto":
@@ -89,7 +89,7 @@ class TextGenerator:
         Raises: UserError for a prompt with characters the model never saw.
         """
         prompts = [prompt or self.empty_prompt for prompt in prompts]
-        stop = (stop,) if isinstance(stop, str) else stop
+        stop = (stop,) if isinstance(stop, str) else tuple(stop)
         return [
             Continuation(prompt, self.tokenizer.encode(prompt).tolist(), stop) for prompt in prompts
         ]

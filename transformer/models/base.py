@@ -39,8 +39,12 @@ class TokenModel(nn.Module):
     ) -> Int[Tensor, "B _"]:
         """The tokens and max_new_tokens more of each row, in eval mode; see `Sampler`.
 
-        Raises: ValueError for settings out of range and for logits that are not finite.
+        Raises: ValueError for tokens that are no (B, T) or outside the vocabulary, for settings out
+        of range and for logits that are not finite.
         """
+        vocab_size = self.architecture["vocab_size"]
+        if tokens.ndim != 2 or ((tokens < 0) | (tokens >= vocab_size)).any():
+            raise ValueError(f"tokens must be (B, T) with ids from 0 to {vocab_size - 1}")
         sampler = Sampler(
             temperature=temperature,
             top_k=top_k,

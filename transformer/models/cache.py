@@ -87,9 +87,11 @@ class Cache:
         Gives the tokens with the `num_before` before them (0 where none were; none at all where
         nothing was read yet), and which positions each may read: None is all up to itself.
 
-        Raises: ValueError for more tokens than there is room for.
+        Raises: ValueError for more tokens than there is room for and for other rows.
         """
         num_new = tokens.shape[1]
+        if len(tokens) != len(self.lengths):
+            raise ValueError(f"{len(tokens)} rows for a cache of {len(self.lengths)}")
         start, self.stop = min(self.lengths), max(self.lengths) + num_new
         if self.stop > self.block_size:
             raise ValueError(f"{self.stop} tokens, but block_size={self.block_size}")

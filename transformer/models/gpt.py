@@ -118,12 +118,14 @@ class GPT(TokenModel):
 
         With a `cache` (and no mask), the tokens follow on those that it holds, and join them.
 
-        Raises: ValueError for more tokens than block_size.
+        Raises: ValueError for more tokens than block_size and for a mask beside a cache.
         """
         num_new = tokens.shape[1]
         if num_new > self.block_size:
             raise ValueError(f"{num_new} tokens, but block_size={self.block_size}")
         positions: Positions = slice(0, num_new)
+        if mask is not None and cache is not None:
+            raise ValueError("a mask does not go with a cache, which has its own")
         if mask is not None:
             mask = mask.expand(len(tokens), *mask.shape[-2:])[:, None]  # (B, 1, T, T)
         if cache is not None:
