@@ -1,6 +1,5 @@
 """What the README says is executed or compared: commands, figures, tree, example."""
 
-import importlib.util
 import json
 import re
 import shlex
@@ -67,21 +66,6 @@ def test_the_two_install_lines_stand_there_and_ci_runs_them():
     ):
         assert line in README
         assert line in ci
-
-
-@pytest.fixture
-def load_benchmark(monkeypatch):
-    """A script of benchmarks/ by name, as Python starts it: its neighbours beside it."""
-
-    def load(name):
-        path = ROOT / "benchmarks" / f"{name}.py"
-        monkeypatch.syspath_prepend(str(path.parent))
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return load
 
 
 def test_figures_are_those_of_the_benchmark(load_benchmark):

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformer.data.batches import IGNORED, WindowBatches, validation_batch_size
 from transformer.data.chunks import num_windows
 from transformer.data.tokenizers import CharacterTokenizer
-from transformer.models.base import TokenModel
+from transformer.models.base import TokenModel, evaluating
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,8 @@ def score_model(model: TokenModel, tokens: NDArray[np.integer] | Tensor) -> Scor
     windows = torch.arange(num_windows(len(tokens), block_size))
     batches = WindowBatches(tokens, windows, block_size, validation_batch_size(block_size))
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     total = 0.0
-    try:
+    with evaluating(model):
         for number in range(len(batches)):
             inputs, targets = (part.to(device) for part in batches[number])
             losses = F.cross_entropy(
@@ -60,8 +58,6 @@ def score_model(model: TokenModel, tokens: NDArray[np.integer] | Tensor) -> Scor
                 ignore_index=IGNORED,
             )
             total += losses.cpu().double().sum().item()
-    finally:
-        model.train(was_training)
     return Score(total / (len(tokens) - 1), len(tokens) - 1)
 
 

@@ -1,6 +1,5 @@
 """benchmarks/ablate.py and variants.py: switches, the interval, equal time, a run to the end."""
 
-import importlib.util
 import json
 import math
 import types
@@ -34,14 +33,8 @@ precision: float32
 
 
 @pytest.fixture
-def ablate(monkeypatch):
-    """Loaded as `python benchmarks/ablate.py` loads it, its neighbours beside it."""
-    path = ROOT / "benchmarks" / "ablate.py"
-    monkeypatch.syspath_prepend(str(path.parent))
-    spec = importlib.util.spec_from_file_location("ablate", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def ablate(load_benchmark):
+    return load_benchmark("ablate")
 
 
 @pytest.fixture

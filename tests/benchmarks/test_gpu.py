@@ -1,6 +1,5 @@
 """benchmarks/gpu.py as far as a machine without a GPU can tell."""
 
-import importlib.util
 import math
 from pathlib import Path
 
@@ -15,14 +14,8 @@ TINY = {"vocab_size": 13, "block_size": 7, "embedding_dim": 6, "num_heads": 3, "
 
 
 @pytest.fixture
-def gpu(monkeypatch):
-    """Loaded as `python benchmarks/gpu.py` loads it, its neighbours beside it."""
-    path = ROOT / "benchmarks" / "gpu.py"
-    monkeypatch.syspath_prepend(str(path.parent))
-    spec = importlib.util.spec_from_file_location("gpu", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def gpu(load_benchmark):
+    return load_benchmark("gpu")
 
 
 def test_flops_per_token_by_hand(gpu):

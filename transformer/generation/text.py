@@ -13,7 +13,7 @@ from transformer.generation.continuation import Continuation
 from transformer.generation.decoding import Step, decode
 from transformer.generation.sampling import NotFiniteError, Sampler
 from transformer.generation.weights import convert, fastest_format
-from transformer.models.base import TokenModel
+from transformer.models.base import TokenModel, evaluating
 
 
 def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "TextGenerator":
@@ -104,27 +104,27 @@ class TextGenerator:
     ) -> Generator[None, None, None]:
         """Adds a token to each row at every step, until all are done or max_new_tokens are made.
 
-        Raises: UserError for a model whose logits are not finite; ValueError for a negative
-        max_new_tokens.
+        Raises: UserError for a model whose logits are not finite; ValueError where
+        max_new_tokens is no count.
         """
         device = next(self.model.parameters()).device
         prompts = [torch.tensor(row.prompt_tokens, device=device) for row in rows]
-        was_training = self.model.training
-        self.model.eval()
         try:
-            steps = decode(self.model, prompts, max_new_tokens=max_new_tokens, sampler=sampler)
-            for step in steps:
-                scores = _log_probabilities(step) if with_log_probabilities else [None] * len(rows)
-                for row, token, score in zip(rows, step.tokens.tolist(), scores, strict=True):
-                    row.add(token, self.tokenizer.vocabulary[token], score)
-                yield
-                if all(row.done for row in rows):
-                    break
+            with evaluating(self.model):
+                steps = decode(self.model, prompts, max_new_tokens=max_new_tokens, sampler=sampler)
+                for step in steps:
+                    self._add(rows, step, with_log_probabilities)
+                    yield
+                    if all(row.done for row in rows):
+                        break
         except NotFiniteError as error:
             name = f"{self.saved.path}: " if self.saved else ""
             raise UserError(f"{name}{error}") from None
-        finally:
-            self.model.train(was_training)
+
+    def _add(self, rows: Sequence[Continuation], step: Step, with_log_probabilities: bool) -> None:
+        scores = _log_probabilities(step) if with_log_probabilities else [None] * len(rows)
+        for row, token, score in zip(rows, step.tokens.tolist(), scores, strict=True):
+            row.add(token, self.tokenizer.vocabulary[token], score)
 
     @property
     def empty_prompt(self) -> str:

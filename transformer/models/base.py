@@ -1,5 +1,7 @@
 """What every model here has in common."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,6 +11,19 @@ from torch import Tensor, nn
 from transformer.generation.decoding import decode
 from transformer.generation.sampling import Sampler
 from transformer.models.cache import Cache
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode within, and the mode that it was in before afterwards."""
+    was_training = module.training
+    if was_training:
+        module.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            module.train()
 
 
 class TokenModel(nn.Module):
@@ -53,11 +68,6 @@ class TokenModel(nn.Module):
             repetition_penalty=repetition_penalty,
             seed=seed,
         )
-        if was_training := self.training:
-            self.eval()
-        try:
+        with evaluating(self):
             steps = decode(self, list(tokens), max_new_tokens=max_new_tokens, sampler=sampler)
             return torch.cat((tokens, *(step.tokens[:, None] for step in steps)), dim=1)
-        finally:
-            if was_training:
-                self.train()
