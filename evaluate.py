@@ -1,4 +1,7 @@
-"""The exact loss of a model, beside simple baselines: `python evaluate.py [CHECKPOINT]`."""
+"""The exact loss of a model, beside simple baselines: `python evaluate.py [CHECKPOINT]`.
+
+Of an encoder-decoder: how many of the test split's sources it gets wrong.
+"""
 
 import json
 from pathlib import Path
@@ -15,7 +18,9 @@ from transformer.command_line import (
     given_flags,
     run_script,
 )
+from transformer.config import Integer, Number
 from transformer.data.corpus import Text, num_train, read_corpus
+from transformer.data.pairs import read_pairs
 from transformer.errors import UserError
 from transformer.runs import find_model
 
@@ -29,9 +34,17 @@ class EvaluateOptions(ModelOptions):
     data_path: str | None = Field(
         None,
         min_length=1,
-        description="text to evaluate on; by default the model's own corpus. Of that corpus (by "
-        "sha256) the validation split is taken, of any other file the whole",
+        description="text or pairs to evaluate on; by default the model's own. Of these (by "
+        "sha256) the validation split of a text and the test split of pairs is taken, of any other "
+        "file the whole",
     )
+    num_beams: Integer = Field(
+        1, gt=0, description="hypotheses that an encoder-decoder's search keeps; 1 is greedy"
+    )
+    length_penalty: Number = Field(
+        0.6, ge=0, description="above 0, that search prefers longer targets than their probability"
+    )
+    skip_bad_lines: bool = Field(False, description="leave out lines that are no pair")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,22 +56,34 @@ def main(argv: list[str] | None = None) -> int:
     options = check_flags(EvaluateOptions, given_flags(arguments, EvaluateOptions))
     path = find_model(arguments.checkpoint, options.runs_dir)
     text = None if options.data_path is None else read_corpus(options.data_path)
-    report = evaluate(path, text, options)
-    print(json.dumps(report, indent=2) if arguments.json else as_table(report))
-    return 0
-
-
-def evaluate(path: Path, text: Text | None, options: EvaluateOptions) -> dict[str, Any]:
-    """The model's score and the baselines' on the same characters."""
     from transformer.checkpoint import load_model
-    from transformer.devices import resolve_accelerator
-    from transformer.evaluation import score_baselines, score_model
 
     saved = load_model(path)
-    model = saved.model.to(resolve_accelerator(options.device))
     data_path = options.data_path or saved.config.get("data_path")
     if data_path is None:
         raise UserError(f"{path}: does not say what it was trained on: give --data_path")
+    if saved.tokenizer.kind == "pairs":
+        report = evaluate_pairs(saved, data_path, options)
+        table = pairs_as_table
+    else:
+        report = evaluate_text(saved, data_path, text, options)
+        table = as_table
+    print(json.dumps(report, indent=2) if arguments.json else table(report))
+    return 0
+
+
+def evaluate_text(
+    saved: "SavedModel", data_path: str, text: Text | None, options: EvaluateOptions
+) -> dict[str, Any]:
+    """The model's score and the baselines' on the same characters."""
+    from transformer.data.tokenizers import CharacterTokenizer
+    from transformer.devices import resolve_accelerator
+    from transformer.evaluation import score_baselines, score_model
+    from transformer.models.base import TokenModel
+
+    assert isinstance(saved.model, TokenModel)
+    assert isinstance(saved.tokenizer, CharacterTokenizer)
+    model = saved.model.to(resolve_accelerator(options.device))
     text = text or read_corpus(data_path)
     train, val = split_text(text, saved)
     tokens, num_skipped = saved.tokenizer.encode_known(val)
@@ -70,7 +95,7 @@ def evaluate(path: Path, text: Text | None, options: EvaluateOptions) -> dict[st
     if train is not None:
         scores |= score_baselines(saved.tokenizer, train, saved.tokenizer.decode(tokens))
     return {
-        "checkpoint": str(path),
+        "checkpoint": str(saved.path),
         "data_path": str(data_path),
         "characters": len(val),
         "skipped": num_skipped,
@@ -94,6 +119,67 @@ def split_text(text: Text, saved: "SavedModel") -> tuple[str | None, str]:
     cut = num_train(len(own.characters), saved.config["val_fraction"])
     rest = own.characters[cut:] if own is text else text.characters
     return own.characters[:cut], rest
+
+
+def evaluate_pairs(saved: "SavedModel", data_path: str, options: EvaluateOptions) -> dict[str, Any]:
+    """Error rates of one translation of each source; any of its answers counts."""
+    from transformer.generation.translation import make_translator
+    from transformer.pair_evaluation import score_translations
+
+    translator = make_translator(saved, options.device, "float32")
+    tokenizer = translator.tokenizer
+    pairs = read_pairs(
+        data_path,
+        block_size=translator.model.block_size,
+        source_units=tokenizer.source.units,
+        target_units=tokenizer.target.units,
+        skip_bad_lines=options.skip_bad_lines or saved.config.get("skip_bad_lines", False),
+    )
+    indices, split = range(len(pairs.sources)), "whole file"
+    if pairs.sha256 == saved.corpus.get("sha256"):
+        splits = pairs.split(saved.config["val_fraction"], saved.config["test_fraction"])
+        indices, split = (splits.test, "test") if len(splits.test) else (splits.val, "validation")
+    answers = pairs.answers(indices)
+    sources = list(answers)
+    if options.skip_unknown:
+        sources = [translator.known(source) for source in sources]
+    searching = {"num_beams": options.num_beams, "length_penalty": options.length_penalty}
+    score = score_translations(tokenizer, translator.translate(sources, **searching), answers)
+    scores = {"as they are": score.rates}
+    if score.rates_without_stress is not None:
+        scores["without stress"] = score.rates_without_stress
+    return {
+        "checkpoint": str(saved.path),
+        "data_path": str(data_path),
+        "sources": len(sources),
+        "skipped": sum(map(len, answers)) - sum(map(len, sources)),
+        "bad_lines": pairs.num_skipped,
+        "split": split,
+        **searching,
+        "scores": {name: rates.as_dict() for name, rates in scores.items()},
+    }
+
+
+def pairs_as_table(report: dict[str, Any]) -> str:
+    from tabulate import tabulate
+
+    phones = "without stress" in report["scores"]
+    names = {"word": "word error rate", "unit": f"{'phoneme' if phones else 'unit'} error rate"}
+    rows = []
+    for name, rates in report["scores"].items():
+        for kind, words in names.items():
+            interval = "{:.2f} to {:.2f}".format(
+                *(100 * x for x in rates[f"{kind}_error_interval"])
+            )
+            rows.append((words, name, f"{100 * rates[f'{kind}_error_rate']:.2f}", interval))
+    table = tabulate(rows, ("", "phones" if phones else "units", "%", "95 % interval"))
+    skipped = f", {report['skipped']:,} unknown characters skipped" * bool(report["skipped"])
+    bad = f", {report['bad_lines']:,} bad lines left out" * bool(report["bad_lines"])
+    return (
+        f"{report['checkpoint']} on {report['data_path']} ({report['split']}, "
+        f"{report['sources']:,} sources{skipped}{bad}), {report['num_beams']} "
+        f"beam{'s' * (report['num_beams'] > 1)}\n\n{table}"
+    )
 
 
 def as_table(report: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Sample text from a checkpoint alone: `python generate.py --prompt "ROMEO:"`.
 
-Prompt and continuation go to stdout, a single text as it is made, everything else to stderr.
+Prompt and continuation go to stdout, a single text as it is made, everything else to stderr. An
+encoder-decoder's prompt is a source, and what goes to stdout is the target.
 """
 
 import contextlib
@@ -32,8 +33,11 @@ from transformer.runs import find_model
 
 if TYPE_CHECKING:  # torch is imported once the input is known to be good
     from transformer.checkpoint import SavedModel
+    from transformer.generation.beam_search import Hypothesis
     from transformer.generation.continuation import Continuation
+    from transformer.generation.interactive import CommandLoop
     from transformer.generation.text import TextGenerator
+    from transformer.generation.translation import Translator
 
 SEPARATOR = "-" * 40
 
@@ -82,12 +86,7 @@ def write_texts(
     """Every sample of every prompt, decoded as one batch; Ctrl+C leaves what is there so far."""
     from transformer.generation.sampling import Sampler
 
-    if options.skip_unknown:
-        known = [generator.known(prompt) for prompt in prompts]
-        dropped = sum(map(len, prompts)) - sum(map(len, known))
-        if dropped:
-            say(f"{dropped:,} unknown characters of the prompt dropped")
-        prompts = known
+    prompts = known_prompts(generator, prompts, options)
     rows = generator.begin([p for p in prompts for _ in range(options.num_samples)], options.stop)
     assert generator.saved is not None
     say(f"{generator.saved.path}, seed {seed}")
@@ -111,6 +110,46 @@ def write_texts(
             show("".join(f"{json.dumps(as_dict(row, seed))}\n" for row in rows))
         elif started:
             show(f"\n{SEPARATOR}\n".join(row.prompt + row.text for row in rows) + "\n")
+
+
+def known_prompts(
+    model: "TextGenerator | Translator", prompts: list[str], options: GenerateOptions
+) -> list[str]:
+    """Without what the model never saw, where that is to be dropped; says how much that was."""
+    if not options.skip_unknown:
+        return prompts
+    known = [model.known(prompt) for prompt in prompts]
+    dropped = sum(map(len, prompts)) - sum(map(len, known))
+    if dropped:
+        say(f"{dropped:,} unknown characters of the prompt dropped")
+    return known
+
+
+def write_translations(
+    translator: "Translator", prompts: list[str], options: GenerateOptions, *, as_json: bool
+) -> None:
+    """The target of a prompt; of several prompts, a line of source, tab and target each."""
+    if not (options.prompt or options.prompt_file):
+        raise UserError("an encoder-decoder needs a source: give a --prompt or --prompt_file")
+    assert translator.saved is not None
+    say(str(translator.saved.path))
+    sources = known_prompts(translator, prompts, options)
+    started_at = time.perf_counter()
+    found = translator.search(sources, num_results=options.num_samples, **options.searching)
+    if options.verbose:
+        say(f"{len(sources) / (time.perf_counter() - started_at):,.0f} sources/s")
+    for source, best in zip(sources, found, strict=True):
+        for hypothesis in best:
+            text = translator.text(hypothesis)
+            if as_json:
+                show(f"{json.dumps(hypothesis_as_dict(source, text, hypothesis))}\n")
+            else:
+                show(f"{source}\t{text}\n" if options.split_lines else f"{text}\n")
+
+
+def hypothesis_as_dict(source: str, text: str, hypothesis: "Hypothesis") -> dict[str, Any]:
+    """`log_probability` (nats) is that of all tokens and the end together."""
+    return {"prompt": source, "text": text, **hypothesis._asdict()}
 
 
 def stream(row: "Continuation", steps: Iterator[None]) -> None:
@@ -160,18 +199,16 @@ def timed(steps: Iterator[None], rows: Sequence["Continuation"], block_size: int
         say(", ".join(rates))
 
 
-def talk(generator: "TextGenerator", options: GenerateOptions, seed: int) -> None:
+def talk(loop: "CommandLoop") -> None:
     """Prompts are asked for, with line editing and history where the system has them."""
-    from transformer.generation.interactive import PromptLoop
-
     if sys.stdin is None:
         raise UserError("--interactive reads prompts from stdin, which is closed: give a --prompt")
     if isinstance(sys.stdin, io.TextIOWrapper):  # what is no UTF-8 is refused as never seen
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     with contextlib.suppress(ImportError):  # Windows, whose console does both
         import readline  # noqa: F401  input() uses it
-    say("a line is gone on with; /help lists the commands, Ctrl+D leaves")
-    PromptLoop(generator, options, seed, show).run(lambda: input("> "))
+    say(loop.welcome)
+    loop.run(lambda: input("> "))
 
 
 def describe(saved: "SavedModel") -> dict[str, Any]:
@@ -180,35 +217,59 @@ def describe(saved: "SavedModel") -> dict[str, Any]:
         "checkpoint": str(saved.path),
         "parameters": sum(p.numel() for p in saved.model.parameters()),
         "architecture": saved.architecture,
-        "tokenizer": {"kind": saved.tokenizer.kind, "vocab_size": saved.tokenizer.vocab_size},
+        "tokenizer": {"kind": saved.tokenizer.kind, **saved.tokenizer.sizes},
         "corpus": saved.corpus,
         "results": saved.results,
         "config": saved.config,
     }
 
 
+def write_from_text_model(
+    saved: "SavedModel", prompts: list[str], options: GenerateOptions, *, as_json: bool
+) -> None:
+    from transformer.generation.text import make_generator
+
+    generator = make_generator(saved, options.device, options.precision)
+    seed = secrets.randbelow(2**32) if options.seed is None else options.seed
+    if options.interactive:
+        from transformer.generation.interactive import PromptLoop
+
+        talk(PromptLoop(generator, options, seed, show))
+    else:
+        write_texts(generator, prompts, options, seed, as_json=as_json)
+
+
+def write_from_pair_model(
+    saved: "SavedModel", prompts: list[str], options: GenerateOptions, *, as_json: bool
+) -> None:
+    from transformer.generation.translation import make_translator
+
+    translator = make_translator(saved, options.device, options.precision)
+    if options.interactive:
+        from transformer.generation.interactive import TranslationLoop
+
+        talk(TranslationLoop(translator, options, show))
+    else:
+        write_translations(translator, prompts, options, as_json=as_json)
+
+
 def main(argv: list[str] | None = None) -> int:
     path, options, as_json = parse_arguments(argv)
-    if options.info:
+    prompts = [] if options.info else read_prompts(options)
+    with interrupted_at_once():
         from transformer.checkpoint import load_model
 
-        facts = describe(load_model(path))
+        saved = load_model(path)
+    if options.info:
+        facts = describe(saved)
         if as_json:
             print(json.dumps(facts, indent=2))
         else:
             print(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), end="")
         return 0
-    prompts = read_prompts(options)
-    seed = secrets.randbelow(2**32) if options.seed is None else options.seed
-
-    with interrupted_at_once():
-        from transformer.generation.text import load
-
-        generator = load(path, options.device, options.precision)
-    if options.interactive:
-        talk(generator, options, seed)
-        return 0
-    write_texts(generator, prompts, options, seed, as_json=as_json)
+    options.check_for(saved.architecture["model"])
+    write = write_from_pair_model if saved.tokenizer.kind == "pairs" else write_from_text_model
+    write(saved, prompts, options, as_json=as_json)
     return 0
 
 

@@ -6,7 +6,6 @@ Every key of a config is a flag too. What is here puts the parts together: data,
 import json
 import logging
 import os
-import re
 import sys
 import time
 import warnings
@@ -17,6 +16,7 @@ from transformer.command_line import FlagParser, add_flags, given_flags, run_scr
 from transformer.config import Config
 from transformer.config_files import load_config, to_yaml
 from transformer.data.corpus import Corpus, check_length
+from transformer.data.pairs import Pairs, read_pairs
 from transformer.errors import UserError
 from transformer.files import write_text
 from transformer.runs import CONFIG, SUMMARY, WEIGHTS, find_resume, new_run_folder, run_of
@@ -25,12 +25,15 @@ if TYPE_CHECKING:  # torch and Lightning are imported once the input is known to
     import pytorch_lightning as pl
 
     from transformer.assembly import Run
-    from transformer.models.base import TokenModel
+    from transformer.models.base import SequenceModel
 
 # Tells the processes of one run, which Lightning starts one a device, where it is kept.
 FOLDER_VARIABLE = "TRANSFORMER_RUN_FOLDER"
-# What says which text is trained on in which order: another value would make it another run.
-KEPT_ON_RESUME = ("val_fraction", "stride", "seed")
+# What says which data is trained on in which order: another value would make it another run.
+KEPT_ON_RESUME = (
+    *("val_fraction", "test_fraction", "stride", "source_units", "target_units", "seed"),
+    "skip_bad_lines",
+)
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
 
 log = logging.getLogger("train")
@@ -102,14 +105,15 @@ def train(config: Config, resume: Path | None = None, *, profile: bool = False) 
     quiet_libraries()
     hardware = assembly.choose_hardware(config)
     pl.seed_everything(config.seed, verbose=False)
-    data = assembly.build_data(config, corpus)
+    task = assembly.build_task(config, corpus)
+    data = task.data
     num_devices = hardware["devices"] * config.num_nodes
-    total_steps = assembly.count_steps(config, data.num_chunks, num_devices)
-    module = assembly.build_module(config, data, total_steps)
+    total_steps = assembly.count_steps(config, data.num_examples, num_devices)
+    module = assembly.build_module(config, task, total_steps)
     check_unfinished(resume, total_steps)
     folder = choose_folder(config, resume)
-    throughput = Throughput(len(data.train_tokens), started_at)
-    run = assembly.Run(config, folder, data, module, throughput, total_steps, num_devices)
+    throughput = Throughput(data.num_train_tokens, task.tokens_per_example, started_at)
+    run = assembly.Run(config, folder, task, module, throughput, total_steps, num_devices)
     trainer = assembly.build_trainer(run, hardware, profile=profile)
     if trainer.is_global_zero:
         introduce(run)
@@ -140,8 +144,13 @@ def is_helper_process() -> bool:
     return os.environ.get("LOCAL_RANK", "0") != "0" and FOLDER_VARIABLE in os.environ
 
 
-def read_corpus(config: Config) -> Corpus:
-    """Raises: UserError for a corpus that is missing, not UTF-8 or too short for the config."""
+def read_corpus(config: Config) -> Corpus | Pairs:
+    """Raises: UserError for data that is missing, not UTF-8, malformed or too short."""
+    if config.model == "encoder_decoder":
+        keys = ("block_size", "source_units", "target_units", "skip_bad_lines", "shared_vocabulary")
+        pairs = read_pairs(config.data_path, **{key: getattr(config, key) for key in keys})
+        pairs.check_splits(config.val_fraction, config.test_fraction)
+        return pairs
     corpus = Corpus.from_file(config.data_path)
     check_length(len(corpus.tokens), config.val_fraction, config.block_size, config.data_path)
     return corpus
@@ -157,7 +166,7 @@ def check_writable(runs_dir: str | Path) -> None:
         raise UserError(f"{runs_dir}: cannot write in {folder}: give another --runs_dir")
 
 
-def check_resume(resume: Path | None, config: Config, corpus: Corpus) -> None:
+def check_resume(resume: Path | None, config: Config, corpus: Corpus | Pairs) -> None:
     """Raises: UserError for a checkpoint that is damaged, of another corpus or architecture."""
     if resume is None:
         return
@@ -170,8 +179,9 @@ def check_resume(resume: Path | None, config: Config, corpus: Corpus) -> None:
             f"{resume}: its corpus has sha256 {trained_on}, and data_path has {corpus.sha256}: "
             "give the --data_path it was trained on, or start a new run without --resume"
         )
-    wanted = config.architecture(corpus.tokenizer.vocab_size)
-    wanted |= {key: getattr(config, key) for key in KEPT_ON_RESUME}
+    keys = config.resolved()
+    wanted = config.architecture(**corpus.tokenizer.sizes)
+    wanted |= {key: keys[key] for key in KEPT_ON_RESUME if key in keys}
     before = saved.config | saved.architecture
     for key, value in wanted.items():
         if key != "dropout" and before.get(key) != value:
@@ -200,55 +210,49 @@ def introduce(run: "Run") -> None:
     """Writes config.yaml and says what is about to be trained, on what, and what it needs."""
     from transformer.training.reports import introduction
 
-    config, data = run.config, run.data
+    config = run.config
     write_text(run.folder / CONFIG, to_yaml(config.resolved()))
     text = introduction(
         run.module.model,
-        num_train_tokens=len(data.train_tokens),
+        num_train_tokens=run.data.num_train_tokens,
         total_steps=run.total_steps,
         tokens_per_step=run.tokens_per_step,
         tokens_per_batch=run.tokens_per_batch,
     )
-    corpus = data.corpus
-    ends = f", {corpus.num_carriage_returns:,} CRLF read as LF" * bool(corpus.num_carriage_returns)
-    print(f"{config.data_path}: {len(corpus.tokens):,} characters, {data.vocab_size} symbols{ends}")
+    print(run.task.introduction())
     print(text)
     if config.max_minutes:
         print(f"the whole run takes about {config.max_minutes:g} minutes, if not fewer")
     print(f"the run is in {run.folder}", flush=True)
 
 
-def summarize(run: "Run", trainer: "pl.Trainer") -> tuple[dict[str, Any], "TokenModel"]:
+def summarize(run: "Run", trainer: "pl.Trainer") -> tuple[dict[str, Any], "SequenceModel"]:
     """Writes summary.json: the exact loss of the best weights and the facts of the run."""
     from transformer.checkpoint import load_model, save_model
-    from transformer.evaluation import score_model
     from transformer.training.reports import run_facts
 
     weights = run.folder / WEIGHTS
     best = load_model(weights)
     model = best.model.to(trainer.strategy.root_device)
-    score = score_model(model, run.data.val_tokens)
     summary = {
-        "val_loss": score.loss,
-        "val_bits_per_char": score.bits_per_char,
+        **run.task.score(model),
         "best_step": best.results["best_step"],
         **run_facts(trainer, run.throughput),
-        "corpus_sha256": run.data.corpus.sha256,
+        "corpus_sha256": run.task.corpus_facts["sha256"],
     }
     write_text(run.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
     save_model(weights, model, run.module.metadata | {"results": summary})
     return summary, model
 
 
-def conclude(run: "Run", summary: dict[str, Any], model: "TokenModel") -> None:
-    """The result, a sample of the best weights, and what to do next."""
-    from transformer.assembly import sample_text
+def conclude(run: "Run", summary: dict[str, Any], model: "SequenceModel") -> None:
+    """The result, what the best weights make of a few inputs, and what to do next."""
     from transformer.training.reports import conclusion
 
-    sample = sample_text(run, model).strip()
-    word = re.search(r"\w{1,20}:?", sample)  # needs no quoting in any shell
-    prompt = f' --prompt "{word[0]}"' if word else ""
-    print(f"\n{conclusion(summary)}\n\n{sample}\n\nnext:")
+    shown = run.task.show(model).text.strip()
+    word = run.task.prompt(shown)
+    prompt = f' --prompt "{word}"' if word else ""
+    print(f"\n{conclusion(run.task.headline(summary), summary)}\n\n{shown}\n\nnext:")
     print(f"  python generate.py {_quoted(run.folder / WEIGHTS)}{prompt}")
     print(f"  tensorboard --logdir {_quoted(run.config.runs_dir)}")
 

@@ -30,7 +30,8 @@ from transformer.data.corpus import Corpus
 from transformer.evaluation import score_model
 from transformer.generation import weights
 from transformer.generation.sampling import Sampler
-from transformer.models import TokenModel, build_model
+from transformer.models.base import TokenModel
+from transformer.models.gpt import GPT
 
 SMALL = {"num_blocks": 4, "num_heads": 4, "embedding_dim": 128, "block_size": 64}
 LARGE = {"num_blocks": 6, "num_heads": 6, "embedding_dim": 384, "block_size": 256}
@@ -51,7 +52,7 @@ def chosen_format(shape: dict[str, int]) -> str:
 
 def make_ours(shape: dict[str, int]) -> TokenModel:
     torch.manual_seed(0)
-    return build_model("gpt", vocab_size=VOCAB_SIZE, activation="gelu_tanh", **shape).eval()
+    return GPT(vocab_size=VOCAB_SIZE, activation="gelu_tanh", **shape).eval()
 
 
 def ours(shape: dict[str, int], number_format: str = "") -> Generate:

@@ -67,11 +67,11 @@ class _Steady(pl.Callback):
 
 
 def make_run(config: Config, corpus: Corpus, folder: Path) -> assembly.Run:
-    data = assembly.build_data(config, corpus)
+    task = assembly.build_task(config, corpus)
     steps = config.max_steps or 0
-    module = assembly.build_module(config, data, steps)
-    throughput = Throughput(len(data.train_tokens))
-    return assembly.Run(config, folder, data, module, throughput, steps)
+    module = assembly.build_module(config, task, steps)
+    throughput = Throughput(task.data.num_train_tokens, task.tokens_per_example)
+    return assembly.Run(config, folder, task, module, throughput, steps)
 
 
 def lightning_loop(config: Config, corpus: Corpus, warmup_steps: int) -> float:

@@ -18,7 +18,7 @@ from transformer.config_files import load_config, unknown_name
 from transformer.data.corpus import Corpus
 from transformer.errors import UserError
 from transformer.evaluation import score_model
-from transformer.models import TokenModel
+from transformer.models.base import TokenModel
 
 # These make another experiment, not a variant of the same.
 FIXED = ("data_path", "epochs", "max_minutes", "max_steps", "seed", "val_fraction")
@@ -107,8 +107,8 @@ def fit(
     """The trained model and its data: a whole schedule of `steps`, nothing validated or saved."""
     config = variant.config.model_copy(update={"seed": seed})
     pl.seed_everything(seed, verbose=False)
-    data = assembly.build_data(config, corpus)
-    module = assembly.build_module(config, data, steps)
+    task = assembly.build_task(config, corpus)
+    module = assembly.build_module(config, task, steps)
     parts = [CANDIDATES[name](module, value) for name, value in variant.candidates.items()]
     trainer = pl.Trainer(
         **assembly.choose_hardware(config),
@@ -124,8 +124,9 @@ def fit(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    trainer.fit(module, data)
-    return module.model.to(trainer.strategy.root_device), data
+    trainer.fit(module, task.data)
+    assert isinstance(module.model, TokenModel)
+    return module.model.to(trainer.strategy.root_device), task.data
 
 
 def loss_after(variant: Variant, corpus: Corpus, seed: int, steps: int) -> float:

@@ -1,4 +1,4 @@
-"""What several test files share: seeded randomness, float64, and a small GPT."""
+"""What several test files share: seeded randomness, float64, and a small model of each kind."""
 
 import importlib.util
 import os
@@ -15,6 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if TYPE_CHECKING:
     import torch
 
+    from transformer.models.base import SequenceModel
+    from transformer.models.encoder_decoder import EncoderDecoder
     from transformer.models.gpt import GPT
 
 
@@ -54,24 +56,44 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-@pytest.fixture
-def make_gpt() -> Callable[..., "GPT"]:
-    """GPTs in eval mode with weights far larger than at the start, so that no part hides.
+def draw_weights(model: "SequenceModel") -> None:
+    """Far larger ones than at the start, so that no part hides, and the same every time.
 
     Biases and the gains of norms are drawn too: at 0 and 1 they could be left out.
     """
     import torch
 
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            gain = 1.0 if name.endswith("norm.weight") else 0.0
+            parameter.normal_(gain, 0.3, generator=generator)
+
+
+@pytest.fixture
+def make_gpt() -> Callable[..., "GPT"]:
+    """GPTs in eval mode with drawn weights."""
     from transformer.models.gpt import GPT
 
     def make(**changes: Any) -> GPT:
         shape = {"vocab_size": 13, "block_size": 7, "embedding_dim": 30, "num_heads": 3}
         model = GPT(**shape | {"num_blocks": 2} | changes)
-        generator = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                gain = 1.0 if name.endswith("norm.weight") else 0.0
-                parameter.normal_(gain, 0.3, generator=generator)
+        draw_weights(model)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def make_encoder_decoder() -> Callable[..., "EncoderDecoder"]:
+    """Encoder-decoders in eval mode with drawn weights."""
+    from transformer.models.encoder_decoder import EncoderDecoder
+
+    def make(**changes: Any) -> EncoderDecoder:
+        sizes = {"vocab_size": 13, "source_vocab_size": 17, "block_size": 7}
+        shape = {"embedding_dim": 30, "num_heads": 3, "num_blocks": 2}
+        model = EncoderDecoder(**sizes | shape | changes)
+        draw_weights(model)
         return model.eval()
 
     return make

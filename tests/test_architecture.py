@@ -23,47 +23,67 @@ SCRIPTS = sorted(ROOT.glob("*.py"))
 MAY_IMPORT = {
     "transformer": "transformer",  # for type checkers alone; the tests below see that
     "transformer.assembly": "pytorch_lightning transformer",
-    "transformer.checkpoint": "safetensors torch transformer.data.tokenizers transformer.errors "
-    "transformer.files transformer.models",
+    "transformer.checkpoint": "safetensors torch transformer.data.pair_tokenizers "
+    "transformer.data.tokenizers transformer.errors transformer.files transformer.models",
     "transformer.command_line": "pydantic transformer.config_files transformer.errors",
     "transformer.config": "pydantic transformer.defaults",
     "transformer.config_files": "pydantic yaml transformer.config transformer.errors "
     "transformer.files",
     "transformer.data": "jaxtyping numpy pytorch_lightning torch transformer.data "
     "transformer.errors transformer.files",
-    "transformer.data.batches": "jaxtyping torch transformer.data",
+    "transformer.data.batches": "jaxtyping torch transformer.data transformer.defaults",
     "transformer.data.chunks": "numpy",
     "transformer.data.corpus": "numpy transformer.data.sources transformer.data.tokenizers "
     "transformer.errors transformer.files",
-    "transformer.data.sources": "transformer.errors transformer.files",
-    "transformer.data.tokenizers": "numpy transformer.errors",
+    "transformer.data.pair_batches": "jaxtyping numpy torch transformer.data.batches "
+    "transformer.data.chunks transformer.defaults",
+    "transformer.data.pair_sources": "transformer.errors",
+    "transformer.data.pair_tokenizers": "numpy transformer.data.unknown transformer.defaults",
+    "transformer.data.pairs": "numpy transformer.data.pair_tokenizers transformer.data.sources "
+    "transformer.errors transformer.files",
+    "transformer.data.sources": "transformer.data.pair_sources transformer.errors "
+    "transformer.files",
+    "transformer.data.tokenizers": "numpy transformer.data.pair_tokenizers "
+    "transformer.data.unknown",
+    "transformer.data.unknown": "transformer.errors",
     "transformer.defaults": "",
     "transformer.devices": "torch transformer.errors",
+    "transformer.error_rates": "numpy rapidfuzz",
     "transformer.errors": "",
     "transformer.evaluation": "numpy torch transformer.data.batches transformer.data.chunks "
-    "transformer.data.tokenizers transformer.models",
+    "transformer.data.tokenizers transformer.defaults transformer.models",
     "transformer.files": "transformer.errors",
-    "transformer.generation": "jaxtyping torch transformer.checkpoint transformer.data.tokenizers "
+    "transformer.generation": "jaxtyping numpy torch transformer.checkpoint "
+    "transformer.data.pair_tokenizers transformer.data.tokenizers transformer.defaults "
     "transformer.devices transformer.errors transformer.generation transformer.models",
+    "transformer.generation.beam_search": "jaxtyping torch transformer.generation.sampling",
     "transformer.generation.continuation": "",
     "transformer.generation.decoding": "jaxtyping torch transformer.generation.sampling",
     "transformer.generation.interactive": "transformer.command_line transformer.config_files "
     "transformer.errors transformer.generation",
-    "transformer.generation.options": "pydantic transformer.command_line transformer.config",
+    "transformer.generation.options": "pydantic transformer.command_line transformer.config "
+    "transformer.errors",
     "transformer.generation.sampling": "jaxtyping torch",
     "transformer.models": "jaxtyping torch transformer.defaults transformer.generation.decoding "
     "transformer.generation.sampling transformer.models",
     "transformer.models.numpy_reference": "numpy",
+    "transformer.pair_evaluation": "torch transformer.data.pair_tokenizers transformer.defaults "
+    "transformer.error_rates transformer.models",
+    "transformer.plots": "jaxtyping matplotlib torch transformer.data.pair_tokenizers "
+    "transformer.defaults transformer.models",
     "transformer.runs": "transformer.errors",
+    "transformer.tasks": "transformer",
     "transformer.training": "jaxtyping pytorch_lightning tabulate torch tqdm "
-    "transformer.checkpoint transformer.devices transformer.errors transformer.files "
-    "transformer.models transformer.training",
+    "transformer.checkpoint transformer.defaults transformer.devices transformer.errors "
+    "transformer.files transformer.models transformer.training",
 }
 WITHOUT_TORCH = [
     *("transformer", "transformer.command_line", "transformer.config", "transformer.config_files"),
     *("transformer.data.chunks", "transformer.data.corpus", "transformer.data.sources"),
+    *("transformer.data.pairs", "transformer.data.pair_tokenizers"),
     *(
         "transformer.data.tokenizers",
+        "transformer.error_rates",
         "transformer.errors",
         "transformer.files",
         "transformer.runs",
@@ -75,7 +95,9 @@ WITHOUT_TORCH = [
 ]
 WITHOUT_LIGHTNING = [
     *("transformer.checkpoint", "transformer.data.batches", "transformer.evaluation"),
-    *("transformer.generation.text", "transformer.models"),
+    "transformer.data.pair_batches",
+    *("transformer.generation.text", "transformer.generation.translation", "transformer.models"),
+    *("transformer.pair_evaluation", "transformer.plots"),
 ]
 
 
@@ -131,7 +153,7 @@ def test_module_imports_only_what_its_row_of_the_table_allows(path):
     assert foreign == []
 
 
-def test_assembly_alone_imports_both_data_and_training():
+def test_data_and_training_meet_where_a_run_is_put_together():
     def knows(path: Path, part: str) -> bool:
         return is_within(module_name(path), part) or any(
             is_within(name, part) for name in imported(path)
@@ -140,9 +162,10 @@ def test_assembly_alone_imports_both_data_and_training():
     both = [
         module_name(path)
         for path in SOURCES
-        if knows(path, "transformer.data.datamodule") and knows(path, "transformer.training")
+        if knows(path, "transformer.data") and knows(path, "transformer.training")
     ]
-    assert both == ["transformer", "transformer.assembly"]  # the first for type checkers alone
+    # The first for type checkers alone.
+    assert both == ["transformer", "transformer.assembly", "transformer.tasks"]
 
 
 def test_nothing_in_the_package_imports_a_script():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from transformer.config import MODEL_KEYS, REQUIRED_KEYS, Config
+from transformer.config import DATA_KEYS, MODEL_KEYS, REQUIRED_KEYS, Config, foreign_keys
 from transformer.config_files import load_config
 from transformer.errors import UserError
 
@@ -47,12 +47,14 @@ DEFAULTS = {
     "ngram_size": 1,
     "ngram_buckets": 8192,
     "token_shift": False,
+    "shared_vocabulary": False,
     "optimizer": "adamw",
     "weight_decay": 0.1,
     "momentum": 0.95,
     "beta1": 0.9,
     "beta2": 0.95,
     "eps": 1e-8,
+    "label_smoothing": 0.0,
     "grad_clip": 1.0,
     "schedule": "cosine",
     "warmup_steps": "auto",
@@ -61,7 +63,11 @@ DEFAULTS = {
     "max_steps": None,
     "max_minutes": None,
     "stride": 1,
+    "source_units": "characters",
+    "target_units": "characters",
+    "skip_bad_lines": False,
     "val_fraction": 0.1,
+    "test_fraction": 0.1,
     "val_every_steps": "auto",
     "patience": None,
     "sample_prompt": "\n",
@@ -105,6 +111,8 @@ OUT_OF_RANGE = [
     ("beta2", (-0.1,), "at least 0"),
     ("beta2", (1,), "less than 1"),
     ("eps", (0, -1e-8), "greater than 0"),
+    ("label_smoothing", (-0.1,), "at least 0"),
+    ("label_smoothing", (1,), "less than 1"),
     ("grad_clip", (-1,), "at least 0"),
     ("warmup_steps", (-1,), "at least 0"),
     ("decay_fraction", (-0.1,), "at least 0"),
@@ -116,6 +124,8 @@ OUT_OF_RANGE = [
     ("stride", (0, -1), "greater than 0"),
     ("val_fraction", (0, -0.1), "greater than 0"),
     ("val_fraction", (1, 1.5), "less than 1"),
+    ("test_fraction", (-0.1,), "at least 0"),
+    ("test_fraction", (1,), "less than 1"),
     ("val_every_steps", (0, -1), "greater than 0"),
     ("patience", (0, -1), "greater than 0"),
     ("devices", (0, -1), "greater than 0"),
@@ -132,11 +142,12 @@ WRONG_TYPE = [
     ("lr", ("fast", None, "3e-4x"), "a number, got"),
     ("bias", ("maybe", 3, None), "true or false, got"),
     ("data_path", (None,), "text, got None"),
-    ("model", ("llama", 3), "'gpt' or 'bigram', got"),
+    ("model", ("llama", 3), "'gpt', 'encoder_decoder' or 'bigram', got"),
     ("optimizer", ("sgd", None), "'adamw' or 'muon', got"),
     ("stride", ("block", None, 1.5), "a whole number or 'block_size', got"),
     ("warmup_steps", ("automatic", None), "a whole number or 'auto', got"),
     ("compile", ("sometimes", 3), "true or false or 'auto', got"),
+    ("source_units", ("letters", None), "'characters' or 'words', got"),
 ]
 NUMBERS = [
     *("batch_size", "lr", "block_size", "feedforward_dim", "dropout", "weight_decay", "eps"),
@@ -176,7 +187,9 @@ def test_defaults_make_the_classic_gpt():
 
 
 def test_default_of_each_key_is_a_valid_value():
-    Config.model_validate(REQUIRED | DEFAULTS)
+    for model in MODEL_KEYS:
+        defaults = {key: DEFAULTS[key] for key in DEFAULTS.keys() - foreign_keys(model)}
+        Config.model_validate(REQUIRED | defaults | {"model": model})
 
 
 @pytest.mark.parametrize("value", ["1e3", "1000", 1000, 1000.0, "1000.0"])
@@ -233,6 +246,34 @@ def test_rotary_positions_refuse_an_odd_head_width(nine_keys):
         load_config(nine_keys, odd | {"positions": "rotary"})
 
 
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [
+        *(("bigram", key) for key in MODEL_KEYS["encoder_decoder"]),
+        *(("gpt", key) for key in (*DATA_KEYS["encoder_decoder"], "shared_vocabulary")),
+        *(("encoder_decoder", key) for key in (*DATA_KEYS["gpt"], "token_shift")),
+    ],
+)
+def test_key_of_another_model_or_its_data_is_refused(nine_keys, model, key):
+    with pytest.raises(UserError, match=f"{key} does not apply to model: {model}; remove it"):
+        load_config(nine_keys, {"model": model, key: DEFAULTS[key]})
+
+
+def test_splits_of_pairs_must_leave_something_to_train_on(nine_keys):
+    flags = {"model": "encoder_decoder", "val_fraction": 0.5, "test_fraction": 0.5}
+    match = "val_fraction \\+ test_fraction must be less than 1, got val_fraction=0.5 and test_"
+    with pytest.raises(UserError, match=match):
+        load_config(nine_keys, flags)
+
+
+def test_shared_vocabulary_needs_the_same_units_on_both_sides(nine_keys):
+    flags = {"model": "encoder_decoder", "shared_vocabulary": True, "target_units": "words"}
+    match = "got source_units=characters and target_units=words"
+    with pytest.raises(UserError, match=match):
+        load_config(nine_keys, flags)
+    assert load_config(nine_keys, flags | {"source_units": "words"}).shared_vocabulary
+
+
 @pytest.mark.parametrize("key", MODEL_KEYS["gpt"])
 def test_key_of_a_part_that_the_bigram_model_lacks_is_refused(nine_keys, key):
     flags = {"model": "bigram", key: DEFAULTS[key]}
@@ -274,6 +315,13 @@ def test_architecture_holds_the_plain_arguments_of_the_model():
         **{"embedding_dim": 512, "num_heads": 8, "qk_norm": False},
         **{"ngram_size": 1, "ngram_buckets": 8192, "token_shift": False},
     }
+
+
+def test_architecture_of_pairs_holds_both_vocabularies():
+    config = Config(**REQUIRED, model="encoder_decoder")
+    architecture = config.architecture(vocab_size=13, source_vocab_size=11)
+    assert (architecture["vocab_size"], architecture["source_vocab_size"]) == (13, 11)
+    assert set(MODEL_KEYS["encoder_decoder"]) < set(architecture)
 
 
 def test_config_is_frozen():

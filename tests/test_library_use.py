@@ -62,7 +62,7 @@ def test_a_trainer_with_max_epochs_passes_over_every_chunk(data_path, tmp_path, 
     import generate
 
     data = CharacterDataModule(data_path, block_size=17, batch_size=11, stride="block_size")
-    steps_per_epoch = -(-data.num_chunks // 11)
+    steps_per_epoch = -(-data.num_examples // 11)
     module = LanguageModule(
         make_model(data),
         lr=1e-2,
@@ -74,7 +74,7 @@ def test_a_trainer_with_max_epochs_passes_over_every_chunk(data_path, tmp_path, 
     trainer.fit(module, data)
 
     assert trainer.global_step == 2 * steps_per_epoch
-    assert data.chunks_consumed == 2 * steps_per_epoch * 11
+    assert data.examples_consumed == 2 * steps_per_epoch * 11
     (checkpoint,) = tmp_path.rglob("*.ckpt")  # Lightning's own, by its own callback
     assert generate.main([str(checkpoint), "--prompt", "boats", "--max_new_tokens", "9"]) == 0
     assert capsys.readouterr().out.startswith("boats")

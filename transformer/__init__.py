@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from transformer.config import Config
     from transformer.config_files import load_config
     from transformer.data.datamodule import CharacterDataModule
+    from transformer.data.pair_datamodule import PairDataModule
     from transformer.data.tokenizers import CharacterTokenizer
     from transformer.errors import UserError
     from transformer.generation.text import TextGenerator, load
+    from transformer.generation.translation import Translator, load_translator
     from transformer.models import build_model
     from transformer.models.bigram import Bigram
+    from transformer.models.encoder_decoder import EncoderDecoder
     from transformer.models.gpt import GPT
-    from transformer.training.lightning_module import LanguageModule
+    from transformer.training.lightning_module import LanguageModule, PairModule
 
 __version__ = "0.1.0"
 
@@ -26,13 +29,18 @@ _HOMES = {
     "CharacterDataModule": "data.datamodule",
     "CharacterTokenizer": "data.tokenizers",
     "Config": "config",
+    "EncoderDecoder": "models.encoder_decoder",
     "GPT": "models.gpt",
     "LanguageModule": "training.lightning_module",
+    "PairDataModule": "data.pair_datamodule",
+    "PairModule": "training.lightning_module",
     "TextGenerator": "generation.text",
+    "Translator": "generation.translation",
     "UserError": "errors",
     "build_model": "models",
     "load": "generation.text",
     "load_config": "config_files",
+    "load_translator": "generation.translation",
 }
 
 __all__ = [
@@ -41,12 +49,17 @@ __all__ = [
     "CharacterDataModule",
     "CharacterTokenizer",
     "Config",
+    "EncoderDecoder",
     "LanguageModule",
+    "PairDataModule",
+    "PairModule",
     "TextGenerator",
+    "Translator",
     "UserError",
     "build_model",
     "load",
     "load_config",
+    "load_translator",
 ]
 
 

@@ -14,12 +14,12 @@ from transformer.checkpoint import save_model
 from transformer.config import Config
 from transformer.config_files import to_yaml
 from transformer.data.corpus import Corpus
-from transformer.data.datamodule import MOST_VALIDATION_TOKENS, CharacterDataModule
+from transformer.data.endless_datamodule import MOST_VALIDATION_TOKENS, EndlessDataModule
+from transformer.data.pairs import Pairs
 from transformer.devices import available_cores, resolve_accelerator
-from transformer.generation.text import TextGenerator
 from transformer.models import build_model
-from transformer.models.base import TokenModel
 from transformer.runs import BEST, LAST, WEIGHTS
+from transformer.tasks import Task, make_task
 from transformer.training import callbacks
 from transformer.training.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from transformer.training.estimates import automatic_val_every_steps
@@ -30,10 +30,6 @@ from transformer.training.loggers import RunLogger
 from transformer.training.progress_bar import RunProgressBar
 
 LOG_EVERY_STEPS = 10
-SAMPLE_TOKENS = 300
-SAMPLE_TEMPERATURE = 0.8
-# A token that is decoded alone takes about as long as so many in a batch, at most.
-TOKENS_OF_A_STEP = 100
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +40,7 @@ class Run:
 
     config: Config
     folder: Path
-    data: CharacterDataModule
+    task: Task
     module: LanguageModule
     throughput: callbacks.Throughput
     total_steps: int
@@ -59,7 +55,11 @@ class Run:
     @property
     def tokens_per_batch(self) -> int:
         """Of one device."""
-        return self.config.batch_size * self.config.block_size
+        return round(self.config.batch_size * self.task.tokens_per_example)
+
+    @property
+    def data(self) -> EndlessDataModule:
+        return self.task.data
 
 
 def choose_hardware(config: Config) -> dict[str, Any]:
@@ -68,32 +68,22 @@ def choose_hardware(config: Config) -> dict[str, Any]:
     return trainer_arguments(**{key: getattr(config, key) for key in keys})
 
 
-def build_data(config: Config, corpus: Corpus) -> CharacterDataModule:
+def build_task(config: Config, corpus: Corpus | Pairs) -> Task:
     cores = available_cores()
     if config.num_workers > cores:
         log.info("num_workers: %d, one a core, instead of %d", cores, config.num_workers)
-    return CharacterDataModule(
-        config.data_path,
-        block_size=config.block_size,
-        batch_size=config.batch_size,
-        stride=config.stride,
-        val_fraction=config.val_fraction,
-        num_workers=min(config.num_workers, cores),
-        seed=config.seed,
-        endless=True,
-        corpus=corpus,
-    )
+    return make_task(config, corpus, min(config.num_workers, cores))
 
 
-def count_steps(config: Config, num_chunks: int, num_devices: int) -> int:
+def count_steps(config: Config, num_examples: int, num_devices: int) -> int:
     """Optimizer steps of the run: `epochs` as steps, or max_steps where that is fewer."""
-    chunks_per_step = config.batch_size * config.accumulate_grad_batches * num_devices
-    steps = -(-config.epochs * num_chunks // chunks_per_step)
+    examples_per_step = config.batch_size * config.accumulate_grad_batches * num_devices
+    steps = -(-config.epochs * num_examples // examples_per_step)
     return min(steps, config.max_steps or steps)
 
 
-def build_module(config: Config, data: CharacterDataModule, total_steps: int) -> LanguageModule:
-    model = build_model(**config.architecture(data.vocab_size))
+def build_module(config: Config, task: Task, total_steps: int) -> LanguageModule:
+    model = build_model(**config.architecture(**task.data.sizes))
     accelerator = resolve_accelerator(config.accelerator)
     if resolve_compile(config.compile, accelerator):
         if has_compiler(accelerator):
@@ -102,15 +92,22 @@ def build_module(config: Config, data: CharacterDataModule, total_steps: int) ->
             log.info("compile: no compiler is found here, so the model runs as it is")
     keys = (
         *("lr", "optimizer", "weight_decay", "momentum", "beta1", "beta2", "eps"),
-        *("grad_clip", "schedule", "warmup_steps", "decay_fraction", "final_lr_fraction"),
+        *(
+            "grad_clip",
+            "label_smoothing",
+            "schedule",
+            "warmup_steps",
+            "decay_fraction",
+            "final_lr_fraction",
+        ),
     )
     settings = {key: getattr(config, key) for key in keys}
     metadata = {
-        "tokenizer": data.tokenizer_state,
+        "tokenizer": task.data.tokenizer_state,
         "config": config.resolved(),
-        "corpus": {"sha256": data.corpus.sha256, "num_tokens": len(data.corpus.tokens)},
+        "corpus": task.corpus_facts,
     }
-    return LanguageModule(model, **settings, total_steps=total_steps, metadata=metadata)
+    return task.module(model, **settings, total_steps=total_steps, metadata=metadata)
 
 
 def build_trainer(run: Run, hardware: dict[str, Any], *, profile: bool = False) -> pl.Trainer:
@@ -138,10 +135,9 @@ def build_trainer(run: Run, hardware: dict[str, Any], *, profile: bool = False) 
 def choose_val_every_steps(run: Run) -> int:
     if run.config.val_every_steps != "auto":
         return int(run.config.val_every_steps)
-    sample_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
-    val_tokens = min(len(run.data.val_tokens), MOST_VALIDATION_TOKENS)
+    val_tokens = min(run.data.num_val_tokens, MOST_VALIDATION_TOKENS)
     return automatic_val_every_steps(
-        run.total_steps, run.tokens_per_step, val_tokens + sample_tokens
+        run.total_steps, run.tokens_per_step, val_tokens + run.task.shown_tokens
     )
 
 
@@ -150,7 +146,7 @@ def tokens_afterwards(run: Run) -> int:
 
     Validation as in training, the exact one in float32, which takes twice as long, and two samples.
     """
-    return 3 * len(run.data.val_tokens) + 2 * SAMPLE_TOKENS * TOKENS_OF_A_STEP
+    return 3 * run.data.num_val_tokens + 2 * run.task.shown_tokens
 
 
 def build_callbacks(run: Run) -> list[pl.Callback]:
@@ -168,26 +164,15 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
     parts: list[pl.Callback] = [
         run.throughput,
         callbacks.LastStep(),
+        callbacks.Samples(lambda: run.task.show(run.module.model)),
         callbacks.Announcements(lambda: limit.seconds_left if limit else math.inf),
         callbacks.ConfigText(to_yaml(run.config.resolved())),
-        callbacks.Samples(lambda: sample_text(run, run.module.model)),
         RunProgressBar(),
         Interruption(last),
-        RunCheckpoints(last, best, save_weights),
+        RunCheckpoints(last, best, save_weights, run.task.monitor),
     ]
     if limit is not None:
         parts.append(limit)
     if run.config.patience is not None:
-        parts.append(EarlyStopping("val_loss", patience=run.config.patience, mode="min"))
+        parts.append(EarlyStopping(run.task.monitor, patience=run.config.patience, mode="min"))
     return parts
-
-
-def sample_text(run: Run, model: TokenModel) -> str:
-    """Text that starts with the config's sample_prompt; characters the corpus lacks are dropped."""
-    return TextGenerator(model, run.data.corpus.tokenizer).generate(
-        run.config.sample_prompt,
-        max_new_tokens=SAMPLE_TOKENS,
-        temperature=SAMPLE_TEMPERATURE,
-        seed=run.config.seed,
-        skip_unknown=True,
-    )[0]

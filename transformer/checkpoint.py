@@ -18,10 +18,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from transformer.data.pair_tokenizers import PairTokenizer
 from transformer.data.tokenizers import CharacterTokenizer, tokenizer_from_state
 from transformer.errors import UserError
 from transformer.files import read_bytes, replacing
-from transformer.models import TokenModel, build_model
+from transformer.models import SequenceModel, build_model
 
 FORMAT_VERSION = "1"
 METADATA_KEY = "transformer"
@@ -36,8 +37,8 @@ class SavedModel:
     """A model ready to use (in eval mode), and what its file says of it."""
 
     path: Path
-    model: TokenModel
-    tokenizer: CharacterTokenizer
+    model: SequenceModel
+    tokenizer: CharacterTokenizer | PairTokenizer
     architecture: dict[str, Any]
     config: dict[str, Any]
     corpus: dict[str, Any]
@@ -50,7 +51,7 @@ def encode_metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {"format_version": FORMAT_VERSION} | texts
 
 
-def save_model(path: str | Path, model: TokenModel, metadata: Mapping[str, Any]) -> None:
+def save_model(path: str | Path, model: SequenceModel, metadata: Mapping[str, Any]) -> None:
     """Weights (a tied matrix once) and metadata into a .safetensors file, whole or not at all."""
     tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
@@ -82,11 +83,9 @@ def load_model(path: str | Path) -> SavedModel:
         parts = {name: json.loads(t) for name, t in texts.items() if name != "format_version"}
         tokenizer = tokenizer_from_state(parts["tokenizer"])
         architecture = dict(parts["architecture"])
-        if tokenizer.vocab_size != architecture["vocab_size"]:
-            raise ValueError(
-                f"vocab_size={architecture['vocab_size']}, and a tokenizer of "
-                f"{tokenizer.vocab_size} tokens"
-            )
+        for name, size in tokenizer.sizes.items():
+            if size != architecture[name]:
+                raise ValueError(f"{name}={architecture[name]}, and a tokenizer of {size} tokens")
         model = _build(architecture, tensors)
         others = {name: dict(parts.get(name, {})) for name in ("config", "corpus", "results")}
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -152,15 +151,19 @@ class _SkipInitialization(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> TokenModel:
+def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> SequenceModel:
     """Shapes are compared on the meta device first, so that a wrong file costs no memory."""
     _check_sizes(architecture, len(tensors))
     with torch.device("meta"), _SkipInitialization():
-        expected = {k: v.shape for k, v in build_model(**architecture).state_dict().items()}
-    if architecture.get("tie_weights") and "lm_head.weight" not in tensors:
-        tensors["lm_head.weight"] = tensors["token_embedding.weight"]
-    for name in sorted(expected.keys() ^ tensors.keys()):
-        raise ValueError(f"tensor {name} is {'missing' if name in expected else 'not expected'}")
+        blueprint = build_model(**architecture)
+    expected = {name: tensor.shape for name, tensor in blueprint.state_dict().items()}
+    for name, other in _shared_names(blueprint):
+        if name not in tensors and other in tensors:
+            tensors[name] = tensors[other]
+    for name in (*expected, *sorted(tensors)):
+        if (name in expected) != (name in tensors):
+            known = "missing" if name in expected else "not expected"
+            raise ValueError(f"tensor {name} is {known}")
     for name, shape in expected.items():
         if tensors[name].shape != shape:
             raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(shape)}")
@@ -170,6 +173,14 @@ def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> TokenMod
         model = build_model(**architecture)
     model.load_state_dict(tensors)
     return model.eval()
+
+
+def _shared_names(model: SequenceModel) -> list[tuple[str, str]]:
+    """Each name of a parameter that has another name too, with every other."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [(a, b) for group in names.values() for a in group for b in group if a != b]
 
 
 def _check_sizes(architecture: dict[str, Any], num_tensors: int) -> None:

@@ -39,25 +39,31 @@ Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Positive = Annotated[Integer, Field(gt=0)]
 NotNegative = Annotated[Integer, Field(ge=0)]
 Auto = Literal["auto"]
+Units = Literal["characters", "words"]
 
+_TRANSFORMER_KEYS = (
+    "positions",
+    "norm",
+    "norm_first",
+    "qk_norm",
+    "activation",
+    "feedforward_dim",
+    "dropout",
+    "bias",
+    "tie_weights",
+    "ngram_size",
+    "ngram_buckets",
+)
 # Keys that describe a part which only some models have; the nine required keys stand in every file.
 MODEL_KEYS = {
-    "gpt": (
-        "positions",
-        "norm",
-        "norm_first",
-        "qk_norm",
-        "activation",
-        "feedforward_dim",
-        "dropout",
-        "bias",
-        "tie_weights",
-        "ngram_size",
-        "ngram_buckets",
-        "token_shift",
-    ),
+    "gpt": (*_TRANSFORMER_KEYS, "token_shift"),
+    "encoder_decoder": (*_TRANSFORMER_KEYS, "shared_vocabulary"),
     "bigram": (),
 }
+# Keys of what a model is trained on: a text, or pairs of a source and a target.
+_TEXT_KEYS = ("stride", "sample_prompt")
+_PAIR_KEYS = ("source_units", "target_units", "test_fraction", "skip_bad_lines")
+DATA_KEYS = {"gpt": _TEXT_KEYS, "encoder_decoder": _PAIR_KEYS, "bigram": _TEXT_KEYS}
 REQUIRED_KEYS = (
     "batch_size",
     "epochs",
@@ -72,8 +78,10 @@ REQUIRED_KEYS = (
 
 
 def foreign_keys(model: str) -> set[str]:
-    """Keys of other models' parts."""
-    return set().union(*MODEL_KEYS.values()) - set(MODEL_KEYS[model])
+    """Keys of other models' parts and data."""
+    tables = (MODEL_KEYS, DATA_KEYS)
+    every = {key for table in tables for keys in table.values() for key in keys}
+    return every.difference(*(table[model] for table in tables))
 
 
 class Config(BaseModel):
@@ -83,23 +91,25 @@ class Config(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
     )
 
-    batch_size: Integer = Field(gt=0, description="chunks in a batch, per device")
-    epochs: Integer = Field(gt=0, description="times that every chunk is trained on")
+    batch_size: Integer = Field(gt=0, description="chunks or pairs in a batch, per device")
+    epochs: Integer = Field(gt=0, description="times that every chunk or pair is trained on")
     lr: Number = Field(gt=0, description="peak learning rate")
     data_path: str = Field(
         min_length=1,
-        description="corpus, a plain UTF-8 text file; data/input.txt and data/shakespeare.txt are "
-        "built when missing",
+        description="corpus, a plain UTF-8 text file, or for model encoder_decoder lines of "
+        "source, tab, target; the built-in ones (data/README.md) are built when missing",
     )
-    block_size: Integer = Field(gt=0, description="context length in tokens")
+    block_size: Integer = Field(
+        gt=0, description="context length in tokens; the longest source and target"
+    )
     num_heads: Integer = Field(gt=0, description="attention heads in a block")
     embedding_dim: Integer = Field(gt=0, description="width of the model")
-    num_blocks: Integer = Field(gt=0, description="residual blocks")
+    num_blocks: Integer = Field(gt=0, description="residual blocks; of an encoder_decoder, a side")
     num_workers: Integer = Field(
         ge=0, description="data loader processes, at most the number of cores; 0 is none"
     )
 
-    model: Literal["gpt", "bigram"] = Field("gpt", description="architecture")
+    model: Literal["gpt", "encoder_decoder", "bigram"] = Field("gpt", description="architecture")
     positions: Literal["learned", "sinusoidal", "rotary", "none"] = Field(
         "learned", description="how a position is told from another"
     )
@@ -115,7 +125,9 @@ class Config(BaseModel):
         None, gt=0, description="feed-forward width; by default 4 x embedding_dim, 8/3 for swiglu"
     )
     dropout: Fraction = Field(
-        0.0, description="probability of zeroing a number in attention, feed-forward, embeddings"
+        0.0,
+        description="probability of zeroing a number in what each part adds, in embeddings "
+        "and, of a gpt, in attention weights",
     )
     bias: bool = Field(True, description="additive biases in linear layers and layer norms")
     tie_weights: bool = Field(True, description="one matrix for token embedding and output head")
@@ -128,6 +140,9 @@ class Config(BaseModel):
     token_shift: bool = Field(
         False, description="add to each embedding a learned share of the one before, by channel"
     )
+    shared_vocabulary: bool = Field(
+        False, description="one vocabulary and one embedding for sources and targets"
+    )
 
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw", description="optimizer; muon: for the blocks' matrices, adamw for the others"
@@ -137,6 +152,9 @@ class Config(BaseModel):
     beta1: Fraction = Field(0.9, description="AdamW's decay of the gradient average")
     beta2: Fraction = Field(0.95, description="AdamW's decay of the squared-gradient average")
     eps: Number = Field(1e-8, gt=0, description="AdamW's addend against division by zero")
+    label_smoothing: Fraction = Field(
+        0.0, description="share of the target's probability spread over all symbols, in training"
+    )
     grad_clip: Number = Field(1.0, ge=0, description="largest gradient norm; 0 is no limit")
     schedule: Literal["constant", "cosine", "trapezoid", "noam"] = Field(
         "cosine", description="course of the learning rate after warmup"
@@ -160,8 +178,21 @@ class Config(BaseModel):
     stride: Positive | Literal["block_size"] = Field(
         1, description="characters from one chunk's start to the next; block_size: no overlap"
     )
+    source_units: Units = Field("characters", description="what a source is made of")
+    target_units: Units = Field(
+        "characters", description="what a target is made of; words stand between spaces"
+    )
+    skip_bad_lines: bool = Field(
+        False, description="leave out lines of a pairs file that are none, and count them"
+    )
     val_fraction: Number = Field(
-        0.1, gt=0, lt=1, description="tail of the corpus kept for validation"
+        0.1,
+        gt=0,
+        lt=1,
+        description="kept for validation: the corpus's tail, or sources by their hash",
+    )
+    test_fraction: Fraction = Field(
+        0.1, description="kept for evaluate.py alone: sources by their hash"
     )
     val_every_steps: Positive | Auto = Field(
         "auto", description="steps between validations; auto spends under 10 % of the run"
@@ -195,9 +226,23 @@ class Config(BaseModel):
         foreign = foreign_keys(self.model)
         if misplaced := sorted(foreign & self.model_fields_set):
             raise ValueError(f"{misplaced[0]} does not apply to model: {self.model}; remove it")
-        if self.model == "gpt":
+        if self.model != "bigram":
             self._check_heads()
+        if self.model == "encoder_decoder":
+            self._check_pairs()
         return self
+
+    def _check_pairs(self) -> None:
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                "val_fraction + test_fraction must be less than 1, "
+                f"got val_fraction={self.val_fraction:g} and test_fraction={self.test_fraction:g}"
+            )
+        if self.shared_vocabulary and self.source_units != self.target_units:
+            raise ValueError(
+                "shared_vocabulary needs the same units on both sides, "
+                f"got source_units={self.source_units} and target_units={self.target_units}"
+            )
 
     def _check_heads(self) -> None:
         if self.embedding_dim % self.num_heads:
@@ -216,14 +261,15 @@ class Config(BaseModel):
         """Every key that applies to the chosen model, with its default where none was given."""
         return self.model_dump(exclude=foreign_keys(self.model))
 
-    def architecture(self, vocab_size: int) -> dict[str, Any]:
-        """Plain arguments of `transformer.models.build_model`."""
+    def architecture(self, vocab_size: int, **other_sizes: int) -> dict[str, Any]:
+        """Plain arguments of `transformer.models.build_model`; sizes are a tokenizer's."""
         values = self.resolved()
         keys = ["model", "block_size"]
-        if self.model == "gpt":
+        if self.model != "bigram":
             keys += ["embedding_dim", "num_heads", "num_blocks"]
             values["feedforward_dim"] = self.feedforward_dim or default_feedforward_dim(
                 self.embedding_dim, self.activation
             )
         keys += MODEL_KEYS[self.model]
-        return {"vocab_size": vocab_size} | {key: values[key] for key in keys}
+        sizes = {"vocab_size": vocab_size} | other_sizes
+        return sizes | {key: values[key] for key in keys}

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transformer.data.batches import IGNORED, WindowBatches, validation_batch_size
+from transformer.data.batches import WindowBatches, validation_batch_size
 from transformer.data.chunks import num_windows
 from transformer.data.tokenizers import CharacterTokenizer
+from transformer.defaults import IGNORED
 from transformer.models.base import TokenModel, evaluating
 
 

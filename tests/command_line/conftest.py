@@ -137,7 +137,7 @@ def train_here(
     write_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
-    monkeypatch.setattr("transformer.assembly.SAMPLE_TOKENS", 5)
+    monkeypatch.setattr("transformer.tasks.SAMPLE_TOKENS", 5)
     torch.set_num_threads(1)
 
     def call(config: str = "tiny.yaml", resume: Path | None = None, **changes: Any) -> Path:

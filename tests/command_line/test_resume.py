@@ -35,7 +35,7 @@ def test_a_finished_run_goes_on_to_a_larger_max_steps(train_here, summary_of):
     assert after["val_loss"] < before["val_loss"]
     content = torch.load(last, weights_only=True)
     assert content["global_step"] == 50
-    assert content["CharacterDataModule"]["chunks_consumed"] == 50 * 7
+    assert content["CharacterDataModule"]["examples_consumed"] == 50 * 7
     assert steps_logged(folder, "train_loss") == [10, 20, 30, 40, 50]
     assert "max_steps: 50" in (folder / "config.yaml").read_text()
 

@@ -77,15 +77,15 @@ def test_worker_processes_change_nothing_in_the_weights(run, tmp_path, write_inp
 
 
 def test_more_workers_than_cores_are_capped_in_one_line(train_here, monkeypatch, caplog):
-    from transformer.assembly import build_data
+    from transformer.assembly import build_task
     from transformer.config_files import load_config
     from transformer.data.corpus import Corpus
 
     caplog.set_level("INFO")
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     config = load_config("tiny.yaml", {"num_workers": 12})
-    data = build_data(config, Corpus.from_file("hamlet.txt"))
-    assert data.num_workers == 2
+    task = build_task(config, Corpus.from_file("hamlet.txt"))
+    assert task.data.num_workers == 2
     assert [record.getMessage() for record in caplog.records] == [
         "num_workers: 2, one a core, instead of 12"
     ]

@@ -6,20 +6,20 @@ import pytest
 import torch
 
 from transformer.data.batches import (
-    IGNORED,
     ChunkBatches,
     WindowBatches,
     chunk_batch,
     validation_batch_size,
 )
-from transformer.data.chunks import ChunkOrder, num_chunks, num_windows
+from transformer.data.chunks import EndlessOrder, num_chunks, num_windows
+from transformer.defaults import IGNORED
 
 T, N = 5, 61  # block_size, tokens
 POSITIONS = torch.arange(N, dtype=torch.int32)  # each token is its own position
 
 
 def make_batches(batch_size: int = 3, stride: int = 2, **arguments: int) -> ChunkBatches:
-    order = ChunkOrder(num_chunks(N, T, stride), seed=7)
+    order = EndlessOrder(num_chunks(N, T, stride), seed=7)
     return ChunkBatches(
         POSITIONS, order, block_size=T, stride=stride, batch_size=batch_size, **arguments
     )
@@ -58,13 +58,13 @@ def test_changed_batch_size_reads_the_same_order():
 
 def test_order_goes_on_from_any_chunk_with_another_batch_size():
     before = flat(starts(make_batches(batch_size=3), 5))
-    after = flat(starts(make_batches(batch_size=7, first_chunk=15), 4))
+    after = flat(starts(make_batches(batch_size=7, first_example=15), 4))
     assert before + after == order_of(make_batches(), 0, 43)
 
 
 def test_batch_may_span_two_epochs_and_every_chunk_still_comes_once_in_each():
     batches = make_batches(batch_size=3)
-    num = batches.order.num_chunks
+    num = batches.order.size
     assert num % 3
     seen = flat(starts(batches, num))
     for epoch in range(3):
@@ -73,7 +73,7 @@ def test_batch_may_span_two_epochs_and_every_chunk_still_comes_once_in_each():
 
 def test_fewer_chunks_than_a_batch_holds_still_fill_every_batch():
     batches = make_batches(batch_size=67)
-    assert batches.order.num_chunks == 28
+    assert batches.order.size == 28
     assert [len(row) for row in starts(batches, 3)] == [67, 67, 67]
 
 
@@ -96,7 +96,7 @@ def test_finite_pass_ends_and_the_next_goes_on_where_it_ended():
 
 
 def test_finite_pass_of_a_resumed_run_starts_at_its_first_chunk():
-    batches = make_batches(batches_per_pass=4, first_chunk=11)
+    batches = make_batches(batches_per_pass=4, first_example=11)
     assert flat(starts(batches) + starts(batches)) == order_of(batches, 11, 24)
 
 

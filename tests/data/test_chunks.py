@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer.data.chunks import ChunkOrder, num_chunks, num_windows, sampled_windows
+from transformer.data.chunks import EndlessOrder, num_chunks, num_windows, sampled_windows
 
 SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 63, 64, 65, 255, 256, 257, 1023, 1024, 1025, 65537]
 # First entries for (13 chunks, seed 7) over two epochs and a bit, and of a large order.
@@ -20,7 +20,7 @@ MANY = settings(max_examples=200, deadline=None, derandomize=True, database=None
 
 
 def epoch(size: int, seed: int, number: int) -> list[int]:
-    return ChunkOrder(size, seed).positions(number * size, size).tolist()
+    return EndlessOrder(size, seed).positions(number * size, size).tolist()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -52,7 +52,7 @@ def test_another_seed_does_not_give_the_epochs_of_this_one_in_another_order():
     counts=st.lists(st.integers(0, 30), max_size=8),
 )
 def test_order_read_in_pieces_is_the_order_read_at_once(size, seed, first, counts):
-    order = ChunkOrder(size, seed)
+    order = EndlessOrder(size, seed)
     starts = [first + sum(counts[:i]) for i in range(len(counts))]
     pieces = [order.positions(start, n) for start, n in zip(starts, counts, strict=True)]
     joined = [chunk for piece in pieces for chunk in piece.tolist()]
@@ -61,9 +61,9 @@ def test_order_read_in_pieces_is_the_order_read_at_once(size, seed, first, count
 
 def test_order_stays_the_same_in_later_versions():
     """A run that is resumed with a newer version must find the order that it was trained in."""
-    assert ChunkOrder(13, 7).positions(0, 30).tolist() == PINNED_13
-    assert ChunkOrder(1_000_003, 0).positions(0, 6).tolist() == PINNED_MILLION
-    assert ChunkOrder(1_000_003, 0).positions(10**12, 4).tolist() == PINNED_LATE
+    assert EndlessOrder(13, 7).positions(0, 30).tolist() == PINNED_13
+    assert EndlessOrder(1_000_003, 0).positions(0, 6).tolist() == PINNED_MILLION
+    assert EndlessOrder(1_000_003, 0).positions(10**12, 4).tolist() == PINNED_LATE
 
 
 @pytest.mark.parametrize("size", [5, 13, 101])
@@ -75,7 +75,7 @@ def test_each_chunk_comes_to_each_place_about_equally_often(size):
     5e-5 (101); one whose rounds share their keys is 30 or more above.
     """
     epochs, freedom = 2000, (size - 1) ** 2
-    order = ChunkOrder(size, 3).positions(0, size * epochs).reshape(epochs, size)
+    order = EndlessOrder(size, 3).positions(0, size * epochs).reshape(epochs, size)
     counts = np.stack([np.bincount(place, minlength=size) for place in order.T])
     chi_square = ((counts - epochs / size) ** 2 / (epochs / size)).sum() * (size - 1) / size
     assert chi_square < freedom + 4 * np.sqrt(2 * freedom)
@@ -86,7 +86,7 @@ def test_neighbours_in_the_order_are_no_neighbours_in_the_text(lag):
     """Correlation of a fair shuffle of n is normal with deviation 1 / sqrt(n): 4.5 of them happen
     by chance with probability 7e-6."""
     size = 10_007
-    order = ChunkOrder(size, 11).positions(0, size).astype(float)
+    order = EndlessOrder(size, 11).positions(0, size).astype(float)
     correlation = np.corrcoef(order[:-lag], order[lag:])[0, 1]
     assert abs(correlation) < 4.5 / np.sqrt(size)
 
@@ -98,9 +98,9 @@ def test_epochs_are_shuffled_independently_of_each_other(pair):
     assert abs(np.corrcoef(*orders)[0, 1]) < 4.5 / np.sqrt(size)  # as above
 
 
-def test_order_of_no_chunks_is_an_error():
-    with pytest.raises(ValueError, match="at least one chunk, got num_chunks=0"):
-        ChunkOrder(0, seed=0)
+def test_order_of_nothing_is_an_error():
+    with pytest.raises(ValueError, match="at least one entry, got size=0"):
+        EndlessOrder(0, seed=0)
 
 
 @pytest.mark.parametrize("block_size", [1, 2, 5])

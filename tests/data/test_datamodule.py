@@ -125,22 +125,22 @@ def test_large_validation_split_is_sampled_evenly(monkeypatch):
 def test_finite_pass_has_as_many_batches_as_there_are_chunks_to_fill():
     data = make_data()
     loader = data.train_dataloader()
-    assert data.num_chunks == 97
+    assert data.num_examples == 97
     assert [len(starts(loader)), len(starts(loader))] == [20, 20]
 
 
 def test_stride_of_a_block_trains_on_each_character_about_once_a_pass():
     data = make_data(stride="block_size")
     assert data.stride == T
-    first_pass = data.order.positions(0, data.num_chunks)
+    first_pass = data.order.positions(0, data.num_examples)
     targets = [start * T + i for start in first_pass for i in range(1, T + 1)]
-    assert sorted(targets) == list(range(1, data.num_chunks * T + 1))
+    assert sorted(targets) == list(range(1, data.num_examples * T + 1))
     assert len(data.train_tokens) - 1 - len(targets) < T
 
 
 def test_corpus_with_fewer_chunks_than_a_batch_still_trains():
     data = make_data(batch_size=211, endless=True)
-    assert data.num_chunks < 211
+    assert data.num_examples < 211
     assert [len(row) for row in starts(data.train_dataloader(), 3)] == [211, 211, 211]
 
 
@@ -152,15 +152,15 @@ def test_corpus_too_short_for_a_chunk_is_an_error():
 def test_state_counts_the_chunks_of_all_ranks():
     data = make_data(endless=True)
     on_rank(data, 1, 3).train_dataloader()
-    assert on_rank(data, 1, 3, batches=7).state_dict() == {"chunks_consumed": 7 * 3 * 5}
+    assert on_rank(data, 1, 3, batches=7).state_dict() == {"examples_consumed": 7 * 3 * 5}
 
 
 def test_loaded_state_goes_on_with_the_order_under_another_batch_size():
     whole = flat(starts(make_data(endless=True).train_dataloader(), 20))
     data = make_data(batch_size=13, endless=True)
-    data.load_state_dict({"chunks_consumed": 35})
+    data.load_state_dict({"examples_consumed": 35})
     assert flat(starts(data.train_dataloader(), 5)) == whole[35:]
-    assert data.state_dict() == {"chunks_consumed": 35}
+    assert data.state_dict() == {"examples_consumed": 35}
 
 
 @few_workers
@@ -171,7 +171,7 @@ def test_trainer_that_resumes_twice_trains_on_the_order_of_one_that_never_stoppe
         data = make_data(endless=True)
         more, trainer = fit(data, path, max_steps=step)
         seen += more
-        assert data.state_dict() == {"chunks_consumed": step * 5}
+        assert data.state_dict() == {"examples_consumed": step * 5}
         path = tmp_path / f"{step}.ckpt"
         trainer.save_checkpoint(path, weights_only=False)
     assert seen == expected
@@ -183,7 +183,7 @@ def test_epochs_of_a_trainer_go_on_in_the_endless_order():
     data = make_data()
     seen, _ = fit(data, max_epochs=2)
     assert seen == (data.order.positions(0, 2 * 20 * 5) * 3).tolist()
-    assert data.chunks_consumed == 200
+    assert data.examples_consumed == 200
 
 
 def test_data_module_builds_its_corpus_from_a_file(tmp_path):

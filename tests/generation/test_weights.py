@@ -140,6 +140,6 @@ def test_int8_elsewhere_than_on_a_cpu_is_a_users_error(make_gpt, tmp_path, monke
     model, tokenizer = make_gpt(), CharacterTokenizer(VOCABULARY)
     parts = {"architecture": model.architecture, "tokenizer": tokenizer.state}
     save_model(tmp_path / "model.safetensors", model, parts)
-    monkeypatch.setattr("transformer.generation.text.resolve_accelerator", lambda device: "cuda")
+    monkeypatch.setattr("transformer.generation.weights.resolve_accelerator", lambda device: "cuda")
     with pytest.raises(UserError, match="precision int8 is for a CPU, and the device is cuda"):
         load(tmp_path / "model.safetensors", "cuda", "int8")

@@ -85,6 +85,27 @@ def test_a_row_that_is_put_in_goes_on_as_in_the_cache_it_came_from(make_gpt, tok
     same[torch.float64](logits[1], model(torch.cat((tokens[:1, 4:6], tokens[1:2, 6:]), 1))[0, -1])
 
 
+@each_option
+@pytest.mark.parametrize("rows", [[2, 0, 0], [1], [2, 0]], ids=str)
+@pytest.mark.parametrize("lengths", [[4, 4, 4], [1, 3, 4]], ids=str)
+@torch.no_grad()
+def test_rows_that_are_selected_go_on_each_from_what_it_had_read(
+    make_gpt, options, rows, lengths, tokens
+):
+    """In another order, several times, and not at all; by the token and two at once."""
+    model = make_gpt(**options).double()
+    cache = model.make_cache(B)
+    model(tokens[:, :4], cache=cache)
+    cache.lengths = lengths
+    cache.select(torch.tensor(rows))
+    assert cache.lengths == [lengths[row] for row in rows]
+    new = tokens[: len(rows), 4:]
+    got = torch.cat([model(piece, cache=cache) for piece in new.split((1, 2), dim=1)], dim=1)
+    for place, row in enumerate(rows):
+        read = torch.cat((tokens[row, : lengths[row]], new[place]))
+        same[torch.float64](got[place], model(read[None])[0, -3:])
+
+
 @pytest.mark.parametrize("explicit", [False, True])
 @torch.no_grad()
 def test_many_rows_read_their_keys_by_the_formula_spelled_out(

@@ -203,7 +203,9 @@ def test_the_architecture_builds_the_same_model_again(options, tokens):
 
 
 def test_an_unknown_model_lists_the_known_ones():
-    with pytest.raises(ValueError, match="model must be one of gpt, bigram, got 'lstm'"):
+    with pytest.raises(
+        ValueError, match="model must be one of gpt, bigram, encoder_decoder, got 'lstm'"
+    ):
         build_model("lstm", **SHAPE)
 
 

@@ -214,6 +214,30 @@ def test_the_blocks_matrices_are_muons_and_all_else_is_adamws(make_gpt, options)
     assert counts == Counter(names.keys())  # none is missing, none is there twice
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_muon_moves_the_matrices_of_the_encoder_and_of_the_decoder(make_encoder_decoder, tied):
+    """Each once, by how many are one below the other; neither embeddings nor the head."""
+    sizes = {"shared_vocabulary": True, "source_vocab_size": 13} if tied else {}
+    model = make_encoder_decoder(tie_weights=tied, positions="learned", **sizes)
+    names = {id(p): name for name, p in model.named_parameters()}
+    found = [
+        (names[id(p)], group["num_parts"])
+        for group in muon_groups(model, 0.1)
+        for p in group["params"]
+    ]
+    cross = {
+        "cross_attention.query": 1,
+        "cross_attention.key_value": 2,
+        "cross_attention.output": 1,
+    }
+    expected = dict.fromkeys(names.values(), 0)
+    for stack, parts in (("encoder", PARTS), ("decoder", PARTS | cross)):
+        for block in range(2):
+            for end, num_parts in parts.items():
+                expected[f"{stack}_blocks.{block}.{end}.weight"] = num_parts
+    assert sorted(found) == sorted(expected.items())
+
+
 def test_a_model_without_blocks_is_adamws_alone():
     (group,) = muon_groups(Bigram(vocab_size=13, block_size=7), 0.1)
     assert group["num_parts"] == 0

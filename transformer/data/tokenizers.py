@@ -1,12 +1,12 @@
 """Text <-> integer ids, with a state of plain strings. Imports no torch."""
 
-import unicodedata
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer.errors import UserError
+from transformer.data.pair_tokenizers import PairTokenizer
+from transformer.data.unknown import unknown_characters
 
 _UNKNOWN = -1
 
@@ -53,6 +53,11 @@ class CharacterTokenizer:
     def vocab_size(self) -> int:
         return len(self.vocabulary)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a model must be built for, by the names that it has there."""
+        return {"vocab_size": self.vocab_size}
+
     def encode(self, text: str) -> NDArray[np.int32]:
         """One id a character.
 
@@ -60,11 +65,7 @@ class CharacterTokenizer:
         """
         ids = self._lookup(text)
         if ids.size and ids.min() == _UNKNOWN:
-            unknown = sorted({text[i] for i in np.flatnonzero(ids == _UNKNOWN)})
-            raise UserError(
-                f"the model never saw {_named(unknown)}: "
-                "leave them out of the text, or give --skip_unknown to drop them"
-            )
+            raise unknown_characters({text[i] for i in np.flatnonzero(ids == _UNKNOWN)})
         return ids
 
     def encode_known(self, text: str) -> tuple[NDArray[np.int32], int]:
@@ -84,19 +85,10 @@ class CharacterTokenizer:
         return self._ids[points]
 
 
-def _named(characters: list[str], most: int = 8) -> str:
-    """`'é' (LATIN SMALL LETTER E WITH ACUTE), ...`, so that look-alikes can be told apart."""
-    names = [f"{c!r} ({unicodedata.name(c, f'U+{ord(c):04X}')})" for c in characters[:most]]
-    more = f" and {len(characters) - most} more" if len(characters) > most else ""
-    return (
-        f"{len(characters)} of the characters, " * (len(characters) > 1) + ", ".join(names) + more
-    )
+TOKENIZERS = {CharacterTokenizer.kind: CharacterTokenizer, PairTokenizer.kind: PairTokenizer}
 
 
-TOKENIZERS = {CharacterTokenizer.kind: CharacterTokenizer}
-
-
-def tokenizer_from_state(state: Any) -> CharacterTokenizer:
+def tokenizer_from_state(state: Any) -> CharacterTokenizer | PairTokenizer:
     """Raises: ValueError for a state that no tokenizer here wrote."""
     if not isinstance(state, dict) or state.get("kind") not in list(TOKENIZERS):
         raise ValueError(f"no tokenizer of ours; known are {', '.join(TOKENIZERS)}")

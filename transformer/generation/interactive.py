@@ -1,17 +1,17 @@
-"""A prompt loop: each line is gone on with, and commands change how."""
+"""Prompt loops: a line is gone on with, or translated, and commands change how."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 from transformer.command_line import check_flags
 from transformer.config_files import unknown_name
 from transformer.errors import UserError
-from transformer.generation.options import SAMPLING, GenerateOptions
+from transformer.generation.options import SAMPLING, SEARCHING, GenerateOptions
 from transformer.generation.sampling import Sampler
 from transformer.generation.text import TextGenerator
+from transformer.generation.translation import Translator
 
-# What a command may change; each is the flag of the same name.
-SETTINGS = ("max_new_tokens", *SAMPLING)
-HELP = """\
+TEXT_HELP = """\
 A line is put behind the text so far, and the model goes on; an empty line goes on without.
   /reset              forget the text so far
   /seed [N]           show the next text's seed, or set it
@@ -19,26 +19,28 @@ A line is put behind the text so far, and the model goes on; an empty line goes 
                       repetition_penalty; none unsets top_k, top_p and min_p
   /help               this
 Ctrl+C ends a text; Ctrl+D leaves."""
+TRANSLATION_HELP = """\
+Each line is a source.
+  /SETTING [VALUE]    show or set num_beams, length_penalty
+  /help               this
+Ctrl+D leaves."""
 
 
-class PromptLoop:
-    """The text so far and the settings; `write` shows pieces of text as they come.
+class CommandLoop:
+    """Lines are taken up, and commands show or change settings; `write` shows pieces of text."""
 
-    Text n after `/seed S` is drawn with the seed S + n, n from 0.
-    """
+    welcome: str
+    help: str
+    settings: tuple[str, ...]  # what a command may change; each is the flag of the same name
+    commands: tuple[str, ...] = ()  # the others
 
-    def __init__(
-        self,
-        generator: TextGenerator,
-        options: GenerateOptions,
-        seed: int,
-        write: Callable[[str], object],
-    ) -> None:
-        self.generator = generator
+    def __init__(self, options: GenerateOptions, write: Callable[[str], object]) -> None:
         self.options = options
-        self.seed = seed
         self.write = write
-        self.text = ""
+
+    @abstractmethod
+    def go_on(self, line: str) -> None:
+        """Shows what the model makes of a line."""
 
     def run(self, read_line: Callable[[], str]) -> None:
         """Until `read_line` raises EOFError, or KeyboardInterrupt where no text is being made."""
@@ -65,27 +67,59 @@ class PromptLoop:
 
     def command(self, name: str = "", value: str = "") -> None:
         if name == "help":
-            self.write(f"{HELP}\n")
-        elif name == "reset":
+            self.write(f"{self.help}\n")
+        elif name in self.settings:
+            if value:
+                self.options = self._checked(name, value)
+            self.write(f"{name} {getattr(self.options, name)}\n".lower())
+        else:
+            known = ["help", *self.commands, *self.settings]
+            raise UserError(unknown_name("command", name, known, "/help lists them"))
+
+    def _checked(self, name: str, value: str) -> GenerateOptions:
+        unset = value.lower() in ("none", "null")
+        flags = self.options.model_dump() | {name: None if unset else value}
+        return check_flags(GenerateOptions, flags)
+
+
+class PromptLoop(CommandLoop):
+    """The text so far and the settings.
+
+    Text n after `/seed S` is drawn with the seed S + n, n from 0.
+    """
+
+    welcome = "a line is gone on with; /help lists the commands, Ctrl+D leaves"
+    help = TEXT_HELP
+    settings = ("max_new_tokens", *SAMPLING)
+    commands = ("reset", "seed")
+
+    def __init__(
+        self,
+        generator: TextGenerator,
+        options: GenerateOptions,
+        seed: int,
+        write: Callable[[str], object],
+    ) -> None:
+        super().__init__(options, write)
+        self.generator = generator
+        self.seed = seed
+        self.text = ""
+
+    def command(self, name: str = "", value: str = "") -> None:
+        if name == "reset":
             self.text = ""
             self.write("the text so far is forgotten\n")
         elif name == "seed":
             if value:
                 self.seed = self._checked("seed", value).seed or 0  # none: as at 0
             self.write(f"seed {self.seed}\n")
-        elif name in SETTINGS:
-            if value:
-                self.options = self._checked(name, value)
-            self.write(f"{name} {getattr(self.options, name)}\n".lower())
         else:
-            known = ["help", "reset", "seed", *SETTINGS]
-            hint = unknown_name("command", name, known, "/help lists them")
-            raise UserError(hint)
+            super().command(name, value)
 
-    def go_on(self, prompt: str) -> None:
-        """Shows what the model makes of the text so far and the prompt, and adds both to it."""
+    def go_on(self, line: str) -> None:
+        """Shows what the model makes of the text so far and the line, and adds both to it."""
         options = self.options
-        known = self.generator.known(prompt, options.skip_unknown)
+        known = self.generator.known(line, options.skip_unknown)
         (row,) = self.generator.begin([self.text + known], options.stop)
         sampler = Sampler(**options.sampling, seed=self.seed)
         self.seed += 1
@@ -100,7 +134,21 @@ class PromptLoop:
             self.text = row.prompt + row.text
         self.write(f"{row.take(final=True)}\n")
 
-    def _checked(self, name: str, value: str) -> GenerateOptions:
-        unset = value.lower() in ("none", "null")
-        flags = self.options.model_dump() | {name: None if unset else value}
-        return check_flags(GenerateOptions, flags)
+
+class TranslationLoop(CommandLoop):
+    """Sources in, targets out, a line each."""
+
+    welcome = "a line is a source; /help lists the commands, Ctrl+D leaves"
+    help = TRANSLATION_HELP
+    settings = SEARCHING
+
+    def __init__(
+        self, translator: Translator, options: GenerateOptions, write: Callable[[str], object]
+    ) -> None:
+        super().__init__(options, write)
+        self.translator = translator
+
+    def go_on(self, line: str) -> None:
+        source = self.translator.known(line) if self.options.skip_unknown else line
+        (target,) = self.translator.translate([source], **self.options.searching)
+        self.write(f"{target}\n")

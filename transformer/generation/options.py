@@ -6,20 +6,30 @@ from pydantic import Field, field_validator, model_validator
 
 from transformer.command_line import ModelOptions
 from transformer.config import Integer, Number
+from transformer.errors import UserError
 
 # The arguments of `Sampler` but for the seed.
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+# The arguments of `Translator.search` that are flags.
+SEARCHING = ("num_beams", "length_penalty")
+# What only a model of texts, or of pairs, goes by.
+_TEXT_ONLY = ("max_new_tokens", *SAMPLING, "stop", "seed")
+_PAIRS_ONLY = SEARCHING
 _INTERACTIVE_LEAVES_OUT = ("prompt", "prompt_file", "info", "verbose")
 
 
 class GenerateOptions(ModelOptions):
     """What to write, how to draw it, and how to show it."""
 
-    prompt: str = Field("", description="start of the text; empty starts from a newline")
+    prompt: str = Field(
+        "", description="start of the text, empty starts from a newline; of pairs, the source"
+    )
     prompt_file: str | None = Field(None, description="UTF-8 file that holds the prompt")
     split_lines: bool = Field(False, description="each line of the prompt file is a prompt")
     max_new_tokens: Integer = Field(300, gt=0, description="tokens to add")
-    num_samples: Integer = Field(1, gt=0, description="texts of each prompt, shown together")
+    num_samples: Integer = Field(
+        1, gt=0, description="texts of each prompt; of an encoder-decoder, the best so many"
+    )
     temperature: Number = Field(0.8, ge=0, description="above 1 wilder, below tamer, 0 greedy")
     top_k: Integer | None = Field(None, gt=0, description="draw among the k likeliest")
     top_p: Number | None = Field(
@@ -34,6 +44,12 @@ class GenerateOptions(ModelOptions):
     stop: tuple[str, ...] = Field(
         (), description="text before which to end; may be given several times"
     )
+    num_beams: Integer = Field(
+        1, gt=0, description="hypotheses that an encoder-decoder's search keeps; 1 is greedy"
+    )
+    length_penalty: Number = Field(
+        0.6, ge=0, description="above 0, that search prefers longer texts than their probability"
+    )
     seed: Integer | None = Field(
         None, ge=0, description="same seed, same text; by default another each time"
     )
@@ -47,6 +63,21 @@ class GenerateOptions(ModelOptions):
     @property
     def sampling(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in SAMPLING}
+
+    @property
+    def searching(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in SEARCHING}
+
+    def check_for(self, model: str) -> None:
+        """Raises: UserError for flags that say nothing to this kind of model."""
+        pairs = model == "encoder_decoder"
+        for name in _TEXT_ONLY if pairs else _PAIRS_ONLY:
+            if name in self.model_fields_set:
+                raise UserError(f"--{name} does not apply to a model of kind {model}: leave it out")
+        if pairs and self.num_samples > self.num_beams:
+            raise UserError(
+                f"--num_samples={self.num_samples} needs as many --num_beams, got {self.num_beams}"
+            )
 
     @field_validator("stop")
     @classmethod

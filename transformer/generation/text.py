@@ -7,12 +7,11 @@ import torch
 
 from transformer.checkpoint import SavedModel, load_model
 from transformer.data.tokenizers import CharacterTokenizer
-from transformer.devices import resolve_accelerator
 from transformer.errors import UserError
 from transformer.generation.continuation import Continuation
 from transformer.generation.decoding import Step, decode
 from transformer.generation.sampling import NotFiniteError, Sampler
-from transformer.generation.weights import convert, fastest_format
+from transformer.generation.weights import prepare
 from transformer.models.base import TokenModel, evaluating
 
 
@@ -24,16 +23,17 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "Te
     Raises: UserError for a file that does not hold a model of this program, for a device (cpu,
     cuda, mps) that is not there, and for int8 elsewhere than on a CPU.
     """
-    saved = load_model(path)
-    device = resolve_accelerator(str(device))
-    if precision == "int8" and device != "cpu":
-        raise UserError(f"precision int8 is for a CPU, and the device is {device}: give bf16")
-    if precision == "auto":
-        precision = fastest_format(device, saved.architecture.get("embedding_dim", 0))
-    model = saved.model.to(device)
-    if precision != "float32":
-        convert(model, precision)
-    return TextGenerator(model, saved.tokenizer, saved)
+    return make_generator(load_model(path), device, precision)
+
+
+def make_generator(saved: SavedModel, device: str, precision: str) -> "TextGenerator":
+    """Raises: UserError as `load`."""
+    if not isinstance(saved.model, TokenModel):
+        kind = saved.architecture["model"]
+        raise UserError(f"{saved.path}: holds an {kind}: load it with transformer.load_translator")
+    assert isinstance(saved.tokenizer, CharacterTokenizer)
+    prepare(saved.model, str(device), precision)
+    return TextGenerator(saved.model, saved.tokenizer, saved)
 
 
 class TextGenerator:

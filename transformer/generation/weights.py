@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from transformer.devices import has_bf16
-from transformer.models.base import TokenModel
+from transformer.devices import has_bf16, resolve_accelerator
+from transformer.errors import UserError
+from transformer.models.base import SequenceModel
 
 FORMATS = ("float32", "bf16", "int8")
 # Tried at widths 128, 192, 256 and 384 for 1, 4, 16 and 64 rows on two cores of an AMD EPYC with
@@ -63,7 +64,22 @@ def fastest_format(device: torch.device | str, embedding_dim: int) -> str:
     return "int8" if kind == "cpu" else "bf16"
 
 
-def convert(model: TokenModel, number_format: str) -> None:
+def prepare(model: SequenceModel, device: str, precision: str) -> None:
+    """Puts a model on a device, its weights in a format; auto is what is there and fastest.
+
+    Raises: UserError for a device that is not there, and for int8 elsewhere than on a CPU.
+    """
+    device = resolve_accelerator(device)
+    if precision == "int8" and device != "cpu":
+        raise UserError(f"precision int8 is for a CPU, and the device is {device}: give bf16")
+    if precision == "auto":
+        precision = fastest_format(device, model.architecture.get("embedding_dim", 0))
+    model.to(device)
+    if precision != "float32":
+        convert(model, precision)
+
+
+def convert(model: SequenceModel, number_format: str) -> None:
     """Changes the model's weights in place; it can no longer be trained.
 
     A layer whose inputs do not fit the int8 kernel becomes bf16.

@@ -1,7 +1,7 @@
 """Attention weights, attention, multi-head attention and masks.
 
 Letters in shapes, here and in the whole repository: B batch, T query positions, S key positions,
-C embedding_dim, H heads, D head_dim = C / H, F feedforward_dim, V vocab_size.
+C embedding_dim, H heads, D head_dim = C / H, F feedforward_dim, V vocab_size, N num_blocks.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from transformer.models.cache import BlockCache, Positions
+from transformer.models.decoder_cache import CrossCache
 
 NORM_EPS = 1e-5  # torch's and GPT-2's
 LONGEST_EXPLICIT = 256  # tokens; benchmarks/attention.py
 
-Mask = Bool[Tensor, "#B #H T S"]
+Mask = Bool[Tensor, "#B #H #T S"]
 
 
 def causal_mask(size: int, device: torch.device | None = None) -> Bool[Tensor, "T T"]:
@@ -117,6 +118,15 @@ class HeadNorm(nn.RMSNorm):
         return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
+def check_heads(embedding_dim: int, num_heads: int) -> None:
+    """Raises: ValueError for heads that do not share the width evenly."""
+    if num_heads < 1 or embedding_dim % num_heads:
+        raise ValueError(
+            "embedding_dim must be divisible by num_heads, "
+            f"got embedding_dim={embedding_dim} and num_heads={num_heads}"
+        )
+
+
 class MultiHeadAttention(nn.Module):
     """Self-attention in num_heads parallel heads of head_dim = C / H: arXiv:1706.03762, 3.2.2.
 
@@ -137,11 +147,7 @@ class MultiHeadAttention(nn.Module):
         rotate: Callable[[Tensor, Positions], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        if num_heads < 1 or embedding_dim % num_heads:
-            raise ValueError(
-                "embedding_dim must be divisible by num_heads, "
-                f"got embedding_dim={embedding_dim} and num_heads={num_heads}"
-            )
+        check_heads(embedding_dim, num_heads)
         self.num_heads = num_heads
         self.causal = causal
         self.dropout = dropout
@@ -172,3 +178,68 @@ class MultiHeadAttention(nn.Module):
         attend = attention if explicit_is_faster(q) else fused_attention
         heads = attend(q, k, v, mask, dropout, causal=causal)
         return self.output(heads.transpose(1, 2).flatten(2).to(x.dtype))  # (B, T, H D)
+
+
+class CrossAttention(nn.Module):
+    """Queries of x read the keys and values of a memory, in num_heads heads: 1706.03762, 3.2.3.
+
+    x may have several rows for each of the memory's, neighbours, such as the beams of a search:
+    positions of x do not look at each other here, so they share the memory's keys as they are.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_heads: int,
+        *,
+        bias: bool = True,
+        dropout: float = 0.0,
+        qk_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        check_heads(embedding_dim, num_heads)
+        self.num_heads = num_heads
+        self.dropout = dropout
+        head_dim = embedding_dim // num_heads
+        self.query_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.key_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.query = nn.Linear(embedding_dim, embedding_dim, bias=bias)
+        self.key_value = FusedLinear(embedding_dim, embedding_dim, 2, bias=bias)
+        self.output = nn.Linear(embedding_dim, embedding_dim, bias=bias)
+
+    def forward(
+        self,
+        x: Float[Tensor, "R T C"],
+        memory: Float[Tensor, "B S C"],
+        mask: Mask | None = None,
+        cache: CrossCache | None = None,
+    ) -> Float[Tensor, "R T C"]:
+        """A `cache` keeps the memory's keys and values, which are worked out at its first use."""
+        if cache is None:
+            k, v = self._keys_values(memory)  # (B, H, S, D)
+        else:
+            k, v = cache.get(lambda: self._keys_values(memory))
+        q = self._queries(x, len(memory)).to(k.dtype)
+        dropout = self.dropout if self.training else 0.0
+        attend = attention if explicit_is_faster(q) else fused_attention
+        heads = attend(q, k, v, mask, dropout).transpose(1, 2)
+        return self.output(heads.reshape(x.shape).to(x.dtype))
+
+    def weights(
+        self,
+        x: Float[Tensor, "B T C"],
+        memory: Float[Tensor, "B S C"],
+        mask: Mask | None = None,
+    ) -> Float[Tensor, "B H T S"]:
+        """How much each position of x reads from each of the memory."""
+        return attention_weights(self._queries(x, len(x)), self._keys_values(memory)[0], mask)
+
+    def _queries(self, x: Float[Tensor, "R T C"], num_rows: int) -> Float[Tensor, "B H Q D"]:
+        q = self.query(x).view(num_rows, -1, self.num_heads, x.shape[-1] // self.num_heads)
+        return self.query_norm(q.transpose(1, 2))
+
+    def _keys_values(
+        self, memory: Float[Tensor, "B S C"]
+    ) -> tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]:
+        k, v = self.key_value(memory).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.key_norm(k), v

@@ -26,15 +26,21 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             module.train()
 
 
-class TokenModel(nn.Module):
-    """Tokens (B, T) -> logits (B, T, V), for T up to block_size.
+class SequenceModel(nn.Module):
+    """Ids in, logits (B, T, V) out.
 
     `architecture` holds plain arguments with which `build_model` makes the same model again.
-    `forward(tokens, cache=...)` goes on after the tokens that a cache holds.
     """
 
     architecture: dict[str, Any]
     block_size: int
+
+
+class TokenModel(SequenceModel):
+    """Tokens (B, T) -> logits (B, T, V), for T up to block_size.
+
+    `forward(tokens, cache=...)` goes on after the tokens that a cache holds.
+    """
 
     def make_cache(self, num_rows: int) -> Cache:
         """An empty one."""

@@ -55,6 +55,15 @@ class BlockCache:
             if ours is not None and theirs is not None:
                 ours[rows] = theirs
 
+    def move(self, sources: Int[Tensor, " _"], places: Int[Tensor, " _"], num_rows: int) -> None:
+        """Copies rows to other places, then keeps the first num_rows."""
+        if self.keys is None or self.values is None:
+            return
+        stop = max(self._cache.lengths)  # what stands behind is not in use
+        for kept in (self.keys[:, :, :stop], self.values[:, :, :stop]):
+            kept.index_copy_(0, places, kept.index_select(0, sources))
+        self.keys, self.values = self.keys[:num_rows], self.values[:num_rows]
+
 
 class Cache:
     """A window of `block_size` tokens for each of `num_rows` rows.
@@ -123,6 +132,17 @@ class Cache:
             self.lengths[row] = length
         for ours, theirs in zip(self.blocks, other.blocks, strict=True):
             ours.put(rows, theirs)
+
+    def select(self, rows: Int[Tensor, " _"]) -> None:
+        """Keeps the rows with these indices, in this order; one may come several times.
+
+        In place, so no more rows than there are.
+        """
+        moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero().squeeze(1)
+        for block in self.blocks:
+            block.move(rows[moved], moved, len(rows))
+        self.tokens = self.tokens.to(rows.device)[rows]
+        self.lengths = [self.lengths[row] for row in rows.tolist()]
 
     def _up_to(self, positions: Int[Tensor, "#B T"]) -> Bool[Tensor, "#B 1 T S"]:
         return (torch.arange(self.stop, device=positions.device) <= positions[..., None])[:, None]

@@ -8,22 +8,10 @@ from transformer.models.attention import MultiHeadAttention
 from transformer.models.base import TokenModel
 from transformer.models.cache import Cache, Positions
 from transformer.models.embeddings import NgramEmbedding, TokenShift
-from transformer.models.layers import INITIAL_STD, Block, make_feedforward, make_norm
-from transformer.models.positions import (
-    LearnedPositions,
-    NoPositions,
-    RotaryPositions,
-    SinusoidalPositions,
-)
+from transformer.models.layers import INITIAL_STD, Block, Dropout, make_feedforward, make_norm
+from transformer.models.positions import RotaryPositions, make_positions
 from transformer.models.step import make_block_step
 
-# What adds a position's vector to the token's; rotary acts within attention instead.
-POSITIONS = {
-    "learned": LearnedPositions,
-    "sinusoidal": SinusoidalPositions,
-    "rotary": NoPositions,
-    "none": NoPositions,
-}
 _NOT_ARGUMENTS = ("self", "__class__")
 
 
@@ -57,8 +45,6 @@ class GPT(TokenModel):
         # The first line, so that the locals are the arguments and nothing else.
         arguments = {name: value for name, value in locals().items() if name not in _NOT_ARGUMENTS}
         super().__init__()
-        if positions not in POSITIONS:
-            raise ValueError(f"positions must be one of {', '.join(POSITIONS)}, got {positions!r}")
         arguments["feedforward_dim"] = feedforward_dim or default_feedforward_dim(
             embedding_dim, activation
         )
@@ -67,8 +53,8 @@ class GPT(TokenModel):
         self.token_embedding = NgramEmbedding(vocab_size, embedding_dim, ngram_size, ngram_buckets)
         self.token_shift = TokenShift(embedding_dim) if token_shift else nn.Identity()
         self.num_tokens_before = ngram_size - 1 + token_shift  # that an embedding reads
-        self.position_embedding = POSITIONS[positions](block_size, embedding_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.position_embedding = make_positions(positions, block_size, embedding_dim)
+        self.dropout = Dropout(dropout)
         self.blocks = self._make_blocks()
         self.final_norm = self._make_norm() if norm_first else nn.Identity()
         self.lm_head = nn.Linear(embedding_dim, vocab_size, bias=False)

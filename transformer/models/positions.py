@@ -79,6 +79,22 @@ class RotaryPositions(nn.Module):
         return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
+# What adds a position's vector to the token's; rotary acts within attention instead.
+POSITIONS = {
+    "learned": LearnedPositions,
+    "sinusoidal": SinusoidalPositions,
+    "rotary": NoPositions,
+    "none": NoPositions,
+}
+
+
+def make_positions(name: str, block_size: int, embedding_dim: int) -> nn.Module:
+    """Raises: ValueError for an unknown name, listing the known ones."""
+    if name not in POSITIONS:
+        raise ValueError(f"positions must be one of {', '.join(POSITIONS)}, got {name!r}")
+    return POSITIONS[name](block_size, embedding_dim)
+
+
 def position_angles(size: int, dim: int) -> Float[Tensor, "T P"]:
     """t / 10000^(2i/dim) for positions t and pairs i: computed in float64, given in the default.
 

@@ -2,14 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 
 from transformer.training.estimates import PASSES_PER_TRAINING_STEP
-from transformer.training.loggers import log_scalars, log_text, logs_now
+from transformer.training.loggers import log_figure, log_scalars, log_text, logs_now
 
 log = logging.getLogger(__name__)
 
@@ -18,18 +19,26 @@ class Throughput(pl.Callback):
     """Counts tokens and seconds over all resumes; logs tokens_per_second and corpus_passes.
 
     tokens_per_second leaves out validation, samples and checkpoints; elapsed_seconds is all of the
-    time since `started_at` (of time.monotonic). One corpus pass is `num_train_tokens` tokens.
+    time since `started_at` (of time.monotonic). One corpus pass is `num_train_tokens` tokens. An
+    example is a row of a batch, padding left out: `tokens_per_example` on average.
     """
 
-    def __init__(self, num_train_tokens: int, started_at: float | None = None) -> None:
+    def __init__(
+        self, num_train_tokens: int, tokens_per_example: float, started_at: float | None = None
+    ) -> None:
         self.num_train_tokens = num_train_tokens
-        self.tokens = 0
+        self.tokens_per_example = tokens_per_example
+        self.examples = 0
         self.training_seconds = 0.0
         self._elapsed_before = 0.0
         self._started_at = time.monotonic() if started_at is None else started_at
         self._resumed_at = 0.0  # when the current stretch of training steps began
-        self._counted_tokens = 0  # those of training_seconds
-        self._logged = (0, 0.0)  # tokens and training seconds at the last logging
+        self._counted_tokens = 0.0  # those of training_seconds
+        self._logged = (0.0, 0.0)  # tokens and training seconds at the last logging
+
+    @property
+    def tokens(self) -> float:
+        return self.examples * self.tokens_per_example
 
     @property
     def elapsed_seconds(self) -> float:
@@ -55,14 +64,14 @@ class Throughput(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        self.tokens += batch[0].numel() * trainer.world_size
+        self.examples += len(batch[0]) * trainer.world_size
         if not logs_now(trainer):
             return
         self._add_stretch()
         tokens, seconds = self._logged
         self._logged = (self.tokens, self.training_seconds)
         rate = (self.tokens - tokens) / max(self.training_seconds - seconds, 1e-9)
-        trainer.callback_metrics["tokens_per_second"] = rate
+        trainer.callback_metrics["tokens_per_second"] = torch.tensor(rate)
         log_scalars(trainer, {"tokens_per_second": rate, "corpus_passes": self.corpus_passes})
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -79,13 +88,14 @@ class Throughput(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "tokens": self.tokens,
+            "examples": self.examples,
             "training_seconds": self.training_seconds,
             "elapsed_seconds": self.elapsed_seconds,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.tokens = self._counted_tokens = state_dict["tokens"]
+        self.examples = state_dict["examples"]
+        self._counted_tokens = self.tokens
         self.training_seconds = state_dict["training_seconds"]
         self._elapsed_before = state_dict["elapsed_seconds"]
         self._logged = (self.tokens, self.training_seconds)
@@ -173,17 +183,36 @@ class ConfigText(pl.Callback):
         log_text(trainer, "config", self.text)
 
 
-class Samples(pl.Callback):
-    """Logs a text generated from the model at every validation."""
+class Shown(NamedTuple):
+    """What a model makes of a few inputs."""
 
-    def __init__(self, sample: Callable[[], str]) -> None:
-        self.sample = sample
+    text: str
+    scalars: Mapping[str, float] = MappingProxyType({})
+    figures: Mapping[str, Any] = MappingProxyType({})  # of matplotlib, by name
+
+
+class Samples(pl.Callback):
+    """Logs what `show` gives of the model at every validation."""
+
+    def __init__(self, show: Callable[[], Shown]) -> None:
+        self.show = show
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.is_global_zero and not trainer.sanity_checking:
+        if trainer.sanity_checking:
+            return
+        scalars: Mapping[str, float] = {}
+        if trainer.is_global_zero:
             # Windows of every length would each be compiled anew.
             with torch.compiler.set_stance("force_eager"):
-                log_text(trainer, "sample", self.sample())
+                shown = self.show()
+            scalars = dict(shown.scalars)
+            log_text(trainer, "sample", shown.text)
+            log_scalars(trainer, scalars)
+            for name, figure in shown.figures.items():
+                log_figure(trainer, name, figure)
+        if trainer.world_size > 1:  # all ranks go by the same figures
+            scalars = trainer.strategy.broadcast(scalars)
+        trainer.callback_metrics.update({k: torch.tensor(v) for k, v in scalars.items()})
 
 
 class Announcements(pl.Callback):
@@ -222,7 +251,7 @@ class Announcements(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = trainer.callback_metrics
-        names = ("train_loss", "val_loss", "val_bits_per_char")
+        names = ("train_loss", "val_loss", "val_bits_per_char", "val_word_error_rate")
         parts = [f"{name} {metrics[name]:.4f}" for name in names if name in metrics]
         if "tokens_per_second" in metrics:
             parts.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")

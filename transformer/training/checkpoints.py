@@ -29,25 +29,34 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class RunCheckpoints(Checkpoint):
-    """Saves `last` at every validation; where val_loss is lowest so far, `best` and the weights.
+    """Saves `last` at every validation; where `monitor` is lowest so far, `best` and the weights.
 
-    `save_weights(step, val_loss)` writes the file to use and share.
+    Of equals the one with the lower val_loss. `save_weights(step, val_loss)` writes the file to
+    use and share.
     """
 
-    def __init__(self, last: Path, best: Path, save_weights: Callable[[int, float], None]) -> None:
+    def __init__(
+        self,
+        last: Path,
+        best: Path,
+        save_weights: Callable[[int, float], None],
+        monitor: str = "val_loss",
+    ) -> None:
         self.last = last
         self.best = best
         self.save_weights = save_weights
-        self.best_val_loss = float("inf")
+        self.monitor = monitor
+        self.lowest = (float("inf"), float("inf"))  # monitor and val_loss
         self.best_step = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:
             return
         val_loss = float(trainer.callback_metrics["val_loss"])
-        improved = val_loss < self.best_val_loss
+        reached = (float(trainer.callback_metrics[self.monitor]), val_loss)
+        improved = reached < self.lowest
         if improved:
-            self.best_val_loss, self.best_step = val_loss, trainer.global_step
+            self.lowest, self.best_step = reached, trainer.global_step
         trainer.save_checkpoint(self.last)
         if improved and trainer.is_global_zero:
             with replacing(self.best) as temporary:
@@ -55,8 +64,8 @@ class RunCheckpoints(Checkpoint):
             self.save_weights(trainer.global_step, val_loss)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_val_loss": self.best_val_loss, "best_step": self.best_step}
+        return {"lowest": self.lowest, "best_step": self.best_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_val_loss = state_dict["best_val_loss"]
+        self.lowest = tuple(state_dict["lowest"])
         self.best_step = state_dict["best_step"]

@@ -4,7 +4,7 @@ import math
 
 from torch import nn
 
-from transformer.models.base import TokenModel
+from transformer.models.base import SequenceModel
 
 # Of the run's compute; the rest is training.
 VALIDATION_SHARE = 0.1
@@ -18,7 +18,7 @@ def parameters_by_part(model: nn.Module) -> dict[str, int]:
     parts: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         words = name.split(".")
-        part = f"blocks: {words[2]}" if words[0] == "blocks" else words[0]
+        part = f"{words[0]}: {words[2]}" if words[0].endswith("blocks") else words[0]
         parts[part] = parts.get(part, 0) + parameter.numel()
     return parts
 
@@ -37,19 +37,22 @@ def automatic_val_every_steps(
     return math.ceil(total_steps / num_validations)
 
 
-def peak_memory_bytes(model: TokenModel, tokens_per_batch: int) -> int:
+def peak_memory_bytes(model: SequenceModel, tokens_per_batch: int) -> int:
     """An estimate, in float32, of what training holds at once: state and one batch's activations.
 
     State: weights, gradients and two AdamW averages. Activations kept for the backward pass, in
     numbers a token: in a block about 10 C for norms, attention and residuals and 2 F for the
-    feed-forward, 3 H T more where dropout rules out the fused kernel; four times the logits.
+    feed-forward, 3 H T more where a gpt's dropout rules out the fused kernel; four times the
+    logits. A token of a pair goes through one side's blocks; a decoder's have 6 C more.
     """
     shape = model.architecture
     numbers = 4 * shape["vocab_size"]
     if "num_blocks" in shape:
         width = shape["embedding_dim"]
         per_block = 10 * width + 2 * (shape["feedforward_dim"])
-        if shape["dropout"]:
+        if shape["model"] == "encoder_decoder":
+            per_block += 3 * width
+        elif shape["dropout"]:
             per_block += 3 * shape["num_heads"] * shape["block_size"]
         numbers += shape["num_blocks"] * per_block
     num_parameters = sum(p.numel() for p in model.parameters())

@@ -13,26 +13,27 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from transformer.checkpoint import METADATA_KEY, encode_metadata
+from transformer.defaults import IGNORED
 from transformer.errors import UserError
-from transformer.models.base import TokenModel
+from transformer.models.base import SequenceModel
 from transformer.training.loggers import log_scalars, logs_now
 from transformer.training.optimizers import make_optimizer
 from transformer.training.schedules import automatic_warmup, learning_rate_factor
-
-IGNORED = -100  # targets that F.cross_entropy leaves out
 
 
 class LanguageModule(pl.LightningModule):
     """Next-token training of any model with `forward(tokens) -> logits` and an `architecture`.
 
-    `lr` is the schedule's peak. `metadata` (plain dicts under the names tokenizer, config, corpus)
+    `lr` is the schedule's peak. `label_smoothing` spreads that share of each target's probability
+    over all symbols (Szegedy et al. 2016, arXiv:1512.00567, 7), in training alone, whose
+    train_loss is against that. `metadata` (plain dicts under the names tokenizer, config, corpus)
     goes into every checkpoint, so that text can be generated from it alone. `total_steps` is the
     schedule's length, by default the Trainer's max_steps.
     """
 
     def __init__(
         self,
-        model: TokenModel,
+        model: SequenceModel,
         *,
         lr: float,
         optimizer: str = "adamw",
@@ -42,6 +43,7 @@ class LanguageModule(pl.LightningModule):
         beta2: float = 0.95,
         eps: float = 1e-8,
         grad_clip: float = 1.0,
+        label_smoothing: float = 0.0,
         schedule: str = "cosine",
         warmup_steps: int | str = "auto",
         decay_fraction: float = 0.6,
@@ -53,6 +55,7 @@ class LanguageModule(pl.LightningModule):
         self.model = model
         self.metadata = {"architecture": model.architecture} | dict(metadata or {})
         self.grad_clip = grad_clip
+        self.label_smoothing = label_smoothing
         self.total_steps = total_steps
         self._time_share = 0.0
         self._optimizer = {
@@ -73,8 +76,8 @@ class LanguageModule(pl.LightningModule):
         self._val_sums: list[Tensor] = []
         self._grad_norm = torch.zeros(())
 
-    def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
-        return self.model(tokens)
+    def forward(self, *inputs: Int[Tensor, "B _"]) -> Float[Tensor, "B T V"]:
+        return self.model(*inputs)
 
     def on_train_start(self) -> None:
         """New settings of a resumed run take effect, although its checkpoint brought the old."""
@@ -87,7 +90,7 @@ class LanguageModule(pl.LightningModule):
             group["lr"] = group["initial_lr"] * factor(self._scheduler.last_epoch)
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
-        loss = self._cross_entropy(batch, "mean")
+        loss = self._cross_entropy(batch, "mean", self.label_smoothing)
         self._train_losses.append(loss.detach())
         return loss
 
@@ -103,18 +106,14 @@ class LanguageModule(pl.LightningModule):
             self._log_training()
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
-        _, targets = batch
-        scored = (targets != IGNORED).sum()
+        scored = (batch[-1] != IGNORED).sum()
         self._val_sums.append(torch.stack((self._cross_entropy(batch, "sum"), scored)))
 
     def on_validation_epoch_end(self) -> None:
         """The mean over every scored token of all ranks, whatever the batches' sizes."""
         sums = torch.stack(self._val_sums).cpu().double().sum(dim=0).to(self.device, torch.float32)
         loss_sum, num_scored = self.trainer.strategy.reduce(sums, reduce_op="sum")
-        scalars = {
-            "val_loss": loss_sum / num_scored,
-            "val_bits_per_char": loss_sum / num_scored / math.log(2),
-        }
+        scalars = self.loss_units(loss_sum / num_scored)
         if not scalars["val_loss"].isfinite():
             raise UserError(
                 f"val_loss is {scalars['val_loss']:g} after step {self.trainer.global_step:,}: "
@@ -124,6 +123,10 @@ class LanguageModule(pl.LightningModule):
         self.log_dict(scalars, logger=False, sync_dist=True)  # alike on all ranks already
         if not self.trainer.sanity_checking:
             log_scalars(self.trainer, {name: value.item() for name, value in scalars.items()})
+
+    def loss_units(self, val_loss: Tensor) -> dict[str, Tensor]:
+        """What is logged of a validation's loss, in nats a token."""
+        return {"val_loss": val_loss, "val_bits_per_char": val_loss / math.log(2)}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         # Lightning cannot unscale the gradients of a fused optimizer before they are clipped.
@@ -180,11 +183,17 @@ class LanguageModule(pl.LightningModule):
         }
         log_scalars(self.trainer, scalars)
 
-    def _cross_entropy(self, batch: Sequence[Tensor], reduction: str) -> Tensor:
-        """Nats, over the targets that are not IGNORED."""
-        tokens, targets = batch
-        logits = self.model(tokens)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)
+    def _cross_entropy(
+        self, batch: Sequence[Tensor], reduction: str, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """Nats, over the targets that are not IGNORED; they come last in a batch."""
+        *inputs, targets = batch
+        return F.cross_entropy(
+            self.model(*inputs).flatten(0, 1),
+            targets.flatten(),
+            reduction=reduction,
+            label_smoothing=label_smoothing,
+        )
 
     def _total_steps(self) -> int:
         total = self.total_steps or self.trainer.max_steps
@@ -193,3 +202,10 @@ class LanguageModule(pl.LightningModule):
                 "the schedule needs its length: give total_steps or Trainer(max_steps=)"
             )
         return total
+
+
+class PairModule(LanguageModule):
+    """The same for batches of source, tokens and targets, whose tokens are no characters."""
+
+    def loss_units(self, val_loss: Tensor) -> dict[str, Tensor]:
+        return {"val_loss": val_loss}

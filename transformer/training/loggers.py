@@ -1,7 +1,8 @@
-"""Scalars and texts to whatever loggers the Trainer has, at the step that was just taken."""
+"""Scalars, texts and figures to the Trainer's loggers, at the step that was just taken."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -25,7 +26,7 @@ class RunLogger(TensorBoardLogger):
 
 def log_scalars(trainer: pl.Trainer, scalars: Mapping[str, float]) -> None:
     """At the number of steps done. (Lightning's own `log` counts from 0, one behind.)"""
-    for logger in trainer.loggers:
+    for logger in trainer.loggers if scalars else ():
         logger.log_metrics(dict(scalars), step=trainer.global_step)
 
 
@@ -35,6 +36,13 @@ def log_text(trainer: pl.Trainer, name: str, text: str) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_text(name, markdown, trainer.global_step)
+
+
+def log_figure(trainer: pl.Trainer, name: str, figure: Any) -> None:
+    """A figure of matplotlib to TensorBoard, as an image."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_figure(name, figure, trainer.global_step)
 
 
 def log_every_steps(trainer: pl.Trainer) -> int:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from transformer.models.attention import FusedLinear
+from transformer.models.layers import ResidualPaths
 from transformer.training.muon import Muon
 
 OPTIMIZERS = ("adamw", "muon")
@@ -26,7 +27,8 @@ def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     Embeddings and the head are matrices whose rows are looked up, not multiplied with: AdamW's.
     """
     by_parts: dict[int, list[Tensor]] = {}
-    for module in getattr(model, "blocks", nn.Module()).modules():
+    blocks = [module for module in model.modules() if isinstance(module, ResidualPaths)]
+    for module in (part for block in blocks for part in block.modules()):
         if isinstance(module, nn.Linear) and module.weight.requires_grad:
             num_parts = module.num_parts if isinstance(module, FusedLinear) else 1
             by_parts.setdefault(num_parts, []).append(module.weight)

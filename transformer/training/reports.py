@@ -8,13 +8,13 @@ import torch
 from tabulate import tabulate
 
 from transformer.devices import device_name
-from transformer.models.base import TokenModel
+from transformer.models.base import SequenceModel
 from transformer.training.callbacks import Throughput
 from transformer.training.estimates import parameters_by_part, peak_memory_bytes
 
 
 def introduction(
-    model: TokenModel,
+    model: SequenceModel,
     *,
     num_train_tokens: int,
     total_steps: int,
@@ -52,9 +52,8 @@ def run_facts(trainer: pl.Trainer, throughput: Throughput) -> dict[str, Any]:
     }
 
 
-def conclusion(summary: dict[str, Any]) -> str:
+def conclusion(headline: str, summary: dict[str, Any]) -> str:
     return (
-        f"val_loss {summary['val_loss']:.4f} ({summary['val_bits_per_char']:.4f} bits per "
-        f"character) at step {summary['best_step']:,} of {summary['step']:,}, "
+        f"{headline} at step {summary['best_step']:,} of {summary['step']:,}, "
         f"{summary['elapsed_seconds']:.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
     )

@@ -1,0 +1,109 @@
+"""What the LightningDataModules share: one endless order, counted over ranks and resumes."""
+
+from abc import abstractmethod
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from transformer.data.pair_tokenizers import PairTokenizer
+from transformer.data.tokenizers import CharacterTokenizer
+
+# Validation during training looks at about this many tokens of a larger split.
+MOST_VALIDATION_TOKENS = 1_000_000
+
+
+class EndlessDataModule(pl.LightningDataModule):
+    """Training examples in one endless sequence; a checkpoint holds how many were consumed.
+
+    The training loader never ends when `endless`, as a Trainer with max_steps wants it; otherwise
+    a pass ends once as many examples were given as there are, so that a Trainer with max_epochs
+    counts passes.
+    """
+
+    num_examples: int  # what an epoch trains on once
+    num_train_tokens: int
+    num_val_tokens: int
+
+    def __init__(self, *, batch_size: int, num_workers: int, endless: bool) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.endless = endless
+        self._first_example = 0
+        self._batches_before = 0
+
+    @property
+    @abstractmethod
+    def tokenizer(self) -> CharacterTokenizer | PairTokenizer: ...
+
+    @abstractmethod
+    def _train_batches(self, share: dict[str, Any]) -> Dataset:
+        """EndlessBatches; `share` has its arguments but for the order."""
+
+    @abstractmethod
+    def _val_batches(self, rank: int, world_size: int) -> Dataset:
+        """Every rank takes every world_size-th example; a large split is sampled evenly."""
+
+    @property
+    def tokenizer_state(self) -> dict[str, Any]:
+        return self.tokenizer.state
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a model must be built for, by the names that it has there."""
+        return self.tokenizer.sizes
+
+    @property
+    def examples_consumed(self) -> int:
+        """Examples trained on since the first step, over all ranks and resumes."""
+        batches = self._batches_run() - self._batches_before
+        return self._first_example + batches * self.batch_size * self._world_size
+
+    def train_dataloader(self) -> DataLoader:
+        self._batches_before = self._batches_run()
+        batches = self._train_batches(
+            {
+                "batch_size": self.batch_size,
+                "first_example": self._first_example,
+                "rank": self._rank,
+                "world_size": self._world_size,
+                "batches_per_pass": None if self.endless else self._batches_per_pass(),
+            }
+        )
+        return self._loader(batches)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self._val_batches(self._rank, self._world_size))
+
+    def state_dict(self) -> dict[str, int]:
+        return {"examples_consumed": self.examples_consumed}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self._first_example = state_dict["examples_consumed"]
+
+    def _loader(self, batches: Dataset) -> DataLoader:
+        return DataLoader(
+            batches,
+            batch_size=None,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def _batches_per_pass(self) -> int:
+        return -(-self.num_examples // (self.batch_size * self._world_size))
+
+    def _batches_run(self) -> int:
+        if self.trainer is None:
+            return 0
+        return self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer else 0

@@ -1,0 +1,88 @@
+"""The LightningDataModule that turns source -> target pairs into batches."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from transformer.data.chunks import EndlessOrder, sampled_windows
+from transformer.data.endless_datamodule import MOST_VALIDATION_TOKENS, EndlessDataModule
+from transformer.data.pair_batches import (
+    PairBatches,
+    Ragged,
+    RaggedPairs,
+    SortedPairBatches,
+    batches_per_epoch,
+)
+from transformer.data.pair_tokenizers import PairTokenizer, Units
+from transformer.data.pairs import Pairs, read_pairs
+
+
+class PairDataModule(EndlessDataModule):
+    """Pairs for training and others for validation; no source is in both, nor in the test split.
+
+    `splits` are places in `pairs`, which may be given where they were read already.
+
+    Raises: UserError for a file that `read_pairs` rejects or that leaves a split empty.
+    """
+
+    def __init__(
+        self,
+        data_path: str | Path,
+        *,
+        block_size: int,
+        batch_size: int,
+        source_units: Units = "characters",
+        target_units: Units = "words",
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        skip_bad_lines: bool = False,
+        shared_vocabulary: bool = False,
+        num_workers: int = 0,
+        seed: int = 0,
+        endless: bool = False,
+        pairs: Pairs | None = None,
+    ) -> None:
+        super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
+        self.pairs = pairs or read_pairs(
+            data_path,
+            block_size=block_size,
+            source_units=source_units,
+            target_units=target_units,
+            skip_bad_lines=skip_bad_lines,
+            shared_vocabulary=shared_vocabulary,
+        )
+        self.pairs.check_splits(val_fraction, test_fraction)
+        self.splits = self.pairs.split(val_fraction, test_fraction)
+        self.train_pairs = self._encoded(self.splits.train)
+        self.val_pairs = self._encoded(self.splits.val)
+        self.num_train_tokens = int(self.train_pairs.num_tokens.sum())
+        self.num_val_tokens = int(self.val_pairs.num_tokens.sum())
+        self.num_examples = len(self.train_pairs)
+        self.seed = seed
+        self.order = EndlessOrder(self.num_examples, seed)
+
+    @property
+    def tokenizer(self) -> PairTokenizer:
+        return self.pairs.tokenizer
+
+    def _encoded(self, indices: Iterable[int]) -> RaggedPairs:
+        pairs, tokenizer = self.pairs, self.tokenizer
+        return RaggedPairs(
+            Ragged(tokenizer.source.encode(pairs.sources[index]) for index in indices),
+            Ragged(tokenizer.target.encode(pairs.targets[index]) for index in indices),
+        )
+
+    def _batches_per_pass(self) -> int:
+        return batches_per_epoch(self.num_examples, self.batch_size * self._world_size)
+
+    def _train_batches(self, share: dict[str, Any]) -> Dataset:
+        return PairBatches(self.train_pairs, self.order, seed=self.seed, **share)
+
+    def _val_batches(self, rank: int, world_size: int) -> Dataset:
+        total = len(self.val_pairs)
+        most = max(1, MOST_VALIDATION_TOKENS * total // self.num_val_tokens)
+        rows = torch.from_numpy(sampled_windows(total, most))[rank::world_size]
+        return SortedPairBatches(self.val_pairs, rows)

@@ -1,0 +1,127 @@
+"""Error rates of predicted sequences, each against several accepted answers."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+
+CONFIDENCE = 0.95  # of the intervals
+NUM_RESAMPLES = 1000
+_STRESSED = re.compile("[A-Z]+[012]")  # ARPAbet: no, primary or secondary stress of a vowel
+
+
+@dataclass(frozen=True)
+class ErrorRates:
+    """Errors in words and in their units, such as phonemes.
+
+    A word is wrong where it equals none of its answers. Its unit edits (insertions, deletions and
+    substitutions) are those to the nearest answer, of equally near ones the longest, and
+    `num_units` is the length of these answers; so a unit error rate can be above 1.
+    """
+
+    num_words: int
+    word_errors: int
+    unit_edits: int
+    num_units: int
+    unit_error_interval: tuple[float, float]
+
+    @property
+    def word_error_rate(self) -> float:
+        return self.word_errors / self.num_words
+
+    @property
+    def unit_error_rate(self) -> float:
+        return self.unit_edits / self.num_units
+
+    @property
+    def word_error_interval(self) -> tuple[float, float]:
+        return wilson_interval(self.word_errors, self.num_words)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {
+            "word_error_rate": self.word_error_rate,
+            "word_error_interval": self.word_error_interval,
+            "unit_error_rate": self.unit_error_rate,
+        }
+
+
+def score_answers(
+    predictions: Sequence[Sequence[str]], answers: Sequence[Sequence[Sequence[str]]]
+) -> ErrorRates:
+    """Of predictions, as lists of units, against `answers[i]`, the accepted ones of word i.
+
+    Raises: ValueError for no words, another number of answers than predictions, a word without an
+    answer and an answer without units.
+    """
+    if len(predictions) != len(answers):
+        raise ValueError(f"{len(predictions)} predictions, but answers for {len(answers)} words")
+    if not predictions:
+        raise ValueError("no predictions to score")
+    for number, accepted in enumerate(answers):
+        if not accepted or not all(accepted):
+            raise ValueError(f"word {number} has no answer, or one without units")
+    nearest = [nearest_answer(*pair) for pair in zip(predictions, answers, strict=True)]
+    counts = np.array(nearest, dtype=np.int64)  # edits and units of each word
+    unit_edits, num_units = counts.sum(axis=0).tolist()
+    return ErrorRates(
+        num_words=len(counts),
+        word_errors=int(np.count_nonzero(counts[:, 0])),
+        unit_edits=unit_edits,
+        num_units=num_units,
+        unit_error_interval=bootstrap_interval(counts),
+    )
+
+
+def nearest_answer(prediction: Sequence[str], accepted: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """Edits to the nearest answer, and how long that is; the longest of equally near ones."""
+    return min(
+        ((Levenshtein.distance(prediction, answer), len(answer)) for answer in accepted),
+        key=lambda pair: (pair[0], -pair[1]),
+    )
+
+
+def wilson_interval(num_errors: int, num_words: int) -> tuple[float, float]:
+    """In which a proportion lies with CONFIDENCE, for words that are independent of each other.
+
+    The score interval of Wilson 1927, "Probable inference, the law of succession, and statistical
+    inference". Unlike a bootstrap it has a width even where no word is wrong, or every one.
+    """
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    rate, shrink = num_errors / num_words, 1 + z**2 / num_words
+    center = rate + z**2 / (2 * num_words)
+    half = z * math.sqrt(rate * (1 - rate) / num_words + z**2 / (4 * num_words**2))
+    low, high = (center - half) / shrink, (center + half) / shrink
+    return min(rate, max(0.0, low)), max(rate, min(1.0, high))  # at rates 0 and 1 it may round past
+
+
+def bootstrap_interval(counts: NDArray[np.int64], seed: int = 0) -> tuple[float, float]:
+    """In which sum(edits) / sum(units) lies with CONFIDENCE; `counts` has both for each word.
+
+    Percentiles over NUM_RESAMPLES draws of as many words, with replacement: Efron 1979, "Bootstrap
+    methods: another look at the jackknife"; for error rates Bisani and Ney 2004, "Bootstrap
+    estimates for confidence intervals in ASR performance evaluation". Whole words are drawn, as
+    edits in one word depend on each other. Without any edit, both ends are 0.
+    """
+    # How often each distinct row is drawn is all that matters, and there are few.
+    rows, frequencies = np.unique(counts, axis=0, return_counts=True)
+    draws = np.random.default_rng(seed).multinomial(
+        len(counts), frequencies / len(counts), size=NUM_RESAMPLES
+    )
+    edits, units = (draws @ rows).T
+    low, high = np.quantile(edits / units, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def without_stress(units: Sequence[str]) -> list[str]:
+    """Without the digit of ARPAbet vowels that says how they are stressed: AH0 becomes AH."""
+    return [unit[:-1] if _STRESSED.fullmatch(unit) else unit for unit in units]
+
+
+def has_stress(units: Sequence[str]) -> bool:
+    return any(_STRESSED.fullmatch(unit) for unit in units)

@@ -1,0 +1,161 @@
+"""Source in, target out: what an encoder-decoder makes of a text."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transformer.checkpoint import SavedModel, load_model
+from transformer.data.pair_tokenizers import PairTokenizer
+from transformer.defaults import BEGIN, END, PADDING
+from transformer.errors import UserError
+from transformer.generation.beam_search import Hypothesis, beam_search
+from transformer.generation.sampling import NotFiniteError
+from transformer.generation.weights import prepare
+from transformer.models.base import evaluating
+from transformer.models.encoder_decoder import EncoderDecoder
+
+BATCH_SIZE = 256  # sources that are searched together
+LENGTH_PENALTY = 0.6  # arXiv:1706.03762, 6.1
+
+
+def load_translator(
+    path: str | Path, device: str = "auto", precision: str = "auto"
+) -> "Translator":
+    """The file of an encoder-decoder, ready to `translate(["transformer"])`.
+
+    `precision` is that of the weights: float32, bf16, int8, or by default what is fastest.
+
+    Raises: UserError for a file that holds none, and for a device that is not there.
+    """
+    return make_translator(load_model(path), device, precision)
+
+
+def make_translator(saved: SavedModel, device: str, precision: str) -> "Translator":
+    """Raises: UserError as `load_translator`."""
+    if not isinstance(saved.model, EncoderDecoder):
+        kind = saved.architecture["model"]
+        raise UserError(
+            f"{saved.path}: holds a {kind}, which has no source: load it with transformer.load"
+        )
+    assert isinstance(saved.tokenizer, PairTokenizer)
+    prepare(saved.model, device, precision)
+    return Translator(saved.model, saved.tokenizer, saved)
+
+
+class Translator:
+    """An encoder-decoder and its tokenizer. `saved` is what the file said, where one was loaded."""
+
+    def __init__(
+        self, model: EncoderDecoder, tokenizer: PairTokenizer, saved: SavedModel | None = None
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.saved = saved
+
+    def translate(
+        self,
+        sources: Sequence[str],
+        *,
+        num_beams: int = 1,
+        length_penalty: float = LENGTH_PENALTY,
+        max_new_tokens: int | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> list[str]:
+        """The likeliest target that is found for each source; one beam is greedy decoding.
+
+        Raises: as `search`.
+        """
+        found = self.search(
+            sources,
+            num_beams=num_beams,
+            length_penalty=length_penalty,
+            max_new_tokens=max_new_tokens,
+            batch_size=batch_size,
+        )
+        return [self.text(best[0]) for best in found]
+
+    def search(
+        self,
+        sources: Sequence[str],
+        *,
+        num_beams: int = 1,
+        num_results: int = 1,
+        length_penalty: float = LENGTH_PENALTY,
+        max_new_tokens: int | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> list[list[Hypothesis]]:
+        """At least one hypothesis for each source, the best first; see `beam_search`.
+
+        Targets are at most block_size long, or shorter by max_new_tokens, which counts the end.
+
+        Raises: UserError for a source that is empty, longer than block_size or holds what the
+        model never saw, and for a model whose logits are not finite; ValueError for settings out
+        of range.
+        """
+        encoded = [self.encode(source) for source in sources]
+        order = sorted(range(len(sources)), key=lambda number: len(encoded[number]))
+        found: list[list[Hypothesis]] = [[]] * len(sources)
+        settings = {
+            "num_beams": num_beams,
+            "num_results": num_results,
+            "length_penalty": length_penalty,
+            "max_new_tokens": max_new_tokens or self.model.block_size + 1,
+        }
+        with evaluating(self.model), torch.inference_mode():
+            for start in range(0, len(order), batch_size):
+                numbers = order[start : start + batch_size]
+                batch = self._pad([encoded[number] for number in numbers])
+                results = self._search(batch, settings)
+                for number, best in zip(numbers, results, strict=True):
+                    found[number] = best
+        return found
+
+    def _search(
+        self, source: Int[Tensor, "B S"], settings: dict[str, Any]
+    ) -> list[list[Hypothesis]]:
+        try:
+            return beam_search(
+                self.model.given(source),
+                len(source),
+                begin=BEGIN,
+                end=END,
+                forbidden=(PADDING, BEGIN),
+                device=source.device,
+                **settings,
+            )
+        except NotFiniteError as error:
+            name = f"{self.saved.path}: " if self.saved else ""
+            raise UserError(f"{name}{error}") from None
+
+    def encode(self, source: str) -> NDArray:
+        """Raises: UserError as `search`."""
+        try:
+            tokens = self.tokenizer.source.encode(source)
+        except UserError as error:
+            raise UserError(f"{source[:40]!r}: {error}") from None
+        if not len(tokens):
+            raise UserError("the source is empty: give a text of one unit at least")
+        if len(tokens) > self.model.block_size:
+            raise UserError(
+                f"{source[:40]!r}: {len(tokens)} {self.tokenizer.source.units}, and the model "
+                f"reads {self.model.block_size} at most: give a shorter source"
+            )
+        return tokens
+
+    def known(self, source: str) -> str:
+        """Without the units that the model never saw."""
+        tokenizer = self.tokenizer.source
+        return tokenizer.decode(tokenizer.encode_known(source)[0])
+
+    def text(self, hypothesis: Hypothesis) -> str:
+        return self.tokenizer.target.decode(hypothesis.tokens)
+
+    def _pad(self, rows: Sequence[NDArray]) -> Int[Tensor, "B S"]:
+        tensors = [torch.from_numpy(row).long() for row in rows]
+        padded = torch.nn.utils.rnn.pad_sequence(tensors, True, PADDING)
+        return padded.to(next(self.model.parameters()).device)

@@ -1,0 +1,244 @@
+"""The encoder-decoder of "Attention is all you need" (arXiv:1706.03762)."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from transformer.defaults import PADDING, default_feedforward_dim
+from transformer.models.attention import CrossAttention, FusedLinear, MultiHeadAttention
+from transformer.models.base import SequenceModel
+from transformer.models.cache import Positions
+from transformer.models.decoder_cache import DecoderCache
+from transformer.models.embeddings import NgramEmbedding
+from transformer.models.layers import Block, DecoderBlock, Dropout, make_feedforward, make_norm
+from transformer.models.positions import RotaryPositions, make_positions
+
+_NOT_ARGUMENTS = ("self", "__class__")
+
+
+class EncoderDecoder(SequenceModel):
+    """A source and the target so far -> logits of the target's next token at each position.
+
+    num_blocks blocks a side. The paper's own: sinusoidal positions, layernorm, relu, post-norm,
+    `shared_vocabulary` (one embedding for both sides) and `tie_weights` (it is the output head
+    too: 3.4). Embeddings are scaled by sqrt(C); `dropout` acts on what each part adds to the
+    residual stream and on the embeddings: 5.4. A target may be block_size long, and one more
+    position holds the token that begins it.
+
+    Raises: ValueError for sizes that do not fit each other and for unknown names of parts.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        source_vocab_size: int,
+        block_size: int,
+        embedding_dim: int,
+        num_heads: int,
+        num_blocks: int,
+        positions: str = "sinusoidal",
+        norm: str = "layernorm",
+        norm_first: bool = False,
+        qk_norm: bool = False,
+        activation: str = "relu",
+        feedforward_dim: int | None = None,
+        dropout: float = 0.0,
+        bias: bool = True,
+        tie_weights: bool = True,
+        shared_vocabulary: bool = False,
+        ngram_size: int = 1,
+        ngram_buckets: int = 8192,
+    ) -> None:
+        # The first line, so that the locals are the arguments and nothing else.
+        arguments = {name: value for name, value in locals().items() if name not in _NOT_ARGUMENTS}
+        super().__init__()
+        if shared_vocabulary and vocab_size != source_vocab_size:
+            raise ValueError(
+                "a shared vocabulary has one size, "
+                f"got vocab_size={vocab_size} and source_vocab_size={source_vocab_size}"
+            )
+        arguments["feedforward_dim"] = feedforward_dim or default_feedforward_dim(
+            embedding_dim, activation
+        )
+        self.architecture = {"model": "encoder_decoder"} | arguments
+        self.block_size = block_size
+        self.embedding_scale = embedding_dim**0.5
+        ngrams = (ngram_size, ngram_buckets)
+        self.num_tokens_before = ngram_size - 1  # that an embedding reads
+        self.token_embedding = NgramEmbedding(vocab_size, embedding_dim, *ngrams)
+        self.source_embedding = self.token_embedding
+        if not shared_vocabulary:
+            self.source_embedding = NgramEmbedding(source_vocab_size, embedding_dim, *ngrams)
+        self.source_positions = make_positions(positions, block_size, embedding_dim)
+        self.position_embedding = make_positions(positions, block_size + 1, embedding_dim)
+        self.dropout = Dropout(dropout)
+        self.encoder_blocks = nn.ModuleList(self._encoder_block() for _ in range(num_blocks))
+        self.encoder_norm = self._make_norm() if norm_first else nn.Identity()
+        self.decoder_blocks = nn.ModuleList(self._decoder_block() for _ in range(num_blocks))
+        self.final_norm = self._make_norm() if norm_first else nn.Identity()
+        self.lm_head = nn.Linear(embedding_dim, vocab_size, bias=False)
+        if tie_weights:
+            self.lm_head.weight = self.token_embedding.weight
+        self._initialize()
+
+    def _make_norm(self) -> nn.Module:
+        shape = self.architecture
+        return make_norm(shape["norm"], shape["embedding_dim"], bias=shape["bias"])
+
+    def _encoder_block(self) -> Block:
+        return Block(self._self_attention(causal=False), *self._other_parts(), **self._residual())
+
+    def _decoder_block(self) -> DecoderBlock:
+        shape = self.architecture
+        cross_attention = CrossAttention(
+            shape["embedding_dim"],
+            shape["num_heads"],
+            bias=shape["bias"],
+            qk_norm=shape["qk_norm"],
+        )
+        attention = self._self_attention(causal=True)
+        return DecoderBlock(attention, cross_attention, *self._other_parts(), **self._residual())
+
+    def _self_attention(self, *, causal: bool) -> MultiHeadAttention:
+        shape = self.architecture
+        width, num_heads = shape["embedding_dim"], shape["num_heads"]
+        rotate = None
+        if shape["positions"] == "rotary":
+            rotate = RotaryPositions(shape["block_size"] + 1, width // num_heads)
+        return MultiHeadAttention(
+            width,
+            num_heads,
+            causal=causal,
+            bias=shape["bias"],
+            qk_norm=shape["qk_norm"],
+            rotate=rotate,
+        )
+
+    def _other_parts(self):
+        shape = self.architecture
+        sizes = (shape["embedding_dim"], shape["feedforward_dim"])
+        return make_feedforward(shape["activation"], *sizes, bias=shape["bias"]), self._make_norm
+
+    def _residual(self):
+        return {name: self.architecture[name] for name in ("norm_first", "dropout")}
+
+    def _initialize(self) -> None:
+        """Matrices as Glorot and Bengio 2010, each of several fused in one by itself.
+
+        Embeddings are N(0, 1 / C), so that scaled ones and the head's logits have variance 1.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                num_parts = module.num_parts if isinstance(module, FusedLinear) else 1
+                for part in module.weight.chunk(num_parts):
+                    nn.init.xavier_uniform_(part)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for module in (self.source_embedding, self.token_embedding, self.lm_head):
+            nn.init.normal_(module.weight, std=1 / self.embedding_scale)
+
+    def forward(
+        self, source: Int[Tensor, "B S"], tokens: Int[Tensor, "B T"]
+    ) -> Float[Tensor, "B T V"]:
+        """Logits of the target's token after each of `tokens`; PADDING in a source is not read.
+
+        Raises: ValueError for more than block_size tokens in a source, block_size + 1 in a target.
+        """
+        mask = source_mask(source)
+        return self.decode(tokens, self.encode(source, mask), mask)
+
+    def encode(
+        self, source: Int[Tensor, "B S"], mask: Bool[Tensor, "B 1 1 S"]
+    ) -> Float[Tensor, "B S C"]:
+        """The memory: a vector for each position of the source."""
+        if source.shape[1] > self.block_size:
+            raise ValueError(
+                f"{source.shape[1]} tokens in a source, but block_size={self.block_size}"
+            )
+        x = self.source_embedding(source) * self.embedding_scale
+        x = self.dropout(self.source_positions(x, slice(0, source.shape[1])))
+        for block in self.encoder_blocks:
+            x = block(x, mask)
+        return self.encoder_norm(x)
+
+    def decode(
+        self,
+        tokens: Int[Tensor, "R T"],
+        memory: Float[Tensor, "B S C"],
+        memory_mask: Bool[Tensor, "B 1 1 S"],
+        cache: DecoderCache | None = None,
+    ) -> Float[Tensor, "R T V"]:
+        """Logits after each token; with a `cache`, tokens follow on those that it holds.
+
+        Several rows of tokens, neighbours, may share a row of the memory.
+        """
+        num_new = tokens.shape[1]
+        if num_new > self.block_size + 1:
+            raise ValueError(f"{num_new} tokens, but block_size + 1 = {self.block_size + 1}")
+        positions: Positions = slice(0, num_new)
+        mask = None
+        if cache is not None:
+            tokens, mask = cache.extend(tokens, self.num_tokens_before)
+            positions = cache.positions
+        x = self.token_embedding(tokens)[:, -num_new:] * self.embedding_scale
+        x = self.dropout(self.position_embedding(x, positions))
+        for number, block in enumerate(self.decoder_blocks):
+            kept = (None, None) if cache is None else (cache.blocks[number], cache.cross[number])
+            x = block(x, memory, memory_mask, mask, *kept)
+        return self.lm_head(self.final_norm(x))
+
+    def given(self, source: Int[Tensor, "B S"]) -> "TargetModel":
+        """A model of the target's next token, for decoding."""
+        return TargetModel(self, source)
+
+    def cross_attention_weights(
+        self, source: Int[Tensor, "B S"], tokens: Int[Tensor, "B T"]
+    ) -> Float[Tensor, "N B H T S"]:
+        """What each position of the target reads from the source, in each block and head."""
+        mask = source_mask(source)
+        maps: list[Tensor] = []
+        hooks = [
+            block.cross_attention.register_forward_hook(  # type: ignore[union-attr]
+                lambda module, inputs, _: maps.append(module.weights(*inputs[:3]))
+            )
+            for block in self.decoder_blocks
+        ]
+        try:
+            self.decode(tokens, self.encode(source, mask), mask)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return torch.stack(maps)
+
+
+class TargetModel:
+    """An encoder-decoder that was given its source: drives decoding as a language model does."""
+
+    def __init__(self, model: EncoderDecoder, source: Int[Tensor, "B S"]) -> None:
+        self.model = model
+        self.mask = source_mask(source)
+        self.memory = model.encode(source, self.mask)
+        self.block_size = model.block_size + 1
+
+    def make_cache(self, num_rows: int) -> DecoderCache:
+        """For equally many rows of each source, neighbours."""
+        return DecoderCache(
+            self.memory,
+            self.mask,
+            num_rows=num_rows,
+            block_size=self.block_size,
+            num_blocks=len(self.model.decoder_blocks),
+        )
+
+    def __call__(
+        self, tokens: Int[Tensor, "R T"], *, cache: DecoderCache | None = None
+    ) -> Float[Tensor, "R T V"]:
+        if cache is None:
+            return self.model.decode(tokens, self.memory, self.mask)
+        return self.model.decode(tokens, cache.memory, cache.memory_mask, cache)
+
+
+def source_mask(source: Int[Tensor, "B S"]) -> Bool[Tensor, "B 1 1 S"]:
+    """True where a source holds a token."""
+    return (source != PADDING)[:, None, None]

@@ -1,0 +1,232 @@
+"""What a run of each kind trains on, shows and is measured by: a text, or pairs."""
+
+import re
+from typing import Any, Protocol, runtime_checkable
+
+from transformer.config import Config
+from transformer.data.corpus import Corpus
+from transformer.data.datamodule import CharacterDataModule
+from transformer.data.endless_datamodule import EndlessDataModule
+from transformer.data.pair_datamodule import PairDataModule
+from transformer.data.pairs import Pairs
+from transformer.evaluation import score_model
+from transformer.generation.text import TextGenerator
+from transformer.generation.translation import Translator
+from transformer.models.base import SequenceModel, TokenModel
+from transformer.models.encoder_decoder import EncoderDecoder
+from transformer.pair_evaluation import score_loss, score_translations
+from transformer.training.callbacks import Shown
+from transformer.training.lightning_module import LanguageModule, PairModule
+
+SAMPLE_TOKENS = 300
+SAMPLE_TEMPERATURE = 0.8
+# A token that is decoded alone takes about as long as so many in a batch, at most.
+TOKENS_OF_A_STEP = 100
+# Sources of the validation split that are translated at every validation, fewer of long ones.
+MOST_TRANSLATED = 1000
+MOST_TRANSLATED_TOKENS = 20_000
+NUM_SHOWN = 10  # of these
+
+
+@runtime_checkable  # so that the tests' checks of types can look at it
+class Task(Protocol):
+    """What `assembly.py` and `train.py` ask of either kind."""
+
+    @property
+    def data(self) -> EndlessDataModule: ...
+
+    @property
+    def module(self) -> type[LanguageModule]: ...
+
+    @property
+    def monitor(self) -> str:
+        """What is least where the model is best."""
+        ...
+
+    @property
+    def tokens_per_example(self) -> float:
+        """Without padding, on average."""
+        ...
+
+    @property
+    def corpus_facts(self) -> dict[str, Any]:
+        """For the checkpoint; `sha256` says whether two runs have the same data."""
+        ...
+
+    @property
+    def shown_tokens(self) -> int:
+        """What `show` costs: as many tokens in a batch would."""
+        ...
+
+    def introduction(self) -> str: ...
+
+    def show(self, model: SequenceModel) -> Shown:
+        """What is logged of the model at every validation, beside its loss."""
+        ...
+
+    def score(self, model: SequenceModel) -> dict[str, Any]:
+        """The exact figures of summary.json, `val_loss` first."""
+        ...
+
+    def headline(self, summary: dict[str, Any]) -> str:
+        """The figures of `score` in one line."""
+        ...
+
+    def prompt(self, shown: str) -> str:
+        """For the command that is suggested after a run, from what was shown; may be empty."""
+        ...
+
+
+class TextTask:
+    """The next character of a text."""
+
+    module = LanguageModule
+    monitor = "val_loss"
+
+    def __init__(self, config: Config, corpus: Corpus, num_workers: int) -> None:
+        self.data = CharacterDataModule(
+            config.data_path,
+            block_size=config.block_size,
+            batch_size=config.batch_size,
+            stride=config.stride,
+            val_fraction=config.val_fraction,
+            num_workers=num_workers,
+            seed=config.seed,
+            endless=True,
+            corpus=corpus,
+        )
+        self.config = config
+        self.corpus = corpus
+        self.tokens_per_example = float(config.block_size)
+        self.corpus_facts = {"sha256": corpus.sha256, "num_tokens": len(corpus.tokens)}
+        self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
+
+    def introduction(self) -> str:
+        num_ends = self.corpus.num_carriage_returns
+        ends = f", {num_ends:,} CRLF read as LF" * bool(num_ends)
+        return (
+            f"{self.config.data_path}: {len(self.corpus.tokens):,} characters, "
+            f"{self.data.vocab_size} symbols{ends}"
+        )
+
+    def show(self, model: SequenceModel) -> Shown:
+        """A text that starts with sample_prompt, of which characters never seen are dropped."""
+        assert isinstance(model, TokenModel)
+        (text,) = TextGenerator(model, self.corpus.tokenizer).generate(
+            self.config.sample_prompt,
+            max_new_tokens=SAMPLE_TOKENS,
+            temperature=SAMPLE_TEMPERATURE,
+            seed=self.config.seed,
+            skip_unknown=True,
+        )
+        return Shown(text)
+
+    def score(self, model: SequenceModel) -> dict[str, Any]:
+        assert isinstance(model, TokenModel)
+        score = score_model(model, self.data.val_tokens)
+        return {"val_loss": score.loss, "val_bits_per_char": score.bits_per_char}
+
+    def headline(self, summary: dict[str, Any]) -> str:
+        bits = summary["val_bits_per_char"]
+        return f"val_loss {summary['val_loss']:.4f} ({bits:.4f} bits per character)"
+
+    def prompt(self, shown: str) -> str:
+        word = re.search(r"\w{1,20}:?", shown)  # needs no quoting in any shell
+        return word[0] if word else ""
+
+
+class PairTask:
+    """The target of a source."""
+
+    module = PairModule
+    monitor = "val_word_error_rate"  # which goes on falling where val_loss rises again
+
+    def __init__(self, config: Config, pairs: Pairs, num_workers: int) -> None:
+        self.data = PairDataModule(
+            config.data_path,
+            block_size=config.block_size,
+            batch_size=config.batch_size,
+            source_units=config.source_units,
+            target_units=config.target_units,
+            val_fraction=config.val_fraction,
+            test_fraction=config.test_fraction,
+            num_workers=num_workers,
+            seed=config.seed,
+            endless=True,
+            pairs=pairs,
+        )
+        self.config = config
+        self.pairs = pairs
+        self.tokens_per_example = self.data.num_train_tokens / self.data.num_examples
+        self.corpus_facts = {"sha256": pairs.sha256, "num_pairs": len(pairs.sources)}
+        answers = pairs.answers(self.data.splits.val)
+        most = min(MOST_TRANSLATED, round(MOST_TRANSLATED_TOKENS / self.tokens_per_example))
+        every = max(1, len(answers) // max(most, NUM_SHOWN))
+        self.answers = dict(list(answers.items())[::every])
+        split = self.data.tokenizer.target.split
+        self.longest = max(len(split(text)) for texts in self.answers.values() for text in texts)
+        # Each step of a decoder in a batch costs as a token, and each source is read once more.
+        self.shown_tokens = 2 * round(len(self.answers) * self.tokens_per_example)
+
+    def introduction(self) -> str:
+        splits, sizes = self.data.splits, self.data.sizes
+        skipped = self.pairs.num_skipped
+        return (
+            f"{self.config.data_path}: {len(self.pairs.sources):,} pairs"
+            f"{f', {skipped:,} bad lines left out' if skipped else ''}; "
+            f"{len(splits.train):,} to train on, {len(splits.val):,} for validation, "
+            f"{len(splits.test):,} for testing; vocabularies of {sizes['source_vocab_size']} and "
+            f"{sizes['vocab_size']}"
+        )
+
+    def show(self, model: SequenceModel) -> Shown:
+        """Greedy translations of some of the validation split: error rates and a few examples."""
+        from transformer.plots import cross_attention_figure  # matplotlib, for pairs alone
+
+        assert isinstance(model, EncoderDecoder)
+        translations = Translator(model, self.data.tokenizer).translate(
+            list(self.answers),
+            max_new_tokens=self.longest + 1,  # what is longer is wrong anyway
+        )
+        rates = score_translations(self.data.tokenizer, translations, self.answers).rates
+        first = list(zip(self.answers, translations, strict=True))[:NUM_SHOWN]
+        lines = [
+            f"{source} -> {translation}" + f"   ({answer})" * (translation != answer)
+            for source, translation in first
+            for answer in self.answers[source][:1]
+        ]
+        scalars = {
+            "val_word_error_rate": rates.word_error_rate,
+            "val_unit_error_rate": rates.unit_error_rate,
+        }
+        source, translation = max(first, key=lambda pair: len(pair[0]))
+        figure = cross_attention_figure(model, self.data.tokenizer, source, translation)
+        return Shown("\n".join(lines), scalars, {"cross_attention": figure})
+
+    def score(self, model: SequenceModel) -> dict[str, Any]:
+        """Of the validation split; nothing here looks at the test split."""
+        assert isinstance(model, EncoderDecoder)
+        answers = self.pairs.answers(self.data.splits.val)
+        translations = Translator(model, self.data.tokenizer).translate(list(answers))
+        rates = score_translations(self.data.tokenizer, translations, answers).rates
+        return {
+            "val_loss": score_loss(model, self.data.val_dataloader()),
+            "val_word_error_rate": rates.word_error_rate,
+            "val_unit_error_rate": rates.unit_error_rate,
+        }
+
+    def headline(self, summary: dict[str, Any]) -> str:
+        return (
+            f"val_loss {summary['val_loss']:.4f}, {summary['val_word_error_rate']:.2%} of sources "
+            f"wrong, {summary['val_unit_error_rate']:.2%} of their units"
+        )
+
+    def prompt(self, shown: str) -> str:
+        word = shown.split(" -> ")[0]
+        return word if re.fullmatch(r"\w+", word) else ""
+
+
+def make_task(config: Config, corpus: Corpus | Pairs, num_workers: int) -> Task:
+    if isinstance(corpus, Pairs):
+        return PairTask(config, corpus, num_workers)
+    return TextTask(config, corpus, num_workers)
