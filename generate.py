@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # torch is imported once the input is known to be good
     from transformer.generation.translation import Translator
 
 SEPARATOR = "-" * 40
+SHOWN_TOGETHER = 4096  # translations: sources of equal length make a batch
 
 
 class Arguments(NamedTuple):
@@ -134,17 +135,21 @@ def write_translations(
     assert translator.saved is not None
     say(str(translator.saved.path))
     sources = known_prompts(translator, prompts, options)
+    for source in sources:
+        translator.encode(source)  # says what is wrong with one before the first is shown
     started_at = time.perf_counter()
-    found = translator.search(sources, num_results=options.num_samples, **options.searching)
+    for start in range(0, len(sources), SHOWN_TOGETHER):
+        some = sources[start : start + SHOWN_TOGETHER]
+        found = translator.search(some, num_results=options.num_samples, **options.searching)
+        for source, best in zip(some, found, strict=True):
+            for hypothesis in best:
+                text = translator.text(hypothesis)
+                if as_json:
+                    show(f"{json.dumps(hypothesis_as_dict(source, text, hypothesis))}\n")
+                else:
+                    show(f"{source}\t{text}\n" if options.split_lines else f"{text}\n")
     if options.verbose:
         say(f"{len(sources) / (time.perf_counter() - started_at):,.0f} sources/s")
-    for source, best in zip(sources, found, strict=True):
-        for hypothesis in best:
-            text = translator.text(hypothesis)
-            if as_json:
-                show(f"{json.dumps(hypothesis_as_dict(source, text, hypothesis))}\n")
-            else:
-                show(f"{source}\t{text}\n" if options.split_lines else f"{text}\n")
 
 
 def hypothesis_as_dict(source: str, text: str, hypothesis: "Hypothesis") -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """The encoder-decoder of "Attention is all you need" (arXiv:1706.03762)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -10,7 +13,15 @@ from transformer.models.base import SequenceModel
 from transformer.models.cache import Positions
 from transformer.models.decoder_cache import DecoderCache
 from transformer.models.embeddings import NgramEmbedding
-from transformer.models.layers import Block, DecoderBlock, Dropout, make_feedforward, make_norm
+from transformer.models.layers import (
+    Block,
+    DecoderBlock,
+    Dropout,
+    FeedForward,
+    GatedFeedForward,
+    make_feedforward,
+    make_norm,
+)
 from transformer.models.positions import RotaryPositions, make_positions
 
 _NOT_ARGUMENTS = ("self", "__class__")
@@ -115,12 +126,12 @@ class EncoderDecoder(SequenceModel):
             rotate=rotate,
         )
 
-    def _other_parts(self):
+    def _other_parts(self) -> tuple[FeedForward | GatedFeedForward, Callable[[], nn.Module]]:
         shape = self.architecture
         sizes = (shape["embedding_dim"], shape["feedforward_dim"])
         return make_feedforward(shape["activation"], *sizes, bias=shape["bias"]), self._make_norm
 
-    def _residual(self):
+    def _residual(self) -> dict[str, Any]:
         return {name: self.architecture[name] for name in ("norm_first", "dropout")}
 
     def _initialize(self) -> None:
@@ -188,9 +199,9 @@ class EncoderDecoder(SequenceModel):
             x = block(x, memory, memory_mask, mask, *kept)
         return self.lm_head(self.final_norm(x))
 
-    def given(self, source: Int[Tensor, "B S"]) -> "TargetModel":
+    def given(self, source: Int[Tensor, "B S"]) -> "ConditionedDecoder":
         """A model of the target's next token, for decoding."""
-        return TargetModel(self, source)
+        return ConditionedDecoder(self, source)
 
     def cross_attention_weights(
         self, source: Int[Tensor, "B S"], tokens: Int[Tensor, "B T"]
@@ -212,7 +223,7 @@ class EncoderDecoder(SequenceModel):
         return torch.stack(maps)
 
 
-class TargetModel:
+class ConditionedDecoder:
     """An encoder-decoder that was given its source: drives decoding as a language model does."""
 
     def __init__(self, model: EncoderDecoder, source: Int[Tensor, "B S"]) -> None:

@@ -1,0 +1,97 @@
+"""How well a run of configs/g2p.yaml spells out words: `python benchmarks/g2p.py RUN`.
+
+Error rates on the test split, as `evaluate.py` gives them, greedy and with a beam of 5, and the
+learning curve from the run's own events, into results/g2p.json. The run itself is
+`python train.py --config configs/g2p.yaml`.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from record import ROOT, save
+from tabulate import tabulate
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+CURVES = ("val_loss", "val_word_error_rate", "val_unit_error_rate")
+BEAMS = (1, 5)
+NUM_POINTS = 6  # of the learning curve, in the README
+
+
+def evaluated(run: Path, num_beams: int) -> dict[str, Any]:
+    command = [sys.executable, str(ROOT / "evaluate.py"), str(run), "--json"]
+    command += ["--num_beams", str(num_beams)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return json.loads(answer.stdout)
+
+
+def learning_curve(run: Path) -> list[dict[str, float]]:
+    """Each validation: its step, the seconds since the first event, and what was measured."""
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events.Reload()
+    started_at = events.FirstEventTimestamp()
+    points: dict[int, dict[str, float]] = {}
+    for name in CURVES:
+        for event in events.Scalars(name):
+            point = points.setdefault(event.step, {"step": event.step})
+            point["seconds"] = round(event.wall_time - started_at, 1)
+            point[name] = event.value
+    return [points[step] for step in sorted(points)]
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The README's: the error rates on the test split, in percent with their intervals."""
+    rows = []
+    for beams, report in figures["test"].items():
+        for name, rates in report["scores"].items():
+            shown = [
+                "{:.2f} ({:.2f} to {:.2f})".format(
+                    *(
+                        100 * rate
+                        for rate in (rates[f"{kind}_error_rate"], *rates[f"{kind}_error_interval"])
+                    )
+                )
+                for kind in ("word", "unit")
+            ]
+            rows.append((f"{beams}, {name}", *shown))
+    header = ("test split, phones", "words wrong, %", "phones wrong, %")
+    return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
+
+
+def curve_table(figures: dict[str, Any]) -> str:
+    """The README's: a few points of the learning curve, on part of the validation split."""
+    points = figures["learning_curve"]
+    chosen = [points[len(points) * (number + 1) // NUM_POINTS - 1] for number in range(NUM_POINTS)]
+    columns = [
+        ("minutes", *(f"{point['seconds'] / 60:.0f}" for point in chosen)),
+        ("step", *(f"{point['step']:,}" for point in chosen)),
+        ("words wrong, %", *(f"{100 * point['val_word_error_rate']:.1f}" for point in chosen)),
+    ]
+    return tabulate(columns[1:], columns[0], tablefmt="pipe", disable_numparse=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    run = parser.parse_args().run.resolve()
+    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    kept = ("num_parameters", "elapsed_seconds", "step", "corpus_passes", "precision", "device")
+    reports = {
+        ("greedy" if beams == 1 else f"beam {beams}"): evaluated(run, beams) for beams in BEAMS
+    }
+    for report in reports.values():
+        del report["checkpoint"], report["data_path"]
+    figures = {
+        "run": {name: summary[name] for name in (*kept, *CURVES)},
+        "test": reports,
+        "learning_curve": learning_curve(run),
+    }
+    print(f"{table(figures)}\n\n{curve_table(figures)}")
+    print(save("g2p", figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Training speed of the encoder-decoder, beside a plain loop around torch.nn.Transformer.
+
+`python benchmarks/pair_train_speed.py` gives both the same batches of CMUdict, the same shape (that
+of configs/g2p.yaml as the paper has it: post-norm, layernorm, relu, sinusoidal positions, untied),
+dropout 0.1 and AdamW, every side in turn, several rounds, in bf16 autocast and in float32; medians
+of pairs/s and their ratios go to results/pair_train_speed.json.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from record import ROOT, save
+from torch import Tensor, nn
+
+from transformer.config_files import load_config
+from transformer.data.pair_datamodule import PairDataModule
+from transformer.defaults import IGNORED, PADDING
+from transformer.models import build_model
+from transformer.models.positions import SinusoidalPositions
+from transformer.training.optimizers import make_optimizer
+
+CONFIG = ROOT / "configs" / "g2p.yaml"
+AS_PRINTED = {
+    **{"positions": "sinusoidal", "norm": "layernorm", "norm_first": False, "activation": "relu"},
+    **{"qk_norm": False, "bias": True, "dropout": 0.1, "tie_weights": False, "ngram_size": 1},
+}
+STEPS, WARMUP_STEPS = 12, 2
+LR = 1e-4
+
+
+class TorchTransformer(nn.Module):
+    """What a user writes around nn.Transformer: embeddings, positions, masks and a head."""
+
+    def __init__(self, shape: dict[str, Any]) -> None:
+        super().__init__()
+        width = shape["embedding_dim"]
+        self.scale = math.sqrt(width)
+        self.source_embedding = nn.Embedding(shape["source_vocab_size"], width)
+        self.token_embedding = nn.Embedding(shape["vocab_size"], width)
+        self.positions = SinusoidalPositions(shape["block_size"] + 1, width)
+        self.dropout = nn.Dropout(shape["dropout"])
+        self.transformer = nn.Transformer(
+            width,
+            shape["num_heads"],
+            shape["num_blocks"],
+            shape["num_blocks"],
+            shape["feedforward_dim"],
+            shape["dropout"],
+            batch_first=True,
+        )
+        self.lm_head = nn.Linear(width, shape["vocab_size"], bias=False)
+
+    def forward(self, source: Tensor, tokens: Tensor) -> Tensor:
+        size = tokens.shape[1]
+        future = torch.ones(size, size, dtype=torch.bool).triu(1)
+        x = self.transformer(
+            self._embed(self.source_embedding, source),
+            self._embed(self.token_embedding, tokens),
+            tgt_mask=future,
+            tgt_is_causal=True,
+            src_key_padding_mask=source == PADDING,
+            memory_key_padding_mask=source == PADDING,
+        )
+        return self.lm_head(x)
+
+    def _embed(self, embedding: nn.Embedding, tokens: Tensor) -> Tensor:
+        x = embedding(tokens) * self.scale
+        return self.dropout(self.positions(x, slice(0, tokens.shape[1])))
+
+
+def make_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterator[Any], precision: str
+) -> Callable[[], None]:
+    """The same plain loop for both."""
+
+    def step() -> None:
+        source, tokens, targets = next(batches)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = model(source, tokens)
+            loss = F.cross_entropy(
+                logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED
+            )
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    return step
+
+
+def measure(data: PairDataModule, shape: dict[str, Any], rounds: int) -> dict[str, Any]:
+    speeds: dict[str, list[float]] = {}
+    for number in range(rounds):
+        for precision in ("bf16", "float32"):
+            for side, make in (("ours", build_model), ("nn.Transformer", TorchTransformer)):
+                torch.manual_seed(0)
+                model = make(**shape) if side == "ours" else TorchTransformer(shape)
+                optimizer = optimizer_of(model)
+                step = make_step(model, optimizer, iter(data.train_dataloader()), precision)
+                for _ in range(WARMUP_STEPS):
+                    step()
+                started_at = time.perf_counter()
+                for _ in range(STEPS):
+                    step()
+                seconds = time.perf_counter() - started_at
+                rate = STEPS * data.batch_size / seconds
+                speeds.setdefault(f"{side} {precision}", []).append(rate)
+        print(f"round {number + 1}:", {name: f"{v[-1]:.0f}" for name, v in speeds.items()})
+    return summarize(speeds)
+
+
+def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
+    settings = {"weight_decay": 0.0, "beta1": 0.9, "beta2": 0.98, "eps": 1e-9}
+    return make_optimizer("adamw", model, lr=LR, **settings)
+
+
+def summarize(speeds: dict[str, list[float]]) -> dict[str, Any]:
+    """Medians, and the medians of the rounds' ratios: our bf16, what a CPU with it gets."""
+    ours = speeds["ours bf16"]
+    return {
+        "pairs_per_second": {name: median(values) for name, values in speeds.items()},
+        "ours_bf16_over": {
+            name: median(a / b for a, b in zip(ours, values, strict=True))
+            for name, values in speeds.items()
+            if name != "ours bf16"
+        },
+        "rounds": speeds,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    config = load_config(CONFIG, AS_PRINTED)
+    data = PairDataModule(
+        ROOT / config.data_path,
+        block_size=config.block_size,
+        batch_size=config.batch_size,
+        source_units=config.source_units,
+        target_units=config.target_units,
+        endless=True,
+    )
+    shape = config.architecture(**data.sizes)
+    figures = {
+        "shape": shape,
+        "batch_size": config.batch_size,
+        **measure(data, shape, arguments.rounds),
+    }
+    print(json.dumps({k: v for k, v in figures.items() if k != "rounds"}, indent=2))
+    print(save("pair_train_speed", figures))
+
+
+if __name__ == "__main__":
+    main()

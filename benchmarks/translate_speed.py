@@ -1,0 +1,116 @@
+"""Words/s of the encoder-decoder's decoding: beam search and greedy, with and without the cache.
+
+`python benchmarks/translate_speed.py CHECKPOINT` translates words of the test split in batches of
+256, every side in turn, several rounds; medians and their ratios go to
+results/translate_speed.json. Without a cache, each step reads the whole of each target so far
+again; the encoder's memory is kept on every side.
+"""
+
+import argparse
+import json
+import time
+from statistics import median
+from typing import Any
+
+import torch
+from record import save
+from torch import Tensor
+
+from transformer.checkpoint import load_model
+from transformer.data.pairs import read_pairs
+from transformer.generation.translation import BATCH_SIZE, Translator, make_translator
+from transformer.generation.weights import fastest_format
+from transformer.models import encoder_decoder
+
+NUM_WORDS = 4 * BATCH_SIZE
+# Name: number format ("" is what generate.py chooses), beams, whether a cache is used.
+SIDES: dict[str, tuple[str, int, bool]] = {
+    "beam 5": ("", 5, True),
+    "beam 5 uncached": ("", 5, False),
+    "beam 5 float32": ("float32", 5, True),
+    "beam 5 float32 uncached": ("float32", 5, False),
+    "greedy": ("", 1, True),
+    "greedy uncached": ("", 1, False),
+}
+
+
+class TokensSoFar:
+    """In a cache's place: the tokens alone."""
+
+    def __init__(self, num_rows: int) -> None:
+        self.tokens = torch.zeros(num_rows, 0, dtype=torch.long)
+        self.sources = torch.arange(num_rows)
+
+    def select(self, rows: Tensor) -> None:
+        self.tokens, self.sources = self.tokens[rows], self.sources[rows]
+
+
+class UncachedTarget(encoder_decoder.ConditionedDecoder):
+    """Reads everything again at each step."""
+
+    def make_cache(self, num_rows: int) -> Any:
+        self.num_beams = num_rows // len(self.memory)
+        return TokensSoFar(num_rows)
+
+    def __call__(self, tokens: Tensor, *, cache: Any = None) -> Tensor:
+        cache.tokens = torch.cat((cache.tokens, tokens), dim=1)
+        sources = cache.sources[:: self.num_beams] // self.num_beams
+        return self.model.decode(cache.tokens, self.memory[sources], self.mask[sources])
+
+
+def translator_of(checkpoint: str, number_format: str, cached: bool) -> Translator:
+    translator = make_translator(load_model(checkpoint), "cpu", number_format or "auto")
+    if not cached:
+        model = translator.model
+        model.given = lambda source: UncachedTarget(model, source)  # type: ignore[method-assign]
+    return translator
+
+
+def test_words(checkpoint: str) -> list[str]:
+    saved = load_model(checkpoint)
+    keys = saved.config
+    pairs = read_pairs(
+        keys["data_path"],
+        **{key: keys[key] for key in ("block_size", "source_units", "target_units")},
+    )
+    splits = pairs.split(keys["val_fraction"], keys["test_fraction"])
+    return list(pairs.answers(splits.test))[:NUM_WORDS]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    words = test_words(arguments.checkpoint)
+    sides = {
+        name: (translator_of(arguments.checkpoint, number_format, cached), beams)
+        for name, (number_format, beams, cached) in SIDES.items()
+    }
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(arguments.rounds + 1):  # the first is for warming up
+        for name, (translator, beams) in sides.items():
+            started_at = time.perf_counter()
+            translator.translate(words, num_beams=beams)
+            if number:
+                rates[name].append(len(words) / (time.perf_counter() - started_at))
+    saved = load_model(arguments.checkpoint)
+    figures = {
+        "num_parameters": sum(p.numel() for p in saved.model.parameters()),
+        "num_words": len(words),
+        "batch_size": BATCH_SIZE,
+        "format": fastest_format("cpu", saved.architecture["embedding_dim"]),
+        "words_per_second": {name: median(values) for name, values in rates.items()},
+        "over_uncached": {
+            name: median(a / b for a, b in zip(values, rates[f"{name} uncached"], strict=True))
+            for name, values in rates.items()
+            if f"{name} uncached" in rates
+        },
+        "rounds": rates,
+    }
+    print(json.dumps({k: v for k, v in figures.items() if k != "rounds"}, indent=2))
+    print(save("translate_speed", figures))
+
+
+if __name__ == "__main__":
+    main()
