@@ -58,6 +58,11 @@ class Task(Protocol):
         """What `show` costs: as many tokens in a batch would."""
         ...
 
+    @property
+    def score_tokens(self) -> int:
+        """The same of `score`; in float32 a token takes twice as long."""
+        ...
+
     def introduction(self) -> str: ...
 
     def show(self, model: SequenceModel) -> Shown:
@@ -100,6 +105,7 @@ class TextTask:
         self.tokens_per_example = float(config.block_size)
         self.corpus_facts = {"sha256": corpus.sha256, "num_tokens": len(corpus.tokens)}
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
+        self.score_tokens = 2 * self.data.num_val_tokens
 
     def introduction(self) -> str:
         num_ends = self.corpus.num_carriage_returns
@@ -167,6 +173,7 @@ class PairTask:
         self.longest = max(len(split(text)) for texts in self.answers.values() for text in texts)
         # Each step of a decoder in a batch costs as a token, and each source is read once more.
         self.shown_tokens = 2 * round(len(self.answers) * self.tokens_per_example)
+        self.score_tokens = 2 * (1 + 2) * self.data.num_val_tokens  # the loss, the translations
 
     def introduction(self) -> str:
         splits, sizes = self.data.splits, self.data.sizes
