@@ -152,8 +152,10 @@ class TimeLimit(pl.Callback):
 
     @property
     def _step_seconds(self) -> float:
-        forward = PASSES_PER_TRAINING_STEP * max(self.throughput.tokens_per_second, 1.0)
-        afterwards = self.tokens_afterwards / forward + self.SAVING_SECONDS
+        afterwards = self.SAVING_SECONDS
+        if self.throughput.tokens_per_second:  # not known before the first logging
+            forward = PASSES_PER_TRAINING_STEP * self.throughput.tokens_per_second
+            afterwards += self.tokens_afterwards / forward
         # A limit too short for what comes after still leaves half of itself for steps.
         return max(self.max_seconds - afterwards, self.max_seconds / 2)
 
