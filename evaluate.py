@@ -4,8 +4,9 @@ Of an encoder-decoder: how many of the test split's sources it gets wrong.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -20,7 +21,8 @@ from transformer.command_line import (
 )
 from transformer.config import Integer, Number
 from transformer.data.corpus import Text, num_train, read_corpus
-from transformer.data.pairs import read_pairs
+from transformer.data.pairs import Pairs, read_pairs
+from transformer.defaults import LENGTH_PENALTY
 from transformer.errors import UserError
 from transformer.runs import find_model
 
@@ -38,17 +40,26 @@ class EvaluateOptions(ModelOptions):
         "sha256) the validation split of a text and the test split of pairs is taken, of any other "
         "file the whole",
     )
+    split: Literal["auto", "test", "validation", "all"] = Field(
+        "auto",
+        description="which pairs of the file, by the hash of their sources; auto: see --data_path",
+    )
     num_beams: Integer = Field(
         1, gt=0, description="hypotheses that an encoder-decoder's search keeps; 1 is greedy"
     )
     length_penalty: Number = Field(
-        0.6, ge=0, description="above 0, that search prefers longer targets than their probability"
+        LENGTH_PENALTY,
+        ge=0,
+        description="above 0, that search prefers longer targets than their probability",
     )
     skip_bad_lines: bool = Field(False, description="leave out lines that are no pair")
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = FlagParser(prog="evaluate.py", description="The exact loss of a model on a text.")
+    parser = FlagParser(
+        prog="evaluate.py",
+        description="The exact loss of a model on a text, or its error rates on pairs.",
+    )
     add_checkpoint(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     add_flags(parser, EvaluateOptions)
@@ -66,6 +77,9 @@ def main(argv: list[str] | None = None) -> int:
         report = evaluate_pairs(saved, data_path, options)
         table = pairs_as_table
     else:
+        for name in ("split", "num_beams", "length_penalty", "skip_bad_lines"):
+            if name in options.model_fields_set:
+                raise UserError(f"--{name} does not apply to a model of texts: leave it out")
         report = evaluate_text(saved, data_path, text, options)
         table = as_table
     print(json.dumps(report, indent=2) if arguments.json else table(report))
@@ -135,16 +149,18 @@ def evaluate_pairs(saved: "SavedModel", data_path: str, options: EvaluateOptions
         target_units=tokenizer.target.units,
         skip_bad_lines=options.skip_bad_lines or saved.config.get("skip_bad_lines", False),
     )
-    indices, split = range(len(pairs.sources)), "whole file"
-    if pairs.sha256 == saved.corpus.get("sha256"):
-        splits = pairs.split(saved.config["val_fraction"], saved.config["test_fraction"])
-        indices, split = (splits.test, "test") if len(splits.test) else (splits.val, "validation")
+    indices, split = choose_pairs(pairs, saved, options.split)
     answers = pairs.answers(indices)
-    sources = list(answers)
+    if not answers:
+        raise UserError(f"{data_path}: no pair is in the {split} split: give another --split")
+    sources, num_skipped = list(answers), 0
     if options.skip_unknown:
-        sources = [translator.known(source) for source in sources]
+        known = [translator.drop_unknown(source) for source in sources]
+        sources, num_skipped = [text for text, _ in known], sum(number for _, number in known)
     searching = {"num_beams": options.num_beams, "length_penalty": options.length_penalty}
-    score = score_translations(tokenizer, translator.translate(sources, **searching), answers)
+    found = iter(translator.translate(list(filter(None, sources)), **searching))
+    translations = [next(found) if source else "" for source in sources]
+    score = score_translations(tokenizer, translations, answers)
     scores = {"as they are": score.rates}
     if score.rates_without_stress is not None:
         scores["without stress"] = score.rates_without_stress
@@ -152,7 +168,7 @@ def evaluate_pairs(saved: "SavedModel", data_path: str, options: EvaluateOptions
         "checkpoint": str(saved.path),
         "data_path": str(data_path),
         "sources": len(sources),
-        "skipped": sum(map(len, answers)) - sum(map(len, sources)),
+        "skipped": num_skipped,
         "bad_lines": pairs.num_skipped,
         "split": split,
         **searching,
@@ -160,11 +176,27 @@ def evaluate_pairs(saved: "SavedModel", data_path: str, options: EvaluateOptions
     }
 
 
+def choose_pairs(pairs: Pairs, saved: "SavedModel", split: str) -> tuple[Iterable[int], str]:
+    """Places in `pairs`, and the split's name.
+
+    The fractions are those of the model's training, so that a source that it was trained on is in
+    no other split, whatever file it stands in.
+    """
+    if split == "auto":
+        split = "test" if pairs.sha256 == saved.corpus.get("sha256") else "all"
+    if split == "all":
+        return range(len(pairs.sources)), "whole file"
+    splits = pairs.split(saved.config["val_fraction"], saved.config["test_fraction"])
+    return (splits.test if split == "test" else splits.val), split
+
+
 def pairs_as_table(report: dict[str, Any]) -> str:
     from tabulate import tabulate
 
     phones = "without stress" in report["scores"]
-    names = {"word": "word error rate", "unit": f"{'phoneme' if phones else 'unit'} error rate"}
+    names = {"word": "sources wrong", "unit": "unit error rate"}
+    if phones:
+        names = {"word": "word error rate", "unit": "phoneme error rate"}
     rows = []
     for name, rates in report["scores"].items():
         for kind, words in names.items():
@@ -173,7 +205,7 @@ def pairs_as_table(report: dict[str, Any]) -> str:
             )
             rows.append((words, name, f"{100 * rates[f'{kind}_error_rate']:.2f}", interval))
     table = tabulate(rows, ("", "phones" if phones else "units", "%", "95 % interval"))
-    skipped = f", {report['skipped']:,} unknown characters skipped" * bool(report["skipped"])
+    skipped = f", {report['skipped']:,} unknown units skipped" * bool(report["skipped"])
     bad = f", {report['bad_lines']:,} bad lines left out" * bool(report["bad_lines"])
     return (
         f"{report['checkpoint']} on {report['data_path']} ({report['split']}, "

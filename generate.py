@@ -52,7 +52,9 @@ class Arguments(NamedTuple):
 
 
 def parse_arguments(argv: list[str] | None = None) -> Arguments:
-    parser = FlagParser(prog="generate.py", description="Sample text from a checkpoint.")
+    parser = FlagParser(
+        prog="generate.py", description="Text from a checkpoint: a continuation, or a translation."
+    )
     add_checkpoint(parser)
     parser.add_argument(
         "--json",
@@ -119,11 +121,10 @@ def known_prompts(
     """Without what the model never saw, where that is to be dropped; says how much that was."""
     if not options.skip_unknown:
         return prompts
-    known = [model.known(prompt) for prompt in prompts]
-    dropped = sum(map(len, prompts)) - sum(map(len, known))
-    if dropped:
-        say(f"{dropped:,} unknown characters of the prompt dropped")
-    return known
+    known = [model.drop_unknown(prompt) for prompt in prompts]
+    if num_dropped := sum(number for _, number in known):
+        say(f"{num_dropped:,} unknown {model.tokenizer.units} of the prompt dropped")
+    return [prompt for prompt, _ in known]
 
 
 def write_translations(
@@ -134,9 +135,10 @@ def write_translations(
         raise UserError("an encoder-decoder needs a source: give a --prompt or --prompt_file")
     assert translator.saved is not None
     say(str(translator.saved.path))
+    if not options.split_lines:  # the line end of a file is no part of its source
+        prompts = [prompt.rstrip("\n") for prompt in prompts]
     sources = known_prompts(translator, prompts, options)
-    for source in sources:
-        translator.encode(source)  # says what is wrong with one before the first is shown
+    check_sources(translator, sources, options)
     started_at = time.perf_counter()
     for start in range(0, len(sources), SHOWN_TOGETHER):
         some = sources[start : start + SHOWN_TOGETHER]
@@ -150,6 +152,16 @@ def write_translations(
                     show(f"{source}\t{text}\n" if options.split_lines else f"{text}\n")
     if options.verbose:
         say(f"{len(sources) / (time.perf_counter() - started_at):,.0f} sources/s")
+
+
+def check_sources(translator: "Translator", sources: list[str], options: GenerateOptions) -> None:
+    """Raises: UserError for the first that cannot be translated, before any is shown."""
+    for number, source in enumerate(sources, start=1):
+        try:
+            translator.encode(source)
+        except UserError as error:
+            place = f"{options.prompt_file}:{number}: " if options.split_lines else ""
+            raise UserError(f"{place}{error}") from None
 
 
 def hypothesis_as_dict(source: str, text: str, hypothesis: "Hypothesis") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Train a transformer on a text file: `python train.py --config configs/default.yaml`.
+"""Train a transformer on a file: `python train.py --config configs/default.yaml`.
 
 Every key of a config is a flag too. What is here puts the parts together: data, module, trainer.
 """
@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +19,7 @@ from transformer.data.pairs import Pairs, read_pairs
 from transformer.errors import UserError
 from transformer.files import write_text
 from transformer.runs import CONFIG, SUMMARY, WEIGHTS, find_resume, new_run_folder, run_of
+from transformer.training.terminal import PrintAboveBar, quiet_libraries
 
 if TYPE_CHECKING:  # torch and Lightning are imported once the input is known to be good
     import pytorch_lightning as pl
@@ -51,7 +51,7 @@ class Arguments(NamedTuple):
 def parse_arguments(argv: list[str] | None = None) -> Arguments:
     parser = FlagParser(
         prog="train.py",
-        description="Train a transformer on a text file.",
+        description="Train a transformer on a text file, or on a file of pairs.",
         epilog="A flag goes before the config file, and that before the defaults.",
     )
     parser.add_argument("--config", metavar="FILE", help="YAML file (default configs/default.yaml)")
@@ -197,7 +197,13 @@ def check_unfinished(resume: Path | None, total_steps: int) -> None:
         return
     import torch
 
-    step = torch.load(resume, map_location="cpu", weights_only=True)["global_step"]
+    content = torch.load(resume, map_location="cpu", weights_only=True)
+    if any("chunks_consumed" in part for part in content.values() if isinstance(part, dict)):
+        raise UserError(
+            f"{resume}: an older version of this program wrote it, whose runs cannot be gone on "
+            "with: start a new run without --resume (its model can be used as it is)"
+        )
+    step = content["global_step"]
     finished = step == total_steps and (run_of(resume) / SUMMARY).is_file()
     if step > total_steps or finished:
         raise UserError(
@@ -249,7 +255,7 @@ def conclude(run: "Run", summary: dict[str, Any], model: "SequenceModel") -> Non
     """The result, what the best weights make of a few inputs, and what to do next."""
     from transformer.training.reports import conclusion
 
-    shown = run.task.show(model).text.strip()
+    shown = run.task.examples(model).strip()
     word = run.task.prompt(shown)
     prompt = f' --prompt "{word}"' if word else ""
     print(f"\n{conclusion(run.task.headline(summary), summary)}\n\n{shown}\n\nnext:")
@@ -261,31 +267,13 @@ def _quoted(path: str | Path) -> str:
     return f'"{path}"' if " " in str(path) else str(path)
 
 
-class _PrintAboveBar(logging.Handler):
-    """Log lines go to stdout, above a progress bar where there is one."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        from tqdm import tqdm
-
-        tqdm.write(self.format(record))
-
-
-def quiet_libraries() -> None:
-    """Leaves out what Lightning, once imported, says that a user cannot act on."""
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*torch.jit.script_method.*")
-
-
 def main(argv: list[str] | None = None) -> int:
     config, resume, print_config, profile = parse_arguments(argv)
     if print_config:
         print(to_yaml(config.resolved()), end="")
         return 0
     level = logging.WARNING if is_helper_process() else logging.INFO
-    logging.basicConfig(level=level, format="%(message)s", handlers=[_PrintAboveBar()])
+    logging.basicConfig(level=level, format="%(message)s", handlers=[PrintAboveBar()])
     train(config, resume, profile=profile)
     return 0
 

@@ -1,8 +1,8 @@
 """How well a run of configs/g2p.yaml spells out words: `python benchmarks/g2p.py RUN`.
 
-Error rates on the test split, as `evaluate.py` gives them, greedy and with a beam of 5, and the
-learning curve from the run's own events, into results/g2p.json. The run itself is
-`python train.py --config configs/g2p.yaml`.
+Error rates on the test split, as `evaluate.py` gives them, greedy and with a beam of 5, greedy in
+each number format too, and the learning curve from the run's own events, into results/g2p.json.
+The run itself is `python train.py --config configs/g2p.yaml`.
 """
 
 import argparse
@@ -16,6 +16,11 @@ from record import ROOT, save
 from tabulate import tabulate
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from transformer.data.pairs import read_pairs
+from transformer.generation.translation import load_translator
+from transformer.generation.weights import FORMATS
+from transformer.pair_evaluation import score_translations
+
 CURVES = ("val_loss", "val_word_error_rate", "val_unit_error_rate")
 BEAMS = (1, 5)
 NUM_POINTS = 6  # of the learning curve, in the README
@@ -26,6 +31,28 @@ def evaluated(run: Path, num_beams: int) -> dict[str, Any]:
     command += ["--num_beams", str(num_beams)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     return json.loads(answer.stdout)
+
+
+def by_format(run: Path) -> dict[str, float]:
+    """Word error rates of generate.py's number formats, greedy, on the test split."""
+    rates = {}
+    for number_format in FORMATS:
+        translator = load_translator(run / "model.safetensors", "cpu", number_format)
+        assert translator.saved is not None
+        keys = translator.saved.config
+        pairs = read_pairs(
+            ROOT / keys["data_path"],
+            block_size=keys["block_size"],
+            source_units=keys["source_units"],
+            target_units=keys["target_units"],
+        )
+        splits = pairs.split(keys["val_fraction"], keys["test_fraction"])
+        answers = pairs.answers(splits.test)
+        score = score_translations(
+            translator.tokenizer, translator.translate(list(answers)), answers
+        )
+        rates[number_format] = score.rates.word_error_rate
+    return rates
 
 
 def learning_curve(run: Path) -> list[dict[str, float]]:
@@ -87,6 +114,7 @@ def main() -> None:
     figures = {
         "run": {name: summary[name] for name in (*kept, *CURVES)},
         "test": reports,
+        "word_error_rate_by_format": by_format(run),
         "learning_curve": learning_curve(run),
     }
     print(f"{table(figures)}\n\n{curve_table(figures)}")

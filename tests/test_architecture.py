@@ -56,24 +56,25 @@ MAY_IMPORT = {
     "transformer.generation": "jaxtyping numpy torch transformer.checkpoint "
     "transformer.data.pair_tokenizers transformer.data.tokenizers transformer.defaults "
     "transformer.devices transformer.errors transformer.generation transformer.models",
-    "transformer.generation.beam_search": "jaxtyping torch transformer.generation.sampling",
+    "transformer.generation.beam_search": "jaxtyping torch transformer.defaults "
+    "transformer.generation.sampling",
     "transformer.generation.continuation": "",
     "transformer.generation.decoding": "jaxtyping torch transformer.generation.sampling",
     "transformer.generation.interactive": "transformer.command_line transformer.config_files "
     "transformer.errors transformer.generation",
     "transformer.generation.options": "pydantic transformer.command_line transformer.config "
-    "transformer.errors",
+    "transformer.defaults transformer.errors",
     "transformer.generation.sampling": "jaxtyping torch",
     "transformer.models": "jaxtyping torch transformer.defaults transformer.generation.decoding "
     "transformer.generation.sampling transformer.models",
     "transformer.models.numpy_reference": "numpy",
     "transformer.pair_evaluation": "torch transformer.data.pair_tokenizers transformer.defaults "
     "transformer.error_rates transformer.models",
-    "transformer.plots": "jaxtyping matplotlib torch transformer.data.pair_tokenizers "
+    "transformer.plots": "jaxtyping matplotlib numpy torch transformer.data.pair_tokenizers "
     "transformer.defaults transformer.models",
     "transformer.runs": "transformer.errors",
     "transformer.tasks": "transformer",
-    "transformer.training": "jaxtyping pytorch_lightning tabulate torch tqdm "
+    "transformer.training": "jaxtyping numpy pytorch_lightning tabulate torch tqdm "
     "transformer.checkpoint transformer.defaults transformer.devices transformer.errors "
     "transformer.files transformer.models transformer.training",
 }
@@ -81,6 +82,7 @@ WITHOUT_TORCH = [
     *("transformer", "transformer.command_line", "transformer.config", "transformer.config_files"),
     *("transformer.data.chunks", "transformer.data.corpus", "transformer.data.sources"),
     *("transformer.data.pairs", "transformer.data.pair_tokenizers"),
+    "transformer.training.terminal",
     *(
         "transformer.data.tokenizers",
         "transformer.error_rates",

@@ -47,7 +47,7 @@ class ModelOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     skip_unknown: bool = Field(
-        False, description="drop characters that the model never saw from the text, and count them"
+        False, description="drop characters (or words) that the model never saw, and count them"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
     runs_dir: str = Field("runs", description="where the newest run is looked for")

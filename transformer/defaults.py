@@ -8,6 +8,8 @@ NUM_SPECIALS = 3
 
 IGNORED = -100  # the target that F.cross_entropy leaves out
 
+LENGTH_PENALTY = 0.6  # of beam search: arXiv:1706.03762, 6.1
+
 
 def default_feedforward_dim(embedding_dim: int, activation: str) -> int:
     """4 C; for swiglu, which has three matrices, 8/3 C to the nearest multiple of 8."""

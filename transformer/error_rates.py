@@ -13,7 +13,8 @@ from rapidfuzz.distance import Levenshtein
 
 CONFIDENCE = 0.95  # of the intervals
 NUM_RESAMPLES = 1000
-_STRESSED = re.compile("[A-Z]+[012]")  # ARPAbet: no, primary or secondary stress of a vowel
+# ARPAbet's vowels, as in CMUdict, with no, primary or secondary stress.
+_STRESSED = re.compile("(AA|AE|AH|AO|AW|AY|EH|ER|EY|IH|IY|OW|OY|UH|UW)[012]")
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure  # drawn without pyplot, which keeps state
+from numpy.typing import NDArray
 from torch import Tensor
 
 from transformer.data.pair_tokenizers import PairTokenizer
@@ -15,6 +18,7 @@ from transformer.models.encoder_decoder import EncoderDecoder
 _CELL_INCHES = 0.16
 _LEAST_INCHES = 1.2
 _LABEL_POINTS = 6
+_MOST_INCHES = 20.0  # of a figure's longer side
 _MOST_SHOWN = 40  # units a side; the rest is cut off
 
 
@@ -22,15 +26,20 @@ _MOST_SHOWN = 40  # units a side; the rest is cut off
 def cross_attention_figure(
     model: EncoderDecoder, tokenizer: PairTokenizer, source: str, target: str
 ) -> Figure:
-    """What each unit of the target, as it was chosen, read from the source: by block and head."""
+    """What each unit of the target, as it was chosen, read from the source: by block and head.
+
+    The last row, `end`, is what was read where the target ends; a target as long as the model's
+    block_size and longer has none.
+    """
     device = next(model.parameters()).device
-    tokens = [BEGIN, *tokenizer.target.encode(target).tolist()][:_MOST_SHOWN]
+    most = min(_MOST_SHOWN, model.block_size + 1)
+    tokens = [BEGIN, *tokenizer.target.encode(target).tolist()][:most]
     with evaluating(model):
         weights = model.cross_attention_weights(
             torch.tensor([tokenizer.source.encode(source).tolist()], device=device),
             torch.tensor([tokens], device=device),
         )
-    rows = [*tokenizer.target.split(target), "end"][:_MOST_SHOWN]
+    rows = [*tokenizer.target.split(target), "end"][:most]
     columns = tokenizer.source.split(source)[:_MOST_SHOWN]
     return attention_figure(weights[:, 0, :, :, : len(columns)], rows, columns)
 
@@ -42,15 +51,24 @@ def attention_figure(
     num_blocks, num_heads, num_rows, num_columns = weights.shape
     width = max(_LEAST_INCHES, _CELL_INCHES * num_columns)
     height = max(_LEAST_INCHES, _CELL_INCHES * num_rows)
-    size = (num_heads * width + 0.6, num_blocks * height + 0.6)
-    figure = Figure(figsize=size, layout="constrained")
+    size = np.array([num_heads * width + 0.6, num_blocks * height + 0.6])
+    size *= min(1.0, _MOST_INCHES / size.max())
+    figure = Figure(figsize=tuple(size), layout="constrained")
     grid = figure.subplots(num_blocks, num_heads, squeeze=False)
     for block, axes_row in enumerate(grid):
         for head, axes in enumerate(axes_row):
             image = weights[block, head].float().cpu().numpy()
             axes.imshow(image, cmap="Blues", vmin=0, vmax=1, aspect="auto")
             axes.set_title(f"block {block + 1}, head {head + 1}", fontsize=_LABEL_POINTS)
-            axes.set_xticks(range(num_columns), columns, fontsize=_LABEL_POINTS)
-            axes.set_yticks(range(num_rows), rows, fontsize=_LABEL_POINTS)
+            plain = {"fontsize": _LABEL_POINTS, "parse_math": False}  # a unit may hold a $
+            axes.set_xticks(range(num_columns), columns, **plain)
+            axes.set_yticks(range(num_rows), rows, **plain)
             axes.tick_params(length=0)
     return figure
+
+
+def as_image(figure: Figure) -> NDArray[np.uint8]:
+    """Height x width x red, green and blue."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

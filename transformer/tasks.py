@@ -4,6 +4,7 @@ import re
 from typing import Any, Protocol, runtime_checkable
 
 from transformer.config import Config
+from transformer.data.chunks import sampled_windows
 from transformer.data.corpus import Corpus
 from transformer.data.datamodule import CharacterDataModule
 from transformer.data.endless_datamodule import EndlessDataModule
@@ -69,6 +70,10 @@ class Task(Protocol):
         """What is logged of the model at every validation, beside its loss."""
         ...
 
+    def examples(self, model: SequenceModel) -> str:
+        """The text of `show`."""
+        ...
+
     def score(self, model: SequenceModel) -> dict[str, Any]:
         """The exact figures of summary.json, `val_loss` first."""
         ...
@@ -116,6 +121,9 @@ class TextTask:
         )
 
     def show(self, model: SequenceModel) -> Shown:
+        return Shown(self.examples(model))
+
+    def examples(self, model: SequenceModel) -> str:
         """A text that starts with sample_prompt, of which characters never seen are dropped."""
         assert isinstance(model, TokenModel)
         (text,) = TextGenerator(model, self.corpus.tokenizer).generate(
@@ -125,7 +133,7 @@ class TextTask:
             seed=self.config.seed,
             skip_unknown=True,
         )
-        return Shown(text)
+        return text
 
     def score(self, model: SequenceModel) -> dict[str, Any]:
         assert isinstance(model, TokenModel)
@@ -145,7 +153,8 @@ class PairTask:
     """The target of a source."""
 
     module = PairModule
-    monitor = "val_word_error_rate"  # which goes on falling where val_loss rises again
+    # It can go on falling where val_loss rises, and falls while every word still has an error.
+    monitor = "val_unit_error_rate"
 
     def __init__(self, config: Config, pairs: Pairs, num_workers: int) -> None:
         self.data = PairDataModule(
@@ -165,10 +174,10 @@ class PairTask:
         self.pairs = pairs
         self.tokens_per_example = self.data.num_train_tokens / self.data.num_examples
         self.corpus_facts = {"sha256": pairs.sha256, "num_pairs": len(pairs.sources)}
-        answers = pairs.answers(self.data.splits.val)
+        answers = list(pairs.answers(self.data.splits.val).items())
         most = min(MOST_TRANSLATED, round(MOST_TRANSLATED_TOKENS / self.tokens_per_example))
-        every = max(1, len(answers) // max(most, NUM_SHOWN))
-        self.answers = dict(list(answers.items())[::every])
+        chosen = sampled_windows(len(answers), max(most, NUM_SHOWN))
+        self.answers = dict(answers[number] for number in chosen)
         split = self.data.tokenizer.target.split
         self.longest = max(len(split(text)) for texts in self.answers.values() for text in texts)
         # Each step of a decoder in a batch costs as a token, and each source is read once more.
@@ -183,32 +192,43 @@ class PairTask:
             f"{f', {skipped:,} bad lines left out' if skipped else ''}; "
             f"{len(splits.train):,} to train on, {len(splits.val):,} for validation, "
             f"{len(splits.test):,} for testing; vocabularies of {sizes['source_vocab_size']} and "
-            f"{sizes['vocab_size']}"
+            f"{sizes['vocab_size']}; padding is {self.data.padding_fraction():.1%} of a batch"
         )
 
     def show(self, model: SequenceModel) -> Shown:
         """Greedy translations of some of the validation split: error rates and a few examples."""
-        from transformer.plots import cross_attention_figure  # matplotlib, for pairs alone
+        from transformer.plots import as_image, cross_attention_figure  # matplotlib: pairs alone
 
         assert isinstance(model, EncoderDecoder)
-        translations = Translator(model, self.data.tokenizer).translate(
-            list(self.answers),
-            max_new_tokens=self.longest + 1,  # what is longer is wrong anyway
-        )
+        translations = self._translations(model, list(self.answers))
         rates = score_translations(self.data.tokenizer, translations, self.answers).rates
         first = list(zip(self.answers, translations, strict=True))[:NUM_SHOWN]
-        lines = [
-            f"{source} -> {translation}" + f"   ({answer})" * (translation != answer)
-            for source, translation in first
-            for answer in self.answers[source][:1]
-        ]
         scalars = {
             "val_word_error_rate": rates.word_error_rate,
             "val_unit_error_rate": rates.unit_error_rate,
         }
         source, translation = max(first, key=lambda pair: len(pair[0]))
         figure = cross_attention_figure(model, self.data.tokenizer, source, translation)
-        return Shown("\n".join(lines), scalars, {"cross_attention": figure})
+        return Shown(self._listed(first), scalars, {"cross_attention": as_image(figure)})
+
+    def examples(self, model: SequenceModel) -> str:
+        assert isinstance(model, EncoderDecoder)
+        first = list(self.answers)[:NUM_SHOWN]
+        return self._listed(list(zip(first, self._translations(model, first), strict=True)))
+
+    def _translations(self, model: EncoderDecoder, sources: list[str]) -> list[str]:
+        return Translator(model, self.data.tokenizer).translate(
+            sources,
+            max_new_tokens=self.longest + 1,  # what is longer is wrong anyway
+        )
+
+    def _listed(self, translations: list[tuple[str, str]]) -> str:
+        """A line each, with an answer where it is none of them."""
+        return "\n".join(
+            f"{source} -> {translation}"
+            + f"   ({self.answers[source][0]})" * (translation not in self.answers[source])
+            for source, translation in translations
+        )
 
     def score(self, model: SequenceModel) -> dict[str, Any]:
         """Of the validation split; nothing here looks at the test split."""
@@ -217,7 +237,7 @@ class PairTask:
         translations = Translator(model, self.data.tokenizer).translate(list(answers))
         rates = score_translations(self.data.tokenizer, translations, answers).rates
         return {
-            "val_loss": score_loss(model, self.data.val_dataloader()),
+            "val_loss": score_loss(model, self.data.every_val_batch()),
             "val_word_error_rate": rates.word_error_rate,
             "val_unit_error_rate": rates.unit_error_rate,
         }

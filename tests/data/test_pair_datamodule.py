@@ -12,7 +12,7 @@ from transformer.data.pair_datamodule import PairDataModule
 from transformer.data.pairs import read_pairs
 from transformer.errors import UserError
 
-SETTINGS = {"block_size": 5, "batch_size": 3, "seed": 2}
+SETTINGS = {"target_units": "words", "block_size": 5, "batch_size": 3, "seed": 2}
 
 
 @pytest.fixture

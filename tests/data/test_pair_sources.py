@@ -88,7 +88,7 @@ def test_less_than_a_tenth_of_the_batches_of_cmudict_is_padding(folder, tmp_path
     """Every eighth line, as the whole takes seconds; pools are no larger with all of them."""
     lines = (folder / "cmudict.tsv").read_text("utf-8").splitlines(keepends=True)
     (tmp_path / "some.tsv").write_text("".join(lines[::8]), "utf-8")
-    data = PairDataModule(tmp_path / "some.tsv", block_size=40, batch_size=64)
+    data = PairDataModule(tmp_path / "some.tsv", block_size=40, batch_size=64, target_units="words")
     assert data.num_examples > 2 * POOL_BATCHES * 64
     assert data.train_dataloader().dataset.padding_fraction() < 0.1
 

@@ -79,12 +79,6 @@ def test_sizes_are_those_of_both_vocabularies_under_the_models_names():
     assert CharacterTokenizer("abc").sizes == {"vocab_size": 3}
 
 
-def test_vocabulary_is_shared_where_an_id_means_the_same_on_both_sides():
-    assert PairTokenizer(LETTERS, UnitTokenizer("characters", "abc")).shared
-    assert not PairTokenizer(LETTERS, UnitTokenizer("characters", "abd")).shared
-    assert not PairTokenizer(LETTERS, UnitTokenizer("words", ["a", "b", "c"])).shared
-
-
 def test_state_survives_json():
     state = json.loads(json.dumps(PairTokenizer(LETTERS, PHONES).state))
     tokenizer = tokenizer_from_state(state)

@@ -44,12 +44,11 @@ def test_vocabulary_of_each_side_is_the_sorted_units_of_all_lines(path):
     tokenizer = read(path, GOOD).tokenizer
     assert tokenizer.source.vocabulary == ["a", "d", "e", "l", "r"]
     assert tokenizer.target.vocabulary == ["D", "EH1", "IY1", "L", "R"]
-    assert not tokenizer.shared
 
 
 def test_shared_vocabulary_holds_the_units_of_both_sides(path):
     tokenizer = read(path, "ab\tbc\n", target_units="characters", shared_vocabulary=True).tokenizer
-    assert tokenizer.shared
+    assert tokenizer.source.state == tokenizer.target.state
     assert tokenizer.source.vocabulary == ["a", "b", "c"]
 
 
@@ -98,7 +97,7 @@ def test_every_kind_of_bad_line_is_named_with_its_lines_in_one_message(path):
     with pytest.raises(UserError) as caught:
         read(path, text)
     assert str(caught.value) == (
-        f"{path}: 6 bad lines: {kinds}: mend them, or give a larger --block_size, "
+        f"{path}: 6 bad lines: {kinds}: mend them, or train with a larger --block_size, "
         "or give --skip_bad_lines to go on without"
     )
 

@@ -132,9 +132,9 @@ def test_a_source_that_cannot_be_read_is_a_users_error(translator, source, match
 
 
 def test_what_the_model_never_saw_can_be_left_out(translator):
-    known = translator.known("aZbéc ")
-    assert known == "abc"
-    assert translator.known("ZZ") == ""
+    known, num_dropped = translator.drop_unknown("aZbéc ")
+    assert (known, num_dropped) == ("abc", 3)
+    assert translator.drop_unknown("ZZ") == ("", 2)
 
 
 def test_logits_that_are_not_finite_name_the_file(path):

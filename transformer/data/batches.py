@@ -1,6 +1,6 @@
 """Batches of chunks for training and of windows for validation, gathered in one indexing each."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import count, islice
 
@@ -15,7 +15,7 @@ from transformer.defaults import IGNORED
 Batch = tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]
 
 
-class EndlessBatches(IterableDataset):
+class EndlessBatches(IterableDataset, ABC):
     """Whole training batches in the endless order, the same for any number of workers.
 
     A global batch is what all ranks together take; each rank has its slice of it. Where

@@ -51,10 +51,6 @@ class CharacterDataModule(EndlessDataModule):
         return self.corpus.tokenizer
 
     @property
-    def num_chunks(self) -> int:
-        return self.num_examples
-
-    @property
     def vocab_size(self) -> int:
         return self.tokenizer.vocab_size
 

@@ -1,6 +1,6 @@
 """What the LightningDataModules share: one endless order, counted over ranks and resumes."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,7 +14,7 @@ from transformer.data.tokenizers import CharacterTokenizer
 MOST_VALIDATION_TOKENS = 1_000_000
 
 
-class EndlessDataModule(pl.LightningDataModule):
+class EndlessDataModule(pl.LightningDataModule, ABC):
     """Training examples in one endless sequence; a checkpoint holds how many were consumed.
 
     The training loader never ends when `endless`, as a Trainer with max_steps wants it; otherwise

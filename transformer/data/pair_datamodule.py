@@ -1,6 +1,6 @@
 """The LightningDataModule that turns source -> target pairs into batches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from transformer.data.chunks import EndlessOrder, sampled_windows
 from transformer.data.endless_datamodule import MOST_VALIDATION_TOKENS, EndlessDataModule
 from transformer.data.pair_batches import (
+    PairBatch,
     PairBatches,
     Ragged,
     RaggedPairs,
@@ -35,7 +36,7 @@ class PairDataModule(EndlessDataModule):
         block_size: int,
         batch_size: int,
         source_units: Units = "characters",
-        target_units: Units = "words",
+        target_units: Units = "characters",
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         skip_bad_lines: bool = False,
@@ -46,13 +47,17 @@ class PairDataModule(EndlessDataModule):
         pairs: Pairs | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
-        self.pairs = pairs or read_pairs(
-            data_path,
-            block_size=block_size,
-            source_units=source_units,
-            target_units=target_units,
-            skip_bad_lines=skip_bad_lines,
-            shared_vocabulary=shared_vocabulary,
+        self.pairs = (
+            pairs
+            if pairs is not None
+            else read_pairs(
+                data_path,
+                block_size=block_size,
+                source_units=source_units,
+                target_units=target_units,
+                skip_bad_lines=skip_bad_lines,
+                shared_vocabulary=shared_vocabulary,
+            )
         )
         self.pairs.check_splits(val_fraction, test_fraction)
         self.splits = self.pairs.split(val_fraction, test_fraction)
@@ -67,6 +72,18 @@ class PairDataModule(EndlessDataModule):
     @property
     def tokenizer(self) -> PairTokenizer:
         return self.pairs.tokenizer
+
+    def padding_fraction(self) -> float:
+        """Padding among all positions of an epoch's batches."""
+        batches = PairBatches(
+            self.train_pairs, self.order, seed=self.seed, batch_size=self.batch_size
+        )
+        return batches.padding_fraction()
+
+    def every_val_batch(self) -> Iterator[PairBatch]:
+        """The whole validation split, on whatever rank."""
+        batches = SortedPairBatches(self.val_pairs, torch.arange(len(self.val_pairs)))
+        return (batches[number] for number in range(len(batches)))
 
     def _encoded(self, indices: Iterable[int]) -> RaggedPairs:
         pairs, tokenizer = self.pairs, self.tokenizer

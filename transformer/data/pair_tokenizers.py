@@ -119,14 +119,14 @@ class PairTokenizer:
         return {"kind": self.kind, "source": self.source.state, "target": self.target.state}
 
     @property
+    def units(self) -> Units:
+        """Of a source."""
+        return self.source.units
+
+    @property
     def sizes(self) -> dict[str, int]:
         """What a model must be built for, by the names that it has there."""
         return {
             "vocab_size": self.target.vocab_size,
             "source_vocab_size": self.source.vocab_size,
         }
-
-    @property
-    def shared(self) -> bool:
-        """Whether an id means the same unit on both sides."""
-        return self.source.state == self.target.state

@@ -23,6 +23,7 @@ class CharacterTokenizer:
     """
 
     kind = "character"
+    units = "characters"
 
     def __init__(self, vocabulary: str) -> None:
         if not vocabulary or list(vocabulary) != sorted(set(vocabulary)):

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from transformer.defaults import LENGTH_PENALTY
 from transformer.generation.sampling import NotFiniteError
 
 _EMPTY = -math.inf  # the log-probability of a place that holds no hypothesis
@@ -201,7 +202,7 @@ def beam_search(
     max_new_tokens: int,
     num_beams: int = 1,
     num_results: int | None = None,
-    length_penalty: float = 0.6,
+    length_penalty: float = LENGTH_PENALTY,
     forbidden: Collection[int] = (),
     device: torch.device | str = "cpu",
 ) -> list[list[Hypothesis]]:

@@ -1,6 +1,6 @@
 """Prompt loops: a line is gone on with, or translated, and commands change how."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from transformer.command_line import check_flags
@@ -26,7 +26,7 @@ Each line is a source.
 Ctrl+D leaves."""
 
 
-class CommandLoop:
+class CommandLoop(ABC):
     """Lines are taken up, and commands show or change settings; `write` shows pieces of text."""
 
     welcome: str
@@ -119,7 +119,7 @@ class PromptLoop(CommandLoop):
     def go_on(self, line: str) -> None:
         """Shows what the model makes of the text so far and the line, and adds both to it."""
         options = self.options
-        known = self.generator.known(line, options.skip_unknown)
+        known = self.generator.drop_unknown(line)[0] if options.skip_unknown else line
         (row,) = self.generator.begin([self.text + known], options.stop)
         sampler = Sampler(**options.sampling, seed=self.seed)
         self.seed += 1
@@ -149,6 +149,6 @@ class TranslationLoop(CommandLoop):
         self.translator = translator
 
     def go_on(self, line: str) -> None:
-        source = self.translator.known(line) if self.options.skip_unknown else line
+        source = self.translator.drop_unknown(line)[0] if self.options.skip_unknown else line
         (target,) = self.translator.translate([source], **self.options.searching)
         self.write(f"{target}\n")

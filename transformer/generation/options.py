@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from transformer.command_line import ModelOptions
 from transformer.config import Integer, Number
+from transformer.defaults import LENGTH_PENALTY
 from transformer.errors import UserError
 
 # The arguments of `Sampler` but for the seed.
@@ -48,7 +49,9 @@ class GenerateOptions(ModelOptions):
         1, gt=0, description="hypotheses that an encoder-decoder's search keeps; 1 is greedy"
     )
     length_penalty: Number = Field(
-        0.6, ge=0, description="above 0, that search prefers longer texts than their probability"
+        LENGTH_PENALTY,
+        ge=0,
+        description="above 0, that search prefers longer texts than their probability",
     )
     seed: Integer | None = Field(
         None, ge=0, description="same seed, same text; by default another each time"

@@ -78,7 +78,9 @@ class TextGenerator:
             repetition_penalty=repetition_penalty,
             seed=seed,
         )
-        rows = self.begin([self.known(prompt, skip_unknown)] * num_samples, stop)
+        if skip_unknown:
+            prompt, _ = self.drop_unknown(prompt)
+        rows = self.begin([prompt] * num_samples, stop)
         for _ in self.write(rows, max_new_tokens=max_new_tokens, sampler=sampler):
             pass
         return [row.prompt + row.text for row in rows]
@@ -132,11 +134,10 @@ class TextGenerator:
         vocabulary = self.tokenizer.vocabulary
         return "\n" if "\n" in vocabulary else vocabulary[0]
 
-    def known(self, text: str, skip_unknown: bool = True) -> str:
-        """Without the characters that the model never saw, where they are to be dropped."""
-        if not skip_unknown:
-            return text
-        return self.tokenizer.decode(self.tokenizer.encode_known(text)[0])
+    def drop_unknown(self, text: str) -> tuple[str, int]:
+        """Without the characters that the model never saw, and how many these were."""
+        known, num_dropped = self.tokenizer.encode_known(text)
+        return self.tokenizer.decode(known), num_dropped
 
 
 def _log_probabilities(step: Step) -> list[float]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from transformer.checkpoint import SavedModel, load_model
 from transformer.data.pair_tokenizers import PairTokenizer
-from transformer.defaults import BEGIN, END, PADDING
+from transformer.defaults import BEGIN, END, LENGTH_PENALTY, PADDING
 from transformer.errors import UserError
 from transformer.generation.beam_search import Hypothesis, beam_search
 from transformer.generation.sampling import NotFiniteError
@@ -20,7 +20,6 @@ from transformer.models.base import evaluating
 from transformer.models.encoder_decoder import EncoderDecoder
 
 BATCH_SIZE = 256  # sources that are searched together
-LENGTH_PENALTY = 0.6  # arXiv:1706.03762, 6.1
 
 
 def load_translator(
@@ -91,7 +90,8 @@ class Translator:
     ) -> list[list[Hypothesis]]:
         """At least one hypothesis for each source, the best first; see `beam_search`.
 
-        Targets are at most block_size long, or shorter by max_new_tokens, which counts the end.
+        At most max_new_tokens are made, the end counted; the model's own limit, where they are
+        none or more, leaves room for a target of block_size and its end.
 
         Raises: UserError for a source that is empty, longer than block_size or holds what the
         model never saw, and for a model whose logits are not finite; ValueError for settings out
@@ -100,11 +100,12 @@ class Translator:
         encoded = [self.encode(source) for source in sources]
         order = sorted(range(len(sources)), key=lambda number: len(encoded[number]))
         found: list[list[Hypothesis]] = [[]] * len(sources)
+        most = self.model.block_size + 1
         settings = {
             "num_beams": num_beams,
             "num_results": num_results,
             "length_penalty": length_penalty,
-            "max_new_tokens": max_new_tokens or self.model.block_size + 1,
+            "max_new_tokens": most if max_new_tokens is None else min(max_new_tokens, most),
         }
         with evaluating(self.model), torch.inference_mode():
             for start in range(0, len(order), batch_size):
@@ -120,7 +121,7 @@ class Translator:
     ) -> list[list[Hypothesis]]:
         try:
             return beam_search(
-                self.model.given(source),
+                self.model.given(source, settings["max_new_tokens"]),
                 len(source),
                 begin=BEGIN,
                 end=END,
@@ -147,10 +148,10 @@ class Translator:
             )
         return tokens
 
-    def known(self, source: str) -> str:
-        """Without the units that the model never saw."""
-        tokenizer = self.tokenizer.source
-        return tokenizer.decode(tokenizer.encode_known(source)[0])
+    def drop_unknown(self, source: str) -> tuple[str, int]:
+        """Without the units that the model never saw, and how many these were."""
+        known, num_dropped = self.tokenizer.source.encode_known(source)
+        return self.tokenizer.source.decode(known), num_dropped
 
     def text(self, hypothesis: Hypothesis) -> str:
         return self.tokenizer.target.decode(hypothesis.tokens)

@@ -1,7 +1,8 @@
 """Attention weights, attention, multi-head attention and masks.
 
 Letters in shapes, here and in the whole repository: B batch, T query positions, S key positions,
-C embedding_dim, H heads, D head_dim = C / H, F feedforward_dim, V vocab_size, N num_blocks.
+C embedding_dim, H heads, D head_dim = C / H, F feedforward_dim, V vocab_size, N num_blocks; R rows
+of tokens that share the B rows of a memory, such as the K beams of each source.
 """
 
 from collections.abc import Callable
@@ -234,7 +235,7 @@ class CrossAttention(nn.Module):
         """How much each position of x reads from each of the memory."""
         return attention_weights(self._queries(x, len(x)), self._keys_values(memory)[0], mask)
 
-    def _queries(self, x: Float[Tensor, "R T C"], num_rows: int) -> Float[Tensor, "B H Q D"]:
+    def _queries(self, x: Float[Tensor, "R T C"], num_rows: int) -> Float[Tensor, "B H _ D"]:
         q = self.query(x).view(num_rows, -1, self.num_heads, x.shape[-1] // self.num_heads)
         return self.query_norm(q.transpose(1, 2))
 

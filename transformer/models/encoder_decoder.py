@@ -199,9 +199,9 @@ class EncoderDecoder(SequenceModel):
             x = block(x, memory, memory_mask, mask, *kept)
         return self.lm_head(self.final_norm(x))
 
-    def given(self, source: Int[Tensor, "B S"]) -> "ConditionedDecoder":
-        """A model of the target's next token, for decoding."""
-        return ConditionedDecoder(self, source)
+    def given(self, source: Int[Tensor, "B S"], most: int | None = None) -> "ConditionedDecoder":
+        """A model of the target's next token, for decoding, of up to `most` tokens."""
+        return ConditionedDecoder(self, source, most or self.block_size + 1)
 
     def cross_attention_weights(
         self, source: Int[Tensor, "B S"], tokens: Int[Tensor, "B T"]
@@ -226,11 +226,11 @@ class EncoderDecoder(SequenceModel):
 class ConditionedDecoder:
     """An encoder-decoder that was given its source: drives decoding as a language model does."""
 
-    def __init__(self, model: EncoderDecoder, source: Int[Tensor, "B S"]) -> None:
+    def __init__(self, model: EncoderDecoder, source: Int[Tensor, "B S"], block_size: int) -> None:
         self.model = model
         self.mask = source_mask(source)
         self.memory = model.encode(source, self.mask)
-        self.block_size = model.block_size + 1
+        self.block_size = block_size
 
     def make_cache(self, num_rows: int) -> DecoderCache:
         """For equally many rows of each source, neighbours."""

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 
 from transformer.training.estimates import PASSES_PER_TRAINING_STEP
-from transformer.training.loggers import log_figure, log_scalars, log_text, logs_now
+from transformer.training.loggers import log_image, log_scalars, log_text, logs_now
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +192,7 @@ class Shown(NamedTuple):
 
     text: str
     scalars: Mapping[str, float] = MappingProxyType({})
-    figures: Mapping[str, Any] = MappingProxyType({})  # of matplotlib, by name
+    images: Mapping[str, NDArray[np.uint8]] = MappingProxyType({})  # height x width x 3
 
 
 class Samples(pl.Callback):
@@ -210,8 +212,8 @@ class Samples(pl.Callback):
             scalars = dict(shown.scalars)
             log_text(trainer, "sample", shown.text)
             log_scalars(trainer, scalars)
-            for name, figure in shown.figures.items():
-                log_figure(trainer, name, figure)
+            for name, image in shown.images.items():
+                log_image(trainer, name, image)
         if trainer.world_size > 1:  # all ranks go by the same figures
             scalars = trainer.strategy.broadcast(scalars)
         trainer.callback_metrics.update({k: torch.tensor(v) for k, v in scalars.items()})

@@ -1,10 +1,11 @@
-"""Scalars, texts and figures to the Trainer's loggers, at the step that was just taken."""
+"""Scalars, texts and images to the Trainer's loggers, at the step that was just taken."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
+from numpy.typing import NDArray
 from pytorch_lightning.loggers import TensorBoardLogger
 
 
@@ -38,11 +39,11 @@ def log_text(trainer: pl.Trainer, name: str, text: str) -> None:
             logger.experiment.add_text(name, markdown, trainer.global_step)
 
 
-def log_figure(trainer: pl.Trainer, name: str, figure: Any) -> None:
-    """A figure of matplotlib to TensorBoard, as an image."""
+def log_image(trainer: pl.Trainer, name: str, image: NDArray[np.uint8]) -> None:
+    """Height x width x 3 to TensorBoard."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_figure(name, figure, trainer.global_step)
+            logger.experiment.add_image(name, image, trainer.global_step, dataformats="HWC")
 
 
 def log_every_steps(trainer: pl.Trainer) -> int:

@@ -1,0 +1,22 @@
+"""What a run writes to the terminal, and what it keeps from it. Imports no torch."""
+
+import logging
+import warnings
+
+
+class PrintAboveBar(logging.Handler):
+    """Log lines go to stdout, above a progress bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record))
+
+
+def quiet_libraries() -> None:
+    """Leaves out what Lightning, once imported, says that a user cannot act on."""
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*torch.jit.script_method.*")
