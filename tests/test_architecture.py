@@ -67,13 +67,15 @@ MAY_IMPORT = {
     "transformer.generation.sampling": "jaxtyping torch",
     "transformer.models": "jaxtyping torch transformer.defaults transformer.generation.decoding "
     "transformer.generation.sampling transformer.models",
-    "transformer.models.numpy_reference": "numpy",
+    "transformer.models.numpy_reference": "numpy transformer.models.numpy_reference",
     "transformer.pair_evaluation": "torch transformer.data.pair_tokenizers transformer.defaults "
     "transformer.error_rates transformer.models",
     "transformer.plots": "jaxtyping matplotlib numpy torch transformer.data.pair_tokenizers "
     "transformer.defaults transformer.models",
+    "transformer.production": "jaxtyping torch transformer.models",
     "transformer.runs": "transformer.errors",
     "transformer.tasks": "transformer",
+    "transformer.teaching": "jaxtyping torch transformer.models",
     "transformer.training": "jaxtyping numpy pytorch_lightning tabulate torch tqdm "
     "transformer.checkpoint transformer.defaults transformer.devices transformer.errors "
     "transformer.files transformer.models transformer.training",
@@ -98,8 +100,10 @@ WITHOUT_TORCH = [
 WITHOUT_LIGHTNING = [
     *("transformer.checkpoint", "transformer.data.batches", "transformer.evaluation"),
     "transformer.data.pair_batches",
-    *("transformer.generation.text", "transformer.generation.translation", "transformer.models"),
+    *("transformer.generation.text", "transformer.generation.translation"),
+    "transformer.models.build",
     *("transformer.pair_evaluation", "transformer.plots"),
+    *("transformer.production", "transformer.teaching"),
 ]
 
 
@@ -192,6 +196,16 @@ def test_using_a_public_name_imports_no_more_than_its_part():
     run_python(f"from transformer import {names}; {imports_none_of('torch')}")
 
 
+def test_the_numpy_reference_imports_no_torch_and_no_other_part_of_the_package():
+    package = "transformer.models.numpy_reference"
+    run_python(
+        f"from {package} import Transformer; {imports_none_of('torch', 'jaxtyping')};"
+        "ours = [m for m in sys.modules if m.split('.')[0] == 'transformer'];"
+        f"others = [m for m in ours if not {package!r}.startswith(m) and {package!r} not in m];"
+        "assert not others, others"
+    )
+
+
 def test_parts_that_use_a_model_import_no_lightning():
     modules = ", ".join(WITHOUT_LIGHTNING)
     run_python(f"import {modules}; {imports_none_of('pytorch_lightning', 'lightning')}")
@@ -254,9 +268,10 @@ def test_public_names_for_type_checkers_are_those_at_run_time():
 def test_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'transformer' has no attribute 'nothing'"):
         _ = transformer.nothing
+    with pytest.raises(AttributeError, match=r"module 'transformer\.models' has no attribute 'x'"):
+        _ = transformer.models.x
 
 
-def test_every_row_of_the_table_but_those_to_come_has_a_module():
-    to_come = {"transformer.models.numpy_reference"}
-    for name in MAY_IMPORT.keys() - to_come:
+def test_every_row_of_the_table_has_a_module():
+    for name in MAY_IMPORT:
         import_module(name)

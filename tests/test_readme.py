@@ -19,7 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 RECIPES = json.loads((RESULTS / "recipes.json").read_text(encoding="utf-8"))["figures"]
 SYMBOLS = 64  # of data/input.txt
 # Folders whose files the tree sums up in one line.
-SUMMED_UP = ("tests", "configs", "benchmarks", "data", ".github")
+SUMMED_UP = ("tests", "configs", "benchmarks", "data", "static", ".github")
 
 
 def code_blocks(language: str = "") -> list[str]:

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from transformer.models.bigram import Bigram
     from transformer.models.encoder_decoder import EncoderDecoder
     from transformer.models.gpt import GPT
+    from transformer.production import (
+        MultiHeadSelfAttention,
+        PositionalEncoding,
+        ProductionTransformer,
+        TransformerBlock,
+        create_causal_mask,
+    )
     from transformer.training.lightning_module import LanguageModule, PairModule
 
 __version__ = "0.1.0"
@@ -32,12 +39,17 @@ _HOMES = {
     "EncoderDecoder": "models.encoder_decoder",
     "GPT": "models.gpt",
     "LanguageModule": "training.lightning_module",
+    "MultiHeadSelfAttention": "production",
     "PairDataModule": "data.pair_datamodule",
     "PairModule": "training.lightning_module",
+    "PositionalEncoding": "production",
+    "ProductionTransformer": "production",
     "TextGenerator": "generation.text",
+    "TransformerBlock": "production",
     "Translator": "generation.translation",
     "UserError": "errors",
     "build_model": "models",
+    "create_causal_mask": "production",
     "load": "generation.text",
     "load_config": "config_files",
     "load_translator": "generation.translation",
@@ -51,12 +63,17 @@ __all__ = [
     "Config",
     "EncoderDecoder",
     "LanguageModule",
+    "MultiHeadSelfAttention",
     "PairDataModule",
     "PairModule",
+    "PositionalEncoding",
+    "ProductionTransformer",
     "TextGenerator",
+    "TransformerBlock",
     "Translator",
     "UserError",
     "build_model",
+    "create_causal_mask",
     "load",
     "load_config",
     "load_translator",

@@ -1,20 +1,25 @@
-"""Tensors in, logits out. Knows nothing of files, text, Lightning or config."""
+"""Tensors in, logits out. Knows nothing of files, text, Lightning or config.
 
-from typing import Any
+The names are loaded when first used (PEP 562): `numpy_reference`, within, imports no torch.
+"""
 
-from transformer.models.base import SequenceModel
-from transformer.models.bigram import Bigram
-from transformer.models.encoder_decoder import EncoderDecoder
-from transformer.models.gpt import GPT
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-MODELS = {"gpt": GPT, "bigram": Bigram, "encoder_decoder": EncoderDecoder}
+if TYPE_CHECKING:
+    from transformer.models.base import SequenceModel
+    from transformer.models.build import MODELS, build_model
+
+_HOMES = {"MODELS": "build", "SequenceModel": "base", "build_model": "build"}
+
+__all__ = ["MODELS", "SequenceModel", "build_model"]
 
 
-def build_model(model: str, **architecture: Any) -> SequenceModel:
-    """The model of that name from its plain arguments.
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
-    Raises: ValueError for an unknown name, listing the known ones; TypeError for other arguments.
-    """
-    if model not in MODELS:
-        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
-    return MODELS[model](**architecture)
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from transformer.defaults import PADDING, default_feedforward_dim
-from transformer.models.attention import CrossAttention, FusedLinear, MultiHeadAttention
+from transformer.models.attention import CrossAttention, MultiHeadAttention
 from transformer.models.base import SequenceModel
 from transformer.models.cache import Positions
 from transformer.models.decoder_cache import DecoderCache
@@ -19,6 +19,7 @@ from transformer.models.layers import (
     Dropout,
     FeedForward,
     GatedFeedForward,
+    initialize_linears,
     make_feedforward,
     make_norm,
 )
@@ -135,17 +136,8 @@ class EncoderDecoder(SequenceModel):
         return {name: self.architecture[name] for name in ("norm_first", "dropout")}
 
     def _initialize(self) -> None:
-        """Matrices as Glorot and Bengio 2010, each of several fused in one by itself.
-
-        Embeddings are N(0, 1 / C), so that scaled ones and the head's logits have variance 1.
-        """
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                num_parts = module.num_parts if isinstance(module, FusedLinear) else 1
-                for part in module.weight.chunk(num_parts):
-                    nn.init.xavier_uniform_(part)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        """Embeddings are N(0, 1 / C): scaled ones and the head's logits have variance 1."""
+        initialize_linears(self)
         for module in (self.source_embedding, self.token_embedding, self.lm_head):
             nn.init.normal_(module.weight, std=1 / self.embedding_scale)
 

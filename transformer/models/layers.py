@@ -83,6 +83,17 @@ def make_feedforward(
     return FeedForward(embedding_dim, feedforward_dim, activation, bias=bias)
 
 
+def initialize_linears(module: nn.Module) -> None:
+    """Matrices as Glorot and Bengio 2010, each of several fused in one by itself; biases zero."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            num_parts = part.num_parts if isinstance(part, FusedLinear) else 1
+            for matrix in part.weight.chunk(num_parts):
+                nn.init.xavier_uniform_(matrix)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
 class Dropout(nn.Dropout):
     """Zeroes numbers with probability p and scales up the others: Srivastava et al. 2014.
 
