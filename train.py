@@ -108,6 +108,7 @@ def train(config: Config, resume: Path | None = None, *, profile: bool = False) 
     task = assembly.build_task(config, corpus)
     data = task.data
     num_devices = hardware["devices"] * config.num_nodes
+    check_shares(config, data.num_val_examples, num_devices)
     total_steps = assembly.count_steps(config, data.num_examples, num_devices)
     module = assembly.build_module(config, task, total_steps)
     check_unfinished(resume, total_steps)
@@ -189,6 +190,15 @@ def check_resume(resume: Path | None, config: Config, corpus: Corpus | Pairs) ->
                 f"{resume}: was trained with {key}={before.get(key)}, not {value}: "
                 "leave it as it was, or start a new run without --resume"
             )
+
+
+def check_shares(config: Config, num_val_examples: int, num_devices: int) -> None:
+    """Raises: UserError where a device would have nothing to validate; others would wait for it."""
+    if num_val_examples < num_devices:
+        raise UserError(
+            f"{config.data_path}: {num_val_examples} chunks or pairs for validation on "
+            f"{num_devices} devices: give a larger --val_fraction or fewer --devices"
+        )
 
 
 def check_unfinished(resume: Path | None, total_steps: int) -> None:

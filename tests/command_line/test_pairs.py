@@ -226,6 +226,38 @@ def test_the_whole_path_through_the_command_line(pairs_home, tmp_path, run):
 
 
 @pytest.mark.slow
+def test_two_processes_make_one_run_of_pairs(pairs_home, tmp_path, run):
+    """The exact loss is of the whole validation split, not of the first process's share."""
+    from transformer.checkpoint import load_model
+    from transformer.data.pair_datamodule import PairDataModule
+    from transformer.models.encoder_decoder import EncoderDecoder
+    from transformer.pair_evaluation import score_loss
+
+    (tmp_path / "shout.tsv").write_bytes((pairs_home / "shout.tsv").read_bytes())
+    (tmp_path / "shout.yaml").write_text(TINY_PAIRS, encoding="utf-8")
+    flags = "--config shout.yaml --devices 2 --strategy ddp --max_steps 6 --val_every_steps 3"
+    result = run("train.py", *flags.split(), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "runs" / "shout" / "version_0"
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["step"] == 6
+    data = PairDataModule(tmp_path / "shout.tsv", block_size=7, batch_size=16, target_units="words")
+    model = load_model(folder / "model.safetensors").model
+    assert isinstance(model, EncoderDecoder)
+    assert summary["val_loss"] == pytest.approx(score_loss(model, data.every_val_batch()))
+
+
+def test_a_device_without_anything_to_validate_is_an_error(pairs_home):
+    import train
+    from transformer.config_files import load_config
+
+    config = load_config(pairs_home / "shout.yaml", {"devices": 2})
+    train.check_shares(config, 2, 2)
+    with pytest.raises(UserError, match="1 chunks or pairs for validation on 2 devices"):
+        train.check_shares(config, 1, 2)
+
+
+@pytest.mark.slow
 def test_reversing_words_is_learned_wholly_by_the_shipped_config(tmp_path, run):
     from pathlib import Path
 

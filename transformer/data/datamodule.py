@@ -44,6 +44,7 @@ class CharacterDataModule(EndlessDataModule):
         self.val_tokens = torch.from_numpy(val)
         self.num_train_tokens, self.num_val_tokens = len(train), len(val)
         self.num_examples = num_chunks(len(train), block_size, self.stride)
+        self.num_val_examples = num_windows(len(val), block_size)
         self.order = EndlessOrder(self.num_examples, seed)
 
     @property

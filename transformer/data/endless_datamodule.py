@@ -23,6 +23,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
     """
 
     num_examples: int  # what an epoch trains on once
+    num_val_examples: int  # what a validation looks at once
     num_train_tokens: int
     num_val_tokens: int
 

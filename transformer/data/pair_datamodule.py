@@ -65,7 +65,7 @@ class PairDataModule(EndlessDataModule):
         self.val_pairs = self._encoded(self.splits.val)
         self.num_train_tokens = int(self.train_pairs.num_tokens.sum())
         self.num_val_tokens = int(self.val_pairs.num_tokens.sum())
-        self.num_examples = len(self.train_pairs)
+        self.num_examples, self.num_val_examples = len(self.train_pairs), len(self.val_pairs)
         self.seed = seed
         self.order = EndlessOrder(self.num_examples, seed)
 
