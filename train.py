@@ -233,7 +233,7 @@ def introduce(run: "Run") -> None:
         num_train_tokens=run.data.num_train_tokens,
         total_steps=run.total_steps,
         tokens_per_step=run.tokens_per_step,
-        tokens_per_batch=run.tokens_per_batch,
+        largest_batch=run.task.largest_batch,
     )
     print(run.task.introduction())
     print(text)

@@ -50,6 +50,11 @@ class Task(Protocol):
         ...
 
     @property
+    def largest_batch(self) -> int:
+        """Tokens, padding included, of one device."""
+        ...
+
+    @property
     def corpus_facts(self) -> dict[str, Any]:
         """For the checkpoint; `sha256` says whether two runs have the same data."""
         ...
@@ -108,6 +113,7 @@ class TextTask:
         self.config = config
         self.corpus = corpus
         self.tokens_per_example = float(config.block_size)
+        self.largest_batch = config.batch_size * config.block_size
         self.corpus_facts = {"sha256": corpus.sha256, "num_tokens": len(corpus.tokens)}
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
         self.score_tokens = 2 * self.data.num_val_tokens
@@ -173,6 +179,8 @@ class PairTask:
         self.config = config
         self.pairs = pairs
         self.tokens_per_example = self.data.num_train_tokens / self.data.num_examples
+        self.first_epoch = self.data.first_epoch()
+        self.largest_batch = int(self.first_epoch.num_positions().max())
         self.corpus_facts = {"sha256": pairs.sha256, "num_pairs": len(pairs.sources)}
         answers = list(pairs.answers(self.data.splits.val).items())
         most = min(MOST_TRANSLATED, round(MOST_TRANSLATED_TOKENS / self.tokens_per_example))
@@ -186,13 +194,13 @@ class PairTask:
 
     def introduction(self) -> str:
         splits, sizes = self.data.splits, self.data.sizes
-        skipped = self.pairs.num_skipped
+        skipped, padding = self.pairs.num_skipped, self.first_epoch.padding_fraction()
         return (
             f"{self.config.data_path}: {len(self.pairs.sources):,} pairs"
             f"{f', {skipped:,} bad lines left out' if skipped else ''}; "
             f"{len(splits.train):,} to train on, {len(splits.val):,} for validation, "
             f"{len(splits.test):,} for testing; vocabularies of {sizes['source_vocab_size']} and "
-            f"{sizes['vocab_size']}; padding is {self.data.padding_fraction():.1%} of a batch"
+            f"{sizes['vocab_size']}; padding is {padding:.1%} of a batch"
         )
 
     def show(self, model: SequenceModel) -> Shown:

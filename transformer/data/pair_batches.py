@@ -128,15 +128,20 @@ class PairBatches(EndlessBatches):
             self._pool = (epoch, pool), self._sorted_pool(epoch, pool)
         return self._pool[1][place, self.rank :: self.world_size]
 
-    def padding_fraction(self) -> float:
-        """Padding among all positions of source and tokens, over the batches of the first epoch."""
-        num_positions = num_filled = 0
+    def num_positions(self) -> Int[Tensor, " A"]:
+        """Of source and tokens, padding included, in each batch of the first epoch."""
+        lengths = []
         for number in range(self.batches_per_epoch):
             rows = self.rows(number)
             sources, targets = self.pairs.sources.lengths[rows], self.pairs.targets.lengths[rows]
-            num_positions += len(rows) * int(sources.max() + targets.max() + 1)
-            num_filled += int(self.pairs.num_tokens[rows].sum())
-        return 1 - num_filled / num_positions
+            lengths.append(len(rows) * int(sources.max() + targets.max() + 1))
+        return torch.tensor(lengths)
+
+    def padding_fraction(self) -> float:
+        """Padding among all positions, over the batches of the first epoch."""
+        rows = torch.cat([self.rows(number) for number in range(self.batches_per_epoch)])
+        num_filled = int(self.pairs.num_tokens[rows].sum())
+        return 1 - num_filled / int(self.num_positions().sum())
 
     def _sorted_pool(self, epoch: int, pool: int) -> Int[Tensor, "P G"]:
         """The global batches of a pool."""

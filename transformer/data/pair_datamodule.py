@@ -73,12 +73,9 @@ class PairDataModule(EndlessDataModule):
     def tokenizer(self) -> PairTokenizer:
         return self.pairs.tokenizer
 
-    def padding_fraction(self) -> float:
-        """Padding among all positions of an epoch's batches."""
-        batches = PairBatches(
-            self.train_pairs, self.order, seed=self.seed, batch_size=self.batch_size
-        )
-        return batches.padding_fraction()
+    def first_epoch(self) -> PairBatches:
+        """Its batches on one device, from which padding and memory are worked out."""
+        return PairBatches(self.train_pairs, self.order, seed=self.seed, batch_size=self.batch_size)
 
     def every_val_batch(self) -> Iterator[PairBatch]:
         """The whole validation split, on whatever rank."""

@@ -19,14 +19,14 @@ def introduction(
     num_train_tokens: int,
     total_steps: int,
     tokens_per_step: int,
-    tokens_per_batch: int,
+    largest_batch: int,
 ) -> str:
     """Steps, tokens, parameters by part and an estimate of the memory that training takes."""
     parts = parameters_by_part(model)
     rows = [*parts.items(), ("all parameters", sum(parts.values()))]
     table = tabulate([(name, f"{count:,}") for name, count in rows], colalign=("left", "right"))
     passes = total_steps * tokens_per_step / num_train_tokens
-    memory = peak_memory_bytes(model, tokens_per_batch)
+    memory = peak_memory_bytes(model, largest_batch)
     return (
         f"{total_steps:,} steps of {tokens_per_step:,} tokens; a corpus pass is "
         f"{num_train_tokens:,}, so {passes:.3g} passes\n{table}\n"
