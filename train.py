@@ -121,12 +121,16 @@ def train(config: Config, resume: Path | None = None, *, profile: bool = False) 
     try:
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     except Interrupted as interruption:
-        log.info("\nstopped after step %s; everything is saved; to go on:", trainer.global_step)
-        log.info("  python train.py --resume %s", _quoted(folder))
+        say_how_to_go_on(trainer.global_step, folder)
         sys.exit(interruption.exit_status)
     if trainer.is_global_zero:
         conclude(run, *summarize(run, trainer))
     return folder
+
+
+def say_how_to_go_on(step: int, folder: Path) -> None:
+    log.info("\nstopped after step %s; everything is saved; to go on:", step)
+    log.info("  python train.py --resume %s", _quoted(folder))
 
 
 def choose_folder(config: Config, resume: Path | None) -> Path:
