@@ -9,6 +9,7 @@ again; the encoder's memory is kept on every side.
 import argparse
 import json
 import time
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -62,7 +63,7 @@ def translator_of(checkpoint: str, number_format: str, cached: bool) -> Translat
     translator = make_translator(load_model(checkpoint), "cpu", number_format or "auto")
     if not cached:
         model = translator.model
-        model.given = lambda source: UncachedTarget(model, source)  # type: ignore[method-assign]
+        model.given = partial(UncachedTarget, model)  # type: ignore[method-assign]
     return translator
 
 

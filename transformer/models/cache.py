@@ -16,8 +16,11 @@ def _kept_dtype(key: Tensor) -> torch.dtype:
     return torch.float32 if on_cpu and key.dtype == torch.bfloat16 else key.dtype
 
 
+LEAST_ROOM = 16  # positions that a cache has room for at first, if block_size is not less
+
+
 class BlockCache:
-    """Keys and values of one block's attention; room for block_size positions at first use."""
+    """Keys and values of one block's attention; room for what was read, at most block_size."""
 
     def __init__(self, cache: "Cache") -> None:
         self._cache = cache
@@ -32,13 +35,10 @@ class BlockCache:
         self, key: Float[Tensor, "B H T D"], value: Float[Tensor, "B H T D"]
     ) -> tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]:
         """Puts the new positions' keys and values in their places; gives all up to the last."""
-        if self.keys is None or self.values is None:
-            rows, heads, _, head_dim = key.shape
-            shape = (rows, heads, self._cache.block_size, head_dim)
-            dtype = _kept_dtype(key)
-            self.keys = key.new_zeros(shape, dtype=dtype)
-            self.values = value.new_zeros(shape, dtype=dtype)
         stop = self._cache.stop
+        self.make_room(stop, key)
+        assert self.keys is not None
+        assert self.values is not None
         if isinstance(self.positions, slice):
             start, num_new = self.positions.start, key.shape[2]
             self.keys.narrow(2, start, num_new).copy_(key)
@@ -49,11 +49,27 @@ class BlockCache:
             self.values[rows, :, self.positions] = value.transpose(1, 2).to(self.keys.dtype)
         return self.keys[:, :, :stop], self.values[:, :, :stop]
 
+    def make_room(self, num_positions: int, like: Float[Tensor, "B H T D"]) -> None:
+        """Twice the room there was, where it is too little, so that few positions move often.
+
+        New places hold zeros: attention may read them with a weight of 0, which makes NaN of NaN.
+        """
+        room = 0 if self.keys is None else self.keys.shape[2]
+        if num_positions <= room:
+            return
+        room = min(self._cache.block_size, max(num_positions, 2 * room, LEAST_ROOM))
+        self.keys, self.values = (_with_room(kept, room, like) for kept in (self.keys, self.values))
+
     def put(self, rows: list[int], other: "BlockCache") -> None:
         """Replaces these rows by those of another."""
+        if self.keys is None or other.keys is None:
+            return
+        room = other.keys.shape[2]
+        self.make_room(room, self.keys)
         for ours, theirs in ((self.keys, other.keys), (self.values, other.values)):
-            if ours is not None and theirs is not None:
-                ours[rows] = theirs
+            assert ours is not None
+            assert theirs is not None
+            ours[rows, :, :room] = theirs
 
     def move(self, sources: Int[Tensor, " _"], places: Int[Tensor, " _"], num_rows: int) -> None:
         """Copies rows to other places, then keeps the first num_rows."""
@@ -63,6 +79,16 @@ class BlockCache:
         for kept in (self.keys[:, :, :stop], self.values[:, :, :stop]):
             kept.index_copy_(0, places, kept.index_select(0, sources))
         self.keys, self.values = self.keys[:num_rows], self.values[:num_rows]
+
+
+def _with_room(
+    kept: Float[Tensor, "B H S D"] | None, room: int, like: Float[Tensor, "_ H T D"]
+) -> Float[Tensor, "B H R D"]:
+    num_rows, num_heads, _, head_dim = like.shape
+    wider = like.new_zeros((num_rows, num_heads, room, head_dim), dtype=_kept_dtype(like))
+    if kept is not None:
+        wider[:, :, : kept.shape[2]] = kept
+    return wider
 
 
 class Cache:
@@ -84,7 +110,7 @@ class Cache:
 
     @property
     def num_bytes(self) -> int:
-        """Of keys and values, once there are: 2 x blocks x rows x C x block_size numbers."""
+        """Of keys and values, once there are: 2 x blocks x rows x C x positions with room."""
         tensors = [t for block in self.blocks for t in (block.keys, block.values) if t is not None]
         return sum(tensor.nbytes for tensor in tensors)
 
