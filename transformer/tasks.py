@@ -179,8 +179,7 @@ class PairTask:
         self.config = config
         self.pairs = pairs
         self.tokens_per_example = self.data.num_train_tokens / self.data.num_examples
-        self.first_epoch = self.data.first_epoch()
-        self.largest_batch = int(self.first_epoch.num_positions().max())
+        self.largest_batch = self.data.largest_batch()
         self.corpus_facts = {"sha256": pairs.sha256, "num_pairs": len(pairs.sources)}
         answers = list(pairs.answers(self.data.splits.val).items())
         most = min(MOST_TRANSLATED, round(MOST_TRANSLATED_TOKENS / self.tokens_per_example))
@@ -194,7 +193,7 @@ class PairTask:
 
     def introduction(self) -> str:
         splits, sizes = self.data.splits, self.data.sizes
-        skipped, padding = self.pairs.num_skipped, self.first_epoch.padding_fraction()
+        skipped, padding = self.pairs.num_skipped, self.data.padding_fraction()
         return (
             f"{self.config.data_path}: {len(self.pairs.sources):,} pairs"
             f"{f', {skipped:,} bad lines left out' if skipped else ''}; "

@@ -73,8 +73,15 @@ class PairDataModule(EndlessDataModule):
     def tokenizer(self) -> PairTokenizer:
         return self.pairs.tokenizer
 
-    def first_epoch(self) -> PairBatches:
-        """Its batches on one device, from which padding and memory are worked out."""
+    def padding_fraction(self) -> float:
+        """Padding among all positions of the first epoch's batches, on one device."""
+        return self._first_epoch().padding_fraction()
+
+    def largest_batch(self) -> int:
+        """Positions of source and tokens, padding included, in one batch of the first epoch."""
+        return int(self._first_epoch().num_positions().max())
+
+    def _first_epoch(self):  # beartype warns of an IterableDataset in an annotation
         return PairBatches(self.train_pairs, self.order, seed=self.seed, batch_size=self.batch_size)
 
     def every_val_batch(self) -> Iterator[PairBatch]:
