@@ -129,6 +129,7 @@ def test_flags_that_do_not_go_together_are_refused(model_path, flags, message):
         generate.main([str(model_path), *flags])
 
 
+@pytest.mark.slow
 @given(prompt=st.text(max_size=40))
 @settings(
     max_examples=200,

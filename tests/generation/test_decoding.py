@@ -127,6 +127,7 @@ def test_tokens_come_one_at_a_time_as_they_are_made(make_gpt, generator):
 STATM = Path("/proc/self/statm")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not STATM.exists(), reason="a Linux file says how much memory is in use")
 def test_ten_thousand_tokens_take_no_more_memory_than_five_hundred(make_gpt, generator):
     """Were keys and values kept for all of them, they would be 14 MB in float64."""
