@@ -12,25 +12,23 @@ from pydantic import Field
 
 from transformer.command_line import (
     FlagParser,
-    ModelOptions,
     add_checkpoint,
     add_flags,
     check_flags,
     given_flags,
     run_script,
 )
-from transformer.config import Integer, Number
 from transformer.data.corpus import Text, num_train, read_corpus
 from transformer.data.pairs import Pairs, read_pairs
-from transformer.defaults import LENGTH_PENALTY
 from transformer.errors import UserError
+from transformer.generation.options import SEARCHING, SearchOptions
 from transformer.runs import find_model
 
 if TYPE_CHECKING:
     from transformer.checkpoint import SavedModel
 
 
-class EvaluateOptions(ModelOptions):
+class EvaluateOptions(SearchOptions):
     """The flags of evaluate.py."""
 
     data_path: str | None = Field(
@@ -43,14 +41,6 @@ class EvaluateOptions(ModelOptions):
     split: Literal["auto", "test", "validation", "all"] = Field(
         "auto",
         description="which pairs of the file, by the hash of their sources; auto: see --data_path",
-    )
-    num_beams: Integer = Field(
-        1, gt=0, description="hypotheses that an encoder-decoder's search keeps; 1 is greedy"
-    )
-    length_penalty: Number = Field(
-        LENGTH_PENALTY,
-        ge=0,
-        description="above 0, that search prefers longer targets than their probability",
     )
     skip_bad_lines: bool = Field(False, description="leave out lines that are no pair")
 
@@ -77,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         report = evaluate_pairs(saved, data_path, options)
         table = pairs_as_table
     else:
-        for name in ("split", "num_beams", "length_penalty", "skip_bad_lines"):
+        for name in ("split", "skip_bad_lines", *SEARCHING):
             if name in options.model_fields_set:
                 raise UserError(f"--{name} does not apply to a model of texts: leave it out")
         report = evaluate_text(saved, data_path, text, options)
@@ -157,8 +147,7 @@ def evaluate_pairs(saved: "SavedModel", data_path: str, options: EvaluateOptions
     if options.skip_unknown:
         known = [translator.drop_unknown(source) for source in sources]
         sources, num_skipped = [text for text, _ in known], sum(number for _, number in known)
-    searching = {"num_beams": options.num_beams, "length_penalty": options.length_penalty}
-    found = iter(translator.translate(list(filter(None, sources)), **searching))
+    found = iter(translator.translate(list(filter(None, sources)), **options.searching))
     translations = [next(found) if source else "" for source in sources]
     score = score_translations(tokenizer, translations, answers)
     scores = {"as they are": score.rates}
@@ -171,7 +160,7 @@ def evaluate_pairs(saved: "SavedModel", data_path: str, options: EvaluateOptions
         "skipped": num_skipped,
         "bad_lines": pairs.num_skipped,
         "split": split,
-        **searching,
+        **options.searching,
         "scores": {name: rates.as_dict() for name, rates in scores.items()},
     }
 

@@ -11,15 +11,31 @@ from transformer.errors import UserError
 
 # The arguments of `Sampler` but for the seed.
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-# The arguments of `Translator.search` that are flags.
+# The arguments of `Translator.search` that are flags, and only a model of pairs goes by.
 SEARCHING = ("num_beams", "length_penalty")
-# What only a model of texts, or of pairs, goes by.
+# What only a model of texts goes by.
 _TEXT_ONLY = ("max_new_tokens", *SAMPLING, "stop", "seed")
-_PAIRS_ONLY = SEARCHING
 _INTERACTIVE_LEAVES_OUT = ("prompt", "prompt_file", "info", "verbose")
 
 
-class GenerateOptions(ModelOptions):
+class SearchOptions(ModelOptions):
+    """How an encoder-decoder's targets are searched for."""
+
+    num_beams: Integer = Field(
+        1, gt=0, description="hypotheses that an encoder-decoder's search keeps; 1 is greedy"
+    )
+    length_penalty: Number = Field(
+        LENGTH_PENALTY,
+        ge=0,
+        description="above 0, that search prefers longer targets than their probability",
+    )
+
+    @property
+    def searching(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in SEARCHING}
+
+
+class GenerateOptions(SearchOptions):
     """What to write, how to draw it, and how to show it."""
 
     prompt: str = Field(
@@ -45,14 +61,6 @@ class GenerateOptions(ModelOptions):
     stop: tuple[str, ...] = Field(
         (), description="text before which to end; may be given several times"
     )
-    num_beams: Integer = Field(
-        1, gt=0, description="hypotheses that an encoder-decoder's search keeps; 1 is greedy"
-    )
-    length_penalty: Number = Field(
-        LENGTH_PENALTY,
-        ge=0,
-        description="above 0, that search prefers longer texts than their probability",
-    )
     seed: Integer | None = Field(
         None, ge=0, description="same seed, same text; by default another each time"
     )
@@ -67,14 +75,10 @@ class GenerateOptions(ModelOptions):
     def sampling(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in SAMPLING}
 
-    @property
-    def searching(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in SEARCHING}
-
     def check_for(self, model: str) -> None:
         """Raises: UserError for flags that say nothing to this kind of model."""
         pairs = model == "encoder_decoder"
-        for name in _TEXT_ONLY if pairs else _PAIRS_ONLY:
+        for name in _TEXT_ONLY if pairs else SEARCHING:
             if name in self.model_fields_set:
                 raise UserError(f"--{name} does not apply to a model of kind {model}: leave it out")
         if pairs and self.num_samples > self.num_beams:
