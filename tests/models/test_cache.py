@@ -203,3 +203,33 @@ def test_tokens_before_are_the_rows_own_and_zero_where_there_are_none():
     second, mask = cache.extend(torch.tensor([[7], [8]]), 2)
     assert second.tolist() == [[2, 3, 7], [0, 4, 8]]
     assert mask[:, 0, 0].tolist() == [[True] * 4, [True, True, False, False]]
+
+
+@torch.no_grad()
+def test_a_cache_that_grows_gives_what_one_pass_gives_and_is_no_larger_than_the_window(
+    make_gpt, float64, generator
+):
+    model = make_gpt(block_size=61).eval()
+    tokens = torch.randint(V, (2, 61), generator=generator)
+    expected, cache, rooms = model(tokens), model.make_cache(2), []
+    for start, stop in ((0, 5), (5, 6), (6, 23), (23, 24), (24, 61)):
+        logits = model(tokens[:, start:stop], cache=cache)
+        assert_close(logits, expected[:, start:stop], rtol=0, atol=1e-10)
+        rooms.append(cache.blocks[0].keys.shape[2])
+    assert rooms == [16, 16, 32, 32, 61]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(3, 40), (40, 3)])
+@torch.no_grad()
+def test_rows_of_a_cache_with_more_or_less_room_take_the_place_of_others(
+    make_gpt, float64, generator, ours, theirs
+):
+    model = make_gpt(block_size=61).eval()
+    tokens = torch.randint(V, (2, 61), generator=generator)
+    expected, cache, other = model(tokens), model.make_cache(2), model.make_cache(1)
+    model(tokens[:, :ours], cache=cache)
+    model(tokens[1:, :theirs], cache=other)
+    cache.put([1], other)
+    following = torch.stack((tokens[0, ours], tokens[1, theirs]))[:, None]
+    wanted = torch.stack((expected[0, ours], expected[1, theirs]))
+    assert_close(model(following, cache=cache)[:, 0], wanted, rtol=0, atol=1e-10)
