@@ -34,6 +34,8 @@ KEPT_ON_RESUME = (
     *("val_fraction", "test_fraction", "stride", "source_units", "target_units", "seed"),
     "skip_bad_lines",
 )
+# What an architecture names and no weight depends on.
+CHANGED_ON_RESUME = ("dropout", "target_dropout")
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
 
 log = logging.getLogger("train")
@@ -189,7 +191,7 @@ def check_resume(resume: Path | None, config: Config, corpus: Corpus | Pairs) ->
     wanted |= {key: keys[key] for key in KEPT_ON_RESUME if key in keys}
     before = saved.config | saved.architecture
     for key, value in wanted.items():
-        if key != "dropout" and before.get(key) != value:
+        if key not in CHANGED_ON_RESUME and before.get(key) != value:
             raise UserError(
                 f"{resume}: was trained with {key}={before.get(key)}, not {value}: "
                 "leave it as it was, or start a new run without --resume"
@@ -237,7 +239,7 @@ def introduce(run: "Run") -> None:
         num_train_tokens=run.data.num_train_tokens,
         total_steps=run.total_steps,
         tokens_per_step=run.tokens_per_step,
-        largest_batch=run.task.largest_batch,
+        largest_batch=run.task.largest_batch * run.forward_passes,
     )
     print(run.task.introduction())
     print(text)

@@ -32,6 +32,7 @@ CONFIG = ROOT / "configs" / "g2p.yaml"
 AS_PRINTED = {
     **{"positions": "sinusoidal", "norm": "layernorm", "norm_first": False, "activation": "relu"},
     **{"qk_norm": False, "bias": True, "tie_weights": False, "ngram_size": 1},
+    **{"target_dropout": 0.0, "r_drop": 0.0, "batch_size": 512},
 }
 DROPOUTS = (0.1, 0.0)
 STEPS, WARMUP_STEPS = 12, 2

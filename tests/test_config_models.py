@@ -53,6 +53,14 @@ def test_shared_vocabulary_needs_the_same_units_on_both_sides():
     assert load_config(NINE_KEYS, flags | {"source_units": "words"}).shared_vocabulary
 
 
+def test_two_passes_that_could_not_differ_are_refused():
+    flags = {"model": "encoder_decoder", "r_drop": 1}
+    with pytest.raises(UserError, match="r_drop: 1 needs a dropout above 0; give both or none"):
+        load_config(NINE_KEYS, flags)
+    assert load_config(NINE_KEYS, flags | {"dropout": 0.1}).r_drop == 1
+    assert load_config(NINE_KEYS, flags | {"target_dropout": 0.1}).r_drop == 1
+
+
 def test_bigram_model_asks_nothing_of_heads_and_leaves_out_their_keys():
     config = load_config(NINE_KEYS, {"model": "bigram", "num_heads": 5})
     assert not set(MODEL_KEYS["gpt"]) & set(config.resolved())

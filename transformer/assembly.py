@@ -58,6 +58,11 @@ class Run:
         return round(self.config.batch_size * self.task.tokens_per_example)
 
     @property
+    def forward_passes(self) -> int:
+        """In which a training step reads each of its tokens."""
+        return 2 if self.config.r_drop else 1
+
+    @property
     def data(self) -> EndlessDataModule:
         return self.task.data
 
@@ -95,6 +100,7 @@ def build_module(config: Config, task: Task, total_steps: int) -> LanguageModule
         *(
             "grad_clip",
             "label_smoothing",
+            "r_drop",
             "schedule",
             "warmup_steps",
             "decay_fraction",
@@ -137,16 +143,19 @@ def choose_val_every_steps(run: Run) -> int:
         return int(run.config.val_every_steps)
     val_tokens = min(run.data.num_val_tokens, MOST_VALIDATION_TOKENS)
     return automatic_val_every_steps(
-        run.total_steps, run.tokens_per_step, val_tokens + run.task.shown_tokens
+        run.total_steps,
+        run.tokens_per_step * run.forward_passes,
+        val_tokens + run.task.shown_tokens,
     )
 
 
-def tokens_afterwards(run: Run) -> int:
-    """Tokens that go through the model after the last step.
+def tokens_afterwards(run: Run) -> float:
+    """How many tokens' training would pass as many through the model as what follows training.
 
-    Validation as in training, the exact score, and what is shown at both.
+    That is validation as in training, the exact score, and what is shown at both.
     """
-    return run.data.num_val_tokens + run.task.score_tokens + 2 * run.task.shown_tokens
+    tokens = run.data.num_val_tokens + run.task.score_tokens + 2 * run.task.shown_tokens
+    return tokens / run.forward_passes
 
 
 def build_callbacks(run: Run) -> list[pl.Callback]:

@@ -57,7 +57,7 @@ _TRANSFORMER_KEYS = (
 # Keys that describe a part which only some models have; the nine required keys stand in every file.
 MODEL_KEYS = {
     "gpt": (*_TRANSFORMER_KEYS, "token_shift"),
-    "encoder_decoder": (*_TRANSFORMER_KEYS, "shared_vocabulary"),
+    "encoder_decoder": (*_TRANSFORMER_KEYS, "target_dropout", "shared_vocabulary"),
     "bigram": (),
 }
 # Keys of what a model is trained on: a text, or pairs of a source and a target.
@@ -129,6 +129,9 @@ class Config(BaseModel):
         description="probability of zeroing a number in what each part adds, in embeddings "
         "and, of a gpt, in attention weights",
     )
+    target_dropout: Fraction = Field(
+        0.0, description="share of the target's tokens hidden from the decoder, in training"
+    )
     bias: bool = Field(True, description="additive biases in linear layers and layer norms")
     tie_weights: bool = Field(True, description="one matrix for token embedding and output head")
     ngram_size: Integer = Field(
@@ -154,6 +157,9 @@ class Config(BaseModel):
     eps: Number = Field(1e-8, gt=0, description="AdamW's addend against division by zero")
     label_smoothing: Fraction = Field(
         0.0, description="share of the target's probability spread over all symbols, in training"
+    )
+    r_drop: Number = Field(
+        0.0, ge=0, description="weight of what two passes with different dropout differ by (R-Drop)"
     )
     grad_clip: Number = Field(1.0, ge=0, description="largest gradient norm; 0 is no limit")
     schedule: Literal["constant", "cosine", "trapezoid", "noam"] = Field(
@@ -226,6 +232,8 @@ class Config(BaseModel):
         foreign = foreign_keys(self.model)
         if misplaced := sorted(foreign & self.model_fields_set):
             raise ValueError(f"{misplaced[0]} does not apply to model: {self.model}; remove it")
+        if self.r_drop and not (self.dropout or self.target_dropout):
+            raise ValueError(f"r_drop: {self.r_drop:g} needs a dropout above 0; give both or none")
         if self.model != "bigram":
             self._check_heads()
         if self.model == "encoder_decoder":

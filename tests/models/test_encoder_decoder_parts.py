@@ -110,6 +110,21 @@ def test_dropout_acts_in_training_mode_alone(source, tokens):
     assert torch.equal(plain.train()(source, tokens), plain.eval()(source, tokens))
 
 
+def test_target_dropout_hides_whole_tokens_of_the_target_in_training_alone(source, tokens):
+    model = initial_model(target_dropout=0.3)
+    read = []  # what the first blocks read, of the source and then of the target
+    model.dropout.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    source, tokens = source.repeat(300, 1), tokens.repeat(300, 1)
+    model.train()(source, tokens)
+    model.eval()(source, tokens)
+    (trained_source, trained), (all_of_source, all_of_target) = read[:2], read[2:]
+    assert torch.equal(trained_source, all_of_source)
+    hidden = (trained != all_of_target).any(dim=-1)
+    positions = model.position_embedding.table[:T].expand_as(trained)
+    assert torch.equal(trained[hidden], positions[hidden])
+    assert hidden.float().mean().item() == pytest.approx(0.3, abs=0.03)  # 4 standard deviations
+
+
 @pytest.mark.parametrize("part", ["none", "", "encoder_blocks.1", "decoder_blocks.1"])
 def test_dropout_is_on_the_embeddings_and_on_what_each_part_adds(part, source, tokens):
     """All but one place is switched off; what is left changes the logits, and without it nothing.

@@ -1,4 +1,4 @@
-"""What is minimized and what is reported: label smoothing, and the units of a loss."""
+"""What is minimized and what is reported: label smoothing, R-Drop, and the units of a loss."""
 
 import pytest
 import torch
@@ -50,3 +50,32 @@ def test_a_loss_has_bits_per_character_where_tokens_are_characters(make_gpt, mak
         "val_bits_per_char",
     }
     assert set(PairModule(make_encoder_decoder(), lr=1e-3).loss_units(loss)) == {"val_loss"}
+
+
+def test_r_drop_adds_both_directions_divergence_of_two_passes(make_gpt, batch):
+    """By the definition of Kullback and Leibler, on logits that no model gave."""
+    module = LanguageModule(make_gpt(vocab_size=V), lr=1e-3, r_drop=0.7)
+    tokens, targets = batch
+    logits = torch.randn(6, 5, V, generator=torch.Generator().manual_seed(3))
+    seen = []
+    module.model.forward = lambda inputs: seen.append(inputs) or logits
+    loss = module.training_step(batch, 0)
+    assert torch.equal(seen[0], torch.cat((tokens, tokens)))
+    scored = targets != IGNORED
+    first, second = (half[scored].softmax(dim=-1) for half in logits.chunk(2))
+    one_way, other_way = (
+        (p * (p / q).log()).sum(dim=-1).mean() for p, q in ((first, second), (second, first))
+    )
+    own = -torch.stack([half[scored].log_softmax(dim=-1) for half in logits.chunk(2)])
+    entropy = own.gather(2, targets[scored].expand(2, -1)[..., None]).mean()
+    assert_close(loss, entropy + 0.7 * (one_way + other_way) / 2)
+    assert_close(module._train_losses[0], entropy)
+
+
+def test_r_drop_of_a_model_without_dropout_changes_no_gradient(make_gpt, batch):
+    gradients = []
+    for r_drop in (0.0, 5.0):
+        module = LanguageModule(make_gpt(vocab_size=V), lr=1e-3, r_drop=r_drop)
+        module.training_step(batch, 0).backward()
+        gradients.append([p.grad for p in module.parameters()])
+    assert_close(*gradients)

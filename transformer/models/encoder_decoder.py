@@ -34,8 +34,10 @@ class EncoderDecoder(SequenceModel):
     num_blocks blocks a side. The paper's own: sinusoidal positions, layernorm, relu, post-norm,
     `shared_vocabulary` (one embedding for both sides) and `tie_weights` (it is the output head
     too: 3.4). Embeddings are scaled by sqrt(C); `dropout` acts on what each part adds to the
-    residual stream and on the embeddings: 5.4. A target may be block_size long, and one more
-    position holds the token that begins it.
+    residual stream and on the embeddings: 5.4. In training, `target_dropout` hides that share of
+    the tokens that the decoder reads, position aside, so that it reads the source instead: the
+    word dropout of Bowman et al. 2016 (arXiv:1511.06349), 3.1. A target may be block_size long,
+    and one more position holds the token that begins it.
 
     Raises: ValueError for sizes that do not fit each other and for unknown names of parts.
     """
@@ -56,6 +58,7 @@ class EncoderDecoder(SequenceModel):
         activation: str = "relu",
         feedforward_dim: int | None = None,
         dropout: float = 0.0,
+        target_dropout: float = 0.0,
         bias: bool = True,
         tie_weights: bool = True,
         shared_vocabulary: bool = False,
@@ -76,6 +79,7 @@ class EncoderDecoder(SequenceModel):
         self.architecture = {"model": "encoder_decoder"} | arguments
         self.block_size = block_size
         self.embedding_scale = embedding_dim**0.5
+        self.target_dropout = target_dropout
         ngrams = (ngram_size, ngram_buckets)
         self.num_tokens_before = ngram_size - 1  # that an embedding reads
         self.token_embedding = NgramEmbedding(vocab_size, embedding_dim, *ngrams)
@@ -185,6 +189,8 @@ class EncoderDecoder(SequenceModel):
             tokens, mask = cache.extend(tokens, self.num_tokens_before)
             positions = cache.positions
         x = self.token_embedding(tokens)[:, -num_new:] * self.embedding_scale
+        if self.training and self.target_dropout:
+            x = x * (torch.rand(*x.shape[:2], 1, device=x.device) >= self.target_dropout)
         x = self.dropout(self.position_embedding(x, positions))
         for number, block in enumerate(self.decoder_blocks):
             kept = (None, None) if cache is None else (cache.blocks[number], cache.cross[number])

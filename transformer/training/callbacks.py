@@ -139,7 +139,7 @@ class TimeLimit(pl.Callback):
         self,
         max_minutes: float,
         throughput: Throughput,
-        tokens_afterwards: int,
+        tokens_afterwards: float,
         spend: Callable[[float], None],
     ) -> None:
         self.max_seconds = 60 * max_minutes

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from transformer.defaults import IGNORED
 from transformer.errors import UserError
 from transformer.models.base import SequenceModel
 from transformer.training.loggers import log_scalars, logs_now
+from transformer.training.losses import cross_entropy, dropout_divergence, passed_twice
 from transformer.training.optimizers import make_optimizer
 from transformer.training.schedules import automatic_warmup, learning_rate_factor
 
@@ -26,7 +26,9 @@ class LanguageModule(pl.LightningModule):
 
     `lr` is the schedule's peak. `label_smoothing` spreads that share of each target's probability
     over all symbols (Szegedy et al. 2016, arXiv:1512.00567, 7), in training alone, whose
-    train_loss is against that. `metadata` (plain dicts under the names tokenizer, config, corpus)
+    train_loss is against that. `r_drop` above 0 passes each batch through the model twice, each
+    time with another dropout, and adds so much of `dropout_divergence` to the loss, but not to
+    train_loss. `metadata` (plain dicts under the names tokenizer, config, corpus)
     goes into every checkpoint, so that text can be generated from it alone. `total_steps` is the
     schedule's length, by default the Trainer's max_steps.
     """
@@ -44,6 +46,7 @@ class LanguageModule(pl.LightningModule):
         eps: float = 1e-8,
         grad_clip: float = 1.0,
         label_smoothing: float = 0.0,
+        r_drop: float = 0.0,
         schedule: str = "cosine",
         warmup_steps: int | str = "auto",
         decay_fraction: float = 0.6,
@@ -56,6 +59,7 @@ class LanguageModule(pl.LightningModule):
         self.metadata = {"architecture": model.architecture} | dict(metadata or {})
         self.grad_clip = grad_clip
         self.label_smoothing = label_smoothing
+        self.r_drop = r_drop
         self.total_steps = total_steps
         self._time_share = 0.0
         self._optimizer = {
@@ -90,8 +94,12 @@ class LanguageModule(pl.LightningModule):
             group["lr"] = group["initial_lr"] * factor(self._scheduler.last_epoch)
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
-        loss = self._cross_entropy(batch, "mean", self.label_smoothing)
+        *inputs, targets = passed_twice(batch) if self.r_drop else batch
+        logits = self.model(*inputs)
+        loss = cross_entropy(logits, targets, "mean", self.label_smoothing)
         self._train_losses.append(loss.detach())
+        if self.r_drop:
+            loss = loss + self.r_drop * dropout_divergence(logits, targets)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -106,8 +114,9 @@ class LanguageModule(pl.LightningModule):
             self._log_training()
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
-        scored = (batch[-1] != IGNORED).sum()
-        self._val_sums.append(torch.stack((self._cross_entropy(batch, "sum"), scored)))
+        *inputs, targets = batch
+        loss_sum = cross_entropy(self.model(*inputs), targets, "sum")
+        self._val_sums.append(torch.stack((loss_sum, (targets != IGNORED).sum())))
 
     def on_validation_epoch_end(self) -> None:
         """The mean over every scored token of all ranks, whatever the batches' sizes."""
@@ -182,18 +191,6 @@ class LanguageModule(pl.LightningModule):
             "grad_norm": self._grad_norm.item(),
         }
         log_scalars(self.trainer, scalars)
-
-    def _cross_entropy(
-        self, batch: Sequence[Tensor], reduction: str, label_smoothing: float = 0.0
-    ) -> Tensor:
-        """Nats, over the targets that are not IGNORED; they come last in a batch."""
-        *inputs, targets = batch
-        return F.cross_entropy(
-            self.model(*inputs).flatten(0, 1),
-            targets.flatten(),
-            reduction=reduction,
-            label_smoothing=label_smoothing,
-        )
 
     def _total_steps(self) -> int:
         total = self.total_steps or self.trainer.max_steps

@@ -1,0 +1,42 @@
+"""Terms of the training loss."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from transformer.defaults import IGNORED
+
+
+def cross_entropy(
+    logits: Float[Tensor, "R T V"],
+    targets: Int[Tensor, "R T"],
+    reduction: str,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Nats, over the targets that are not IGNORED: their mean, or (reduction "sum") their sum."""
+    return F.cross_entropy(
+        logits.flatten(0, 1),
+        targets.flatten(),
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
+
+
+def passed_twice(batch: Sequence[Tensor]) -> list[Tensor]:
+    """The same batch (B rows) as 2 B rows, each of which draws a dropout of its own."""
+    return [torch.cat((part, part)) for part in batch]
+
+
+def dropout_divergence(logits: Float[Tensor, "R T V"], targets: Int[Tensor, "R T"]) -> Tensor:
+    """How far two passes of one batch part from each other, in nats per scored target.
+
+    The rows are those of `passed_twice`. The mean of both directions' Kullback-Leibler divergence:
+    Liang et al. 2021, R-Drop (arXiv:2106.14448), eq. 2.
+    """
+    first, second = logits.float().log_softmax(dim=-1).chunk(2)  # (B, T, V) each
+    scored = targets.chunk(2)[0] != IGNORED
+    both_ways = ((first.exp() - second.exp()) * (first - second)).sum(dim=-1) / 2  # (B, T)
+    return (both_ways * scored).sum() / scored.sum()
