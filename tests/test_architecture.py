@@ -29,6 +29,9 @@ MAY_IMPORT = {
     "transformer.config": "pydantic transformer.defaults",
     "transformer.config_files": "pydantic yaml transformer.config transformer.errors "
     "transformer.files",
+    "transformer.curve_plots": "matplotlib transformer.curves",
+    "transformer.curves": "safetensors tensorboard transformer.data.corpus transformer.errors "
+    "transformer.evaluation transformer.runs",
     "transformer.data": "jaxtyping numpy pytorch_lightning torch transformer.data "
     "transformer.errors transformer.files",
     "transformer.data.batches": "jaxtyping torch transformer.data transformer.defaults",
@@ -52,6 +55,10 @@ MAY_IMPORT = {
     "transformer.errors": "",
     "transformer.evaluation": "numpy torch transformer.data.batches transformer.data.chunks "
     "transformer.data.tokenizers transformer.defaults transformer.models",
+    "transformer.explanation": "jaxtyping numpy torch transformer.data.tokenizers "
+    "transformer.defaults transformer.errors transformer.generation.translation "
+    "transformer.models",
+    "transformer.explanation_page": "jaxtyping numpy transformer.explanation",
     "transformer.files": "transformer.errors",
     "transformer.generation": "jaxtyping numpy torch transformer.checkpoint "
     "transformer.data.pair_tokenizers transformer.data.tokenizers transformer.defaults "
@@ -70,6 +77,8 @@ MAY_IMPORT = {
     "transformer.models.numpy_reference": "numpy transformer.models.numpy_reference",
     "transformer.pair_evaluation": "torch transformer.data.pair_tokenizers transformer.defaults "
     "transformer.error_rates transformer.models",
+    "transformer.pictures": "jaxtyping matplotlib numpy torch transformer.data.tokenizers "
+    "transformer.models transformer.plots",
     "transformer.plots": "jaxtyping matplotlib numpy torch transformer.data.pair_tokenizers "
     "transformer.defaults transformer.models",
     "transformer.production": "jaxtyping torch transformer.models",
@@ -82,6 +91,7 @@ MAY_IMPORT = {
 }
 WITHOUT_TORCH = [
     *("transformer", "transformer.command_line", "transformer.config", "transformer.config_files"),
+    *("transformer.curves", "transformer.curve_plots"),
     *("transformer.data.chunks", "transformer.data.corpus", "transformer.data.sources"),
     *("transformer.data.pairs", "transformer.data.pair_tokenizers"),
     "transformer.training.terminal",
@@ -95,14 +105,14 @@ WITHOUT_TORCH = [
         "transformer.generation.continuation",
         "transformer.generation.options",
     ),
-    *("train", "generate", "evaluate"),
+    *("train", "generate", "evaluate", "explain", "plot"),
 ]
 WITHOUT_LIGHTNING = [
     *("transformer.checkpoint", "transformer.data.batches", "transformer.evaluation"),
-    "transformer.data.pair_batches",
+    *("transformer.data.pair_batches", "transformer.explanation", "transformer.explanation_page"),
     *("transformer.generation.text", "transformer.generation.translation"),
     "transformer.models.build",
-    *("transformer.pair_evaluation", "transformer.plots"),
+    *("transformer.pair_evaluation", "transformer.pictures", "transformer.plots"),
     *("transformer.production", "transformer.teaching"),
 ]
 

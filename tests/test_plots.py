@@ -41,6 +41,13 @@ def test_rows_and_columns_are_named_and_all_maps_have_one_scale(generator):
         assert axes.images[0].get_clim() == (0, 1)
 
 
+def test_an_empty_label_has_no_tick(generator):
+    weights = torch.rand(1, 1, T, S, generator=generator)
+    (axes,) = attention_figure(weights, ["", "b", "", "", "e"], [*"ab", *[""] * 5]).axes
+    assert (axes.get_yticks().tolist(), labels(axes.get_yticklabels())) == ([1, 4], ["b", "e"])
+    assert (axes.get_xticks().tolist(), labels(axes.get_xticklabels())) == ([0, 1], ["a", "b"])
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_a_figure_of_a_pair_shows_what_each_phone_and_the_end_read(make_encoder_decoder, training):
     """Row t is of the token before phone t, from which that was chosen: BEGIN for the first."""

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import evaluate
+import explain
 import generate
+import plot
 import train
 from transformer.config_files import load_config
 from transformer.models import build_model
@@ -19,7 +21,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 RECIPES = json.loads((RESULTS / "recipes.json").read_text(encoding="utf-8"))["figures"]
 SYMBOLS = 64  # of data/input.txt
 # Folders whose files the tree sums up in one line.
-SUMMED_UP = ("tests", "configs", "benchmarks", "data", "static", ".github")
+SUMMED_UP = ("tests", "configs", "benchmarks", "data", "notebooks", "static", ".github")
 
 
 def code_blocks(language: str = "") -> list[str]:
@@ -48,13 +50,19 @@ def test_training_commands_are_accepted(line, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("script", "module"), [("generate.py", generate), ("evaluate.py", evaluate)]
+    ("script", "module"),
+    [
+        ("generate.py", generate),
+        ("evaluate.py", evaluate),
+        ("explain.py", explain),
+        ("plot.py", plot),
+    ],
 )
 def test_other_commands_reach_the_search_for_a_run(script, module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert commands(script)
     for line in commands(script):
-        with pytest.raises(train.UserError, match="no run with a checkpoint"):
+        with pytest.raises(train.UserError, match=r"no run with a checkpoint|no such folder"):
             module.main(shlex.split(line)[2:])
 
 

@@ -12,6 +12,7 @@ from transformer.runs import (
     WEIGHTS,
     find_model,
     find_resume,
+    find_run,
     new_run_folder,
     newest_run,
 )
@@ -144,3 +145,18 @@ def test_resume_from_a_checkpoint_outside_a_run_is_an_error(tmp_path):
     path = touch(tmp_path / "elsewhere" / "last.ckpt")
     with pytest.raises(UserError, match=r"cannot go on: there is no config\.yaml two folders up"):
         find_resume(str(path), tmp_path)
+
+
+def test_run_by_name_is_itself_of_a_folder_of_runs_the_newest_and_else_the_newest(tmp_path):
+    old, new = make_run(tmp_path, "a", 100), make_run(tmp_path, "b", 200)
+    assert find_run(str(old), tmp_path) == old
+    assert find_run(str(tmp_path / "a"), "no runs here") == old
+    assert find_run(str(tmp_path), "no runs here") == find_run(None, tmp_path) == new
+    starting = new_run_folder(tmp_path, "c")  # has no checkpoint yet
+    assert find_run(str(starting), "no runs here") == starting
+
+
+@pytest.mark.parametrize("name", ["nowhere", "a\0b"])
+def test_run_that_is_not_there_is_an_error(tmp_path, name):
+    with pytest.raises(UserError, match="no such folder: name a run's, such as runs/default/v"):
+        find_run(name, tmp_path)

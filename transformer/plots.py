@@ -1,5 +1,6 @@
 """Attention maps as figures of matplotlib."""
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -47,7 +48,10 @@ def cross_attention_figure(
 def attention_figure(
     weights: Float[Tensor, "N H T S"], rows: Sequence[str], columns: Sequence[str]
 ) -> Figure:
-    """A map for each block (from the top) and head; dark where a row reads a column."""
+    """A map for each block (from the top) and head; dark where a row reads a column.
+
+    An empty label has no tick.
+    """
     num_blocks, num_heads, num_rows, num_columns = weights.shape
     width = max(_LEAST_INCHES, _CELL_INCHES * num_columns)
     height = max(_LEAST_INCHES, _CELL_INCHES * num_rows)
@@ -61,14 +65,17 @@ def attention_figure(
             axes.imshow(image, cmap="Blues", vmin=0, vmax=1, aspect="auto")
             axes.set_title(f"block {block + 1}, head {head + 1}", fontsize=_LABEL_POINTS)
             plain = {"fontsize": _LABEL_POINTS, "parse_math": False}  # a unit may hold a $
-            axes.set_xticks(range(num_columns), columns, **plain)
-            axes.set_yticks(range(num_rows), rows, **plain)
+            for axis, labels in ((axes.xaxis, columns), (axes.yaxis, rows)):
+                places = [place for place, label in enumerate(labels) if label]
+                axis.set_ticks(places, [labels[place] for place in places], **plain)
             axes.tick_params(length=0)
     return figure
 
 
 def as_image(figure: Figure) -> NDArray[np.uint8]:
-    """Height x width x red, green and blue."""
+    """Height x width x red, green and blue; what the font lacks is a hollow box."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -42,7 +42,7 @@ def newest_run(runs_dir: str | Path) -> Path:
     if not found:
         raise UserError(
             f"{runs_dir}: no run with a checkpoint here: train one with `python train.py`, "
-            "or name a checkpoint file or another --runs_dir"
+            "or name one, or another --runs_dir"
         )
     return _newest(found)
 
@@ -57,17 +57,28 @@ def best_model(run: Path) -> Path:
     return next((path for path in candidates if isfile(path)), candidates[0])
 
 
+def find_run(run: str | None, runs_dir: str | Path) -> Path:
+    """A named run's folder, of a folder of runs the newest in it, or the newest of `runs_dir`.
+
+    Raises: UserError where there is no such folder.
+    """
+    if run is None:
+        return newest_run(runs_dir)
+    path = Path(run)
+    if not isdir(path):
+        raise UserError(f"{path}: no such folder: name a run's, such as runs/default/version_0")
+    inside = list(path.glob(f"**/{LAST.as_posix()}"))
+    return _newest(inside) if inside else path
+
+
 def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
     """A named file, a named run folder's best model, or the newest run's.
 
     Raises: UserError where there is no such file.
     """
-    if checkpoint is None:
-        return best_model(newest_run(runs_dir))
-    path = Path(checkpoint)
-    if isdir(path):
-        inside = list(path.glob(f"**/{LAST.as_posix()}"))  # of a folder of runs, the newest
-        path = best_model(_newest(inside) if inside else path)
+    path = None if checkpoint is None else Path(checkpoint)
+    if path is None or isdir(path):
+        path = best_model(find_run(checkpoint, runs_dir))
     if not isfile(path):
         raise UserError(f"{path}: no such checkpoint: name a model.safetensors, a .ckpt or a run")
     return path

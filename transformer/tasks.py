@@ -1,7 +1,7 @@
 """What a run of each kind trains on, shows and is measured by: a text, or pairs."""
 
 import re
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from transformer.config import Config
 from transformer.data.chunks import sampled_windows
@@ -15,9 +15,13 @@ from transformer.generation.text import TextGenerator
 from transformer.generation.translation import Translator
 from transformer.models.base import SequenceModel, TokenModel
 from transformer.models.encoder_decoder import EncoderDecoder
+from transformer.models.gpt import GPT
 from transformer.pair_evaluation import score_loss, score_translations
 from transformer.training.callbacks import Shown
 from transformer.training.lightning_module import LanguageModule, PairModule
+
+if TYPE_CHECKING:
+    from transformer.pictures import GPTPictures
 
 SAMPLE_TOKENS = 300
 SAMPLE_TEMPERATURE = 0.8
@@ -117,6 +121,7 @@ class TextTask:
         self.corpus_facts = {"sha256": corpus.sha256, "num_tokens": len(corpus.tokens)}
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
         self.score_tokens = 2 * self.data.num_val_tokens
+        self._pictures: GPTPictures | None = None
 
     def introduction(self) -> str:
         num_ends = self.corpus.num_carriage_returns
@@ -127,7 +132,14 @@ class TextTask:
         )
 
     def show(self, model: SequenceModel) -> Shown:
-        return Shown(self.examples(model))
+        """A sample; of a GPT also pictures of it as it reads the validation split's beginning."""
+        if not isinstance(model, GPT):
+            return Shown(self.examples(model))
+        if self._pictures is None:
+            from transformer.pictures import GPTPictures  # matplotlib: not before it is needed
+
+            self._pictures = GPTPictures(model, self.corpus.tokenizer, self.data.val_tokens)
+        return Shown(self.examples(model), images=self._pictures.draw(model))
 
     def examples(self, model: SequenceModel) -> str:
         """A text that starts with sample_prompt, of which characters never seen are dropped."""

@@ -86,6 +86,12 @@ BEFORE_TORCH = [
     row("evaluate nowhere.ckpt", "nowhere.ckpt", "no such checkpoint"),
     row("evaluate stray.ckpt --data_path nowhere.txt", "nowhere.txt", "no such text file"),
     row("evaluate stray.ckpt --data_path latin1.txt", "latin1.txt", "byte 3"),
+    row("explain --prompt To", "runs", "no run with a checkpoint here", "another --runs_dir"),
+    row("explain stray.ckpt", "nothing to explain", "give a --prompt or a --prompt_file"),
+    row("explain stray.ckpt --prompt To --out a.pdf", "--out must end in .html or .png, got"),
+    row("explain stray.ckpt --prompt To --max_new_tokens -1", "--max_new_tokens", "at least 0"),
+    row("explain stray.ckpt --prompt_file latin1.txt", "latin1.txt", "not UTF-8 at byte 3"),
+    row("explain stray.ckpt --prompt a --prompt_file empty.txt", "give one of them"),
 ]
 
 # Slow rows tell again, through another script or file type, what an unmarked one tells.
@@ -106,6 +112,8 @@ WITH_TORCH = [
     row("generate empty.ckpt", "empty.ckpt", "is empty", "name another", slow=True),
     row("evaluate run --data_path other.txt", "LATIN SMALL LETTER J", "--skip_unknown", slow=True),
     row("evaluate code.ckpt", "code.ckpt", "could run code", slow=True),
+    row("explain run --prompt Zoë→", "'ë'", "RIGHTWARDS ARROW", "--skip_unknown"),
+    row("explain run --prompt T", "fewer than two characters", "--max_new_tokens 100", slow=True),
     row("evaluate run --device cuda", "cuda", "it has cpu", slow=True),
 ]
 

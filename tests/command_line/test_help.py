@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from evaluate import EvaluateOptions
+from explain import ExplainOptions
 from generate import GenerateOptions
+from plot import PlotOptions
 from transformer.config import Config, foreign_keys
 from transformer.config_files import load_config
 
@@ -15,6 +17,8 @@ SCRIPTS = {
     "train.py": (Config, ["config", "resume", "print_config"]),
     "generate.py": (GenerateOptions, ["help"]),
     "evaluate.py": (EvaluateOptions, ["json"]),
+    "explain.py": (ExplainOptions, ["help"]),
+    "plot.py": (PlotOptions, ["help"]),
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import evaluate
 import generate
+import plot
 from transformer.errors import UserError
 
 # 40 steps are enough for a loss well below that of guessing, and a second long.
@@ -267,3 +268,9 @@ def test_reversing_words_is_learned_wholly_by_the_shipped_config(tmp_path, run):
     (path,) = tmp_path.glob("runs/reverse/version_0/summary.json")
     summary = json.loads(path.read_text(encoding="utf-8"))
     assert summary["val_word_error_rate"] == 0
+
+
+def test_the_curves_of_a_run_have_its_error_rates(pairs_run, tmp_path, capsys):
+    assert plot.main([str(pairs_run), "--out", str(tmp_path / "curves.svg")]) == 0
+    assert capsys.readouterr().err == ""  # pairs have no bigram floor, and that is no news
+    assert "word error rate" in (tmp_path / "curves.svg").read_text(encoding="utf-8")

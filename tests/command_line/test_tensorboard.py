@@ -1,6 +1,7 @@
-"""`tensorboard --logdir runs` shows the run: scalars and texts, read over HTTP."""
+"""`tensorboard --logdir runs` shows the run: scalars, texts and images, read over HTTP."""
 
 import html
+import io
 import json
 import math
 import queue
@@ -14,6 +15,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
+from PIL import Image
 
 SCALARS = (
     "train_loss val_loss val_bits_per_char lr grad_norm tokens_per_second corpus_passes"
@@ -56,11 +58,15 @@ def announced_address(lines):
     raise TimeoutError(f"no address in {said!r}")
 
 
-def read_json(address, path, **query):
-    url = f"{address}data/plugin/{path}?{urllib.parse.urlencode(query)}"
+def read(address, path, query):
+    url = f"{address}data/plugin/{path}?{query}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=10) as response:
-        return json.load(response)
+        return response.read()
+
+
+def read_json(address, path, **query):
+    return json.loads(read(address, path, urllib.parse.urlencode(query)))
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +75,11 @@ def tags(address):
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         found = {
-            kind: read_json(address, f"{kind}/tags").get(RUN, []) for kind in ("scalars", "text")
+            kind: read_json(address, f"{kind}/tags").get(RUN, [])
+            for kind in ("scalars", "text", "images")
         }
-        if set(SCALARS) <= set(found["scalars"]) and len(found["text"]) == 2:
+        all_there = len(found["text"]) == len(found["images"]) == 2
+        if set(SCALARS) <= set(found["scalars"]) and all_there:
             return found
         time.sleep(0.1)
     raise TimeoutError(f"the server shows {found}")
@@ -145,3 +153,18 @@ def test_a_sample_is_shown_at_every_validation(address, tags, finished):
 def test_the_config_is_shown_as_it_stands_in_the_run_folder(address, tags, finished):
     (config,) = shown_texts(address, find_tag(tags, "config")).values()
     assert config.strip() == (finished.folder / "config.yaml").read_text().strip()
+
+
+# A map of 16 x 16 cells for each of two heads, and one of the 16 positions, with what is around.
+@pytest.mark.parametrize(
+    ("tag", "size"), [("attention", (328, 186)), ("position_similarity", (366, 314))]
+)
+def test_pictures_are_shown_at_every_validation(address, tags, tag, size):
+    assert set(tags["images"]) == {"attention", "position_similarity"}
+    events = read_json(address, "images/images", run=RUN, tag=tag, sample=0)
+    assert [event["step"] for event in events] == [30, 60, 70]
+    found = []
+    for event in events:
+        found.append(read(address, "images/individualImage", event["query"]))
+        assert Image.open(io.BytesIO(found[-1])).size == size
+    assert len(set(found)) == 3

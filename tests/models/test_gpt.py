@@ -91,19 +91,44 @@ def from_hugging_face(theirs):
     # float64: the same mathematics; float32: rounding over two blocks, logits of size 1
     [(torch.float64, 1e-10), (torch.float32, 1e-5)],
 )
-def test_logits_equal_hugging_faces_gpt2(dtype, atol, tokens, generator):
+@torch.no_grad()
+def test_logits_and_attention_equal_hugging_faces_gpt2(dtype, atol, tokens, generator):
     from transformers import GPT2Config, GPT2LMHeadModel
 
     shape = {"vocab_size": V, "n_positions": T, "n_embd": C, "n_layer": NUM_BLOCKS, "n_head": H}
-    theirs = GPT2LMHeadModel(GPT2Config(**shape, bos_token_id=0, eos_token_id=0)).to(dtype).eval()
-    with torch.no_grad():
-        for parameter in theirs.parameters():
-            parameter.normal_(std=0.3, generator=generator)
+    config = GPT2Config(**shape, bos_token_id=0, eos_token_id=0, attn_implementation="eager")
+    theirs = GPT2LMHeadModel(config).to(dtype).eval()
+    for parameter in theirs.parameters():
+        parameter.normal_(std=0.3, generator=generator)
     ours = GPT(**SHAPE, activation="gelu_tanh").to(dtype).eval()
     ours.load_state_dict(from_hugging_face(theirs.state_dict()))
-    expected = theirs(tokens).logits
-    assert expected.std() > 0.1  # otherwise closeness would say little
-    assert_close(ours(tokens), expected, rtol=0, atol=atol)
+    expected = theirs(tokens, output_attentions=True)
+    assert expected.logits.std() > 0.1  # otherwise closeness would say little
+    assert_close(ours(tokens), expected.logits, rtol=0, atol=atol)
+    maps = ours.attention_weights(tokens)
+    assert maps.shape == (NUM_BLOCKS, 2, H, T, T)
+    assert_close(maps, torch.stack(expected.attentions), rtol=0, atol=atol)
+
+
+@each_option
+@torch.no_grad()
+def test_attention_maps_are_of_what_each_layer_did(float64, make_gpt, options, tokens):
+    model = make_gpt(**options)
+    given = []
+    for block in model.blocks:
+        block.attention.register_forward_hook(lambda *call: given.append(call))
+    maps = model.attention_weights(tokens)
+    for weights, (layer, (x, *_), output) in zip(maps, given, strict=True):
+        value = layer.qkv(x).unflatten(-1, (3, H, -1))[:, :, 2]
+        heads = torch.einsum("bhts,bshd->bthd", weights, value)
+        assert_close(layer.output(heads.flatten(2)), output, rtol=0, atol=1e-10)
+
+
+def test_attention_maps_leave_no_hooks_behind_also_after_an_error(make_gpt):
+    model = make_gpt()
+    with pytest.raises(ValueError, match="8 tokens, but block_size=7"):
+        model.attention_weights(torch.zeros(1, T + 1, dtype=torch.int64))
+    assert not any(module._forward_hooks for module in model.modules())
 
 
 @each_option

@@ -74,6 +74,25 @@ def test_heads_read_with_their_own_slice_of_queries_keys_and_values(generator):
     same(layer(x), layer.output(heads))
 
 
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_layers_weights_times_its_values_are_what_it_gave(generator, causal, masked):
+    """Turned and normalized as in the forward pass, and with its mask."""
+    layer = MultiHeadAttention(
+        *(H * D, H),
+        causal=causal,
+        qk_norm=True,
+        rotate=lambda x, positions: x.roll(1, dims=-1) * torch.arange(1, T + 1)[positions, None],
+    )
+    x = torch.randn(B, T, H * D, generator=generator)
+    mask = torch.rand(B, 1, T, T, generator=generator) < 0.7 if masked else None
+    weights = layer.weights(x, mask)
+    value = layer.qkv(x).unflatten(-1, (3, H, D))[:, :, 2].transpose(1, 2)
+    same(layer.output((weights @ value).transpose(1, 2).flatten(2)), layer(x, mask))
+    assert weights.shape == (B, H, T, T)
+    assert (weights.triu(1) == 0).all() == causal
+
+
 def test_a_silent_row_of_a_layer_is_its_output_bias(generator):
     layer = MultiHeadAttention(H * D, H, causal=True)
     x = torch.randn(B, T, H * D, generator=generator, requires_grad=True)

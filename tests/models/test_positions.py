@@ -123,3 +123,12 @@ def test_rotary_and_no_positions_add_nothing_to_the_embeddings(make_gpt):
         model = make_gpt(positions=positions)
         x = model.position_embedding(model.token_embedding(tokens), slice(0, 4))
         assert torch.equal(x, model.token_embedding(tokens))
+
+
+def test_similarity_of_learned_positions_is_the_cosine_of_each_two():
+    positions = LearnedPositions(T, C)
+    similarity = positions.similarity()
+    for one in range(T):
+        for other in range(T):
+            a, b = positions.weight[one], positions.weight[other]
+            same(similarity[one, other], a @ b / (a.norm() * b.norm()))

@@ -5,7 +5,8 @@ C embedding_dim, H heads, D head_dim = C / H, F feedforward_dim, V vocab_size, N
 of tokens that share the B rows of a memory, such as the K beams of each source.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -163,11 +164,8 @@ class MultiHeadAttention(nn.Module):
         self, x: Float[Tensor, "B T C"], mask: Mask | None = None, cache: BlockCache | None = None
     ) -> Float[Tensor, "B T C"]:
         """With a `cache`, x is what follows on what was read, and the mask is the cache's."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k = self.query_norm(q), self.key_norm(k)  # (B, H, T, D)
-        if self.rotate is not None:
-            positions = slice(0, x.shape[1]) if cache is None else cache.positions
-            q, k = self.rotate(q, positions), self.rotate(k, positions)
+        positions = slice(0, x.shape[1]) if cache is None else cache.positions
+        q, k, v = self._queries_keys_values(x, positions)
         if cache is not None:
             k, v = cache.append(k, v)  # (B, H, S, D)
             q = q.to(k.dtype)
@@ -179,6 +177,25 @@ class MultiHeadAttention(nn.Module):
         attend = attention if explicit_is_faster(q) else fused_attention
         heads = attend(q, k, v, mask, dropout, causal=causal)
         return self.output(heads.transpose(1, 2).flatten(2).to(x.dtype))  # (B, T, H D)
+
+    def weights(
+        self, x: Float[Tensor, "B T C"], mask: Mask | None = None
+    ) -> Float[Tensor, "B H T T"]:
+        """How much each position reads from each, as `forward` without a cache has it."""
+        if self.causal:
+            causal = causal_mask(x.shape[1], x.device)[None, None]
+            mask = causal if mask is None else mask & causal
+        q, k, _ = self._queries_keys_values(x, slice(0, x.shape[1]))
+        return attention_weights(q, k, mask)
+
+    def _queries_keys_values(
+        self, x: Float[Tensor, "B T C"], positions: Positions
+    ) -> tuple[Float[Tensor, "B H T D"], Float[Tensor, "B H T D"], Float[Tensor, "B H T D"]]:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = self.query_norm(q), self.key_norm(k)
+        if self.rotate is not None:
+            q, k = self.rotate(q, positions), self.rotate(k, positions)
+        return q, k, v
 
 
 class CrossAttention(nn.Module):
@@ -244,3 +261,24 @@ class CrossAttention(nn.Module):
     ) -> tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]:
         k, v = self.key_value(memory).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return self.key_norm(k), v
+
+
+@contextmanager
+def recorded_weights(
+    layers: Iterable[MultiHeadAttention | CrossAttention],
+) -> Iterator[list[Float[Tensor, "B H T S"]]]:
+    """What these layers read in the passes within, one map for each call; not those of decoding.
+
+    Each is worked out a second time, beside what the layer did, from the same queries and keys.
+    """
+    maps: list[Tensor] = []
+
+    def record(layer: nn.Module, inputs: tuple, _: Tensor) -> None:
+        maps.append(layer.weights(*inputs[:-1]))  # type: ignore[operator]  # all but the cache
+
+    hooks = [layer.register_forward_hook(record) for layer in layers]
+    try:
+        yield maps
+    finally:
+        for hook in hooks:
+            hook.remove()

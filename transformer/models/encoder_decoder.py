@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from transformer.defaults import PADDING, default_feedforward_dim
-from transformer.models.attention import CrossAttention, MultiHeadAttention
+from transformer.models.attention import CrossAttention, MultiHeadAttention, recorded_weights
 from transformer.models.base import SequenceModel
 from transformer.models.cache import Positions
 from transformer.models.decoder_cache import DecoderCache
@@ -205,19 +205,9 @@ class EncoderDecoder(SequenceModel):
         self, source: Int[Tensor, "B S"], tokens: Int[Tensor, "B T"]
     ) -> Float[Tensor, "N B H T S"]:
         """What each position of the target reads from the source, in each block and head."""
-        mask = source_mask(source)
-        maps: list[Tensor] = []
-        hooks = [
-            block.cross_attention.register_forward_hook(  # type: ignore[union-attr]
-                lambda module, inputs, _: maps.append(module.weights(*inputs[:3]))
-            )
-            for block in self.decoder_blocks
-        ]
-        try:
-            self.decode(tokens, self.encode(source, mask), mask)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        layers = [block.cross_attention for block in self.decoder_blocks]
+        with recorded_weights(layers) as maps:  # type: ignore[arg-type]
+            self(source, tokens)
         return torch.stack(maps)
 
 

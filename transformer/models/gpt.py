@@ -1,10 +1,11 @@
 """The decoder-only transformer."""
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from transformer.defaults import default_feedforward_dim
-from transformer.models.attention import MultiHeadAttention
+from transformer.models.attention import MultiHeadAttention, recorded_weights
 from transformer.models.base import TokenModel
 from transformer.models.cache import Cache, Positions
 from transformer.models.embeddings import NgramEmbedding, TokenShift
@@ -128,6 +129,13 @@ class GPT(TokenModel):
             for number, block in enumerate(self.blocks):
                 x = block(x, mask, None if cache is None else cache.blocks[number])
         return self.lm_head(self.final_norm(x))
+
+    def attention_weights(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "N B H T T"]:
+        """What each position reads from itself and those before, in each block and head."""
+        layers = [block.attention for block in self.blocks]
+        with recorded_weights(layers) as maps:  # type: ignore[arg-type]
+            self(tokens)
+        return torch.stack(maps)
 
     def make_cache(self, num_rows: int) -> Cache:
         """Outside training, single tokens take a shorter way through the blocks: `step.py`.

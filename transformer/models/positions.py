@@ -4,6 +4,7 @@
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -32,6 +33,11 @@ class LearnedPositions(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T C"], positions: Positions) -> Float[Tensor, "B T C"]:
         return x + self.weight[positions]
+
+    def similarity(self) -> Float[Tensor, "T T"]:
+        """The cosine between each two positions' vectors: 1 where they point the same way."""
+        directions = F.normalize(self.weight, dim=-1)
+        return directions @ directions.mT
 
 
 class SinusoidalPositions(nn.Module):

@@ -1,0 +1,112 @@
+"""The curves of runs as a picture: `python plot.py [RUN ...] --out curves.png`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from transformer.command_line import (
+    FlagParser,
+    add_flags,
+    check_flags,
+    given_flags,
+    run_script,
+    say,
+)
+from transformer.curves import (
+    ERROR_RATE,
+    TrainedOn,
+    bigram_floor,
+    read_curves,
+    read_trained_on,
+)
+from transformer.errors import UserError
+from transformer.files import replacing
+from transformer.runs import find_run
+
+FORMATS = ("png", "svg", "pdf")
+DOTS_PER_INCH = 150
+
+
+class PlotOptions(BaseModel):
+    """The flags of plot.py."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    out: str = Field(
+        "curves.png", min_length=1, description="where the picture goes: a .png, .svg or .pdf"
+    )
+    runs_dir: str = Field("runs", description="where the newest run is looked for")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = FlagParser(
+        prog="plot.py",
+        description="Losses of runs by step and by seconds, of pairs the word error rates too.",
+    )
+    parser.add_argument(
+        "runs",
+        nargs="*",
+        metavar="RUN",
+        help="a run's folder, or a folder of runs for the newest in it; by default the newest run",
+    )
+    add_flags(parser, PlotOptions)
+    arguments = parser.parse(argv)
+    options = check_flags(PlotOptions, given_flags(arguments, PlotOptions))
+    picture_format = check_format(options.out)
+    folders = [find_run(run, options.runs_dir) for run in arguments.runs or [None]]
+    named = name_runs(folders)
+    runs = {name: read_curves(folder) for name, folder in named.items()}
+    floors = find_floors([named[name] for name in runs if ERROR_RATE not in runs[name]])
+    from transformer.curve_plots import curves_figure
+
+    figure = curves_figure(runs, floors)
+    with replacing(options.out) as temporary:
+        figure.savefig(temporary, format=picture_format, dpi=DOTS_PER_INCH)
+    print(f"{options.out}: {', '.join(runs)}")
+    return 0
+
+
+def check_format(out: str) -> str:
+    """Raises: UserError for a file name with no ending of a picture."""
+    ending = Path(out).suffix.removeprefix(".").lower()
+    if ending not in FORMATS:
+        raise UserError(f"--out {out}: must end with .png, .svg or .pdf")
+    return ending
+
+
+def name_runs(folders: Sequence[Path]) -> dict[str, Path]:
+    """Each folder once, by what it is called in the picture: `default/version_0`.
+
+    Where two are called the same, by their whole paths.
+    """
+    distinct = {folder.resolve(): folder for folder in folders}
+    short = {path: "/".join(path.parts[-2:]) for path in distinct}
+    names = list(short.values())
+    return {
+        short[path] if names.count(short[path]) == 1 else str(path): folder
+        for path, folder in distinct.items()
+    }
+
+
+def find_floors(folders: Sequence[Path]) -> dict[str, float]:
+    """The bigram's loss on each text that runs were trained on, by name; says which has none."""
+    losses: dict[TrainedOn, float] = {}
+    for folder in folders:
+        try:
+            trained_on = read_trained_on(folder)
+            if trained_on not in losses:
+                losses[trained_on] = bigram_floor(trained_on)
+        except UserError as error:
+            say(f"no bigram floor for {folder}: {error}")
+    if len(losses) == 1:
+        (loss,) = losses.values()
+        return {"bigram floor": loss}
+    return {
+        f"bigram floor, {text.val_fraction:.0%} of {text.data_path}": loss
+        for text, loss in losses.items()
+    }
+
+
+if __name__ == "__main__":
+    run_script(main)
