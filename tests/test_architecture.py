@@ -82,12 +82,16 @@ MAY_IMPORT = {
     "transformer.plots": "jaxtyping matplotlib numpy torch transformer.data.pair_tokenizers "
     "transformer.defaults transformer.models",
     "transformer.production": "jaxtyping torch transformer.models",
+    "transformer.resuming": "transformer.checkpoint transformer.command_line transformer.config "
+    "transformer.data.corpus transformer.data.pairs transformer.errors transformer.runs",
     "transformer.runs": "transformer.errors",
     "transformer.tasks": "transformer",
     "transformer.teaching": "jaxtyping torch transformer.models",
-    "transformer.training": "jaxtyping numpy pytorch_lightning tabulate torch tqdm "
+    "transformer.training": "jaxtyping numpy pytorch_lightning safetensors tabulate torch tqdm "
     "transformer.checkpoint transformer.defaults transformer.devices transformer.errors "
-    "transformer.files transformer.models transformer.training",
+    "transformer.files transformer.models transformer.runs transformer.training",
+    "transformer.verification": "pytorch_lightning tensorboard torch transformer.checkpoint "
+    "transformer.config transformer.runs",
 }
 WITHOUT_TORCH = [
     *("transformer", "transformer.command_line", "transformer.config", "transformer.config_files"),

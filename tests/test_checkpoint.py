@@ -42,7 +42,7 @@ def write_ckpt(path, model, **changes):
     content = {
         "state_dict": {f"model.{name}": t for name, t in model.state_dict().items()},
         "optimizer_states": [{"lr": 0.1}],
-        METADATA_KEY: encode_metadata(metadata_of(model)),
+        METADATA_KEY: encode_metadata(metadata_of(model), model.state_dict()),
     }
     torch.save(content | changes, path)
 

@@ -8,7 +8,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from transformer.checkpoint import METADATA_KEY, encode_metadata, load_model, save_model
+from transformer.checkpoint import (
+    CHECKSUM,
+    METADATA_KEY,
+    checksum,
+    encode_metadata,
+    load_model,
+    save_model,
+)
 from transformer.errors import UserError
 from transformer.models.bigram import Bigram
 
@@ -30,7 +37,9 @@ def rewrite(tmp_path, make_gpt):
         with safe_open(paths[0], framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
         state = {n: t for n, t in (state | (tensors or {})).items() if t is not None}
-        texts = {n: t for n, t in (encode_metadata(parts) | (texts or {})).items() if t is not None}
+        texts = encode_metadata(parts, state) | (texts or {})
+        texts = {n: t for n, t in texts.items() if t is not None and n != CHECKSUM}
+        texts[CHECKSUM] = checksum(texts, state)  # what is wrong is not by accident
         save_file(state, paths[0], texts)
         weights = {f"model.{name}": tensor for name, tensor in state.items()}
         torch.save({"state_dict": weights, METADATA_KEY: texts}, paths[1])
@@ -77,9 +86,9 @@ def test_a_weight_that_is_not_finite_is_named(rewrite, bad):
     )
 
 
-@pytest.mark.parametrize("version", ["2", ""])
+@pytest.mark.parametrize("version", ["1", "3", ""])
 def test_another_format_version_is_refused(rewrite, version):
-    message = f"format_version {version!r}, and this program reads '1': .* a newer program"
+    message = f"format_version {version!r}, and this program reads '2': .* a newer program"
     reject(rewrite(texts={"format_version": version}), message)
 
 
@@ -163,6 +172,6 @@ def test_absurd_sizes_cost_no_memory(rewrite, architecture):
 def test_a_checkpoint_without_weights_is_refused(tmp_path, weights):
     model, path = Bigram(vocab_size=13, block_size=7), tmp_path / "last.ckpt"
     tokenizer = {"kind": "character", "vocabulary": VOCABULARY}
-    texts = encode_metadata({"architecture": model.architecture, "tokenizer": tokenizer})
+    texts = encode_metadata({"architecture": model.architecture, "tokenizer": tokenizer}, {})
     torch.save({"state_dict": weights, METADATA_KEY: texts}, path)
     reject([path], "next_token.weight is missing")

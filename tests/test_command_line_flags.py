@@ -27,6 +27,7 @@ GIVEN = {
     **{"beta2": "0.99", "eps": "1e-9", "grad_clip": "0", "schedule": "noam", "warmup_steps": "1e2"},
     **{"decay_fraction": "0.5", "final_lr_fraction": "0", "max_steps": "1e3", "max_minutes": "0.5"},
     **{"stride": "block_size", "val_fraction": "0.2", "val_every_steps": "11", "patience": "3"},
+    "checkpoint_every_minutes": "0.5",
     **{"sample_prompt": "ROMEO:", "accelerator": "cpu", "devices": "auto", "num_nodes": "2"},
     **{"strategy": "ddp", "precision": "float32", "compile": "false", "seed": "13"},
     **{"accumulate_grad_batches": "2", "runs_dir": "elsewhere", "run_name": "first"},
@@ -149,9 +150,9 @@ def test_flag_of_train_goes_before_its_config_file(tmp_path):
     lines = [f"{key}: {GIVEN[key]}" for key in list(GIVEN)[:9]]
     path.write_text("\n".join([*lines, "seed: 3", "max_steps: 5"]), encoding="utf-8")
     flags = ["--seed", "4", "--max_steps", "none"]
-    config, resume, print_only, _ = train.parse_arguments(["--config", str(path), *flags])
+    config, resume, print_only, *_ = train.parse_arguments(["--config", str(path), *flags])
     assert (config.seed, config.max_steps, config.epochs) == (4, None, 3)
-    assert (config.run_name, resume, print_only) == ("mine", None, False)
+    assert (config.run_name, resume, print_only) == ("mine", [], False)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ DEFAULTS = {
     "val_fraction": 0.1,
     "test_fraction": 0.1,
     "val_every_steps": "auto",
+    "checkpoint_every_minutes": 5.0,
     "patience": None,
     "sample_prompt": "\n",
     "accelerator": "auto",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from transformer.errors import UserError
-from transformer.files import read_bytes, read_utf8, replacing, write_text
+from transformer.files import read_bytes, read_utf8, remove_leftovers, replacing, write_text
 
 
 @pytest.fixture
@@ -112,3 +112,31 @@ def test_text_that_is_not_utf_8_is_an_error_with_the_byte_and_its_offset(path):
     path.write_bytes("é".encode() + b"ab\xe9")
     with pytest.raises(UserError, match=r"not UTF-8 at byte 4 \(0xe9\): save the file as UTF-8"):
         read_utf8(path, "text file")
+
+
+def test_half_written_files_of_a_killed_process_are_removed(tmp_path):
+    kept = [tmp_path / "config.yaml", tmp_path / "checkpoints" / "last.ckpt"]
+    for path in kept:
+        write_text(path, "whole")
+    (tmp_path / "checkpoints" / ".last.ckpt.a1b2.tmp").write_text("half", encoding="utf-8")
+    (tmp_path / ".model.safetensors.c3d4.tmp").write_text("half", encoding="utf-8")
+    remove_leftovers(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+
+
+def test_what_was_there_is_kept_under_another_name(tmp_path):
+    path, previous = tmp_path / "last.ckpt", tmp_path / "previous.ckpt"
+    for number in range(3):
+        with replacing(path, previous) as temporary:
+            temporary.write_text(str(number), encoding="utf-8")
+            assert path.exists() == (number > 0)
+    assert (path.read_text(encoding="utf-8"), previous.read_text(encoding="utf-8")) == ("2", "1")
+    assert sorted(tmp_path.iterdir()) == [path, previous]
+
+
+def test_where_files_cannot_have_two_names_the_old_one_is_moved(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError
+
+    monkeypatch.setattr(os, "link", refuse)
+    test_what_was_there_is_kept_under_another_name(tmp_path)

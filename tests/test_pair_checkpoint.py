@@ -32,7 +32,7 @@ def write_ckpt(path, model):
     """Which, as Lightning writes it, has a shared matrix under each of its names."""
     content = {
         "state_dict": {f"model.{name}": t for name, t in model.state_dict().items()},
-        METADATA_KEY: encode_metadata(metadata_of(model)),
+        METADATA_KEY: encode_metadata(metadata_of(model), model.state_dict()),
     }
     torch.save(content, path)
 

@@ -118,20 +118,20 @@ def test_resume_without_a_name_takes_the_newest_runs_last_checkpoint(tmp_path):
     make_run(tmp_path, "a", 50)
     run = make_run(tmp_path, "b", 100)
     touch(run / BEST, 200)
-    assert find_resume("", tmp_path) == run / LAST
+    assert find_resume("", tmp_path) == [run / LAST]
 
 
 def test_resume_takes_a_run_folder_or_a_checkpoint_by_name(tmp_path):
     make_run(tmp_path, "a", 100)
     run = make_run(tmp_path, "b", 50)
-    assert find_resume(str(run), tmp_path) == run / LAST
-    assert find_resume(str(touch(run / BEST)), tmp_path) == run / BEST
+    assert find_resume(str(run), tmp_path) == [run / LAST]
+    assert find_resume(str(touch(run / BEST)), tmp_path) == [run / BEST]
 
 
 def test_resume_from_inside_the_checkpoints_folder_finds_the_run(tmp_path, monkeypatch):
     run = make_run(tmp_path, "a", 100)
     monkeypatch.chdir((run / LAST).parent)
-    assert find_resume(LAST.name, "no runs here").parents[1].samefile(run)
+    assert find_resume(LAST.name, "no runs here")[0].parents[1].samefile(run)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "runs/a/version_0/checkpoints/best.ckpt"])

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,19 @@ from transformer.data.corpus import Corpus
 from transformer.data.endless_datamodule import MOST_VALIDATION_TOKENS, EndlessDataModule
 from transformer.data.pairs import Pairs
 from transformer.devices import available_cores, resolve_accelerator
+from transformer.errors import UserError
 from transformer.models import build_model
-from transformer.runs import BEST, LAST, WEIGHTS
+from transformer.runs import WEIGHTS
 from transformer.tasks import Task, make_task
 from transformer.training import callbacks
-from transformer.training.checkpoints import AtomicCheckpointIO, RunCheckpoints
+from transformer.training.checkpoints import RunCheckpointIO, RunCheckpoints
 from transformer.training.estimates import automatic_val_every_steps
 from transformer.training.hardware import has_compiler, resolve_compile, trainer_arguments
 from transformer.training.interruption import Interruption
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import RunLogger
 from transformer.training.progress_bar import RunProgressBar
+from transformer.training.random_state import RandomState
 
 LOG_EVERY_STEPS = 10
 
@@ -80,6 +83,15 @@ def build_task(config: Config, corpus: Corpus | Pairs) -> Task:
     return make_task(config, corpus, min(config.num_workers, cores))
 
 
+def check_shares(config: Config, num_val_examples: int, num_devices: int) -> None:
+    """Raises: UserError where a device would have nothing to validate; others would wait for it."""
+    if num_val_examples < num_devices:
+        raise UserError(
+            f"{config.data_path}: {num_val_examples} chunks or pairs for validation on "
+            f"{num_devices} devices: give a larger --val_fraction or fewer --devices"
+        )
+
+
 def count_steps(config: Config, num_examples: int, num_devices: int) -> int:
     """Optimizer steps of the run: `epochs` as steps, or max_steps where that is fewer."""
     examples_per_step = config.batch_size * config.accumulate_grad_batches * num_devices
@@ -88,6 +100,8 @@ def count_steps(config: Config, num_examples: int, num_devices: int) -> int:
 
 
 def build_module(config: Config, task: Task, total_steps: int) -> LanguageModule:
+    """Draws the weights, and seeds all that is drawn after them."""
+    pl.seed_everything(config.seed, verbose=False)
     model = build_model(**config.architecture(**task.data.sizes))
     accelerator = resolve_accelerator(config.accelerator)
     if resolve_compile(config.compile, accelerator):
@@ -116,8 +130,20 @@ def build_module(config: Config, task: Task, total_steps: int) -> LanguageModule
     return task.module(model, **settings, total_steps=total_steps, metadata=metadata)
 
 
-def build_trainer(run: Run, hardware: dict[str, Any], *, profile: bool = False) -> pl.Trainer:
-    """`profile` writes a trace of a few steps into the run's folder, for Perfetto or Chrome."""
+def build_trainer(
+    run: Run,
+    hardware: dict[str, Any],
+    *,
+    first_step: int = 0,
+    profile: bool = False,
+    callbacks: Sequence[pl.Callback] = (),
+) -> pl.Trainer:
+    """A resumed run stands at `first_step`, and what was logged after that is taken back.
+
+    `callbacks` come before the run's own.
+    `profile` writes a trace of a few steps into the run's folder, for Perfetto or Chrome.
+    """
+    checkpoint_io = RunCheckpointIO()
     config = run.config
     profiler = PyTorchProfiler(str(run.folder), "trace", export_to_chrome=True) if profile else None
     return pl.Trainer(
@@ -129,9 +155,9 @@ def build_trainer(run: Run, hardware: dict[str, Any], *, profile: bool = False) 
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         log_every_n_steps=LOG_EVERY_STEPS,
-        logger=RunLogger(run.folder),
-        callbacks=build_callbacks(run),
-        plugins=[AtomicCheckpointIO()],
+        logger=RunLogger(run.folder, purge_step=first_step + 1 if first_step else None),
+        callbacks=[*callbacks, *build_callbacks(run, checkpoint_io)],
+        plugins=[checkpoint_io],
         use_distributed_sampler=False,
         enable_model_summary=False,
         profiler=profiler,
@@ -158,13 +184,18 @@ def tokens_afterwards(run: Run) -> float:
     return tokens / run.forward_passes
 
 
-def build_callbacks(run: Run) -> list[pl.Callback]:
-    last, best = run.folder / LAST, run.folder / BEST
-
+def build_callbacks(run: Run, checkpoint_io: RunCheckpointIO) -> list[pl.Callback]:
     def save_weights(step: int, val_loss: float) -> None:
         results = {"results": {"best_step": step, "val_loss": val_loss}}
         save_model(run.folder / WEIGHTS, run.module.model, run.module.metadata | results)
 
+    checkpoints = RunCheckpoints(
+        run.folder,
+        checkpoint_io,
+        save_weights,
+        run.task.monitor,
+        run.config.checkpoint_every_minutes,
+    )
     limit = None
     if run.config.max_minutes is not None:
         limit = callbacks.TimeLimit(
@@ -177,8 +208,9 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         callbacks.Announcements(lambda: limit.seconds_left if limit else math.inf),
         callbacks.ConfigText(to_yaml(run.config.resolved())),
         RunProgressBar(),
-        Interruption(last),
-        RunCheckpoints(last, best, save_weights, run.task.monitor),
+        Interruption(checkpoints),
+        RandomState(),
+        checkpoints,
     ]
     if limit is not None:
         parts.append(limit)

@@ -4,10 +4,11 @@
 the same metadata under one key. Nothing in either can run code.
 """
 
+import hashlib
 import json
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,16 @@ from transformer.errors import UserError
 from transformer.files import read_bytes, replacing
 from transformer.models import SequenceModel, build_model
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
+CHECKSUM = "sha256"  # its name among the texts
 METADATA_KEY = "transformer"
 # Position tables are not in the file to be compared with:
 _LONGEST_BLOCK = 2**20
 _LARGEST_TABLE = 2**27  # numbers; half a GiB in float32
+_READ_ERRORS = (
+    *(RuntimeError, EOFError, OSError, KeyError, ValueError, TypeError, AttributeError),
+    *(IndexError, AssertionError, NotImplementedError, zipfile.BadZipFile),
+)
 _MODEL_PREFIX = "model."  # LanguageModule's attribute, which starts each key of a .ckpt
 
 
@@ -45,10 +51,26 @@ class SavedModel:
     results: dict[str, Any]
 
 
-def encode_metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Each part as JSON text: architecture, tokenizer, config, corpus, results."""
+def encode_metadata(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Each part as JSON text: architecture, tokenizer, config, corpus, results.
+
+    With a checksum of these texts and of the tensors that stand beside them.
+    """
     texts = {name: json.dumps(part, ensure_ascii=False) for name, part in metadata.items()}
-    return {"format_version": FORMAT_VERSION} | texts
+    texts["format_version"] = FORMAT_VERSION
+    return texts | {CHECKSUM: checksum(texts, tensors)}
+
+
+def checksum(texts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over names and contents, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(texts):
+        digest.update(json.dumps([name, texts[name]]).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def save_model(path: str | Path, model: SequenceModel, metadata: Mapping[str, Any]) -> None:
@@ -60,7 +82,7 @@ def save_model(path: str | Path, model: SequenceModel, metadata: Mapping[str, An
             seen.add(tensor.data_ptr())
             tensors[name] = tensor.detach().contiguous()
     with replacing(path) as temporary:
-        save_file(tensors, temporary, encode_metadata(metadata))
+        save_file(tensors, temporary, encode_metadata(metadata, tensors))
 
 
 def load_model(path: str | Path) -> SavedModel:
@@ -80,6 +102,9 @@ def load_model(path: str | Path) -> SavedModel:
             f"{FORMAT_VERSION!r}: use a model that this program trained, or a newer program"
         )
     try:
+        expected = texts.pop(CHECKSUM, None)
+        if expected != checksum(texts, tensors):
+            raise ValueError("its content does not match its checksum")
         parts = {name: json.loads(t) for name, t in texts.items() if name != "format_version"}
         tokenizer = tokenizer_from_state(parts["tokenizer"])
         architecture = dict(parts["architecture"])
@@ -112,11 +137,29 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    content = read_training_state(path)
+    if not isinstance(content.get(METADATA_KEY), dict):
+        raise UserError(
+            f"{path}: not a checkpoint of this program: it has no {METADATA_KEY!r} part"
+        )
+    weights = content.get("state_dict")
+    tensors = model_tensors(weights if isinstance(weights, dict) else {})
+    _check_storage(path, tensors.values())
+    return tensors, dict(content[METADATA_KEY])
+
+
+def read_training_state(path: Path) -> dict[str, Any]:
+    """All that a run's .ckpt holds, on the CPU: plain numbers, texts and tensors.
+
+    Raises: UserError for a file that is damaged, by the checksums of its parts, or carries code.
+    """
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path}: truncated or not a checkpoint; name another")
     try:
-        with zipfile.ZipFile(path) as file:  # torch.load compares no checksums
-            if damaged := file.testzip():
+        with zipfile.ZipFile(path) as file:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in file.infolist()):
+                raise UserError(f"{path}: not a checkpoint of this program: its parts are packed")
+            if damaged := file.testzip():  # torch.load compares no checksums
                 raise UserError(f"{path}: damaged: {damaged} does not match its checksum")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -125,20 +168,31 @@ def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from None
     except UserError:
         raise
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except _READ_ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: truncated or not a checkpoint ({reason})") from None
-    if not isinstance(content, dict) or not isinstance(content.get(METADATA_KEY), dict):
-        raise UserError(
-            f"{path}: not a checkpoint of this program: it has no {METADATA_KEY!r} part"
-        )
-    weights = content.get("state_dict")
-    tensors = {
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not a checkpoint of this program: it holds no names")
+    return content
+
+
+def model_tensors(weights: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """Those of the model in a LightningModule's state, by the names that they have in the model."""
+    return {
         name.removeprefix(_MODEL_PREFIX): tensor
-        for name, tensor in (weights.items() if isinstance(weights, dict) else ())
+        for name, tensor in weights.items()
         if str(name).startswith(_MODEL_PREFIX) and isinstance(tensor, Tensor)
     }
-    return tensors, content[METADATA_KEY]
+
+
+def _check_storage(path: Path, tensors: Iterable[Tensor]) -> None:
+    """Raises: UserError for tensors that are larger than what the file holds of them.
+
+    A few numbers may be a tensor of any size, by strides of 0. A tied matrix is there twice.
+    """
+    num_bytes = [tensor.numel() * tensor.element_size() for tensor in tensors]
+    if sum(num_bytes) > 2 * path.stat().st_size:
+        raise UserError(f"{path}: damaged: its tensors are larger than the file")
 
 
 class _SkipInitialization(TorchFunctionMode):

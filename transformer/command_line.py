@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from transformer.config_files import Setting, check, unknown_name
-from transformer.errors import UserError
+from transformer.errors import UserError, is_out_of_memory
 
 
 class FlagParser(argparse.ArgumentParser):
@@ -156,13 +156,10 @@ def run_script(main: Callable[[], int | None]) -> None:
             sys.stdout.flush()
     except UserError as error:
         status = _report(str(error))
-    except MemoryError as error:
-        status = _report(f"out of memory: {error}: give a smaller batch_size or a smaller model")
-    except RuntimeError as error:
-        # torch's own kinds: of a GPU, and of a CPU, which names no class of its own
-        if "out of memory" not in str(error) and "allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
-        line = str(error).splitlines()[0]
+        line = " ".join(str(error).splitlines()[:1])
         status = _report(f"out of memory: {line}: give fewer texts, a smaller batch or model")
     except BrokenPipeError:  # the reader, say `head`, has gone: no error of ours
         _drop_stdout()

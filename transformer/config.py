@@ -203,6 +203,9 @@ class Config(BaseModel):
     val_every_steps: Positive | Auto = Field(
         "auto", description="steps between validations; auto spends under 10 % of the run"
     )
+    checkpoint_every_minutes: Number = Field(
+        5.0, gt=0, description="minutes between two checkpoints, beside those of validations"
+    )
     patience: Integer | None = Field(
         None, gt=0, description="validations without improvement after which to stop"
     )

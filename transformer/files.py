@@ -44,25 +44,45 @@ def read_text(path: str | Path, what: str) -> tuple[str, int]:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
     """A temporary path beside `path`, renamed onto it once the block ends without an error.
 
     A reader sees the old file or the whole new one, never a part: the bytes are flushed to the
-    disk before the rename.
+    disk before the rename. The old file becomes `previous` where that is given, once the new one
+    is whole; there is a file at `path` all the while.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _new_file_beside(path)
     try:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
+        if previous is not None and path.is_file():
+            _keep(path, previous)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _new_file_beside(path: Path) -> Path:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    return Path(name)
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """Gives the file at `path` a second name, at once; where links are unknown, that alone."""
+    link = _new_file_beside(previous)
+    try:
+        link.unlink()
+        os.link(path, link)
+        os.replace(link, previous)
+    except OSError:  # of a file system without links
+        os.replace(path, previous)
+    finally:
+        link.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -75,3 +95,9 @@ def _umask() -> int:
 def write_text(path: str | Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """What a killed process had half written in a folder and those in it."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)

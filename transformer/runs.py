@@ -1,5 +1,7 @@
 """Where runs live: `runs_dir/<name>/version_<n>/`, and how the newest is found. No torch."""
 
+import os
+
 # These take any name for no file; Path's own raise for one that the system refuses.
 from os.path import isdir, isfile
 from pathlib import Path
@@ -8,9 +10,20 @@ from transformer.errors import UserError
 
 BEST = Path("checkpoints", "best.ckpt")
 LAST = Path("checkpoints", "last.ckpt")
+PREVIOUS = Path("checkpoints", "previous.ckpt")  # what last.ckpt was before
 WEIGHTS = Path("model.safetensors")
 CONFIG = Path("config.yaml")
 SUMMARY = Path("summary.json")
+
+
+def check_writable(runs_dir: str | Path) -> None:
+    """Raises: UserError where a run's folder could not be made; makes none."""
+    folder = Path(runs_dir).absolute()
+    folder = next(path for path in (folder, *folder.parents) if path.exists())
+    if not folder.is_dir():
+        raise UserError(f"{runs_dir}: {folder} is a file, not a folder: give another --runs_dir")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{runs_dir}: cannot write in {folder}: give another --runs_dir")
 
 
 def new_run_folder(runs_dir: str | Path, name: str) -> Path:
@@ -84,24 +97,27 @@ def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
     return path
 
 
-def find_resume(checkpoint: str, runs_dir: str | Path) -> Path:
-    """The .ckpt to go on from: a named file, a run folder's last, or (empty name) the newest run's.
+def find_resume(checkpoint: str, runs_dir: str | Path) -> list[Path]:
+    """The .ckpt files to go on from, the newest first: a named file alone, or a run's.
+
+    Of a folder, or (empty name) of the newest run: its last.ckpt, and the one before it.
 
     Raises: UserError for a file that is missing or not in a run folder.
     """
-    path = Path(checkpoint) if checkpoint else newest_run(runs_dir) / LAST
-    path = path / LAST if isdir(path) else path
-    path = path if len(path.parents) > 1 else path.absolute()  # a bare file name
-    if not isfile(path):
+    path = Path(checkpoint) if checkpoint else newest_run(runs_dir)
+    paths = [path / name for name in (LAST, PREVIOUS)] if isdir(path) else [path]
+    paths = [path if len(path.parents) > 1 else path.absolute() for path in paths]  # a bare name
+    found = [path for path in paths if isfile(path)]
+    if not found:
         raise UserError(
-            f"{path}: no such checkpoint; --resume without a name takes the newest run's"
+            f"{paths[0]}: no such checkpoint; --resume without a name takes the newest run's"
         )
-    if not isfile(run_of(path) / CONFIG):
+    if not isfile(run_of(found[0]) / CONFIG):
         raise UserError(
-            f"{path}: cannot go on: there is no config.yaml two folders up, as in a run folder; "
-            "name a run's checkpoints/last.ckpt"
+            f"{found[0]}: cannot go on: there is no config.yaml two folders up, as in a run "
+            "folder; name a run's checkpoints/last.ckpt"
         )
-    return path
+    return found
 
 
 def run_of(checkpoint: Path) -> Path:

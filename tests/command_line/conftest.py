@@ -130,6 +130,7 @@ def train_here(
 ) -> Callable[..., Path]:
     """`train.train` in this process and in tmp_path, with keys changed; gives the run's folder."""
     import torch
+    from tensorboard.summary.writer import event_file_writer
 
     import train
     from transformer.config_files import load_config
@@ -138,10 +139,17 @@ def train_here(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
     monkeypatch.setattr("transformer.tasks.SAMPLE_TOKENS", 5)
+    # Files of one second are ordered by this number, as text: so many digits stay as many.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(100))
     torch.set_num_threads(1)
 
-    def call(config: str = "tiny.yaml", resume: Path | None = None, **changes: Any) -> Path:
-        return tmp_path / train.train(load_config(config, changes), resume)
+    def call(
+        config: str = "tiny.yaml",
+        resume: Path | None = None,
+        callbacks: tuple | list = (),
+        **changes: Any,
+    ) -> Path:
+        return tmp_path / train.train(load_config(config, changes), resume, callbacks=callbacks)
 
     return call
 

@@ -249,13 +249,13 @@ def test_two_processes_make_one_run_of_pairs(pairs_home, tmp_path, run):
 
 
 def test_a_device_without_anything_to_validate_is_an_error(pairs_home):
-    import train
+    from transformer.assembly import check_shares
     from transformer.config_files import load_config
 
     config = load_config(pairs_home / "shout.yaml", {"devices": 2})
-    train.check_shares(config, 2, 2)
+    check_shares(config, 2, 2)
     with pytest.raises(UserError, match="1 chunks or pairs for validation on 2 devices"):
-        train.check_shares(config, 1, 2)
+        check_shares(config, 1, 2)
 
 
 @pytest.mark.slow

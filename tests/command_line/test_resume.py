@@ -58,6 +58,16 @@ def test_settings_given_anew_take_effect_on_resume(train_here):
     assert [group["lr"] for group in groups] == [3e-3, 3e-3]
 
 
+def test_another_batch_and_other_workers_go_on_in_the_same_order(train_here, caplog):
+    folder = train_here(max_steps=10, val_every_steps=5)
+    last = folder / "checkpoints" / "last.ckpt"
+    with caplog.at_level("INFO"):
+        train_here(str(folder / "config.yaml"), resume=last, max_steps=14, batch_size=5)
+    assert "changed on resuming: batch_size 7 -> 5, max_steps 10 -> 14" in caplog.messages
+    content = torch.load(last, weights_only=True)
+    assert content["CharacterDataModule"]["examples_consumed"] == 10 * 7 + 4 * 5
+
+
 def test_a_resume_that_cannot_be_leaves_the_run_as_it_is(train_here, tmp_path):
     from transformer.errors import UserError
 

@@ -40,6 +40,7 @@ def test_a_run_folder_holds_all_that_is_promised(finished):
         "checkpoints",
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
+        "checkpoints/previous.ckpt",
         "model.safetensors",
         "summary.json",
     }

@@ -1,33 +1,57 @@
-"""Which of a run's validations is the best, and what is kept of it."""
+"""Which of a run's validations is the best, what is kept of it, and what a full disk costs."""
 
+import errno
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 import pytorch_lightning as pl
+import torch
 
-from transformer.training.checkpoints import RunCheckpoints
+from transformer.runs import BEST, LAST, PREVIOUS
+from transformer.training.checkpoints import RunCheckpointIO, RunCheckpoints
+
+
+class Full(RunCheckpointIO):
+    """Whose disk is full where `full` is."""
+
+    full = False
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None):
+        if self.full:
+            checkpoint = {"global_step": checkpoint["global_step"], "big": Unwritable()}
+        super().save_checkpoint(checkpoint, path, storage_options)
+
+
+class Unwritable:
+    def __reduce__(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.fixture
 def validate(tmp_path):
     """Gives the callback, and a function that ends a validation with these metrics."""
     saved = []
+    io = Full()
     callback = RunCheckpoints(
-        tmp_path / "last.ckpt",
-        tmp_path / "best.ckpt",
-        lambda step, val_loss: saved.append((step, val_loss)),
-        "val_word_error_rate",
+        tmp_path, io, lambda step, val_loss: saved.append((step, val_loss)), "val_word_error_rate"
     )
 
     def end(step: int, error_rate: float, val_loss: float) -> list[tuple[int, float]]:
-        trainer = Mock(pl.Trainer, sanity_checking=False, is_global_zero=True, global_step=step)
+        trainer = Mock(
+            pl.Trainer, sanity_checking=False, is_global_zero=True, global_step=step, world_size=1
+        )
         trainer.callback_metrics = {"val_word_error_rate": error_rate, "val_loss": val_loss}
-        trainer.save_checkpoint = lambda path: Path(path).write_text(f"step {step}", "utf-8")
+        trainer.loggers = []
+        trainer.save_checkpoint = lambda path: io.save_checkpoint({"global_step": step}, path)
         callback.on_validation_end(trainer, Mock(pl.LightningModule))
         return saved
 
     return callback, end
+
+
+def step_of(path: Path) -> int:
+    return torch.load(path, weights_only=True)["global_step"]
 
 
 def test_the_best_is_where_the_monitored_metric_is_lowest_whatever_the_loss(validate, tmp_path):
@@ -35,8 +59,9 @@ def test_the_best_is_where_the_monitored_metric_is_lowest_whatever_the_loss(vali
     end(1, 0.5, 0.3)
     end(2, 0.4, 0.9)
     assert end(3, 0.45, 0.1) == [(1, 0.3), (2, 0.9)]
-    assert (tmp_path / "best.ckpt").read_text(encoding="utf-8") == "step 2"
-    assert (tmp_path / "last.ckpt").read_text(encoding="utf-8") == "step 3"
+    assert step_of(tmp_path / BEST) == 2
+    assert step_of(tmp_path / LAST) == 3
+    assert step_of(tmp_path / PREVIOUS) == 2
 
 
 def test_of_equals_the_lower_loss_is_better_and_the_first_of_full_equals_stays(validate):
@@ -54,3 +79,30 @@ def test_a_resumed_run_remembers_its_best(validate):
     callback.load_state_dict(state)
     assert end(2, 0.4, 0.5) == [(1, 0.3)]
     assert callback.best_step == 1
+
+
+def test_a_full_disk_keeps_what_was_saved_and_is_tried_again(validate, tmp_path, caplog):
+    callback, end = validate
+    end(1, 0.5, 0.3)
+    callback.io.full = True
+    with caplog.at_level("WARNING"):
+        assert end(2, 0.4, 0.3) == [(1, 0.3)]
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["step 2", "step 2"]
+    for record, name in zip(caplog.records, (BEST, LAST), strict=True):
+        assert f"{tmp_path / name} could not be saved (No space left on device)" in record.message
+    assert [step_of(tmp_path / name) for name in (LAST, BEST)] == [1, 1]
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert names == {"last.ckpt", "best.ckpt"}
+    callback.io.full = False
+    # Not better than what could not be saved, but better than what was.
+    assert end(3, 0.45, 0.3) == [(1, 0.3), (3, 0.3)]
+    assert [step_of(tmp_path / name) for name in (PREVIOUS, LAST, BEST)] == [1, 3, 3]
+
+
+def test_weights_that_cannot_be_written_are_tried_again(validate, tmp_path):
+    callback, end = validate
+    save_weights = callback.save_weights
+    callback.save_weights = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    assert end(1, 0.5, 0.3) == []
+    callback.save_weights = save_weights
+    assert end(2, 0.6, 0.3) == [(2, 0.3)]

@@ -91,6 +91,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # not the one that draws dropout
         )
 
     def _batches_per_pass(self) -> int:

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from transformer.training.estimates import PASSES_PER_TRAINING_STEP
-from transformer.training.loggers import log_image, log_scalars, log_text, logs_now
+from transformer.training.loggers import log_image, log_scalars, log_text
+from transformer.training.loop_state import logs_now
 
 log = logging.getLogger(__name__)
 

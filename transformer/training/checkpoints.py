@@ -1,6 +1,7 @@
-"""Checkpoints of a run, whole or not at all: last.ckpt, best.ckpt and the best weights."""
+"""The checkpoints of a run, whole or not at all: last.ckpt, best.ckpt and the best weights."""
 
-import shutil
+import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,43 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from safetensors import SafetensorError
 
 from transformer.files import replacing
+from transformer.runs import BEST, LAST, PREVIOUS
+from transformer.training.lightning_module import LanguageModule
+from transformer.training.loggers import flush
+from transformer.training.loop_state import between_steps, logs_now, validates_now
+
+log = logging.getLogger(__name__)
+
+# What a full disk, or a folder that is gone, raises from Python, torch and safetensors.
+WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes to a temporary file that is renamed once it is whole; loads without running code."""
+class RunCheckpointIO(TorchCheckpointIO):
+    """Writes to a temporary file that is renamed once it is whole; loads without running code.
+
+    What last.ckpt was becomes previous.ckpt. A file that cannot be written is an `error`, None
+    where the last one could be, and not raised: other ranks would wait for this one forever.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: Exception | None = None
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        with replacing(path) as temporary:
-            torch.save(checkpoint, temporary)
+        self.error = None
+        path = Path(path)
+        previous = path.with_name(PREVIOUS.name) if path.name == LAST.name else None
+        try:
+            with replacing(path, previous) as temporary, open(temporary, "wb") as file:
+                torch.save(checkpoint, file)
+        except WRITE_ERRORS as error:
+            self.error = error
+            warn_of_full_disk(checkpoint["global_step"], path, error)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: Any = True
@@ -29,39 +55,86 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class RunCheckpoints(Checkpoint):
-    """Saves `last` at every validation; where `monitor` is lowest so far, `best` and the weights.
+    """Saves last.ckpt at every validation and `every_minutes`, between two steps.
 
-    Of equals the one with the lower val_loss. `save_weights(step, val_loss)` writes the file to
-    use and share.
+    Where `monitor` is lowest so far, best.ckpt and the weights too; of equals the one with the
+    lower val_loss. `save_weights(step, val_loss)` writes the file to use and share.
     """
 
     def __init__(
         self,
-        last: Path,
-        best: Path,
+        folder: Path,
+        io: RunCheckpointIO,
         save_weights: Callable[[int, float], None],
         monitor: str = "val_loss",
+        every_minutes: float = float("inf"),
     ) -> None:
-        self.last = last
-        self.best = best
+        self.last = folder / LAST
+        self.best = folder / BEST
+        self.io = io
         self.save_weights = save_weights
         self.monitor = monitor
+        self.every_seconds = 60 * every_minutes
         self.lowest = (float("inf"), float("inf"))  # monitor and val_loss
         self.best_step = 0
+        self.saved_step = -1  # where `save` was called last
+        self._saved_at = time.monotonic()
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Writes last.ckpt, and before it what the loggers hold: a resumed run has those curves.
+
+        At the end of a training step, the module has not logged it yet, so that comes first.
+        """
+        module = trainer.lightning_module
+        if isinstance(module, LanguageModule) and trainer.training and logs_now(trainer):
+            module.log_training()
+        flush(trainer)
+        trainer.save_checkpoint(self.last)
+        self.saved_step, self._saved_at = trainer.global_step, time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Not in the middle of a step, nor where a validation, which saves, comes next."""
+        if not between_steps(trainer) or validates_now(trainer):
+            return
+        due = time.monotonic() - self._saved_at >= self.every_seconds
+        if trainer.world_size > 1:  # all save together, or none
+            due = trainer.strategy.broadcast(due)
+        if due:
+            self.save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """What is best comes first: a run that is killed in between goes on from before both."""
         if trainer.sanity_checking:
             return
         val_loss = float(trainer.callback_metrics["val_loss"])
         reached = (float(trainer.callback_metrics[self.monitor]), val_loss)
-        improved = reached < self.lowest
-        if improved:
+        if reached < self.lowest:
+            before = self.lowest, self.best_step
             self.lowest, self.best_step = reached, trainer.global_step
-        trainer.save_checkpoint(self.last)
-        if improved and trainer.is_global_zero:
-            with replacing(self.best) as temporary:
-                shutil.copyfile(self.last, temporary)
-            self.save_weights(trainer.global_step, val_loss)
+            if not self._save_best(trainer, val_loss):
+                self.lowest, self.best_step = before  # so that the next better one is tried
+        self.save(trainer)
+
+    def _save_best(self, trainer: pl.Trainer, val_loss: float) -> bool:
+        trainer.save_checkpoint(self.best)
+        saved = self.io.error is None
+        if saved and trainer.is_global_zero:
+            try:
+                self.save_weights(trainer.global_step, val_loss)
+            except WRITE_ERRORS as error:
+                saved = False
+                warn_of_full_disk(trainer.global_step, "the best weights", error)
+        return trainer.strategy.broadcast(saved) if trainer.world_size > 1 else saved
 
     def state_dict(self) -> dict[str, Any]:
         return {"lowest": self.lowest, "best_step": self.best_step}
@@ -69,3 +142,14 @@ class RunCheckpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.lowest = tuple(state_dict["lowest"])
         self.best_step = state_dict["best_step"]
+
+
+def warn_of_full_disk(step: int, what: str | Path, error: Exception) -> None:
+    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    log.warning(
+        "step %s: %s could not be saved (%s): make room; what was saved before is kept, and the "
+        "run goes on and tries again",
+        f"{step:,}",
+        what,
+        reason,
+    )

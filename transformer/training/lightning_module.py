@@ -11,14 +11,18 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from transformer.checkpoint import METADATA_KEY, encode_metadata
+from transformer.checkpoint import METADATA_KEY, encode_metadata, model_tensors
 from transformer.defaults import IGNORED
 from transformer.errors import UserError
 from transformer.models.base import SequenceModel
-from transformer.training.loggers import log_scalars, logs_now
+from transformer.training.loggers import log_scalars
+from transformer.training.loop_state import logs_now
 from transformer.training.losses import cross_entropy, dropout_divergence, passed_twice
-from transformer.training.optimizers import make_optimizer
+from transformer.training.optimizers import check_state, make_optimizer
 from transformer.training.schedules import automatic_warmup, learning_rate_factor
+from transformer.training.step_guard import StepGuard, skip_step
+
+STATE_KEY = "language_module"  # in a checkpoint
 
 
 class LanguageModule(pl.LightningModule):
@@ -61,6 +65,7 @@ class LanguageModule(pl.LightningModule):
         self.label_smoothing = label_smoothing
         self.r_drop = r_drop
         self.total_steps = total_steps
+        self.started = False  # True once all of a checkpoint has been taken over
         self._time_share = 0.0
         self._optimizer = {
             "name": optimizer,
@@ -76,7 +81,9 @@ class LanguageModule(pl.LightningModule):
         self._group_settings: list[dict[str, Any]] = []
         self._warmup_steps = warmup_steps
         self._shape = {"decay_fraction": decay_fraction, "final_lr_fraction": final_lr_fraction}
-        self._train_losses: list[Tensor] = []
+        self._guard = StepGuard()
+        self._restored: dict[str, Any] | None = None
+        self._train_losses: list[Tensor] = []  # since the last logging
         self._val_sums: list[Tensor] = []
         self._grad_norm = torch.zeros(())
 
@@ -84,14 +91,20 @@ class LanguageModule(pl.LightningModule):
         return self.model(*inputs)
 
     def on_train_start(self) -> None:
-        """New settings of a resumed run take effect, although its checkpoint brought the old."""
+        """New settings of a resumed run take effect, although its checkpoint brought the old.
+
+        Raises: ValueError for a checkpoint whose optimizer has not the state of this one.
+        """
+        self._restore()
         assert self._scheduler is not None
+        check_state(self._scheduler.optimizer)
         groups = self._scheduler.optimizer.param_groups
         for group, settings in zip(groups, self._group_settings, strict=True):
             group.update(settings)
         self._scheduler.base_lrs = [settings["initial_lr"] for settings in self._group_settings]
         for group, factor in zip(groups, self._scheduler.lr_lambdas, strict=True):
             group["lr"] = group["initial_lr"] * factor(self._scheduler.last_epoch)
+        self.started = True
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         *inputs, targets = passed_twice(batch) if self.r_drop else batch
@@ -105,13 +118,13 @@ class LanguageModule(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Logs the mean loss of the steps since the last time; nothing is read back until then."""
         if logs_now(self.trainer):
-            self._log_training()
+            self.log_training()
 
     def on_validation_epoch_start(self) -> None:
         """A run too short for a regular logging has its train_loss by its first validation."""
         self._val_sums.clear()
         if self._train_losses and "train_loss" not in self.trainer.callback_metrics:
-            self._log_training()
+            self.log_training()
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
         *inputs, targets = batch
@@ -169,21 +182,49 @@ class LanguageModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips at grad_clip (or the Trainer's own limit) and keeps the norm for the log."""
+        """Clips at grad_clip (or the Trainer's own limit) and keeps the norm for the log.
+
+        The step is skipped where the norm is not finite.
+        """
         limit = gradient_clip_val or self.grad_clip or math.inf
         self._grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        skipped = self._guard.count(self._grad_norm)
+        if self.trainer.precision != "16-mixed":  # whose GradScaler skips by itself
+            skip_step(optimizer, skipped)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[METADATA_KEY] = encode_metadata(self.metadata)
+        checkpoint[METADATA_KEY] = encode_metadata(
+            self.metadata, model_tensors(checkpoint["state_dict"])
+        )
+        metrics = self._trainer.callback_metrics if self._trainer else {}
+        checkpoint[STATE_KEY] = {
+            "train_losses": [loss.cpu() for loss in self._train_losses],
+            "train_loss": metrics.get("train_loss"),
+            "time_share": self._time_share,
+            "skipped": self._guard.state(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._restored = checkpoint[STATE_KEY]
+
+    @property
+    def skipped_steps(self) -> int:
+        """Whose gradient was not finite."""
+        return int(self._guard.total)
 
     def spend_time(self, share: float) -> None:
         """Tells the schedule which share of a time limit is spent: its progress is no less."""
         self._time_share = share
 
-    def _log_training(self) -> None:
-        train_loss = torch.stack(self._train_losses).mean()
-        train_loss = self.trainer.strategy.reduce(train_loss, reduce_op="mean")
+    def log_training(self) -> None:
+        """Logs what was not logged yet; without a step since the last time, nothing."""
+        if not self._train_losses:
+            return
+        losses = torch.stack(self._train_losses)
         self._train_losses.clear()
+        counted = losses.isfinite()  # the others are of steps that were skipped
+        train_loss = losses.where(counted, 0).sum() / counted.sum()
+        train_loss = self.trainer.strategy.reduce(train_loss, reduce_op="mean")
         self.log("train_loss", train_loss, logger=False, sync_dist=True)
         scalars = {
             "train_loss": train_loss.item(),
@@ -191,6 +232,18 @@ class LanguageModule(pl.LightningModule):
             "grad_norm": self._grad_norm.item(),
         }
         log_scalars(self.trainer, scalars)
+        self._guard.report(self.trainer.global_step, scalars["lr"], scalars["grad_norm"])
+
+    def _restore(self) -> None:
+        """What a checkpoint brought, where the run is a resumed one."""
+        if self._restored is None:
+            return
+        self._train_losses = [loss.to(self.device) for loss in self._restored["train_losses"]]
+        if self._restored["train_loss"] is not None:
+            self.trainer.callback_metrics["train_loss"] = self._restored["train_loss"]
+        self._time_share = self._restored["time_share"]
+        self._guard.restore(self._restored["skipped"])
+        self._restored = None
 
     def _total_steps(self) -> int:
         total = self.total_steps or self.trainer.max_steps

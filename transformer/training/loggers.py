@@ -1,28 +1,52 @@
 """Scalars, texts and images to the Trainer's loggers, at the step that was just taken."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import TensorBoardLogger
 
+log = logging.getLogger(__name__)
+
 
 class RunLogger(TensorBoardLogger):
-    """TensorBoard events into a run's folder, beside the config.yaml that stands for hparams."""
+    """TensorBoard events into a run's folder, beside the config.yaml that stands for hparams.
 
-    def __init__(self, folder: Path) -> None:
+    Of a resumed run, what was logged from `purge_step` on is gone. Events that cannot be written,
+    as on a full disk, are lost with one warning, and the next ones go into a new file.
+    """
+
+    def __init__(self, folder: Path, purge_step: int | None = None) -> None:
         super().__init__(
             str(folder.parents[1]),
             name=folder.parent.name,
             version=folder.name,
             default_hp_metric=False,
+            purge_step=purge_step,
         )
+        self._warned = False
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self.write(lambda _: super(RunLogger, self).log_metrics(metrics, step))
 
     def save(self) -> None:
         """Flushes, and writes no hparams.yaml."""
-        self.experiment.flush()
+        self.write(lambda experiment: experiment.flush())
+
+    def write(self, call: Callable[[Any], Any]) -> None:
+        """`call` with the SummaryWriter."""
+        try:
+            call(self.experiment)
+        except OSError as error:
+            if not self._warned:
+                log.warning("%s: curves cannot be written (%s)", self.log_dir, error.strerror)
+            self._warned = True
+            self._experiment = None
+            self._kwargs.pop("purge_step", None)
 
 
 def log_scalars(trainer: pl.Trainer, scalars: Mapping[str, float]) -> None:
@@ -34,25 +58,24 @@ def log_scalars(trainer: pl.Trainer, scalars: Mapping[str, float]) -> None:
 def log_text(trainer: pl.Trainer, name: str, text: str) -> None:
     """To TensorBoard as preformatted Markdown, which keeps line ends and blanks."""
     markdown = "\n".join(f"    {line}" for line in text.split("\n"))
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_text(name, markdown, trainer.global_step)
+    _to_tensorboard(trainer, lambda writer: writer.add_text(name, markdown, trainer.global_step))
 
 
 def log_image(trainer: pl.Trainer, name: str, image: NDArray[np.uint8]) -> None:
     """Height x width x 3 to TensorBoard."""
+    step = trainer.global_step
+    _to_tensorboard(trainer, lambda writer: writer.add_image(name, image, step, dataformats="HWC"))
+
+
+def flush(trainer: pl.Trainer) -> None:
+    """What was logged goes to the disk."""
     for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(name, image, trainer.global_step, dataformats="HWC")
+        logger.save()
 
 
-def log_every_steps(trainer: pl.Trainer) -> int:
-    return trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]  # set late
-
-
-def logs_now(trainer: pl.Trainer) -> bool:
-    """True after the batch that ends a step to be logged."""
-    epoch_loop = trainer.fit_loop.epoch_loop
-    every_steps = log_every_steps(trainer)
-    due = every_steps > 0 and trainer.global_step % every_steps == 0
-    return due and not epoch_loop._should_accumulate()
+def _to_tensorboard(trainer: pl.Trainer, call: Callable[[Any], Any]) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, RunLogger):
+            logger.write(call)
+        elif isinstance(logger, TensorBoardLogger):
+            call(logger.experiment)

@@ -26,7 +26,11 @@ class Muon(Optimizer):
     Where `num_parts` is above 1, a parameter is so many matrices, one below the other, that are
     updated apart. Equal to torch.optim.Muon with adjust_lr_fn="match_rms_adamw", but matrices of
     one shape share their products.
+
+    A step does nothing where the tensor `found_inf` is 1, as with torch's fused optimizers.
     """
+
+    found_inf: Tensor | None = None
 
     def __init__(
         self,
@@ -56,35 +60,42 @@ class Muon(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        counts = 1.0 if self.found_inf is None else 1 - self.found_inf  # 0 where nothing is done
         parts: list[Tensor] = []
         for group in self.param_groups:
             if group["num_parts"]:
-                parts += self._momentum_parts(group)
+                parts += self._momentum_parts(group, counts)
         updates = iter(orthogonalize(parts))
         for group in self.param_groups:
             if group["num_parts"]:
-                self._step_muon(group, updates)
+                self._step_muon(group, updates, counts)
             else:
                 self._step_adamw(group)
         return loss
 
-    def _momentum_parts(self, group: dict[str, Any]) -> list[Tensor]:
+    def _momentum_parts(self, group: dict[str, Any], counts: Tensor | float) -> list[Tensor]:
         """Nesterov momentum of each matrix, in the order of the parameters and their parts."""
+        share = counts * (1 - group["momentum"])
         parts: list[Tensor] = []
         for p in group["params"]:
             if p.grad is None:
                 continue
             if "momentum" not in self.state[p]:
                 self.state[p]["momentum"] = torch.zeros_like(p)
-            average = self.state[p]["momentum"].lerp_(p.grad, 1 - group["momentum"])
-            parts += p.grad.lerp(average, group["momentum"]).chunk(group["num_parts"])
+            if self.found_inf is not None:
+                p.grad.masked_fill_(self.found_inf > 0, 0)
+            average = self.state[p]["momentum"].lerp_(p.grad, share)
+            nesterov = p.grad.lerp(average, counts * group["momentum"])  # 0 where nothing counts
+            parts += nesterov.chunk(group["num_parts"])
         return parts
 
-    def _step_muon(self, group: dict[str, Any], updates: Iterator[Tensor]) -> None:
+    def _step_muon(
+        self, group: dict[str, Any], updates: Iterator[Tensor], counts: Tensor | float
+    ) -> None:
         for p in group["params"]:
             if p.grad is None:
                 continue
-            p.mul_(1 - group["lr"] * group["weight_decay"])
+            p.mul_(1 - counts * (group["lr"] * group["weight_decay"]))
             for part in p.chunk(group["num_parts"]):
                 size = group["lr"] * _ADAMW_RMS * max(part.shape) ** 0.5
                 part.add_(next(updates), alpha=-size)
@@ -112,6 +123,7 @@ class Muon(Optimizer):
             weight_decay=group["weight_decay"],
             eps=group["eps"],
             maximize=False,
+            found_inf=self.found_inf,
         )
 
 

@@ -67,3 +67,19 @@ def make_optimizer(
         groups = muon_groups(model, weight_decay)
         return Muon(groups, momentum=momentum, fused=fused, **settings)
     return AdamW(parameter_groups(model, weight_decay), fused=fused, **settings)
+
+
+def check_state(optimizer: Optimizer) -> None:
+    """Raises: ValueError for moments that are not those of the optimizer's parameters."""
+    for group in optimizer.param_groups:
+        names = {"momentum"} if group.get("num_parts") else {"step", "exp_avg", "exp_avg_sq"}
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter) or {}
+            if state and set(state) != names:
+                raise ValueError(f"a moment {sorted(set(state) ^ names)[0]!r} is missing or extra")
+            for name, value in state.items():
+                shape = () if name == "step" else parameter.shape
+                if not isinstance(value, Tensor) or value.shape != shape:
+                    raise ValueError(f"the moment {name!r} has not the shape {tuple(shape)}")
+                if not value.isfinite().all():
+                    raise ValueError(f"the moment {name!r} holds numbers that are not finite")

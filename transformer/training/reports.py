@@ -11,6 +11,11 @@ from transformer.devices import device_name
 from transformer.models.base import SequenceModel
 from transformer.training.callbacks import Throughput
 from transformer.training.estimates import parameters_by_part, peak_memory_bytes
+from transformer.training.lightning_module import LanguageModule
+
+# Overfitting: the best validation lies before this share of the run, the last is so much worse.
+LATE = 0.9
+RISEN = 1.01
 
 
 def introduction(
@@ -37,10 +42,13 @@ def introduction(
 def run_facts(trainer: pl.Trainer, throughput: Throughput) -> dict[str, Any]:
     """How far, how long, how fast and on what, under the names of summary.json."""
     module = trainer.lightning_module
+    assert isinstance(module, LanguageModule)
     train_loss = trainer.callback_metrics.get("train_loss")  # none where no step was left to do
     return {
         "train_loss": float(train_loss) if train_loss is not None else None,
+        "last_val_loss": float(trainer.callback_metrics["val_loss"]),
         "step": trainer.global_step,
+        "skipped_steps": module.skipped_steps,
         "corpus_passes": throughput.corpus_passes,
         "elapsed_seconds": throughput.elapsed_seconds,
         "tokens_per_second": throughput.tokens_per_second,
@@ -56,4 +64,33 @@ def conclusion(headline: str, summary: dict[str, Any]) -> str:
     return (
         f"{headline} at step {summary['best_step']:,} of {summary['step']:,}, "
         f"{summary['elapsed_seconds']:.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
+    )
+
+
+def overfitting_note(summary: dict[str, Any]) -> str | None:
+    """For a run whose validation loss was lowest well before its end, and rose."""
+    best, last, train_loss = (summary[key] for key in ("val_loss", "last_val_loss", "train_loss"))
+    if summary["best_step"] > LATE * summary["step"] or last < RISEN * best:
+        return None
+    # With label smoothing, train_loss is another loss and may be the larger.
+    below = train_loss is not None and train_loss < last
+    gap = f", {last - train_loss:.4f} above train_loss ({train_loss:.4f})" if below else ""
+    return (
+        f"val_loss was lowest at step {summary['best_step']:,} ({best:.4f}), whose weights are "
+        f"kept, and {last:.4f} at the end{gap}: the model has begun to learn its examples by "
+        "heart. More of them, --dropout, a smaller model or fewer epochs help; --patience 5 stops "
+        "a run in time"
+    )
+
+
+def out_of_memory_advice(batch_size: int, batches: int) -> str:
+    """A smaller batch and more of them a step, which are as many examples: `batches` is how many
+    there are now.
+    """
+    if batch_size == 1:
+        return "out of memory with batch_size 1: give a smaller --block_size or --embedding_dim"
+    divisor = next(n for n in range(2, batch_size + 1) if batch_size % n == 0)
+    return (
+        f"out of memory with batch_size {batch_size}: give --batch_size {batch_size // divisor} "
+        f"--accumulate_grad_batches {batches * divisor}, as many a step, or a smaller model"
     )

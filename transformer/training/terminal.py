@@ -1,6 +1,7 @@
 """What a run writes to the terminal, and what it keeps from it. Imports no torch."""
 
 import logging
+import threading
 import warnings
 
 
@@ -20,3 +21,11 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*torch.jit.script_method.*")
+    threading.excepthook = _report_thread
+
+
+def _report_thread(failure: threading.ExceptHookArgs) -> None:
+    """As ever, but for TensorBoard's writer on a full disk, of which the run's logger speaks."""
+    of_tensorboard = type(failure.thread).__module__.startswith("tensorboard.")
+    if not (of_tensorboard and issubclass(failure.exc_type, OSError)):
+        threading.__excepthook__(failure)

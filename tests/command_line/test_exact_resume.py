@@ -1,0 +1,56 @@
+"""A run that was stopped and resumed is the same run, bit for bit."""
+
+import pytest
+
+from transformer.runs import LAST
+from transformer.verification import InterruptAfter, differences
+
+# Of the 70 steps of tiny.yaml: the first, one that logs, one that does neither, one that
+# validates, one right after that, the last but one.
+STOPS = (1, 10, 13, 30, 31, 69)
+DROPOUT = {"dropout": 0.1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        DROPOUT,
+        DROPOUT | {"accumulate_grad_batches": 3, "batch_size": 2},
+        DROPOUT | {"optimizer": "muon", "ngram_size": 2, "r_drop": 1, "token_shift": True},
+        DROPOUT | {"epochs": 4, "stride": "block_size", "batch_size": 3},
+        pytest.param(DROPOUT | {"num_workers": 2}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_stops_anywhere_leave_no_trace(train_here, tmp_path, changes):
+    whole = train_here(run_name="whole", **changes)
+    folder = tmp_path / "runs" / "stopped" / "version_0"
+    resume = {"run_name": "stopped", **changes}
+    for stop in STOPS:
+        with pytest.raises(SystemExit) as stopped:
+            train_here(callbacks=[InterruptAfter(stop)], **resume)
+        assert stopped.value.code == 130
+        resume = {"config": str(folder / "config.yaml"), "resume": folder / LAST}
+    train_here(**resume)
+    assert differences(whole, folder) == []
+    assert [path.name for path in folder.parent.iterdir()] == ["version_0"]
+
+
+def test_the_comparison_sees_a_single_bit(train_here):
+    runs = [
+        train_here(run_name=name, dropout=0.1, seed=seed) for name, seed in (("a", 0), ("b", 1))
+    ]
+    found = differences(*runs)
+    assert {"weights", "optimizer", "random numbers", "train_loss", "val_loss"} <= set(found)
+    assert differences(runs[0], runs[0]) == []
+
+
+@pytest.mark.slow
+def test_a_user_can_have_it_proved(run, tmp_path, write_inputs):
+    write_inputs(tmp_path)
+    result = run(
+        "train.py", "--config", "tiny.yaml", "--dropout", "0.1", "--verify_resume", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert "bit-identical weights, moments, random numbers, data and curves" in result.stdout
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,52 @@
+"""From which checkpoint a run goes on, and what is said of it."""
+
+import pytest
+import torch
+
+from transformer.errors import UserError
+from transformer.resuming import newest_whole, report_changes
+from transformer.runs import LAST, PREVIOUS
+
+
+def flip_a_bit(path):
+    """In a matrix of the model."""
+    data = bytearray(path.read_bytes())
+    weight = torch.load(path, weights_only=True)["state_dict"]["model.lm_head.weight"]
+    data[data.index(weight.numpy().tobytes())] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def run_folder(train_here):
+    return train_here(max_steps=20, val_every_steps=10)
+
+
+def test_of_a_damaged_checkpoint_the_one_before_is_taken_and_that_is_said(run_folder, capsys):
+    paths = [run_folder / LAST, run_folder / PREVIOUS]
+    assert newest_whole(paths) == paths[0]
+    assert capsys.readouterr().err == ""
+    flip_a_bit(paths[0])
+    assert newest_whole(paths) == paths[1]
+    assert "last.ckpt: damaged" in (said := capsys.readouterr().err)
+    assert f"going on from the one before it, {paths[1]}" in said
+    flip_a_bit(paths[1])
+    with pytest.raises(UserError, match=r"last\.ckpt: damaged"):
+        newest_whole(paths)
+
+
+def test_the_run_then_ends_as_if_nothing_had_been(train_here, run_folder, summary_of):
+    whole = train_here(run_name="whole", max_steps=30, val_every_steps=10, dropout=0.0)
+    flip_a_bit(run_folder / LAST)
+    resume = newest_whole([run_folder / LAST, run_folder / PREVIOUS])
+    train_here(str(run_folder / "config.yaml"), resume=resume, max_steps=30)
+    assert summary_of(run_folder)["step"] == summary_of(whole)["step"] == 30
+
+
+def test_what_is_changed_by_resuming_is_reported(caplog):
+    before = {"lr": 1e-3, "max_steps": 30, "seed": 0}
+    with caplog.at_level("INFO"):
+        report_changes(before, before)
+        report_changes(before, before | {"lr": 3e-4, "max_steps": 50})
+    assert [record.message for record in caplog.records] == [
+        "changed on resuming: lr 0.001 -> 0.0003, max_steps 30 -> 50"
+    ]

@@ -1,0 +1,95 @@
+"""Going on with a run: from which checkpoint, whether it fits, and what is changed by it."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformer.checkpoint import load_model, read_training_state
+from transformer.command_line import say
+from transformer.config import Config
+from transformer.data.corpus import Corpus
+from transformer.data.pairs import Pairs
+from transformer.errors import UserError
+from transformer.runs import SUMMARY, run_of
+
+# What says which data is trained on in which order: another value would make it another run.
+KEPT_ON_RESUME = (
+    *("val_fraction", "test_fraction", "stride", "source_units", "target_units", "seed"),
+    "skip_bad_lines",
+)
+# What an architecture names and no weight depends on.
+CHANGED_ON_RESUME = ("dropout", "target_dropout")
+
+log = logging.getLogger(__name__)
+
+
+def newest_whole(checkpoints: Sequence[Path]) -> Path:
+    """The first that is not damaged; says which were.
+
+    Raises: UserError where all of them are, with what is wrong with the first.
+    """
+    problems = []
+    for path in checkpoints:
+        try:
+            load_model(path)
+        except UserError as error:
+            problems.append(error)
+        else:
+            for problem in problems:
+                say(f"{problem}; going on from the one before it, {path}")
+            return path
+    raise problems[0]
+
+
+def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> None:
+    """Raises: UserError for a checkpoint that is damaged, of another corpus or architecture."""
+    saved = load_model(resume)
+    trained_on = saved.corpus.get("sha256")
+    if trained_on != corpus.sha256:
+        raise UserError(
+            f"{resume}: its corpus has sha256 {trained_on}, and data_path has {corpus.sha256}: "
+            "give the --data_path it was trained on, or start a new run without --resume"
+        )
+    keys = config.resolved()
+    wanted = config.architecture(**corpus.tokenizer.sizes)
+    wanted |= {key: keys[key] for key in KEPT_ON_RESUME if key in keys}
+    before = saved.config | saved.architecture
+    for key, value in wanted.items():
+        if key not in CHANGED_ON_RESUME and before.get(key) != value:
+            raise UserError(
+                f"{resume}: was trained with {key}={before.get(key)}, not {value}: "
+                "leave it as it was, or start a new run without --resume"
+            )
+    report_changes(saved.config, keys)
+
+
+def report_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    changes = [
+        f"{key} {before.get(key)} -> {value}"
+        for key, value in after.items()
+        if before.get(key) != value
+    ]
+    if changes:
+        log.info("changed on resuming: %s", ", ".join(changes))
+
+
+def check_unfinished(resume: Path, total_steps: int) -> int:
+    """The step that the run stands at.
+
+    Raises: UserError for a run that has made all of its steps and was summed up.
+    """
+    state = read_training_state(resume)
+    for part in ("global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks"):
+        if part not in state:
+            raise UserError(f"{resume}: damaged: it has no {part}")
+    step = state["global_step"]
+    if not isinstance(step, int):
+        raise UserError(f"{resume}: damaged: its global_step is {step!r}")
+    finished = step == total_steps and (run_of(resume) / SUMMARY).is_file()
+    if step > total_steps or finished:
+        raise UserError(
+            f"{resume}: stands at step {step:,} of {total_steps:,}, nothing is left to do: "
+            "give a larger --max_steps or --epochs"
+        )
+    return step
