@@ -1,0 +1,152 @@
+"""Are runs that are killed, interrupted and resumed the runs they would have been?
+
+`python benchmarks/crash_test.py` trains a small GPT once undisturbed, and then again and again:
+killed (SIGKILL) at a random moment, a third of the times while a checkpoint is being written, or
+asked to end (SIGTERM, Ctrl+C), and resumed with `train.py --resume`. Weights, moments, random
+numbers, data and curves are compared bit for bit; counts go to results/crash_test.json.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from record import ROOT, save
+
+from transformer.runs import LAST
+from transformer.verification import differences
+
+TEXT = ROOT / "README.md"
+NUM_CHARACTERS = 20_000
+FLAGS = {
+    **{"batch_size": 4, "epochs": 1000, "lr": 1e-3, "block_size": 32, "num_heads": 4},
+    **{"embedding_dim": 64, "num_blocks": 2, "num_workers": 0, "dropout": 0.1},
+    **{"max_steps": 400, "val_every_steps": 70, "accelerator": "cpu", "precision": "float32"},
+    "checkpoint_every_minutes": 0.003,  # a fifth of a second
+}
+END_SECONDS = 120
+
+
+class Trial(NamedTuple):
+    """What is done to a run, and when: `share` of the undisturbed one's time, from its start."""
+
+    number: int
+    signal_name: str
+    share: float
+    while_saving: bool
+
+
+def start(home: Path, *flags: str) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *flags],
+        cwd=home,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def first_run(home: Path, name: str) -> subprocess.Popen:
+    flags = [f"--{key}={value}" for key, value in FLAGS.items()]
+    return start(home, "--data_path", "text.txt", "--run_name", name, *flags)
+
+
+def finish(process: subprocess.Popen) -> int:
+    _, errors = process.communicate(timeout=END_SECONDS)
+    if process.returncode == 1:
+        raise RuntimeError(errors)
+    return process.returncode
+
+
+def wait_for_a_checkpoint(process: subprocess.Popen, folder: Path) -> None:
+    while process.poll() is None and not (folder / LAST).is_file():
+        time.sleep(0.01)
+
+
+def wait_for_a_half_written_one(process: subprocess.Popen, folder: Path) -> None:
+    while process.poll() is None and not list((folder / LAST).parent.glob(".last.ckpt.*.tmp")):
+        time.sleep(0.0005)
+
+
+def attempt(home: Path, trial: Trial, undisturbed: Path, seconds: float) -> str:
+    """The word under which the trial is counted: `identical`, or what was wrong."""
+    name = f"trial_{trial.number}"
+    folder = home / "runs" / name / "version_0"
+    process = first_run(home, name)
+    wait_for_a_checkpoint(process, folder)
+    time.sleep(trial.share * seconds)
+    if trial.while_saving:
+        wait_for_a_half_written_one(process, folder)
+    number = getattr(signal, trial.signal_name)
+    process.send_signal(number)
+    status = finish(process)
+    if status == 0:
+        return "over before the signal"
+    if status != (-number if number == signal.SIGKILL else 128 + number):
+        return f"exit status {status}"
+    if finish(start(home, "--resume", f"runs/{name}/version_0")) != 0:
+        return "not resumed"
+    found = differences(undisturbed, folder)
+    return f"differs in {', '.join(found)}" if found else "identical"
+
+
+def trials(kind: str, count: int, generator: random.Random) -> list[Trial]:
+    names = {"killed": ["SIGKILL"], "asked to end": ["SIGINT", "SIGTERM"]}[kind]
+    return [
+        Trial(
+            number=number,
+            signal_name=names[number % len(names)],
+            share=generator.random() * 0.9,
+            while_saving=kind == "killed" and number % 3 == 0,
+        )
+        for number in range(count)
+    ]
+
+
+def counted(kind: str, count: int, processes: int, seed: int) -> dict[str, object]:
+    """How many trials ended how; `over before the signal` says nothing."""
+    generator = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        text = TEXT.read_text(encoding="utf-8")[:NUM_CHARACTERS]
+        (home / "text.txt").write_text(text, encoding="utf-8")
+        process = first_run(home, "undisturbed")
+        undisturbed = home / "runs" / "undisturbed" / "version_0"
+        wait_for_a_checkpoint(process, undisturbed)
+        started_at = time.monotonic()
+        assert finish(process) == 0
+        seconds = time.monotonic() - started_at
+        planned = trials(kind, count, generator)
+        with ThreadPoolExecutor(processes) as pool:
+            words = list(pool.map(lambda t: attempt(home, t, undisturbed, seconds), planned))
+    told = Counter(words)
+    for word in told:
+        print(f"{kind}: {word}: {told[word]}")
+    return {"trials": count, "while_saving": sum(t.while_saving for t in planned), **told}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=50, help="of killed runs, and of asked ones")
+    parser.add_argument("--processes", type=int, default=2, help="runs at a time")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    figures = {
+        kind: counted(kind, arguments.count, arguments.processes, arguments.seed)
+        for kind in ("killed", "asked to end")
+    }
+    print(save("crash_test", {"config": FLAGS, **figures}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""What does a disk that is full while a run saves cost? `python benchmarks/full_disk.py`
+
+A small GPT trains into a file system of its own (a tmpfs: this needs root). At a random moment
+that is filled up, and emptied again a little later. Each time the checkpoint that was there must
+stay whole, the run must go on, and it must end as the undisturbed one, bit for bit. Counts go to
+results/full_disk.json.
+"""
+
+import argparse
+import random
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crash_test import END_SECONDS, FLAGS, NUM_CHARACTERS, TEXT, start, wait_for_a_checkpoint
+from record import save
+
+from transformer.errors import UserError
+from transformer.resuming import newest_whole
+from transformer.runs import LAST
+from transformer.verification import differences
+
+MEGABYTES = 16
+FULL_SECONDS = 1.0  # several saves long
+
+
+@contextmanager
+def small_disk(place: Path) -> Iterator[None]:
+    place.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs", str(place)]
+    subprocess.run(mount, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def fill(path: Path) -> None:
+    """To the last byte."""
+    with open(path, "wb", buffering=0) as file:
+        for size in (2**16, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+
+
+def run(home: Path, name: str) -> tuple[subprocess.Popen, Path]:
+    flags = [f"--{key}={value}" for key, value in FLAGS.items()]
+    where = ["--data_path", "text.txt", "--runs_dir", name, "--run_name", "run"]
+    return start(home, *where, *flags), home / name / "run" / "version_0"
+
+
+def attempt(home: Path, number: int, share: float, seconds: float, undisturbed: Path) -> str:
+    disk = home / f"disk_{number}"
+    with small_disk(disk):
+        process, folder = run(home, disk.name)
+        wait_for_a_checkpoint(process, folder)
+        time.sleep(share * seconds)
+        fill(disk / "filler")
+        before = (folder / LAST).stat().st_mtime
+        time.sleep(FULL_SECONDS)
+        kept = (folder / LAST).stat().st_mtime == before
+        try:
+            newest_whole([folder / LAST])
+        except UserError:
+            return "the checkpoint was damaged"
+        (disk / "filler").unlink()
+        _, errors = process.communicate(timeout=END_SECONDS)
+        if process.returncode:
+            return f"exit status {process.returncode}: {errors.splitlines()[-1:]}"
+        if not kept:
+            return "a save went through"
+        found = [name for name in differences(undisturbed, folder) if name in STATE]
+        return f"differs in {', '.join(found)}" if found else "kept, and went on"
+
+
+# Points of the curves are lost while nothing can be written.
+STATE = ("weights", "optimizer", "learning rate", "random numbers", "data", "step")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    draw = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary)
+        text = TEXT.read_text(encoding="utf-8")[:NUM_CHARACTERS]
+        (home / "text.txt").write_text(text, encoding="utf-8")
+        process, undisturbed = run(home, "undisturbed")
+        wait_for_a_checkpoint(process, undisturbed)
+        started_at = time.monotonic()
+        assert process.wait(END_SECONDS) == 0
+        seconds = time.monotonic() - started_at
+        words = [
+            attempt(home, number, 0.7 * draw.random(), seconds, undisturbed)
+            for number in range(arguments.count)
+        ]
+    told = Counter(words)
+    print(dict(told))
+    print(save("full_disk", {"config": FLAGS, "times": arguments.count, **told}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+"""Does any file that is damaged, or made to do harm, get further than one line?
+
+`python benchmarks/hostile_files.py` makes checkpoints and configs wrong in many ways, drawn by a
+seed, and loads each as the scripts do, in a process of its own. Counted are files that were
+refused in one line, that loaded and are what they were before, and everything else, which would be
+a fault: code that ran, weights that changed, another exception, a hang. Counts and the largest
+memory go to results/hostile_files.json.
+"""
+
+import argparse
+import json
+import math
+import os
+import pickle
+import random
+import resource
+import struct
+import sys
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from record import ROOT, save
+
+LONGEST_SECONDS = 10.0
+ALLOWED = ("refused", "unchanged")
+
+
+class RunsCode:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.marker,))
+
+
+def truncated(data: bytes, draw: random.Random) -> bytes:
+    return data[: draw.randrange(len(data))]
+
+
+def with_flipped_bits(data: bytes, draw: random.Random) -> bytes:
+    changed = bytearray(data)
+    for _ in range(draw.choice((1, 1, 2, 8, 64))):
+        changed[draw.randrange(len(changed))] ^= 1 << draw.randrange(8)
+    return bytes(changed)
+
+
+def with_zeros(data: bytes, draw: random.Random) -> bytes:
+    start = draw.randrange(len(data))
+    length = min(draw.choice((1, 64, 4096)), len(data) - start)
+    return data[:start] + bytes(length) + data[start + length :]
+
+
+def with_a_part_twice(data: bytes, draw: random.Random) -> bytes:
+    start, end = sorted(draw.randrange(len(data)) for _ in range(2))
+    return data[:end] + data[start:]
+
+
+BYTES: list[Callable[[bytes, random.Random], bytes]] = [
+    truncated,
+    with_flipped_bits,
+    with_zeros,
+    with_a_part_twice,
+]
+
+
+def change_tensors(tensors: dict[str, Any], draw: random.Random) -> dict[str, Any]:
+    """Swapped, missing, extra, of another shape or type, or not finite: the checksum is kept."""
+    import torch
+
+    changed = dict(tensors)
+    name = draw.choice(list(changed))
+    like = [n for n in changed if changed[n].shape == changed[name].shape and n != name]
+    match draw.randrange(6):
+        case 0 if like:
+            other = draw.choice(like)
+            changed[name], changed[other] = changed[other].clone(), changed[name].clone()
+        case 1:
+            del changed[name]
+        case 2:
+            changed["model.extra"] = torch.zeros(3)
+        case 3:
+            changed[name] = torch.zeros(2, 3)
+        case 4:
+            changed[name] = changed[name].double()
+        case _:
+            changed[name] = changed[name].clone()
+            changed[name].flatten()[0] = draw.choice((math.nan, math.inf, 1e30))
+    return changed
+
+
+def hostile_ckpt(source: Path, path: Path, marker: Path, draw: random.Random) -> str:
+    import torch
+
+    content = torch.load(source, weights_only=True)
+    kind = draw.choice(("tensors", "code", "expanded", "packed", "texts", "pickle"))
+    if kind == "tensors":
+        torch.save(content | {"state_dict": change_tensors(content["state_dict"], draw)}, path)
+    elif kind == "code":
+        place = draw.choice(("state_dict", "callbacks", "optimizer_states", "transformer"))
+        torch.save(content | {place: RunsCode(marker)}, path)
+    elif kind == "expanded":
+        weights = content["state_dict"]
+        name = draw.choice(list(weights))
+        large = torch.zeros(1).expand(10 ** draw.randrange(6, 13))
+        torch.save(content | {"state_dict": weights | {name: large}}, path)
+    elif kind == "packed":
+        with (
+            zipfile.ZipFile(source) as old,
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new,
+        ):
+            for part in old.infolist():
+                new.writestr(part.filename, old.read(part))
+    elif kind == "texts":
+        texts = dict(content["transformer"])
+        name = draw.choice(list(texts))
+        texts[name] = draw.choice(("", "{}", "[" * 10_000, "1e999", 7, None, texts[name] * 2))
+        torch.save(content | {"transformer": texts}, path)
+    else:
+        path.write_bytes(pickle.dumps(RunsCode(marker)))
+    return f"ckpt: {kind}"
+
+
+def hostile_safetensors(source: Path, path: Path, draw: random.Random) -> str:
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    data = source.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    kind = draw.choice(("tensors", "header length", "shape", "texts"))
+    if kind == "tensors":
+        with safe_open(source, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            texts = file.metadata()
+        save_file(change_tensors(tensors, draw), path, texts)
+        return f"safetensors: {kind}"
+    header = json.loads(data[8 : 8 + length])
+    if kind == "header length":
+        path.write_bytes(struct.pack("<Q", 2 ** draw.randrange(20, 64)) + data[8:])
+        return f"safetensors: {kind}"
+    if kind == "shape":
+        name = draw.choice([n for n in header if n != "__metadata__"])
+        header[name]["shape"] = [10 ** draw.randrange(3, 13)] * len(header[name]["shape"])
+    else:
+        name = draw.choice(list(header["__metadata__"]))
+        header["__metadata__"][name] = draw.choice(("", "{}", "[" * 10_000, "1e999", "null"))
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+    return f"safetensors: {kind}"
+
+
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"b{n}: &b{n} [*{'a' if not n else f'b{n - 1}'}, *a]\n" for n in range(99)
+)
+CONFIGS = (
+    BOMB,
+    "batch_size: !!python/object/apply:os.system ['touch MARKER']\n",
+    "? [a, b]\n: 1\n",
+    "batch_size: " + "9" * 5000 + "\n",
+    "lr: .nan\n",
+    "{" * 5000,
+    "- " * 5000,
+    "\ufeff\x00",
+    "a: *a\n",
+    "a: &a\n  <<: *a\n",
+)
+
+
+def hostile_config(source: Path, path: Path, marker: Path, draw: random.Random) -> str:
+    if draw.random() < 0.2:
+        text = draw.choice(CONFIGS).replace("MARKER", str(marker))
+        path.write_text(text, encoding="utf-8")
+        return "config: written"
+    path.write_bytes(draw.choice(BYTES)(source.read_bytes(), draw))
+    return "config: bytes"
+
+
+def make(number: int, sources: dict[str, Path], home: Path) -> tuple[Path, str, Path]:
+    """A wrong file, the kind of its wrong, and what would be there if it had run code."""
+    draw = random.Random(number)
+    suffix = draw.choice((".ckpt", ".safetensors", ".yaml"))
+    path, marker = home / f"{number}{suffix}", home / f"{number}.marker"
+    if suffix == ".yaml":
+        return path, hostile_config(sources[suffix], path, marker, draw), marker
+    if draw.random() < 0.5:
+        path.write_bytes(draw.choice(BYTES)(sources[suffix].read_bytes(), draw))
+        return path, f"{suffix[1:]}: bytes", marker
+    if suffix == ".ckpt":
+        return path, hostile_ckpt(sources[suffix], path, marker, draw), marker
+    return path, hostile_safetensors(sources[suffix], path, draw), marker
+
+
+def outcome(path: Path, marker: Path, original: dict[str, Any]) -> str:
+    """Loads a file as the scripts do, and says how that ended."""
+    import torch
+
+    from transformer.checkpoint import load_model
+    from transformer.config_files import load_config
+    from transformer.errors import UserError
+
+    started_at = time.monotonic()
+    try:
+        if path.suffix == ".yaml":
+            load_config(path)
+            word = "unchanged"  # a config has no content but its keys, and these were checked
+        else:
+            state = load_model(path).model.state_dict()
+            same = set(state) == set(original) and all(
+                torch.equal(state[name], original[name]) for name in state
+            )
+            word = "unchanged" if same else "damaged weights accepted"
+    except UserError as error:
+        word = "refused" if "\n" not in str(error) else "more than one line"
+    except Exception as error:
+        word = f"{type(error).__name__}: {str(error).splitlines()[:1]}"
+    if marker.exists():
+        word = "code was run"
+    if time.monotonic() - started_at > LONGEST_SECONDS:
+        word = "too slow"
+    return word
+
+
+def make_sources(home: Path) -> dict[str, Path]:
+    """The files of a short run."""
+    import logging
+
+    import train
+    from transformer.config_files import load_config
+    from transformer.runs import CONFIG, LAST, WEIGHTS
+
+    logging.disable(logging.INFO)
+    flags = {"runs_dir": str(home), "max_steps": 3, "data_path": str(ROOT / "README.md")}
+    sizes = {"embedding_dim": 16, "num_heads": 2, "num_blocks": 2, "block_size": 16}
+    config = load_config(ROOT / "configs" / "gpt2-recipe-cpu.yaml", flags | sizes)
+    folder = train.train(config)
+    return {".ckpt": folder / LAST, ".safetensors": folder / WEIGHTS, ".yaml": folder / CONFIG}
+
+
+def try_all(count: int, home: Path) -> tuple[dict[str, Counter], list[str]]:
+    """Outcomes by kind, and the faults with the numbers that make them again."""
+    from transformer.checkpoint import load_model
+
+    sources = make_sources(home)
+    original = load_model(sources[".safetensors"]).model.state_dict()
+    told: dict[str, Counter] = {}
+    faults = []
+    for number in range(count):
+        path, kind, marker = make(number, sources, home)
+        word = outcome(path, marker, original)
+        told.setdefault(kind, Counter())[word] += 1
+        if word not in ALLOWED:
+            faults.append(f"{number}: {kind}: {word}")
+        path.unlink(missing_ok=True)
+    return told, faults
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1000)
+    count = parser.parse_args().count
+    with tempfile.TemporaryDirectory() as folder:
+        sys.stdout.flush()
+        told, faults = try_all(count, Path(folder))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    figures = {
+        "tried": count,
+        "faults": faults,
+        "largest_memory_bytes": memory,
+        "outcomes": {kind: dict(words) for kind, words in sorted(told.items())},
+    }
+    print(json.dumps(figures, indent=2))
+    print(save("hostile_files", figures))
+    sys.exit(bool(faults) or memory > 2e9)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()
