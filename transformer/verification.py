@@ -125,6 +125,8 @@ def _state(run: Path) -> dict[str, Any]:
 
 
 def _curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+    # It says what it leaves out, which is what was logged after the checkpoint.
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
     events = EventAccumulator(str(run), size_guidance={"scalars": 0})
     events.Reload()
     return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in CURVES}
