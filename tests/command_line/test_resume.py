@@ -90,8 +90,9 @@ def test_a_resume_that_cannot_be_leaves_the_run_as_it_is(train_here, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal there cannot be sent to one process")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-def test_an_interrupted_run_is_saved_and_goes_on(run, environment, tmp_path, write_inputs, number):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+def test_an_interrupted_run_is_saved_and_goes_on(run, environment, tmp_path, write_inputs, name):
+    number = getattr(signal, name)
     write_inputs(tmp_path)
     flags = "--config tiny.yaml --max_steps 1000000 --epochs 100000 --val_every_steps 50".split()
     process = subprocess.Popen(
