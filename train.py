@@ -241,8 +241,8 @@ def summarize(run: "Run", trainer: "pl.Trainer") -> tuple[dict[str, Any], "Seque
         **run_facts(trainer, run.throughput),
         "corpus_sha256": run.task.corpus_facts["sha256"],
     }
-    write_text(run.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
     save_model(weights, model, run.module.metadata | {"results": summary})
+    write_text(run.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")  # last: it is finished
     return summary, model
 
 
@@ -255,7 +255,7 @@ def conclude(run: "Run", summary: dict[str, Any], model: "SequenceModel") -> Non
     prompt = f' --prompt "{word}"' if word else ""
     print(f"\n{conclusion(run.task.headline(summary), summary)}")
     note = overfitting_note(summary)
-    if note and run.config.patience is None:
+    if note and run.config.patience is None and run.task.monitor == "val_loss":
         print(note)
     print(f"\n{shown}\n\nnext:")
     print(f"  python generate.py {_quoted(run.folder / WEIGHTS)}{prompt}")

@@ -1,10 +1,11 @@
 """Does any file that is damaged, or made to do harm, get further than one line?
 
 `python benchmarks/hostile_files.py` makes checkpoints and configs wrong in many ways, drawn by a
-seed, and loads each as the scripts do, in a process of its own. Counted are files that were
-refused in one line, that loaded and are what they were before, and everything else, which would be
-a fault: code that ran, weights that changed, another exception, a hang. Counts and the largest
-memory go to results/hostile_files.json.
+seed, and loads each as the scripts do. Counted are files that were refused in one line, that
+loaded and are what they were before, that someone made whole again with another content and a
+checksum that fits it, and everything else, which would be a fault: code that ran, damaged weights
+that were taken, another exception, a hang. Counts and the largest memory go to
+results/hostile_files.json.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from typing import Any
 from record import ROOT, save
 
 LONGEST_SECONDS = 10.0
-ALLOWED = ("refused", "unchanged")
+ALLOWED = ("refused", "unchanged", "made whole")
 
 
 class RunsCode:
@@ -71,7 +72,7 @@ BYTES: list[Callable[[bytes, random.Random], bytes]] = [
 
 
 def change_tensors(tensors: dict[str, Any], draw: random.Random) -> dict[str, Any]:
-    """Swapped, missing, extra, of another shape or type, or not finite: the checksum is kept."""
+    """Swapped, missing, extra, of another shape or type, or not finite."""
     import torch
 
     changed = dict(tensors)
@@ -95,13 +96,33 @@ def change_tensors(tensors: dict[str, Any], draw: random.Random) -> dict[str, An
     return changed
 
 
+def change_sizes(texts: dict[str, str], tensors: dict[str, Any], draw: random.Random) -> Any:
+    """Sometimes another number in the architecture; half of the time with a checksum that fits."""
+    from transformer.checkpoint import CHECKSUM, checksum
+
+    changed = dict(texts)
+    if draw.random() < 0.5:
+        architecture = json.loads(changed["architecture"])
+        name = draw.choice(list(architecture))
+        architecture[name] = draw.choice((0, -1, 7, 10**9, 10**30, 1.5, "x", None, [], {}, True))
+        changed["architecture"] = json.dumps(architecture)
+    if draw.random() < 0.5:
+        del changed[CHECKSUM]
+        changed[CHECKSUM] = checksum(changed, tensors)
+    return changed
+
+
 def hostile_ckpt(source: Path, path: Path, marker: Path, draw: random.Random) -> str:
     import torch
+
+    from transformer.checkpoint import model_tensors
 
     content = torch.load(source, weights_only=True)
     kind = draw.choice(("tensors", "code", "expanded", "packed", "texts", "pickle"))
     if kind == "tensors":
-        torch.save(content | {"state_dict": change_tensors(content["state_dict"], draw)}, path)
+        weights = change_tensors(content["state_dict"], draw)
+        texts = change_sizes(content["transformer"], model_tensors(weights), draw)
+        torch.save(content | {"state_dict": weights, "transformer": texts}, path)
     elif kind == "code":
         place = draw.choice(("state_dict", "callbacks", "optimizer_states", "transformer"))
         torch.save(content | {place: RunsCode(marker)}, path)
@@ -138,7 +159,8 @@ def hostile_safetensors(source: Path, path: Path, draw: random.Random) -> str:
         with safe_open(source, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             texts = file.metadata()
-        save_file(change_tensors(tensors, draw), path, texts)
+        tensors = change_tensors(tensors, draw)
+        save_file(tensors, path, change_sizes(texts, tensors, draw))
         return f"safetensors: {kind}"
     header = json.loads(data[8 : 8 + length])
     if kind == "header length":
@@ -196,7 +218,19 @@ def make(number: int, sources: dict[str, Path], home: Path) -> tuple[Path, str, 
     return path, hostile_safetensors(sources[suffix], path, draw), marker
 
 
-def outcome(path: Path, marker: Path, original: dict[str, Any]) -> str:
+def checksum_of(path: Path) -> str:
+    """As the file has it."""
+    from safetensors import safe_open
+
+    from transformer.checkpoint import CHECKSUM, METADATA_KEY, read_training_state
+
+    if path.suffix == ".ckpt":
+        return read_training_state(path)[METADATA_KEY][CHECKSUM]
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()[CHECKSUM]
+
+
+def outcome(path: Path, marker: Path, original: dict[str, Any], own_checksum: str) -> str:
     """Loads a file as the scripts do, and says how that ended."""
     import torch
 
@@ -215,6 +249,8 @@ def outcome(path: Path, marker: Path, original: dict[str, Any]) -> str:
                 torch.equal(state[name], original[name]) for name in state
             )
             word = "unchanged" if same else "damaged weights accepted"
+            if not same and checksum_of(path) != own_checksum:
+                word = "made whole"
     except UserError as error:
         word = "refused" if "\n" not in str(error) else "more than one line"
     except Exception as error:
@@ -248,11 +284,13 @@ def try_all(count: int, home: Path) -> tuple[dict[str, Counter], list[str]]:
 
     sources = make_sources(home)
     original = load_model(sources[".safetensors"]).model.state_dict()
+    checksums = {suffix: checksum_of(sources[suffix]) for suffix in (".ckpt", ".safetensors")}
+    checksums[".yaml"] = ""
     told: dict[str, Counter] = {}
     faults = []
     for number in range(count):
         path, kind, marker = make(number, sources, home)
-        word = outcome(path, marker, original)
+        word = outcome(path, marker, original, checksums[path.suffix])
         told.setdefault(kind, Counter())[word] += 1
         if word not in ALLOWED:
             faults.append(f"{number}: {kind}: {word}")

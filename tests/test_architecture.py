@@ -87,11 +87,11 @@ MAY_IMPORT = {
     "transformer.runs": "transformer.errors",
     "transformer.tasks": "transformer",
     "transformer.teaching": "jaxtyping torch transformer.models",
-    "transformer.training": "jaxtyping numpy pytorch_lightning safetensors tabulate torch tqdm "
+    "transformer.training": "jaxtyping numpy pytorch_lightning tabulate torch tqdm "
     "transformer.checkpoint transformer.defaults transformer.devices transformer.errors "
     "transformer.files transformer.models transformer.runs transformer.training",
     "transformer.verification": "pytorch_lightning tensorboard torch transformer.checkpoint "
-    "transformer.config transformer.runs",
+    "transformer.config transformer.devices transformer.runs",
 }
 WITHOUT_TORCH = [
     *("transformer", "transformer.command_line", "transformer.config", "transformer.config_files"),

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.profilers import PyTorchProfiler
 
 from transformer.checkpoint import save_model
@@ -215,5 +214,5 @@ def build_callbacks(run: Run, checkpoint_io: RunCheckpointIO) -> list[pl.Callbac
     if limit is not None:
         parts.append(limit)
     if run.config.patience is not None:
-        parts.append(EarlyStopping(run.task.monitor, patience=run.config.patience, mode="min"))
+        parts.append(callbacks.Patience(run.task.monitor, run.config.patience))
     return parts

@@ -82,7 +82,10 @@ def save_model(path: str | Path, model: SequenceModel, metadata: Mapping[str, An
             seen.add(tensor.data_ptr())
             tensors[name] = tensor.detach().contiguous()
     with replacing(path) as temporary:
-        save_file(tensors, temporary, encode_metadata(metadata, tensors))
+        try:
+            save_file(tensors, temporary, encode_metadata(metadata, tensors))
+        except SafetensorError as error:  # as of a full disk
+            raise OSError(f"{path}: {error}") from None
 
 
 def load_model(path: str | Path) -> SavedModel:
@@ -113,7 +116,7 @@ def load_model(path: str | Path) -> SavedModel:
                 raise ValueError(f"{name}={architecture[name]}, and a tokenizer of {size} tokens")
         model = _build(architecture, tensors)
         others = {name: dict(parts.get(name, {})) for name in ("config", "corpus", "results")}
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (*_READ_ERRORS, OverflowError) as error:  # RuntimeError: too deeply nested, too
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{path}: damaged or not a model of this program: {reason}") from None
     return SavedModel(path, model, tokenizer, architecture, **others)

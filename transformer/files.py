@@ -49,7 +49,7 @@ def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
 
     A reader sees the old file or the whole new one, never a part: the bytes are flushed to the
     disk before the rename. The old file becomes `previous` where that is given, once the new one
-    is whole; there is a file at `path` all the while.
+    is whole; where files can have two names, there is one at `path` all the while.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Going on with a run: from which checkpoint, whether it fits, and what is changed by it."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,11 @@ from transformer.data.pairs import Pairs
 from transformer.errors import UserError
 from transformer.runs import SUMMARY, run_of
 
-# What says which data is trained on in which order: another value would make it another run.
+# Which data is trained on in which order, and whose moments are kept: another value would make it
+# another run.
 KEPT_ON_RESUME = (
     *("val_fraction", "test_fraction", "stride", "source_units", "target_units", "seed"),
-    "skip_bad_lines",
+    *("skip_bad_lines", "optimizer"),
 )
 # What an architecture names and no weight depends on.
 CHANGED_ON_RESUME = ("dropout", "target_dropout")
@@ -86,10 +88,18 @@ def check_unfinished(resume: Path, total_steps: int) -> int:
     step = state["global_step"]
     if not isinstance(step, int):
         raise UserError(f"{resume}: damaged: its global_step is {step!r}")
-    finished = step == total_steps and (run_of(resume) / SUMMARY).is_file()
+    finished = step == total_steps == _summed_up_step(run_of(resume))
     if step > total_steps or finished:
         raise UserError(
             f"{resume}: stands at step {step:,} of {total_steps:,}, nothing is left to do: "
             "give a larger --max_steps or --epochs"
         )
     return step
+
+
+def _summed_up_step(run: Path) -> int | None:
+    """Where a run stood when its summary was written."""
+    try:
+        return json.loads((run / SUMMARY).read_text(encoding="utf-8"))["step"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transformer.runs import LAST
+from transformer.runs import LAST, SUMMARY
 from transformer.verification import InterruptAfter, differences
 
 # Of the 70 steps of tiny.yaml: the first, one that logs, one that does neither, one that
@@ -34,6 +34,17 @@ def test_stops_anywhere_leave_no_trace(train_here, tmp_path, changes):
     train_here(**resume)
     assert differences(whole, folder) == []
     assert [path.name for path in folder.parent.iterdir()] == ["version_0"]
+
+
+def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_summed_up(train_here, summary_of):
+    folder = train_here(max_steps=4)
+    before = summary_of(folder)
+    (folder / SUMMARY).unlink()
+    train_here(str(folder / "config.yaml"), resume=folder / LAST)
+    after = summary_of(folder)
+    assert [after[key] for key in ("step", "best_step", "val_loss")] == [
+        before[key] for key in ("step", "best_step", "val_loss")
+    ]
 
 
 def test_the_comparison_sees_a_single_bit(train_here):

@@ -1,6 +1,7 @@
 """A run that stopped goes on in its folder."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -95,8 +96,9 @@ def test_an_interrupted_run_is_saved_and_goes_on(run, environment, tmp_path, wri
     number = getattr(signal, name)
     write_inputs(tmp_path)
     flags = "--config tiny.yaml --max_steps 1000000 --epochs 100000 --val_every_steps 50".split()
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *flags],
+    process = subprocess.Popen(  # with its loader processes one group, as in a terminal
+        [sys.executable, ROOT / "train.py", *flags, "--num_workers", "2"],
+        start_new_session=True,
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,
@@ -106,7 +108,7 @@ def test_an_interrupted_run_is_saved_and_goes_on(run, environment, tmp_path, wri
     try:
         for line in process.stdout:
             if line.startswith("step 50:"):
-                process.send_signal(number)
+                os.killpg(process.pid, number)
                 break
         output, errors = process.communicate(timeout=60)
     finally:

@@ -6,6 +6,7 @@ import torch
 from transformer.errors import UserError
 from transformer.resuming import newest_whole, report_changes
 from transformer.runs import LAST, PREVIOUS
+from transformer.verification import InterruptAfter, differences
 
 
 def flip_a_bit(path):
@@ -34,12 +35,17 @@ def test_of_a_damaged_checkpoint_the_one_before_is_taken_and_that_is_said(run_fo
         newest_whole(paths)
 
 
-def test_the_run_then_ends_as_if_nothing_had_been(train_here, run_folder, summary_of):
-    whole = train_here(run_name="whole", max_steps=30, val_every_steps=10, dropout=0.0)
-    flip_a_bit(run_folder / LAST)
-    resume = newest_whole([run_folder / LAST, run_folder / PREVIOUS])
-    train_here(str(run_folder / "config.yaml"), resume=resume, max_steps=30)
-    assert summary_of(run_folder)["step"] == summary_of(whole)["step"] == 30
+def test_the_run_then_ends_as_if_nothing_had_been(train_here, tmp_path):
+    changes = {"dropout": 0.1, "val_every_steps": 10, "max_steps": 30}
+    whole = train_here(run_name="whole", **changes)
+    with pytest.raises(SystemExit):
+        train_here(run_name="stopped", **changes, callbacks=[InterruptAfter(20)])
+    folder = tmp_path / "runs" / "stopped" / "version_0"
+    flip_a_bit(folder / LAST)
+    resume = newest_whole([folder / LAST, folder / PREVIOUS])
+    assert torch.load(resume, weights_only=True)["global_step"] == 10
+    train_here(str(folder / "config.yaml"), resume=resume)
+    assert differences(whole, folder) == []
 
 
 def test_what_is_changed_by_resuming_is_reported(caplog):

@@ -133,13 +133,15 @@ def test_a_run_that_gets_worse_is_told_so_unless_it_has_patience(train_here, cap
     assert "lowest" not in capsys.readouterr().out
 
 
-def test_a_second_signal_acts_at_once():
-    """Python's own handler is back: it raises KeyboardInterrupt wherever the run is."""
-    before = signal.getsignal(signal.SIGINT)
+def test_a_second_signal_ends_the_process_at_once(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    statuses = []
+    monkeypatch.setattr("os._exit", statuses.append)
     interruption = Interruption(Mock(RunCheckpoints))
     interruption.on_train_start(Mock(pl.Trainer), Mock(pl.LightningModule))
-    assert signal.getsignal(signal.SIGINT) != before
     signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) == before
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+    assert statuses == []
+    signal.raise_signal(signal.SIGTERM)
+    assert statuses == [143]
+    interruption.on_exception(Mock(pl.Trainer), Mock(pl.LightningModule), ValueError())
+    assert signal.getsignal(signal.SIGTERM) == before

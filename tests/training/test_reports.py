@@ -18,7 +18,12 @@ def test_a_run_whose_validation_loss_rose_is_told_since_when_and_what_helps():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"best_step": 95}, {"last_val_loss": 1.51}, {"best_step": 100, "last_val_loss": 1.5}],
+    [
+        {"best_step": 95},
+        {"last_val_loss": None},
+        {"last_val_loss": 1.51},
+        {"best_step": 100, "last_val_loss": 1.5},
+    ],
 )
 def test_one_that_did_not_is_told_nothing(changes):
     assert overfitting_note(RISING | changes) is None

@@ -1,5 +1,6 @@
 """What the LightningDataModules share: one endless order, counted over ranks and resumes."""
 
+import signal
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -12,6 +13,13 @@ from transformer.data.tokenizers import CharacterTokenizer
 
 # Validation during training looks at about this many tokens of a larger split.
 MOST_VALIDATION_TOKENS = 1_000_000
+
+
+def _ignore_signals(_: int) -> None:
+    """In a worker: Ctrl+C, say, goes to all processes, and the run still needs its next batch."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 class EndlessDataModule(pl.LightningDataModule, ABC):
@@ -91,6 +99,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_ignore_signals,
             generator=torch.Generator(),  # not the one that draws dropout
         )
 

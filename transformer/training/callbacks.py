@@ -10,6 +10,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from pytorch_lightning.callbacks import EarlyStopping
 
 from transformer.training.estimates import PASSES_PER_TRAINING_STEP
 from transformer.training.loggers import log_image, log_scalars, log_text
@@ -176,6 +177,19 @@ class TimeLimit(pl.Callback):
         self.spend(min(1.0, share))
         if share >= 1:
             trainer.should_stop = True
+
+
+class Patience(EarlyStopping):
+    """Ends a run after so many validations in a row without a lower `monitor`.
+
+    Of a resumed run the patience that was given anew counts, not that of its checkpoint.
+    """
+
+    def __init__(self, monitor: str, patience: int) -> None:
+        super().__init__(monitor, patience=patience, mode="min")
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict | {"patience": self.patience})
 
 
 class ConfigText(pl.Callback):

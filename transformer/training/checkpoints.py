@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from safetensors import SafetensorError
 
 from transformer.files import replacing
 from transformer.runs import BEST, LAST, PREVIOUS
@@ -20,8 +19,8 @@ from transformer.training.loop_state import between_steps, logs_now, validates_n
 
 log = logging.getLogger(__name__)
 
-# What a full disk, or a folder that is gone, raises from Python, torch and safetensors.
-WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
+# What a full disk, or a folder that is gone, raises from Python and from torch.
+WRITE_ERRORS = (OSError, RuntimeError)
 
 
 class RunCheckpointIO(TorchCheckpointIO):

@@ -1,5 +1,6 @@
 """Ctrl+C and termination end a run between two steps, with last.ckpt saved."""
 
+import os
 import signal
 from types import FrameType
 from typing import Any
@@ -23,8 +24,8 @@ class Interruption(pl.Callback):
     """Saves and raises Interrupted after the step in which a signal came.
 
     Where a validation follows on that step, after the validation, which saves: a resumed run does
-    not go back to it. A second signal acts as it would without us, at once. SIGUSR1 is what
-    SLURM's --signal=USR1@60 sends before it ends a job.
+    not go back to it. A second signal ends the process at once. SIGUSR1 is what SLURM's
+    --signal=USR1@120 sends before it ends a job.
     """
 
     SIGNALS = tuple(
@@ -72,9 +73,15 @@ class Interruption(pl.Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._restore()
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        self._received = number
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         self._restore()
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._received is not None:
+            os._exit(128 + number)
+        self._received = number
 
     def _restore(self) -> None:
         while self._previous:

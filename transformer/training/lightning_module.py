@@ -205,7 +205,8 @@ class LanguageModule(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._restored = checkpoint[STATE_KEY]
+        self._restored = state = checkpoint[STATE_KEY]
+        self._guard.restore(state["skipped"])
 
     @property
     def skipped_steps(self) -> int:
@@ -242,7 +243,6 @@ class LanguageModule(pl.LightningModule):
         if self._restored["train_loss"] is not None:
             self.trainer.callback_metrics["train_loss"] = self._restored["train_loss"]
         self._time_share = self._restored["time_share"]
-        self._guard.restore(self._restored["skipped"])
         self._restored = None
 
     def _total_steps(self) -> int:

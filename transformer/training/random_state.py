@@ -10,7 +10,7 @@ from torch import Tensor
 class RandomState(pl.Callback):
     """Keeps the states of torch's generators, which draw dropout, in every checkpoint.
 
-    Those of several GPUs are kept by their number; one that is not there any more is left out.
+    They are those of the process that writes it. Others draw on from the same numbers when resumed.
     """
 
     def __init__(self) -> None:

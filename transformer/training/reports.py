@@ -43,10 +43,11 @@ def run_facts(trainer: pl.Trainer, throughput: Throughput) -> dict[str, Any]:
     """How far, how long, how fast and on what, under the names of summary.json."""
     module = trainer.lightning_module
     assert isinstance(module, LanguageModule)
-    train_loss = trainer.callback_metrics.get("train_loss")  # none where no step was left to do
+    # None where no step was left to do: killed between its last checkpoint and its end.
+    train_loss, val_loss = map(trainer.callback_metrics.get, ("train_loss", "val_loss"))
     return {
         "train_loss": float(train_loss) if train_loss is not None else None,
-        "last_val_loss": float(trainer.callback_metrics["val_loss"]),
+        "last_val_loss": float(val_loss) if val_loss is not None else None,
         "step": trainer.global_step,
         "skipped_steps": module.skipped_steps,
         "corpus_passes": throughput.corpus_passes,
@@ -70,7 +71,7 @@ def conclusion(headline: str, summary: dict[str, Any]) -> str:
 def overfitting_note(summary: dict[str, Any]) -> str | None:
     """For a run whose validation loss was lowest well before its end, and rose."""
     best, last, train_loss = (summary[key] for key in ("val_loss", "last_val_loss", "train_loss"))
-    if summary["best_step"] > LATE * summary["step"] or last < RISEN * best:
+    if last is None or summary["best_step"] > LATE * summary["step"] or last < RISEN * best:
         return None
     # With label smoothing, train_loss is another loss and may be the larger.
     below = train_loss is not None and train_loss < last
