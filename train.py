@@ -154,6 +154,7 @@ def train(
 
 def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
     """Raises: UserError for too little memory, and for a checkpoint that was tampered with."""
+    from transformer.training.checkpoints import write_error
     from transformer.training.interruption import Interrupted
     from transformer.training.reports import out_of_memory_advice
 
@@ -170,6 +171,11 @@ def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
             raise
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{resume}: damaged, its training state does not fit: {reason}") from None
+    if (error := run.checkpoint_io.error) is not None:
+        raise UserError(
+            f"{run.folder}: the last checkpoint could not be saved ({write_error(error)}): make "
+            "room and go on with --resume"
+        )
 
 
 def say_how_to_go_on(step: int, folder: Path, *, saved: bool) -> None:

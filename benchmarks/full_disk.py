@@ -24,7 +24,7 @@ from transformer.resuming import newest_whole
 from transformer.runs import LAST
 from transformer.verification import differences
 
-MEGABYTES = 16
+MEGABYTES = 48  # of checkpoints of 7 there are three, and a half-written one
 FULL_SECONDS = 1.0  # several saves long
 
 

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Run:
     throughput: callbacks.Throughput
     total_steps: int
     num_devices: int = 1
+    checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
 
     @property
     def tokens_per_step(self) -> int:
@@ -142,7 +143,6 @@ def build_trainer(
     `callbacks` come before the run's own.
     `profile` writes a trace of a few steps into the run's folder, for Perfetto or Chrome.
     """
-    checkpoint_io = RunCheckpointIO()
     config = run.config
     profiler = PyTorchProfiler(str(run.folder), "trace", export_to_chrome=True) if profile else None
     return pl.Trainer(
@@ -155,8 +155,8 @@ def build_trainer(
         num_sanity_val_steps=0,
         log_every_n_steps=LOG_EVERY_STEPS,
         logger=RunLogger(run.folder, purge_step=first_step + 1 if first_step else None),
-        callbacks=[*callbacks, *build_callbacks(run, checkpoint_io)],
-        plugins=[checkpoint_io],
+        callbacks=[*callbacks, *build_callbacks(run)],
+        plugins=[run.checkpoint_io],
         use_distributed_sampler=False,
         enable_model_summary=False,
         profiler=profiler,
@@ -183,14 +183,14 @@ def tokens_afterwards(run: Run) -> float:
     return tokens / run.forward_passes
 
 
-def build_callbacks(run: Run, checkpoint_io: RunCheckpointIO) -> list[pl.Callback]:
+def build_callbacks(run: Run) -> list[pl.Callback]:
     def save_weights(step: int, val_loss: float) -> None:
         results = {"results": {"best_step": step, "val_loss": val_loss}}
         save_model(run.folder / WEIGHTS, run.module.model, run.module.metadata | results)
 
     checkpoints = RunCheckpoints(
         run.folder,
-        checkpoint_io,
+        run.checkpoint_io,
         save_weights,
         run.task.monitor,
         run.config.checkpoint_every_minutes,

@@ -144,11 +144,18 @@ class RunCheckpoints(Checkpoint):
 
 
 def warn_of_full_disk(step: int, what: str | Path, error: Exception) -> None:
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
     log.warning(
         "step %s: %s could not be saved (%s): make room; what was saved before is kept, and the "
         "run goes on and tries again",
         f"{step:,}",
         what,
-        reason,
+        write_error(error),
     )
+
+
+def write_error(error: BaseException) -> str:
+    """The system's own words, where torch has hidden them behind its own."""
+    hidden: BaseException | None = error
+    while hidden is not None and not isinstance(hidden, OSError):
+        hidden = hidden.__context__
+    return getattr(hidden, "strerror", None) or str(hidden or error).splitlines()[0]

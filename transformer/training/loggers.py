@@ -1,6 +1,7 @@
 """Scalars, texts and images to the Trainer's loggers, at the step that was just taken."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ log = logging.getLogger(__name__)
 class RunLogger(TensorBoardLogger):
     """TensorBoard events into a run's folder, beside the config.yaml that stands for hparams.
 
-    Of a resumed run, what was logged from `purge_step` on is gone. Events that cannot be written,
-    as on a full disk, are lost with one warning, and the next ones go into a new file.
+    Of a resumed run, what was logged from `purge_step` on is gone. Where events cannot be written,
+    as on a full disk, those of the next RETRY_SECONDS are lost, with one warning, and what follows
+    goes into a new file.
     """
+
+    RETRY_SECONDS = 30.0
 
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:
         super().__init__(
@@ -29,6 +33,7 @@ class RunLogger(TensorBoardLogger):
             purge_step=purge_step,
         )
         self._warned = False
+        self._retry_at = 0.0
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.write(lambda _: super(RunLogger, self).log_metrics(metrics, step))
@@ -39,12 +44,16 @@ class RunLogger(TensorBoardLogger):
 
     def write(self, call: Callable[[Any], Any]) -> None:
         """`call` with the SummaryWriter."""
+        if time.monotonic() < self._retry_at:
+            return
         try:
             call(self.experiment)
         except OSError as error:
             if not self._warned:
-                log.warning("%s: curves cannot be written (%s)", self.log_dir, error.strerror)
+                reason = error.strerror or str(error).splitlines()[0]
+                log.warning("%s: curves cannot be written (%s)", self.log_dir, reason)
             self._warned = True
+            self._retry_at = time.monotonic() + self.RETRY_SECONDS
             self._experiment = None
             self._kwargs.pop("purge_step", None)
 
