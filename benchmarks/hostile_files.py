@@ -264,13 +264,10 @@ def outcome(path: Path, marker: Path, original: dict[str, Any], own_checksum: st
 
 def make_sources(home: Path) -> dict[str, Path]:
     """The files of a short run."""
-    import logging
-
     import train
     from transformer.config_files import load_config
     from transformer.runs import CONFIG, LAST, WEIGHTS
 
-    logging.disable(logging.INFO)
     flags = {"runs_dir": str(home), "max_steps": 3, "data_path": str(ROOT / "README.md")}
     sizes = {"embedding_dim": 16, "num_heads": 2, "num_blocks": 2, "block_size": 16}
     config = load_config(ROOT / "configs" / "gpt2-recipe-cpu.yaml", flags | sizes)
@@ -303,7 +300,6 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     count = parser.parse_args().count
     with tempfile.TemporaryDirectory() as folder:
-        sys.stdout.flush()
         told, faults = try_all(count, Path(folder))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     figures = {
