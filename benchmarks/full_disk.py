@@ -26,6 +26,7 @@ from transformer.verification import differences
 
 MEGABYTES = 48  # of checkpoints of 7 there are three, and a half-written one
 FULL_SECONDS = 1.0  # several saves long
+LONGER = {"max_steps": 800}  # which leaves time to go on
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def fill(path: Path) -> None:
 
 
 def run(home: Path, name: str) -> tuple[subprocess.Popen, Path]:
-    flags = [f"--{key}={value}" for key, value in FLAGS.items()]
+    flags = [f"--{key}={value}" for key, value in (FLAGS | LONGER).items()]
     where = ["--data_path", "text.txt", "--runs_dir", name, "--run_name", "run"]
     return start(home, *where, *flags), home / name / "run" / "version_0"
 
@@ -100,12 +101,12 @@ def main() -> None:
         assert process.wait(END_SECONDS) == 0
         seconds = time.monotonic() - started_at
         words = [
-            attempt(home, number, 0.7 * draw.random(), seconds, undisturbed)
+            attempt(home, number, 0.5 * draw.random(), seconds, undisturbed)
             for number in range(arguments.count)
         ]
     told = Counter(words)
     print(dict(told))
-    print(save("full_disk", {"config": FLAGS, "times": arguments.count, **told}))
+    print(save("full_disk", {"config": FLAGS | LONGER, "times": arguments.count, **told}))
 
 
 if __name__ == "__main__":
