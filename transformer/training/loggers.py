@@ -42,6 +42,11 @@ class RunLogger(TensorBoardLogger):
         """Flushes, and writes no hparams.yaml."""
         self.write(lambda experiment: experiment.flush())
 
+    def finalize(self, status: str) -> None:
+        """At the end of a run, where its writer may have failed unseen in the background."""
+        if self._experiment is not None:
+            self.write(lambda _: super(RunLogger, self).finalize(status))
+
     def write(self, call: Callable[[Any], Any]) -> None:
         """`call` with the SummaryWriter."""
         if time.monotonic() < self._retry_at:
