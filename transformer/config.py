@@ -57,7 +57,7 @@ _TRANSFORMER_KEYS = (
 # Keys that describe a part which only some models have; the nine required keys stand in every file.
 MODEL_KEYS = {
     "gpt": (*_TRANSFORMER_KEYS, "token_shift"),
-    "encoder_decoder": (*_TRANSFORMER_KEYS, "target_dropout", "shared_vocabulary"),
+    "encoder_decoder": (*_TRANSFORMER_KEYS, "target_dropout", "ctc_weight", "shared_vocabulary"),
     "bigram": (),
 }
 # Keys of what a model is trained on: a text, or pairs of a source and a target.
@@ -131,6 +131,9 @@ class Config(BaseModel):
     )
     target_dropout: Fraction = Field(
         0.0, description="share of the target's tokens hidden from the decoder, in training"
+    )
+    ctc_weight: Number = Field(
+        0.0, ge=0, description="weight of the encoder's own guess at the target (CTC), in training"
     )
     bias: bool = Field(True, description="additive biases in linear layers and layer norms")
     tie_weights: bool = Field(True, description="one matrix for token embedding and output head")

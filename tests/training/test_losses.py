@@ -1,11 +1,14 @@
-"""What is minimized and what is reported: label smoothing, R-Drop, and the units of a loss."""
+"""What is minimized and reported: label smoothing, R-Drop, CTC, and the units of a loss."""
+
+from itertools import groupby, product
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from transformer.defaults import IGNORED
+from transformer.defaults import END, IGNORED, NUM_SPECIALS, PADDING
 from transformer.training.lightning_module import LanguageModule, PairModule
+from transformer.training.losses import ctc_loss
 
 V, SMOOTHING = 13, 0.2
 
@@ -79,3 +82,66 @@ def test_r_drop_of_a_model_without_dropout_changes_no_gradient(make_gpt, batch):
         module.training_step(batch, 0).backward()
         gradients.append([p.grad for p in module.parameters()])
     assert_close(*gradients)
+
+
+A, B = NUM_SPECIALS, NUM_SPECIALS + 1  # two units of a target
+
+
+def read_off(path):
+    """What an alignment says: repetitions are one, and blanks nothing."""
+    return [unit for unit, _ in groupby(path) if unit != PADDING]
+
+
+def test_ctc_is_minus_the_log_of_all_alignments_probability(generator):
+    """Every path over the places is tried; the padded places of the shorter source are none."""
+    logits = torch.randn(2, 4, 5, generator=generator)
+    source = torch.tensor([[3, 3], [4, PADDING]])
+    targets = torch.tensor([[A, A, END], [B, END, IGNORED]])
+    by_hand = []
+    for row, (places, target) in enumerate([(4, [A, A]), (2, [B])]):
+        probabilities = logits[row, :places].softmax(dim=-1)
+        paths = [path for path in product(range(5), repeat=places) if read_off(path) == target]
+        total = sum(probabilities[range(places), list(path)].prod() for path in paths)
+        by_hand.append(-total.log() / len(target))
+    assert_close(ctc_loss(logits, source, targets), torch.stack(by_hand).mean())
+
+
+def test_a_target_too_long_for_its_places_has_no_ctc(generator):
+    logits = torch.randn(1, 2, 5, generator=generator, requires_grad=True)
+    loss = ctc_loss(logits, torch.tensor([[3]]), torch.tensor([[A, A, END]]))
+    loss.backward()
+    assert loss == 0 and not logits.grad.any()
+
+
+@pytest.fixture
+def pair_batch(generator):
+    source = torch.randint(NUM_SPECIALS, 17, (3, 6), generator=generator)
+    source[0, 4:] = PADDING
+    tokens = torch.randint(NUM_SPECIALS, 13, (3, 5), generator=generator)
+    targets = tokens.roll(-1, dims=1)
+    targets[:, -1] = END
+    targets[1, 2:] = torch.tensor([END, IGNORED, IGNORED])
+    return source, tokens, targets
+
+
+def test_ctc_adds_the_memorys_guess_to_the_loss(make_encoder_decoder, pair_batch):
+    model = make_encoder_decoder(ctc_weight=0.3, tie_weights=False)
+    source, tokens, targets = pair_batch
+    module = PairModule(model, lr=1e-3)
+    logits, guess = model(source, tokens, guess=True)
+    assert torch.equal(logits, model(source, tokens))
+    assert guess.shape == (3, 12, 13)
+    loss = module.training_step(pair_batch, 0)
+    own = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    assert_close(loss, own + 0.3 * ctc_loss(guess, source, targets))
+    assert_close(module._train_losses[0], own)
+    loss.backward()
+    assert model.ctc_head.weight.grad.any()
+
+
+def test_the_guess_does_not_look_at_what_pads_a_source(make_encoder_decoder, pair_batch):
+    model = make_encoder_decoder(ctc_weight=0.3)
+    source, tokens, _ = pair_batch
+    _, guess = model(source[:1], tokens[:1], guess=True)
+    _, alone = model(source[:1, :4], tokens[:1], guess=True)
+    assert_close(guess[:, :8], alone)

@@ -25,6 +25,8 @@ from transformer.models.layers import (
 )
 from transformer.models.positions import RotaryPositions, make_positions
 
+GUESSES = 2  # of the CTC head at each position of a source: a target may be longer than that
+
 _NOT_ARGUMENTS = ("self", "__class__")
 
 
@@ -36,8 +38,10 @@ class EncoderDecoder(SequenceModel):
     too: 3.4). Embeddings are scaled by sqrt(C); `dropout` acts on what each part adds to the
     residual stream and on the embeddings: 5.4. In training, `target_dropout` hides that share of
     the tokens that the decoder reads, position aside, so that it reads the source instead: the
-    word dropout of Bowman et al. 2016 (arXiv:1511.06349), 3.1. A target may be block_size long,
-    and one more position holds the token that begins it.
+    word dropout of Bowman et al. 2016 (arXiv:1511.06349), 3.1. With a `ctc_weight` the memory has a
+    head of its own, which guesses the whole target at once: the joint training of Kim et al. 2017
+    (arXiv:1609.06773); decoding does not use it. A target may be block_size long, and one more
+    position holds the token that begins it.
 
     Raises: ValueError for sizes that do not fit each other and for unknown names of parts.
     """
@@ -59,6 +63,7 @@ class EncoderDecoder(SequenceModel):
         feedforward_dim: int | None = None,
         dropout: float = 0.0,
         target_dropout: float = 0.0,
+        ctc_weight: float = 0.0,
         bias: bool = True,
         tie_weights: bool = True,
         shared_vocabulary: bool = False,
@@ -94,6 +99,9 @@ class EncoderDecoder(SequenceModel):
         self.decoder_blocks = nn.ModuleList(self._decoder_block() for _ in range(num_blocks))
         self.final_norm = self._make_norm() if norm_first else nn.Identity()
         self.lm_head = nn.Linear(embedding_dim, vocab_size, bias=False)
+        self.ctc_head = None
+        if ctc_weight:
+            self.ctc_head = nn.Linear(embedding_dim, GUESSES * vocab_size, bias=False)
         if tie_weights:
             self.lm_head.weight = self.token_embedding.weight
         self._initialize()
@@ -146,14 +154,21 @@ class EncoderDecoder(SequenceModel):
             nn.init.normal_(module.weight, std=1 / self.embedding_scale)
 
     def forward(
-        self, source: Int[Tensor, "B S"], tokens: Int[Tensor, "B T"]
-    ) -> Float[Tensor, "B T V"]:
+        self, source: Int[Tensor, "B S"], tokens: Int[Tensor, "B T"], *, guess: bool = False
+    ) -> Float[Tensor, "B T V"] | tuple[Float[Tensor, "B T V"], Float[Tensor, "B G V"]]:
         """Logits of the target's token after each of `tokens`; PADDING in a source is not read.
+
+        With `guess` those of the CTC head too, for G = GUESSES S places in a row.
 
         Raises: ValueError for more than block_size tokens in a source, block_size + 1 in a target.
         """
         mask = source_mask(source)
-        return self.decode(tokens, self.encode(source, mask), mask)
+        memory = self.encode(source, mask)
+        logits = self.decode(tokens, memory, mask)
+        if not guess:
+            return logits
+        assert self.ctc_head is not None, "a guess needs a ctc_weight"
+        return logits, self.ctc_head(memory).unflatten(-1, (GUESSES, -1)).flatten(1, 2)
 
     def encode(
         self, source: Int[Tensor, "B S"], mask: Bool[Tensor, "B 1 1 S"]

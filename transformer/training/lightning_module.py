@@ -17,7 +17,7 @@ from transformer.errors import UserError
 from transformer.models.base import SequenceModel
 from transformer.training.loggers import log_scalars
 from transformer.training.loop_state import logs_now
-from transformer.training.losses import cross_entropy, dropout_divergence, passed_twice
+from transformer.training.losses import cross_entropy, ctc_loss, dropout_divergence, passed_twice
 from transformer.training.optimizers import check_state, make_optimizer
 from transformer.training.schedules import automatic_warmup, learning_rate_factor
 from transformer.training.step_guard import StepGuard, skip_step
@@ -108,12 +108,16 @@ class LanguageModule(pl.LightningModule):
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         *inputs, targets = passed_twice(batch) if self.r_drop else batch
-        logits = self.model(*inputs)
+        logits, others = self.predict(inputs, targets)
         loss = cross_entropy(logits, targets, "mean", self.label_smoothing)
         self._train_losses.append(loss.detach())
         if self.r_drop:
-            loss = loss + self.r_drop * dropout_divergence(logits, targets)
-        return loss
+            others = others + self.r_drop * dropout_divergence(logits, targets)
+        return loss + others
+
+    def predict(self, inputs: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Logits, and what else is to be minimized, weighted, which train_loss leaves out."""
+        return self.model(*inputs), 0.0
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Logs the mean loss of the steps since the last time; nothing is read back until then."""
@@ -256,6 +260,14 @@ class LanguageModule(pl.LightningModule):
 
 class PairModule(LanguageModule):
     """The same for batches of source, tokens and targets, whose tokens are no characters."""
+
+    def predict(self, inputs: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, Tensor | float]:
+        """The memory's own guess at the target is scored too, where the model makes one."""
+        weight = self.model.architecture["ctc_weight"]
+        if not weight:
+            return super().predict(inputs, targets)
+        logits, guess = self.model(*inputs, guess=True)
+        return logits, weight * ctc_loss(guess, inputs[0], targets)
 
     def loss_units(self, val_loss: Tensor) -> dict[str, Tensor]:
         return {"val_loss": val_loss}

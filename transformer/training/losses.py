@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from transformer.defaults import IGNORED
+from transformer.defaults import IGNORED, PADDING
 
 
 def cross_entropy(
@@ -40,3 +40,23 @@ def dropout_divergence(logits: Float[Tensor, "R T V"], targets: Int[Tensor, "R T
     scored = targets.chunk(2)[0] != IGNORED
     both_ways = ((first.exp() - second.exp()) * (first - second)).sum(dim=-1) / 2  # (B, T)
     return (both_ways * scored).sum() / scored.sum()
+
+
+def ctc_loss(
+    logits: Float[Tensor, "R G V"], source: Int[Tensor, "R S"], targets: Int[Tensor, "R T"]
+) -> Tensor:
+    """Nats a unit of a target, all alignments summed: Graves et al. 2006 (CTC), eq. 8.
+
+    G / S places in a row belong to each token of a source; PADDING is the blank, and the END of
+    each target is not aligned. A target with no place for all of its units counts as 0.
+    """
+    places = (source != PADDING).sum(dim=1) * (logits.shape[1] // source.shape[1])
+    lengths = (targets != IGNORED).sum(dim=1) - 1
+    return F.ctc_loss(
+        logits.float().log_softmax(dim=-1).transpose(0, 1),
+        targets.clamp(min=PADDING),
+        places,
+        lengths,
+        blank=PADDING,
+        zero_infinity=True,
+    )
