@@ -110,10 +110,12 @@ def train(
     *,
     profile: bool = False,
     callbacks: "Sequence[pl.Callback]" = (),
+    sum_up: bool = True,
 ) -> Path:
     """Trains, or goes on with the run that `resume` is a checkpoint of; returns the run's folder.
 
-    `callbacks` of your own come before those of the run.
+    `callbacks` of your own come before those of the run. Without `sum_up` the run ends with its
+    last validation: no exact loss of the best weights, no summary.json.
 
     Raises: UserError for what a config file cannot know: a corpus that is missing or too short, a
     device that is not there, a checkpoint of another corpus, a folder that cannot be written.
@@ -147,7 +149,7 @@ def train(
     if trainer.is_global_zero:
         introduce(run)
     fit(run, trainer, resume)
-    if trainer.is_global_zero:
+    if trainer.is_global_zero and sum_up:
         conclude(run, *summarize(run, trainer))
     return folder
 

@@ -30,6 +30,23 @@ CURVES = ("train_loss", "grad_norm", "lr", "val_loss")
 log = logging.getLogger(__name__)
 
 
+class StepTimes(pl.Callback):
+    """When each step of a run had been taken."""
+
+    def __init__(self) -> None:
+        self.after: dict[int, float] = {}
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self.after.setdefault(trainer.global_step, time.monotonic())
+
+
 class InterruptAfter(pl.Callback):
     """Ctrl+C after a step."""
 
@@ -62,9 +79,9 @@ def verify_resume(config: Config, train: Callable[..., Path]) -> int:
 def differences_of_resuming(config: Config, train: Callable[..., Path]) -> list[str]:
     """Trains, interrupts, resumes and compares: the names of what is not bit-identical.
 
-    `train(config, resume, callbacks=...)` trains in this process and gives the run's folder. A few
-    steps on one device, in a temporary folder; the config is otherwise as it is, but for time
-    limits.
+    `train(config, resume, callbacks=..., sum_up=...)` trains in this process and gives the run's
+    folder. A few steps on one device, in a temporary folder; the config is otherwise as it is, but
+    for time limits.
     """
     with tempfile.TemporaryDirectory() as home:
 
@@ -75,14 +92,16 @@ def differences_of_resuming(config: Config, train: Callable[..., Path]) -> list[
                 "val_every_steps": STEPS // 2,
             }
             with _quiet():
-                return train(config.model_copy(update=changes), **more)
+                return train(config.model_copy(update=changes), sum_up=False, **more)
 
+        times = StepTimes()
         started_at = time.monotonic()
-        run("trial", TRIAL_STEPS)
-        seconds = time.monotonic() - started_at
-        estimate = 3 * seconds + 2 * (STEPS - TRIAL_STEPS) / TRIAL_STEPS * seconds
+        run("trial", TRIAL_STEPS, callbacks=[times])
+        a_run = time.monotonic() - started_at
+        a_step = times.after[TRIAL_STEPS] - times.after[TRIAL_STEPS - 1]
+        estimate = 3 * a_run + 2 * STEPS * a_step
         if estimate > LONG_SECONDS:
-            log.info("this takes up to %d seconds", estimate)
+            log.info("this takes about %.0f minutes more", max(1, estimate / 60))
         undisturbed = run("undisturbed")
         with contextlib.suppress(SystemExit):
             run("resumed", callbacks=[InterruptAfter(STOP_AFTER)])
