@@ -5,25 +5,25 @@ Every key of a config is a flag too. What is here puts the parts together: data,
 
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from transformer.command_line import FlagParser, add_flags, given_flags, run_script
+from transformer.command_line import FlagParser, add_flags, given_flags, quoted, run_script
 from transformer.config import Config
 from transformer.config_files import load_config, to_yaml
 from transformer.data.corpus import Corpus, check_length
 from transformer.data.pairs import Pairs, read_pairs
 from transformer.errors import UserError, is_out_of_memory
 from transformer.files import remove_leftovers, write_text
+from transformer.processes import is_rank_0, launch_id
 from transformer.runs import (
     CONFIG,
-    SUMMARY,
-    WEIGHTS,
+    LAUNCH,
     check_writable,
+    find_restart,
     find_resume,
     new_run_folder,
     run_of,
@@ -34,10 +34,7 @@ if TYPE_CHECKING:  # torch and Lightning are imported once the input is known to
     import pytorch_lightning as pl
 
     from transformer.assembly import Run
-    from transformer.models.base import SequenceModel
 
-# Tells the processes of one run, which Lightning starts one a device, where it is kept.
-FOLDER_VARIABLE = "TRANSFORMER_RUN_FOLDER"
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
 
 # What a checkpoint that was tampered with makes Lightning and torch raise.
@@ -47,11 +44,12 @@ log = logging.getLogger("train")
 
 
 class Arguments(NamedTuple):
-    """The config, the checkpoints to go on from (the newest that is whole), and three switches."""
+    """The config, the checkpoints to go on from (the newest that is whole), and four switches."""
 
     config: Config
     resume: list[Path]
     print_config: bool
+    estimate: bool
     profile: bool
     verify_resume: bool
 
@@ -76,6 +74,11 @@ def make_parser() -> FlagParser:
         "--profile", action="store_true", help="write a trace of a few steps into the run's folder"
     )
     parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="show memory by part, arithmetic and time for the given devices, and exit",
+    )
+    parser.add_argument(
         "--verify_resume",
         action="store_true",
         help="train a few steps, interrupt, resume and compare with a run that was not interrupted",
@@ -90,7 +93,8 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
         print(json.dumps(Config.model_json_schema(), indent=2))
         sys.exit(0)
     flags = given_flags(arguments, Config)
-    switches = (arguments.print_config, arguments.profile, arguments.verify_resume)
+    names = ("print_config", "estimate", "profile", "verify_resume")
+    switches = [getattr(arguments, name) for name in names]
     if arguments.resume is None:
         path = Path(arguments.config or DEFAULT_CONFIG)
         config = load_config(path, flags)
@@ -123,10 +127,7 @@ def train(
     started_at = time.monotonic()
     check_writable(run_of(resume) if resume else config.runs_dir)
     corpus = read_corpus(config)
-    if resume is not None:
-        from transformer.resuming import check_resume
-
-        check_resume(resume, config, corpus)
+    before = config_before(resume, config, corpus)
 
     from transformer import assembly, resuming
     from transformer.training.callbacks import Throughput
@@ -135,11 +136,11 @@ def train(
     hardware = assembly.choose_hardware(config)
     task = assembly.build_task(config, corpus)
     data = task.data
-    num_devices = hardware["devices"] * config.num_nodes
+    num_devices = hardware["devices"] * hardware["num_nodes"]
     assembly.check_shares(config, data.num_val_examples, num_devices)
     total_steps = assembly.count_steps(config, data.num_examples, num_devices)
     module = assembly.build_module(config, task, total_steps)
-    step = resuming.check_unfinished(resume, total_steps) if resume else 0
+    step = resuming.check_unfinished(resume, total_steps, before, config) if resume else 0
     folder = choose_folder(config, resume)
     throughput = Throughput(data.num_train_tokens, task.tokens_per_example, started_at)
     run = assembly.Run(config, folder, task, module, throughput, total_steps, num_devices)
@@ -150,18 +151,28 @@ def train(
         introduce(run)
     fit(run, trainer, resume)
     if trainer.is_global_zero and sum_up:
-        conclude(run, *summarize(run, trainer))
+        conclude(run, trainer)
     return folder
+
+
+def config_before(resume: Path | None, config: Config, corpus: Corpus | Pairs) -> dict[str, Any]:
+    """Of the checkpoint, which is checked before anything slow is imported."""
+    if resume is None:
+        return {}
+    from transformer.resuming import check_resume
+
+    return check_resume(resume, config, corpus)
 
 
 def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
     """Raises: UserError for too little memory, and for a checkpoint that was tampered with."""
     from transformer.training.checkpoints import write_error
-    from transformer.training.interruption import Interrupted
+    from transformer.training.interruption import Interrupted, ended_together
     from transformer.training.reports import out_of_memory_advice
 
     try:
-        trainer.fit(run.module, run.data, ckpt_path=resume, weights_only=True)
+        with ended_together(trainer):
+            trainer.fit(run.module, run.data, ckpt_path=resume, weights_only=True)
     except Interrupted as interruption:
         say_how_to_go_on(trainer.global_step, run.folder, saved=interruption.saved)
         sys.exit(interruption.exit_status)
@@ -183,24 +194,19 @@ def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
 def say_how_to_go_on(step: int, folder: Path, *, saved: bool) -> None:
     state = "everything is saved" if saved else "it could not be saved, an earlier step is"
     log.info("\nstopped after step %s; %s; to go on:", step, state)
-    log.info("  python train.py --resume %s", _quoted(folder))
+    log.info("  python train.py --resume %s", quoted(folder))
 
 
 def choose_folder(config: Config, resume: Path | None) -> Path:
-    """The resumed run's folder or a new one; processes that Lightning starts take the first's."""
+    """The resumed run's folder or a new one; rank 0's, the others write nothing."""
     if resume is not None:
-        remove_leftovers(run_of(resume))
+        if is_rank_0():
+            remove_leftovers(run_of(resume))
         return run_of(resume)
-    if is_helper_process():
-        return Path(os.environ[FOLDER_VARIABLE])
-    folder = new_run_folder(config.runs_dir, config.run_name or config.model)
-    os.environ[FOLDER_VARIABLE] = str(folder)
-    return folder
-
-
-def is_helper_process() -> bool:
-    """True in the processes that Lightning starts for the second device and on."""
-    return os.environ.get("LOCAL_RANK", "0") != "0" and FOLDER_VARIABLE in os.environ
+    name = config.run_name or config.model
+    if not is_rank_0():
+        return Path(config.runs_dir, name, "as_rank_0_chose")
+    return new_run_folder(config.runs_dir, name)
 
 
 def read_corpus(config: Config) -> Corpus | Pairs:
@@ -217,16 +223,20 @@ def read_corpus(config: Config) -> Corpus | Pairs:
 
 def introduce(run: "Run") -> None:
     """Writes config.yaml and says what is about to be trained, on what, and what it needs."""
+    from transformer.estimation import device_footprint
     from transformer.training.reports import introduction
 
     config = run.config
     write_text(run.folder / CONFIG, to_yaml(config.resolved()))
+    if launch := launch_id():
+        write_text(run.folder / LAUNCH, launch)
     text = introduction(
         run.module.model,
         num_train_tokens=run.data.num_train_tokens,
         total_steps=run.total_steps,
         tokens_per_step=run.tokens_per_step,
-        largest_batch=run.task.largest_batch * run.forward_passes,
+        batch=run.batch_words,
+        memory=device_footprint(config, run.task, run.num_devices).total_bytes,
     )
     print(run.task.introduction())
     print(text)
@@ -235,43 +245,11 @@ def introduce(run: "Run") -> None:
     print(f"the run is in {run.folder}", flush=True)
 
 
-def summarize(run: "Run", trainer: "pl.Trainer") -> tuple[dict[str, Any], "SequenceModel"]:
-    """Writes summary.json: the exact loss of the best weights and the facts of the run."""
-    from transformer.checkpoint import load_model, save_model
-    from transformer.training.reports import run_facts
+def conclude(run: "Run", trainer: "pl.Trainer") -> None:
+    """Writes summary.json and says what it has come to."""
+    from transformer.summary import last_lines, summarize
 
-    weights = run.folder / WEIGHTS
-    best = load_model(weights)
-    model = best.model.to(trainer.strategy.root_device)
-    summary = {
-        **run.task.score(model),
-        "best_step": best.results["best_step"],
-        **run_facts(trainer, run.throughput),
-        "corpus_sha256": run.task.corpus_facts["sha256"],
-    }
-    save_model(weights, model, run.module.metadata | {"results": summary})
-    write_text(run.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")  # last: it is finished
-    return summary, model
-
-
-def conclude(run: "Run", summary: dict[str, Any], model: "SequenceModel") -> None:
-    """The result, what the best weights make of a few inputs, and what to do next."""
-    from transformer.training.reports import conclusion, overfitting_note
-
-    shown = run.task.examples(model).strip()
-    word = run.task.prompt(shown)
-    prompt = f' --prompt "{word}"' if word else ""
-    print(f"\n{conclusion(run.task.headline(summary), summary)}")
-    note = overfitting_note(summary)
-    if note and run.config.patience is None and run.task.monitor == "val_loss":
-        print(note)
-    print(f"\n{shown}\n\nnext:")
-    print(f"  python generate.py {_quoted(run.folder / WEIGHTS)}{prompt}")
-    print(f"  tensorboard --logdir {_quoted(run.config.runs_dir)}")
-
-
-def _quoted(path: str | Path) -> str:
-    return f'"{path}"' if " " in str(path) else str(path)
+    print(last_lines(run, *summarize(run, trainer)))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -280,17 +258,25 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.print_config:
         print(to_yaml(config.resolved()), end="")
         return 0
-    level = logging.WARNING if is_helper_process() else logging.INFO
+    if arguments.estimate:
+        from transformer.estimation import estimate
+
+        print(estimate(config, read_corpus(config)))
+        return 0
+    level = logging.INFO if is_rank_0() else logging.ERROR
     logging.basicConfig(level=level, format="%(message)s", handlers=[PrintAboveBar()])
     if arguments.verify_resume:
         from transformer.verification import verify_resume
 
         return verify_resume(config, train)
+    checkpoints = arguments.resume
+    if not checkpoints:  # where torchrun or SLURM repeats the command of the first start
+        checkpoints = find_restart(config.runs_dir, str(config.run_name))
     resume = None
-    if arguments.resume:
+    if checkpoints:
         from transformer.resuming import newest_whole
 
-        resume = newest_whole(arguments.resume)
+        resume = newest_whole(checkpoints)
     train(config, resume, profile=arguments.profile)
     return 0
 

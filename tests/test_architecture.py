@@ -22,11 +22,12 @@ SCRIPTS = sorted(ROOT.glob("*.py"))
 # module starts with holds. A name stands for all that is in it.
 MAY_IMPORT = {
     "transformer": "transformer",  # for type checkers alone; the tests below see that
-    "transformer.assembly": "pytorch_lightning transformer",
+    "transformer.assembly": "pytorch_lightning torch transformer",
     "transformer.checkpoint": "safetensors torch transformer.data.pair_tokenizers "
     "transformer.data.tokenizers transformer.errors transformer.files transformer.models",
     "transformer.command_line": "pydantic transformer.config_files transformer.errors",
-    "transformer.config": "pydantic transformer.defaults",
+    "transformer.config": "pydantic transformer.config_types transformer.defaults",
+    "transformer.config_types": "pydantic",
     "transformer.config_files": "pydantic yaml transformer.config transformer.errors "
     "transformer.files",
     "transformer.curve_plots": "matplotlib transformer.curves",
@@ -53,6 +54,7 @@ MAY_IMPORT = {
     "transformer.devices": "torch transformer.errors",
     "transformer.error_rates": "numpy rapidfuzz",
     "transformer.errors": "",
+    "transformer.estimation": "tabulate torch transformer",
     "transformer.evaluation": "numpy torch transformer.data.batches transformer.data.chunks "
     "transformer.data.tokenizers transformer.defaults transformer.models",
     "transformer.explanation": "jaxtyping numpy torch transformer.data.tokenizers "
@@ -81,17 +83,21 @@ MAY_IMPORT = {
     "transformer.models transformer.plots",
     "transformer.plots": "jaxtyping matplotlib numpy torch transformer.data.pair_tokenizers "
     "transformer.defaults transformer.models",
+    "transformer.processes": "",
     "transformer.production": "jaxtyping torch transformer.models",
     "transformer.resuming": "transformer.checkpoint transformer.command_line transformer.config "
-    "transformer.data.corpus transformer.data.pairs transformer.errors transformer.runs",
-    "transformer.runs": "transformer.errors",
+    "transformer.data.corpus transformer.data.pairs transformer.errors transformer.processes "
+    "transformer.runs",
+    "transformer.runs": "transformer.errors transformer.files transformer.processes",
+    "transformer.summary": "pytorch_lightning transformer",
     "transformer.tasks": "transformer",
     "transformer.teaching": "jaxtyping torch transformer.models",
     "transformer.training": "jaxtyping numpy pytorch_lightning tabulate torch tqdm "
     "transformer.checkpoint transformer.defaults transformer.devices transformer.errors "
-    "transformer.files transformer.models transformer.runs transformer.training",
+    "transformer.files transformer.models transformer.processes transformer.runs "
+    "transformer.training",
     "transformer.verification": "pytorch_lightning tensorboard torch transformer.checkpoint "
-    "transformer.config transformer.devices transformer.runs",
+    "transformer.config transformer.devices transformer.runs transformer.training.after_batch",
 }
 WITHOUT_TORCH = [
     *("transformer", "transformer.command_line", "transformer.config", "transformer.config_files"),
@@ -104,6 +110,7 @@ WITHOUT_TORCH = [
         "transformer.error_rates",
         "transformer.errors",
         "transformer.files",
+        "transformer.processes",
         "transformer.runs",
         "transformer.defaults",
         "transformer.generation.continuation",
@@ -185,7 +192,8 @@ def test_data_and_training_meet_where_a_run_is_put_together():
         if knows(path, "transformer.data") and knows(path, "transformer.training")
     ]
     # The first for type checkers alone.
-    assert both == ["transformer", "transformer.assembly", "transformer.tasks"]
+    meet = ["transformer", "transformer.assembly", "transformer.estimation", "transformer.tasks"]
+    assert both == meet
 
 
 def test_nothing_in_the_package_imports_a_script():

@@ -30,7 +30,8 @@ GIVEN = {
     "checkpoint_every_minutes": "0.5",
     **{"sample_prompt": "ROMEO:", "accelerator": "cpu", "devices": "auto", "num_nodes": "2"},
     **{"strategy": "ddp", "precision": "float32", "compile": "false", "seed": "13"},
-    **{"accumulate_grad_batches": "2", "runs_dir": "elsewhere", "run_name": "first"},
+    **{"accumulate_grad_batches": "2", "activation_checkpointing": "true"},
+    **{"runs_dir": "elsewhere", "run_name": "first"},
 }
 OPTIONS = [Config, generate.GenerateOptions, evaluate.EvaluateOptions]
 

@@ -72,6 +72,7 @@ DEFAULTS = {
     "precision": "auto",
     "compile": "auto",
     "accumulate_grad_batches": 1,
+    "activation_checkpointing": False,
     "seed": 0,
     "runs_dir": "runs",
     "run_name": None,

@@ -61,6 +61,19 @@ def test_two_passes_that_could_not_differ_are_refused():
     assert load_config(NINE_KEYS, flags | {"target_dropout": 0.1}).r_drop == 1
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"optimizer": "muon"}, "goes with optimizer adamw, not muon, .* give strategy ddp or"),
+        ({"compile": True}, "does not go with compile: true"),
+        ({"model": "bigram"}, "does not go with model bigram, which has no blocks"),
+    ],
+)
+def test_what_cannot_be_sharded_is_refused(flags, message):
+    with pytest.raises(UserError, match=f"strategy fsdp {message}"):
+        load_config(NINE_KEYS, {"strategy": "fsdp"} | flags)
+
+
 def test_bigram_model_asks_nothing_of_heads_and_leaves_out_their_keys():
     config = load_config(NINE_KEYS, {"model": "bigram", "num_heads": 5})
     assert not set(MODEL_KEYS["gpt"]) & set(config.resolved())

@@ -9,8 +9,12 @@ from transformer.errors import UserError
 from transformer.runs import (
     BEST,
     LAST,
+    LAUNCH,
+    PREVIOUS,
+    SUMMARY,
     WEIGHTS,
     find_model,
+    find_restart,
     find_resume,
     find_run,
     new_run_folder,
@@ -126,6 +130,42 @@ def test_resume_takes_a_run_folder_or_a_checkpoint_by_name(tmp_path):
     run = make_run(tmp_path, "b", 50)
     assert find_resume(str(run), tmp_path) == [run / LAST]
     assert find_resume(str(touch(run / BEST)), tmp_path) == [run / BEST]
+
+
+@pytest.fixture
+def lost_run(tmp_path):
+    """The newest of its name, with checkpoints and no end."""
+    touch(tmp_path / "mine" / "version_9" / LAST)
+    run = tmp_path / "mine" / "version_10"
+    for name in (LAST, PREVIOUS):
+        touch(run / name)
+    return run
+
+
+def test_processes_that_are_started_again_go_on_with_the_newest_run(
+    lost_run, tmp_path, monkeypatch
+):
+    assert find_restart(tmp_path, "mine") == []  # a first start
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert find_restart(tmp_path, "mine") == [lost_run / LAST, lost_run / PREVIOUS]
+    assert find_restart(tmp_path, "another") == []
+    (tmp_path / "mine" / "version_11").mkdir()  # lost before its first checkpoint
+    assert find_restart(tmp_path, "mine") == []
+
+
+def test_a_run_that_has_ended_is_not_gone_on_with(lost_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    touch(lost_run / SUMMARY)
+    assert find_restart(tmp_path, "mine") == []
+
+
+def test_torchruns_id_tells_a_restart_from_a_first_start(lost_run, tmp_path, monkeypatch):
+    """On a machine that has lost no process itself, its count of restarts is 0."""
+    (lost_run / LAUNCH).write_text("this one", encoding="utf-8")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "another")
+    assert find_restart(tmp_path, "mine") == []
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "this one")
+    assert find_restart(tmp_path, "mine") == [lost_run / LAST, lost_run / PREVIOUS]
 
 
 def test_resume_from_inside_the_checkpoints_folder_finds_the_run(tmp_path, monkeypatch):

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         TransformerBlock,
         create_causal_mask,
     )
-    from transformer.training.lightning_module import LanguageModule, PairModule
+    from transformer.training.lightning_module import LanguageModule
+    from transformer.training.pair_module import PairModule
 
 __version__ = "0.1.0"
 
@@ -41,7 +42,7 @@ _HOMES = {
     "LanguageModule": "training.lightning_module",
     "MultiHeadSelfAttention": "production",
     "PairDataModule": "data.pair_datamodule",
-    "PairModule": "training.lightning_module",
+    "PairModule": "training.pair_module",
     "PositionalEncoding": "production",
     "ProductionTransformer": "production",
     "TextGenerator": "generation.text",

@@ -2,15 +2,17 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.profilers import PyTorchProfiler
+from torch import Tensor
 
-from transformer.checkpoint import save_model
+from transformer.checkpoint import save_weights
 from transformer.config import Config
 from transformer.config_files import to_yaml
 from transformer.data.corpus import Corpus
@@ -19,9 +21,12 @@ from transformer.data.pairs import Pairs
 from transformer.devices import available_cores, resolve_accelerator
 from transformer.errors import UserError
 from transformer.models import build_model
+from transformer.models.layers import recompute_blocks, skipped_initialization
+from transformer.processes import is_rank_0
 from transformer.runs import WEIGHTS
 from transformer.tasks import Task, make_task
 from transformer.training import callbacks
+from transformer.training.agreement import Agreement
 from transformer.training.checkpoints import RunCheckpointIO, RunCheckpoints
 from transformer.training.estimates import automatic_val_every_steps
 from transformer.training.hardware import has_compiler, resolve_compile, trainer_arguments
@@ -30,6 +35,7 @@ from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import RunLogger
 from transformer.training.progress_bar import RunProgressBar
 from transformer.training.random_state import RandomState
+from transformer.training.strategies import make_strategy, sharded
 
 LOG_EVERY_STEPS = 10
 
@@ -59,6 +65,18 @@ class Run:
     def tokens_per_batch(self) -> int:
         """Of one device."""
         return round(self.config.batch_size * self.task.tokens_per_example)
+
+    @property
+    def batch_words(self) -> str:
+        """What the examples of a step are: of a batch, of all devices, of several batches."""
+        config = self.config
+        factors = [f"batch_size {config.batch_size}"]
+        if self.num_devices > 1:
+            factors.append(f"{self.num_devices} devices")
+        if config.accumulate_grad_batches > 1:
+            factors.append(f"{config.accumulate_grad_batches} batches")
+        examples = config.batch_size * self.num_devices * config.accumulate_grad_batches
+        return " x ".join(factors) + (f" = {examples:,} examples" if len(factors) > 1 else "")
 
     @property
     def forward_passes(self) -> int:
@@ -102,9 +120,13 @@ def count_steps(config: Config, num_examples: int, num_devices: int) -> int:
 def build_module(config: Config, task: Task, total_steps: int) -> LanguageModule:
     """Draws the weights, and seeds all that is drawn after them."""
     pl.seed_everything(config.seed, verbose=False)
-    model = build_model(**config.architecture(**task.data.sizes))
+    others_weights = config.strategy == "fsdp" and not is_rank_0()  # which come from rank 0
+    with skipped_initialization() if others_weights else nullcontext():
+        model = build_model(**config.architecture(**task.data.sizes))
+    if config.activation_checkpointing:
+        recompute_blocks(model)
     accelerator = resolve_accelerator(config.accelerator)
-    if resolve_compile(config.compile, accelerator):
+    if resolve_compile(config.compile, accelerator, config.strategy):
         if has_compiler(accelerator):
             model.compile()  # in place: no name of a weight changes
         else:
@@ -127,7 +149,8 @@ def build_module(config: Config, task: Task, total_steps: int) -> LanguageModule
         "config": config.resolved(),
         "corpus": task.corpus_facts,
     }
-    return task.module(model, **settings, total_steps=total_steps, metadata=metadata)
+    kind: Any = sharded(task.module) if config.strategy == "fsdp" else task.module
+    return kind(model, **settings, total_steps=total_steps, metadata=metadata)
 
 
 def build_trainer(
@@ -144,7 +167,10 @@ def build_trainer(
     `profile` writes a trace of a few steps into the run's folder, for Perfetto or Chrome.
     """
     config = run.config
-    profiler = PyTorchProfiler(str(run.folder), "trace", export_to_chrome=True) if profile else None
+    hardware = hardware | {"strategy": make_strategy(hardware["strategy"], run.num_devices)}
+    profiler = None
+    if profile and is_rank_0():
+        profiler = PyTorchProfiler(str(run.folder), "trace", export_to_chrome=True)
     return pl.Trainer(
         **hardware,
         max_epochs=-1,
@@ -184,31 +210,38 @@ def tokens_afterwards(run: Run) -> float:
 
 
 def build_callbacks(run: Run) -> list[pl.Callback]:
-    def save_weights(step: int, val_loss: float) -> None:
+    def save(step: int, val_loss: float, weights: Mapping[str, Tensor]) -> None:
         results = {"results": {"best_step": step, "val_loss": val_loss}}
-        save_model(run.folder / WEIGHTS, run.module.model, run.module.metadata | results)
+        save_weights(run.folder / WEIGHTS, weights, run.module.metadata | results)
 
+    agreement = Agreement()
     checkpoints = RunCheckpoints(
         run.folder,
         run.checkpoint_io,
-        save_weights,
+        agreement,
+        save,
         run.task.monitor,
         run.config.checkpoint_every_minutes,
     )
     limit = None
     if run.config.max_minutes is not None:
         limit = callbacks.TimeLimit(
-            run.config.max_minutes, run.throughput, tokens_afterwards(run), run.module.spend_time
+            run.config.max_minutes,
+            run.throughput,
+            agreement,
+            tokens_afterwards(run),
+            run.module.spend_time,
         )
     parts: list[pl.Callback] = [
         run.throughput,
+        agreement,
         callbacks.LastStep(),
-        callbacks.Samples(lambda: run.task.show(run.module.model)),
+        callbacks.Samples(run.task.show),
         callbacks.Announcements(lambda: limit.seconds_left if limit else math.inf),
         callbacks.ConfigText(to_yaml(run.config.resolved())),
         RunProgressBar(),
-        Interruption(checkpoints),
-        RandomState(),
+        Interruption(checkpoints, agreement),
+        RandomState(run.config.seed),
         checkpoints,
     ]
     if limit is not None:

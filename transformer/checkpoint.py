@@ -17,13 +17,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from transformer.data.pair_tokenizers import PairTokenizer
 from transformer.data.tokenizers import CharacterTokenizer, tokenizer_from_state
 from transformer.errors import UserError
 from transformer.files import read_bytes, replacing
 from transformer.models import SequenceModel, build_model
+from transformer.models.layers import skipped_initialization
 
 FORMAT_VERSION = "2"
 CHECKSUM = "sha256"  # its name among the texts
@@ -75,9 +75,16 @@ def checksum(texts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
 
 def save_model(path: str | Path, model: SequenceModel, metadata: Mapping[str, Any]) -> None:
     """Weights (a tied matrix once) and metadata into a .safetensors file, whole or not at all."""
+    save_weights(path, model.state_dict(), metadata)
+
+
+def save_weights(
+    path: str | Path, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]
+) -> None:
+    """The same of weights that no model holds."""
     tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
-    for name, tensor in model.state_dict().items():
+    for name, tensor in weights.items():
         if tensor.data_ptr() not in seen:
             seen.add(tensor.data_ptr())
             tensors[name] = tensor.detach().contiguous()
@@ -198,20 +205,10 @@ def _check_storage(path: Path, tensors: Iterable[Tensor]) -> None:
         raise UserError(f"{path}: damaged: its tensors are larger than the file")
 
 
-class _SkipInitialization(TorchFunctionMode):
-    """Leaves new tensors as they are: their values are about to be loaded."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return func(*args, **kwargs)
-
-
 def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> SequenceModel:
     """Shapes are compared on the meta device first, so that a wrong file costs no memory."""
     _check_sizes(architecture, len(tensors))
-    with torch.device("meta"), _SkipInitialization():
+    with torch.device("meta"), skipped_initialization():
         blueprint = build_model(**architecture)
     expected = {name: tensor.shape for name, tensor in blueprint.state_dict().items()}
     for name, other in _shared_names(blueprint):
@@ -226,7 +223,7 @@ def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> Sequence
             raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(shape)}")
         if not tensors[name].isfinite().all():
             raise ValueError(f"{name} holds numbers that are not finite")
-    with _SkipInitialization():
+    with skipped_initialization():
         model = build_model(**architecture)
     model.load_state_dict(tensors)
     return model.eval()

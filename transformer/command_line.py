@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -170,3 +171,8 @@ def run_script(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)
+
+
+def quoted(path: str | Path) -> str:
+    """As a shell takes it for one word."""
+    return f'"{path}"' if " " in str(path) else str(path)

@@ -4,42 +4,12 @@ The fields below are the single source of the YAML keys, the command-line flags,
 the JSON schema. Reading files and flags is in `config_files.py`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from transformer.config_types import Auto, Fraction, Integer, NotNegative, Number, Positive, Units
 from transformer.defaults import default_feedforward_dim
-
-
-def _whole_number(value: Any) -> Any:
-    """YAML 1.1 reads `1e3` as text, which is converted, and `true` as 1, which is refused."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        try:
-            return int(value)
-        except ValueError:
-            pass
-        try:
-            number = float(value)
-        except ValueError:
-            return value
-        return int(number) if number.is_integer() else number
-    return value
-
-
-def _number(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
-
-
-Integer = Annotated[int, BeforeValidator(_whole_number)]
-Number = Annotated[float, BeforeValidator(_number)]
-Fraction = Annotated[Number, Field(ge=0, lt=1)]
-# Bounds stand inside a union: on the whole of it, pydantic would compare the words with 0.
-Positive = Annotated[Integer, Field(gt=0)]
-NotNegative = Annotated[Integer, Field(ge=0)]
-Auto = Literal["auto"]
-Units = Literal["characters", "words"]
 
 _TRANSFORMER_KEYS = (
     "positions",
@@ -217,7 +187,9 @@ class Config(BaseModel):
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="device kind")
     devices: Positive | Auto = Field(1, description="devices a node; auto is all of them")
     num_nodes: Integer = Field(1, gt=0, description="machines")
-    strategy: Literal["auto", "ddp"] = Field("auto", description="how devices share the work")
+    strategy: Literal["auto", "ddp", "fsdp"] = Field(
+        "auto", description="how devices share the work; fsdp: the weights too, for large models"
+    )
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
         "auto", description="number format of matrix products; auto: bf16 in hardware, or float32"
     )
@@ -225,6 +197,9 @@ class Config(BaseModel):
         "auto", description="compile the model with torch.compile; auto: on CUDA"
     )
     accumulate_grad_batches: Integer = Field(1, gt=0, description="batches in an optimizer step")
+    activation_checkpointing: bool = Field(
+        False, description="compute each block again in the backward pass: less memory, more time"
+    )
     seed: Integer = Field(0, ge=0, le=2**32 - 1, description="source of all randomness")
     runs_dir: str = Field("runs", min_length=1, description="folder of all runs")
     run_name: str | None = Field(
@@ -240,11 +215,24 @@ class Config(BaseModel):
             raise ValueError(f"{misplaced[0]} does not apply to model: {self.model}; remove it")
         if self.r_drop and not (self.dropout or self.target_dropout):
             raise ValueError(f"r_drop: {self.r_drop:g} needs a dropout above 0; give both or none")
+        if self.strategy == "fsdp":
+            self._check_sharding()
         if self.model != "bigram":
             self._check_heads()
         if self.model == "encoder_decoder":
             self._check_pairs()
         return self
+
+    def _check_sharding(self) -> None:
+        if self.optimizer == "muon":
+            raise ValueError(
+                "strategy fsdp goes with optimizer adamw, not muon, which needs whole matrices; "
+                "give strategy ddp or optimizer adamw"
+            )
+        if self.compile is True:
+            raise ValueError("strategy fsdp does not go with compile: true; give one of them")
+        if self.model == "bigram":
+            raise ValueError("strategy fsdp does not go with model bigram, which has no blocks")
 
     def _check_pairs(self) -> None:
         if self.val_fraction + self.test_fraction >= 1:

@@ -12,6 +12,7 @@ from transformer.config import Config
 from transformer.data.corpus import Corpus
 from transformer.data.pairs import Pairs
 from transformer.errors import UserError
+from transformer.processes import is_rank_0
 from transformer.runs import SUMMARY, run_of
 
 # Which data is trained on in which order, and whose moments are kept: another value would make it
@@ -22,6 +23,8 @@ KEPT_ON_RESUME = (
 )
 # What an architecture names and no weight depends on.
 CHANGED_ON_RESUME = ("dropout", "target_dropout")
+# What ends a run.
+LIMITS = ("epochs", "max_steps", "max_minutes", "patience")
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +41,17 @@ def newest_whole(checkpoints: Sequence[Path]) -> Path:
         except UserError as error:
             problems.append(error)
         else:
-            for problem in problems:
+            for problem in problems if is_rank_0() else ():
                 say(f"{problem}; going on from the one before it, {path}")
             return path
     raise problems[0]
 
 
-def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> None:
-    """Raises: UserError for a checkpoint that is damaged, of another corpus or architecture."""
+def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> dict[str, Any]:
+    """The config that it was saved with.
+
+    Raises: UserError for a checkpoint that is damaged, of another corpus or architecture.
+    """
     saved = load_model(resume)
     trained_on = saved.corpus.get("sha256")
     if trained_on != corpus.sha256:
@@ -64,6 +70,7 @@ def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> None:
                 "leave it as it was, or start a new run without --resume"
             )
     report_changes(saved.config, keys)
+    return saved.config
 
 
 def report_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
@@ -76,10 +83,12 @@ def report_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         log.info("changed on resuming: %s", ", ".join(changes))
 
 
-def check_unfinished(resume: Path, total_steps: int) -> int:
+def check_unfinished(
+    resume: Path, total_steps: int, before: Mapping[str, Any], config: Config
+) -> int:
     """The step that the run stands at.
 
-    Raises: UserError for a run that has made all of its steps and was summed up.
+    Raises: UserError for a run that was summed up and whose limits are what they were `before`.
     """
     state = read_training_state(resume)
     for part in ("global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks"):
@@ -88,11 +97,16 @@ def check_unfinished(resume: Path, total_steps: int) -> int:
     step = state["global_step"]
     if not isinstance(step, int):
         raise UserError(f"{resume}: damaged: its global_step is {step!r}")
-    finished = step == total_steps == _summed_up_step(run_of(resume))
+    limited = config.max_minutes is not None or config.patience is not None
+    as_before = limited and all(before.get(key) == getattr(config, key) for key in LIMITS)
+    finished = step == _summed_up_step(run_of(resume)) and (step == total_steps or as_before)
     if step > total_steps or finished:
+        longer = "--max_steps or --epochs"
+        if step < total_steps:
+            longer = "--max_minutes or --patience"
         raise UserError(
             f"{resume}: stands at step {step:,} of {total_steps:,}, nothing is left to do: "
-            "give a larger --max_steps or --epochs"
+            f"give a larger {longer}"
         )
     return step
 

@@ -7,6 +7,8 @@ from os.path import isdir, isfile
 from pathlib import Path
 
 from transformer.errors import UserError
+from transformer.files import read_utf8
+from transformer.processes import launch_id, was_restarted
 
 BEST = Path("checkpoints", "best.ckpt")
 LAST = Path("checkpoints", "last.ckpt")
@@ -14,6 +16,7 @@ PREVIOUS = Path("checkpoints", "previous.ckpt")  # what last.ckpt was before
 WEIGHTS = Path("model.safetensors")
 CONFIG = Path("config.yaml")
 SUMMARY = Path("summary.json")
+LAUNCH = Path("launch_id.txt")  # of torchrun
 
 
 def check_writable(runs_dir: str | Path) -> None:
@@ -95,6 +98,21 @@ def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
     if not isfile(path):
         raise UserError(f"{path}: no such checkpoint: name a model.safetensors, a .ckpt or a run")
     return path
+
+
+def find_restart(runs_dir: str | Path, name: str) -> list[Path]:
+    """The .ckpt files, the newest first, of the run that these processes have been started again
+    for: the newest of that name, if it has not ended. None in a first start.
+    """
+    runs = [path for path in Path(runs_dir, name).glob("version_*") if path.name[8:].isdecimal()]
+    run = max(runs, key=lambda path: int(path.name[8:]), default=None)
+    if run is None or isfile(run / SUMMARY):
+        return []
+    launch = launch_id()
+    same = launch is not None and isfile(run / LAUNCH) and read_utf8(run / LAUNCH, "id") == launch
+    if not same and not was_restarted():
+        return []
+    return [path for path in (run / LAST, run / PREVIOUS) if isfile(path)]
 
 
 def find_resume(checkpoint: str, runs_dir: str | Path) -> list[Path]:

@@ -18,7 +18,8 @@ from transformer.models.encoder_decoder import EncoderDecoder
 from transformer.models.gpt import GPT
 from transformer.pair_evaluation import score_loss, score_translations
 from transformer.training.callbacks import Shown
-from transformer.training.lightning_module import LanguageModule, PairModule
+from transformer.training.lightning_module import LanguageModule
+from transformer.training.pair_module import PairModule
 
 if TYPE_CHECKING:
     from transformer.pictures import GPTPictures
@@ -54,8 +55,8 @@ class Task(Protocol):
         ...
 
     @property
-    def largest_batch(self) -> int:
-        """Tokens, padding included, of one device."""
+    def largest_shapes(self) -> list[tuple[int, ...]]:
+        """Of the tensors of ids in a device's largest batch."""
         ...
 
     @property
@@ -117,7 +118,7 @@ class TextTask:
         self.config = config
         self.corpus = corpus
         self.tokens_per_example = float(config.block_size)
-        self.largest_batch = config.batch_size * config.block_size
+        self.largest_shapes = [(config.batch_size, config.block_size)] * 2
         self.corpus_facts = {"sha256": corpus.sha256, "num_tokens": len(corpus.tokens)}
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
         self.score_tokens = 2 * self.data.num_val_tokens
@@ -191,7 +192,7 @@ class PairTask:
         self.config = config
         self.pairs = pairs
         self.tokens_per_example = self.data.num_train_tokens / self.data.num_examples
-        self.largest_batch = self.data.largest_batch()
+        self.largest_shapes = self.data.largest_shapes()
         self.corpus_facts = {"sha256": pairs.sha256, "num_pairs": len(pairs.sources)}
         answers = list(pairs.answers(self.data.splits.val).items())
         most = min(MOST_TRANSLATED, round(MOST_TRANSLATED_TOKENS / self.tokens_per_example))

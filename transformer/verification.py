@@ -19,6 +19,7 @@ from transformer.checkpoint import load_model, read_training_state
 from transformer.config import Config
 from transformer.devices import resolve_accelerator
 from transformer.runs import LAST, WEIGHTS
+from transformer.training.after_batch import AfterBatch
 
 STEPS, STOP_AFTER = 20, 13  # the latter neither logs nor validates
 TRIAL_STEPS = 2
@@ -30,37 +31,23 @@ CURVES = ("train_loss", "grad_norm", "lr", "val_loss")
 log = logging.getLogger(__name__)
 
 
-class StepTimes(pl.Callback):
+class StepTimes(AfterBatch):
     """When each step of a run had been taken."""
 
     def __init__(self) -> None:
         self.after: dict[int, float] = {}
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         self.after.setdefault(trainer.global_step, time.monotonic())
 
 
-class InterruptAfter(pl.Callback):
+class InterruptAfter(AfterBatch):
     """Ctrl+C after a step."""
 
     def __init__(self, step: int) -> None:
         self.step = step
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         if trainer.global_step == self.step:
             signal.raise_signal(signal.SIGINT)
 
@@ -89,6 +76,7 @@ def differences_of_resuming(config: Config, train: Callable[..., Path]) -> list[
             changes = {
                 **{"runs_dir": home, "run_name": name, "max_steps": steps, "epochs": 10**6},
                 **{"max_minutes": None, "patience": None, "devices": 1, "num_nodes": 1},
+                "strategy": "auto",
                 "val_every_steps": STEPS // 2,
             }
             with _quiet():
@@ -117,8 +105,8 @@ def differences(one: Path, other: Path) -> list[str]:
     """Names of what differs between two runs' checkpoints and curves, times left out."""
     states = [_state(run) for run in (one, other)]
     names = [name for name in states[0] if not equal(states[0][name], states[1].get(name))]
-    curves = [_curves(run) for run in (one, other)]
-    return names + [name for name in CURVES if curves[0][name] != curves[1][name]]
+    both = [curves(run) for run in (one, other)]
+    return names + [name for name in CURVES if both[0][name] != both[1][name]]
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -149,12 +137,13 @@ def _state(run: Path) -> dict[str, Any]:
     return parts | {"best weights": best, "data": data, "step": content["global_step"]}
 
 
-def _curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+def curves(run: Path, names: Sequence[str] = CURVES) -> dict[str, list[tuple[int, float]]]:
+    """Steps and values that a run has logged."""
     # It says what it leaves out, which is what was logged after the checkpoint.
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     events = EventAccumulator(str(run), size_guidance={"scalars": 0})
     events.Reload()
-    return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in CURVES}
+    return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in names}
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from transformer.errors import UserError
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,6 +41,19 @@ def test_a_finished_run_goes_on_to_a_larger_max_steps(train_here, summary_of):
     assert content["CharacterDataModule"]["examples_consumed"] == 50 * 7
     assert steps_logged(folder, "train_loss") == [10, 20, 30, 40, 50]
     assert "max_steps: 50" in (folder / "config.yaml").read_text()
+
+
+def test_a_run_that_its_limits_ended_goes_on_with_larger_ones_alone(train_here, summary_of):
+    """With such an lr no validation is better than the first, so patience ends the run."""
+    limits = {"max_steps": 60, "val_every_steps": 10, "lr": 1e-30, "patience": 1}
+    folder = train_here(**limits)
+    ended_at = summary_of(folder)["step"]
+    assert ended_at < 60
+    config, last = str(folder / "config.yaml"), folder / "checkpoints" / "last.ckpt"
+    with pytest.raises(UserError, match=f"stands at step {ended_at} of 60, nothing .* --patience"):
+        train_here(config, resume=last, **limits)
+    train_here(config, resume=last, **limits | {"patience": 2})
+    assert summary_of(folder)["step"] > ended_at
 
 
 def test_settings_given_anew_take_effect_on_resume(train_here):

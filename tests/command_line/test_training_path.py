@@ -91,8 +91,8 @@ def test_best_is_the_step_of_the_lowest_validation_loss_and_last_the_last(finish
 def test_a_run_says_what_it_trains_and_what_comes_next_and_nothing_else(finished):
     count = f"{finished.summary['num_parameters']:,}"
     for words in (
-        "70 steps of 112 tokens; a corpus pass is ",
-        "memory that training takes: about",
+        "70 steps of 112 tokens (batch_size 7); a corpus pass is ",
+        "memory that training takes, the program itself aside: about",
         "the run is in runs",
         "python generate.py runs",
         "tensorboard --logdir runs",

@@ -11,6 +11,7 @@ import torch
 from transformer.checkpoint import load_model
 from transformer.errors import UserError
 from transformer.runs import LAST, PREVIOUS, WEIGHTS
+from transformer.training.agreement import Agreement
 from transformer.training.checkpoints import RunCheckpoints
 from transformer.training.interruption import Interruption
 from transformer.training.lightning_module import LanguageModule
@@ -24,7 +25,7 @@ def spoil_steps(monkeypatch):
     def spoil(steps, error=None):
         def training_step(self, batch, batch_idx):
             loss = original(self, batch, batch_idx)
-            if self.trainer.global_step + 1 not in steps:
+            if self._trainer is None or self.trainer.global_step + 1 not in steps:
                 return loss
             if error is not None:
                 raise error
@@ -137,7 +138,7 @@ def test_a_second_signal_ends_the_process_at_once(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     statuses = []
     monkeypatch.setattr("os._exit", statuses.append)
-    interruption = Interruption(Mock(RunCheckpoints))
+    interruption = Interruption(Mock(RunCheckpoints), Agreement())
     interruption.on_train_start(Mock(pl.Trainer), Mock(pl.LightningModule))
     signal.raise_signal(signal.SIGINT)
     assert statuses == []

@@ -1,6 +1,8 @@
 """Norms, feed-forwards and the block, beside torch's own."""
 
+import os
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +11,14 @@ from torch.testing import assert_close
 
 from transformer.models.attention import MultiHeadAttention, causal_mask
 from transformer.models.gpt import GPT
-from transformer.models.layers import Block, Dropout, make_feedforward, make_norm
+from transformer.models.layers import (
+    Block,
+    Dropout,
+    make_feedforward,
+    make_norm,
+    recompute_blocks,
+    skipped_initialization,
+)
 
 B, T, H, D, F = 2, 5, 3, 7, 17
 C = H * D
@@ -191,3 +200,42 @@ def test_dropout_is_the_same_for_the_same_seed_and_none_in_eval_mode():
         drawn.append(Dropout(0.5)(x))
     assert torch.equal(*drawn)
     assert torch.equal(Dropout(0.5).eval()(x), x)
+
+
+def test_blocks_that_are_computed_again_give_the_same_gradients(make_gpt):
+    """Dropout draws the same numbers the second time."""
+    tokens = torch.randint(13, (3, 7), generator=torch.Generator().manual_seed(1))
+    gradients = []
+    for recompute in (False, True):
+        model = make_gpt(dropout=0.3).train()
+        if recompute:
+            recompute_blocks(model)
+        torch.manual_seed(5)
+        logits = model(tokens)
+        logits.square().mean().backward()
+        gradients.append([logits.detach(), *(p.grad for p in model.parameters())])
+    assert all(torch.equal(*both) for both in zip(*gradients, strict=True))
+
+
+def test_a_block_that_is_computed_again_runs_twice_in_training_alone(make_gpt):
+    model = make_gpt().train()
+    calls = []
+    model.blocks[0].attention.register_forward_hook(lambda *_: calls.append(1))
+    recompute_blocks(model)
+    model(torch.ones(1, 3, dtype=torch.long)).sum().backward()
+    assert len(calls) == 2
+    model.eval()(torch.ones(1, 3, dtype=torch.long)).sum().backward()
+    assert len(calls) == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks Linux for its memory")
+def test_a_model_without_initialization_takes_no_memory_until_it_is_written_to():
+    def resident_bytes():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    sizes = {"vocab_size": 50_000, "block_size": 8, "embedding_dim": 1024, "num_heads": 8}
+    before = resident_bytes()
+    with skipped_initialization():
+        model = GPT(**sizes, num_blocks=2)
+    assert sum(p.nbytes for p in model.parameters()) > 300e6
+    assert resident_bytes() - before < 30e6

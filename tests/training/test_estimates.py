@@ -6,7 +6,6 @@ from transformer.models.bigram import Bigram
 from transformer.training.estimates import (
     automatic_val_every_steps,
     parameters_by_part,
-    peak_memory_bytes,
 )
 
 
@@ -60,15 +59,3 @@ def test_validation_stays_under_a_tenth_of_the_compute(
 )
 def test_validation_is_as_frequent_as_that_allows(total_steps, tokens_per_validation, expected):
     assert automatic_val_every_steps(total_steps, 1000, tokens_per_validation) == expected
-
-
-def test_the_memory_estimate_holds_state_and_activations(make_gpt):
-    """4 bytes times: 4 numbers a parameter; for each of 3 tokens, 4 V and 2 (10 C + 2 F)."""
-    model = make_gpt(feedforward_dim=17)
-    num_parameters = sum(p.numel() for p in model.parameters())
-    per_token = 4 * 13 + 2 * (10 * 30 + 2 * 17)
-    assert peak_memory_bytes(model, 3) == 4 * (4 * num_parameters + 3 * per_token)
-    dropping = make_gpt(feedforward_dim=17, dropout=0.1)
-    attention_maps = 4 * 3 * 2 * (3 * 3 * 7)  # 3 tokens, 2 blocks, 3 H T each
-    assert peak_memory_bytes(dropping, 3) - peak_memory_bytes(model, 3) == attention_maps
-    assert peak_memory_bytes(Bigram(vocab_size=13, block_size=7), 3) == 4 * (4 * 169 + 3 * 52)

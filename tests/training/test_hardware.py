@@ -85,6 +85,39 @@ def test_asking_for_a_device_that_is_not_there_says_which_are(machine, name, mis
         )
 
 
+def arguments_under_torchrun(monkeypatch, devices, num_nodes):
+    names = {"TORCHELASTIC_RUN_ID": "none", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "6"}
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    return trainer_arguments(
+        accelerator="cpu",
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy="auto",
+        precision="float32",
+    )
+
+
+@pytest.mark.parametrize(("devices", "num_nodes"), [(1, 1), ("auto", 3), (2, 1), (2, 3)])
+def test_torchruns_processes_count_where_the_config_names_no_others(
+    monkeypatch, devices, num_nodes
+):
+    arguments = arguments_under_torchrun(monkeypatch, devices, num_nodes)
+    assert (arguments["devices"], arguments["num_nodes"]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("devices", "num_nodes", "message"),
+    [
+        (4, 3, "devices is 4, and torchrun has started 2: leave devices out, or give"),
+        (2, 2, "num_nodes is 2, and torchrun has started 3: leave num_nodes out, or give"),
+    ],
+)
+def test_other_numbers_than_torchruns_are_refused(monkeypatch, devices, num_nodes, message):
+    with pytest.raises(UserError, match=message):
+        arguments_under_torchrun(monkeypatch, devices, num_nodes)
+
+
 def test_fp16_on_a_processor_is_refused(machine):
     machine("old processor")
     with pytest.raises(UserError, match="fp16 needs a GPU, and accelerator is cpu"):
@@ -103,9 +136,10 @@ def test_auto_takes_the_fastest_there_is_and_a_name_is_kept(machine, name, expec
 
 def test_auto_compiles_on_cuda_alone():
     kinds = ("cpu", "mps", "cuda")
-    assert [resolve_compile("auto", kind) for kind in kinds] == [False, False, True]
-    assert [resolve_compile(True, kind) for kind in kinds] == [True] * 3
-    assert [resolve_compile(False, kind) for kind in kinds] == [False] * 3
+    assert [resolve_compile("auto", kind, "auto") for kind in kinds] == [False, False, True]
+    assert [resolve_compile("auto", kind, "fsdp") for kind in kinds] == [False] * 3
+    assert [resolve_compile(True, kind, "ddp") for kind in kinds] == [True] * 3
+    assert [resolve_compile(False, kind, "auto") for kind in kinds] == [False] * 3
 
 
 def test_a_device_is_named_as_a_person_would(monkeypatch):

@@ -9,7 +9,9 @@ import pytorch_lightning as pl
 import torch
 
 from transformer.runs import BEST, LAST, PREVIOUS
+from transformer.training.agreement import Agreement
 from transformer.training.checkpoints import RunCheckpointIO, RunCheckpoints
+from transformer.training.lightning_module import LanguageModule
 
 
 class Full(RunCheckpointIO):
@@ -34,13 +36,18 @@ def validate(tmp_path):
     saved = []
     io = Full()
     callback = RunCheckpoints(
-        tmp_path, io, lambda step, val_loss: saved.append((step, val_loss)), "val_word_error_rate"
+        tmp_path,
+        io,
+        Agreement(),
+        lambda step, val_loss, weights: saved.append((step, val_loss)),
+        "val_word_error_rate",
     )
 
     def end(step: int, error_rate: float, val_loss: float) -> list[tuple[int, float]]:
         trainer = Mock(
             pl.Trainer, sanity_checking=False, is_global_zero=True, global_step=step, world_size=1
         )
+        trainer.lightning_module, trainer.training = Mock(LanguageModule), False
         trainer.callback_metrics = {"val_word_error_rate": error_rate, "val_loss": val_loss}
         trainer.loggers = []
         trainer.save_checkpoint = lambda path: io.save_checkpoint({"global_step": step}, path)

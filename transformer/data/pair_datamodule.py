@@ -77,9 +77,11 @@ class PairDataModule(EndlessDataModule):
         """Padding among all positions of the first epoch's batches, on one device."""
         return self._first_epoch().padding_fraction()
 
-    def largest_batch(self) -> int:
-        """Positions of source and tokens, padding included, in one batch of the first epoch."""
-        return int(self._first_epoch().num_positions().max())
+    def largest_shapes(self) -> list[tuple[int, ...]]:
+        """Of source, tokens and targets in the batch of the first epoch that is largest."""
+        batches = self._first_epoch()
+        largest = int(batches.num_positions().argmax())
+        return [tuple(tensor.shape) for tensor in batches.batch(largest)]
 
     def _first_epoch(self):  # beartype warns of an IterableDataset in an annotation
         return PairBatches(self.train_pairs, self.order, seed=self.seed, batch_size=self.batch_size)

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import checkpoint
 
 from transformer.models.attention import (
     NORM_EPS,
@@ -94,6 +97,20 @@ def initialize_linears(module: nn.Module) -> None:
                 nn.init.zeros_(part.bias)
 
 
+class skipped_initialization(TorchFunctionMode):  # a context manager
+    """New parameters keep what their memory holds: their values are about to be loaded.
+
+    The system gives memory that nothing was written to when it is first used, so a model of any
+    size is built at once.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
 class Dropout(nn.Dropout):
     """Zeroes numbers with probability p and scales up the others: Srivastava et al. 2014.
 
@@ -126,6 +143,21 @@ class ResidualPaths(nn.Module):
         if self.norm_first:
             return x + self.dropout(part(norm(x)))
         return norm(x + self.dropout(part(x)))
+
+
+def recompute_blocks(model: nn.Module) -> None:
+    """In training each block keeps its input alone and computes the rest again in the backward
+    pass: Chen et al. 2016 (arXiv:1604.06174).
+    """
+    for block in model.modules():
+        if isinstance(block, ResidualPaths):
+            block.forward = partial(_recomputed, block, block.forward)
+
+
+def _recomputed(block: nn.Module, forward: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    if not (block.training and torch.is_grad_enabled()):
+        return forward(*inputs)
+    return checkpoint(forward, *inputs, use_reentrant=False)
 
 
 class Block(ResidualPaths):

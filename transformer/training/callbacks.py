@@ -12,14 +12,18 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import EarlyStopping
 
+from transformer.models.base import SequenceModel
+from transformer.training.after_batch import AfterBatch
+from transformer.training.agreement import Agreement
 from transformer.training.estimates import PASSES_PER_TRAINING_STEP
+from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import log_image, log_scalars, log_text
 from transformer.training.loop_state import logs_now
 
 log = logging.getLogger(__name__)
 
 
-class Throughput(pl.Callback):
+class Throughput(AfterBatch):
     """Counts tokens and seconds over all resumes; logs tokens_per_second and corpus_passes.
 
     tokens_per_second leaves out validation, samples and checkpoints; elapsed_seconds is all of the
@@ -60,14 +64,7 @@ class Throughput(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._resumed_at = time.monotonic()
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         self.examples += len(batch[0]) * trainer.world_size
         if not logs_now(trainer):
             return
@@ -112,22 +109,15 @@ class Throughput(pl.Callback):
         self._resumed_at = now
 
 
-class LastStep(pl.Callback):
+class LastStep(AfterBatch):
     """Stops by asking to, so that Lightning validates after the very last step too."""
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         if trainer.global_step >= trainer.max_steps:
             trainer.should_stop = True
 
 
-class TimeLimit(pl.Callback):
+class TimeLimit(AfterBatch):
     """Ends a run so that all of it, what comes after the last step included, takes `max_minutes`.
 
     What comes after is the forward passes of `tokens_afterwards` tokens (validation, sample), timed
@@ -141,6 +131,7 @@ class TimeLimit(pl.Callback):
         self,
         max_minutes: float,
         throughput: Throughput,
+        agreement: Agreement,
         tokens_afterwards: float,
         spend: Callable[[float], None],
     ) -> None:
@@ -148,6 +139,8 @@ class TimeLimit(pl.Callback):
         self.throughput = throughput
         self.tokens_afterwards = tokens_afterwards
         self.spend = spend
+        self.agreement = agreement
+        agreement.ask("time", lambda: throughput.elapsed_seconds / self._step_seconds)
 
     @property
     def seconds_left(self) -> float:
@@ -163,17 +156,8 @@ class TimeLimit(pl.Callback):
         # A limit too short for what comes after still leaves half of itself for steps.
         return max(self.max_seconds - afterwards, self.max_seconds / 2)
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        share = self.throughput.elapsed_seconds / self._step_seconds
-        if trainer.world_size > 1:  # one clock for all, or they would part
-            share = trainer.strategy.broadcast(share)
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
+        share = self.agreement.answers["time"]
         self.spend(min(1.0, share))
         if share >= 1:
             trainer.should_stop = True
@@ -213,17 +197,19 @@ class Shown(NamedTuple):
 class Samples(pl.Callback):
     """Logs what `show` gives of the model at every validation."""
 
-    def __init__(self, show: Callable[[], Shown]) -> None:
+    def __init__(self, show: Callable[[SequenceModel], Shown]) -> None:
         self.show = show
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:
             return
+        assert isinstance(pl_module, LanguageModule)
+        model = pl_module.whole_model()
         scalars: Mapping[str, float] = {}
         if trainer.is_global_zero:
             # Windows of every length would each be compiled anew.
             with torch.compiler.set_stance("force_eager"):
-                shown = self.show()
+                shown = self.show(model)
             scalars = dict(shown.scalars)
             log_text(trainer, "sample", shown.text)
             log_scalars(trainer, scalars)
@@ -234,7 +220,7 @@ class Samples(pl.Callback):
         trainer.callback_metrics.update({k: torch.tensor(v) for k, v in scalars.items()})
 
 
-class Announcements(pl.Callback):
+class Announcements(AfterBatch):
     """A line at every validation, and early in the run when it will be over.
 
     `seconds_left` says how much of a time limit is left, infinity where there is none.
@@ -249,14 +235,7 @@ class Announcements(pl.Callback):
         self._first: tuple[int, float] | None = None
         self._estimated = False
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         if self._estimated:
             return
         now = time.monotonic()
@@ -281,7 +260,7 @@ class Announcements(pl.Callback):
         finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + seconds))
         log.info(
             "%s a step: about %s to go, until %s",
-            *map(_duration, (seconds_per_step, seconds)),
+            *map(duration, (seconds_per_step, seconds)),
             finish,
         )
         if seconds > self.DAY_SECONDS:
@@ -291,7 +270,7 @@ class Announcements(pl.Callback):
             )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """In the largest unit that makes it at least two."""
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:

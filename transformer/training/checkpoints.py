@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from transformer.files import replacing
 from transformer.runs import BEST, LAST, PREVIOUS
+from transformer.training.after_batch import AfterBatch
+from transformer.training.agreement import Agreement
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import flush
 from transformer.training.loop_state import between_steps, logs_now, validates_now
@@ -53,24 +56,27 @@ class RunCheckpointIO(TorchCheckpointIO):
         return torch.load(path, map_location=map_location, weights_only=True)
 
 
-class RunCheckpoints(Checkpoint):
+class RunCheckpoints(AfterBatch, Checkpoint):
     """Saves last.ckpt at every validation and `every_minutes`, between two steps.
 
     Where `monitor` is lowest so far, best.ckpt and the weights too; of equals the one with the
-    lower val_loss. `save_weights(step, val_loss)` writes the file to use and share.
+    lower val_loss. `save_weights(step, val_loss, weights)` writes the file to use and share.
     """
 
     def __init__(
         self,
         folder: Path,
         io: RunCheckpointIO,
-        save_weights: Callable[[int, float], None],
+        agreement: Agreement,
+        save_weights: Callable[[int, float, Mapping[str, Tensor]], None],
         monitor: str = "val_loss",
         every_minutes: float = float("inf"),
     ) -> None:
         self.last = folder / LAST
         self.best = folder / BEST
         self.io = io
+        self.agreement = agreement
+        agreement.ask("save", self._is_due)
         self.save_weights = save_weights
         self.monitor = monitor
         self.every_seconds = 60 * every_minutes
@@ -94,21 +100,11 @@ class RunCheckpoints(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved_at = time.monotonic()
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         """Not in the middle of a step, nor where a validation, which saves, comes next."""
         if not between_steps(trainer) or validates_now(trainer):
             return
-        due = time.monotonic() - self._saved_at >= self.every_seconds
-        if trainer.world_size > 1:  # all save together, or none
-            due = trainer.strategy.broadcast(due)
-        if due:
+        if self.agreement.answers["save"]:
             self.save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -124,12 +120,18 @@ class RunCheckpoints(Checkpoint):
                 self.lowest, self.best_step = before  # so that the next better one is tried
         self.save(trainer)
 
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._saved_at >= self.every_seconds
+
     def _save_best(self, trainer: pl.Trainer, val_loss: float) -> bool:
+        module = trainer.lightning_module
+        assert isinstance(module, LanguageModule)
         trainer.save_checkpoint(self.best)
         saved = self.io.error is None
+        weights = module.whole_weights()
         if saved and trainer.is_global_zero:
             try:
-                self.save_weights(trainer.global_step, val_loss)
+                self.save_weights(trainer.global_step, val_loss, weights)
             except WRITE_ERRORS as error:
                 saved = False
                 warn_of_full_disk(trainer.global_step, "the best weights", error)

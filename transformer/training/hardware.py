@@ -9,6 +9,7 @@ import torch
 
 from transformer.devices import has_bf16, resolve_accelerator
 from transformer.errors import UserError
+from transformer.processes import launched_sizes
 
 # Lightning's names for our number formats: mixed means that weights stay float32.
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -21,9 +22,11 @@ def resolve_precision(precision: str, accelerator: str) -> str:
     return "bf16" if has_bf16(accelerator) else "float32"
 
 
-def resolve_compile(compile_model: bool | str, accelerator: str) -> bool:
-    """auto compiles on CUDA, where it pays within any real run."""
-    return accelerator == "cuda" if compile_model == "auto" else bool(compile_model)
+def resolve_compile(compile_model: bool | str, accelerator: str, strategy: str) -> bool:
+    """auto compiles on CUDA, where it pays within any real run, unless weights are sharded."""
+    if compile_model == "auto":
+        return accelerator == "cuda" and strategy != "fsdp"
+    return bool(compile_model)
 
 
 def has_compiler(accelerator: str) -> bool:
@@ -39,9 +42,11 @@ def trainer_arguments(
 ) -> dict[str, Any]:
     """Arguments of pl.Trainer that say where and how it computes.
 
-    Raises: UserError for a device that is not there, and for fp16 on a CPU.
+    Raises: UserError for a device that is not there, for fp16 on a CPU, and for other numbers of
+    devices or nodes than torchrun has started processes for.
     """
     accelerator = resolve_accelerator(accelerator)
+    devices, num_nodes = _as_launched(devices, num_nodes)
     if precision == "fp16" and accelerator == "cpu":  # Lightning would take bf16 instead
         raise UserError("precision fp16 needs a GPU, and accelerator is cpu: give bf16 or float32")
     if devices == "auto":  # more processes on one CPU would share its cores
@@ -53,3 +58,20 @@ def trainer_arguments(
         "strategy": strategy,
         "precision": PRECISIONS[resolve_precision(precision, accelerator)],
     }
+
+
+def _as_launched(devices: int | str, num_nodes: int) -> tuple[int | str, int]:
+    """torchrun's numbers, where the config has none of its own."""
+    sizes = launched_sizes()
+    if sizes is None:
+        return devices, num_nodes
+    for name, value, launched in (
+        ("devices", devices, sizes[0]),
+        ("num_nodes", num_nodes, sizes[1]),
+    ):
+        if value not in (1, "auto", launched):
+            raise UserError(
+                f"{name} is {value}, and torchrun has started {launched}: leave {name} out, or "
+                "give torchrun the same number"
+            )
+    return sizes

@@ -1,14 +1,23 @@
-"""Ctrl+C and termination end a run between two steps, with last.ckpt saved."""
+"""Ctrl+C and termination end a run between two steps, with last.ckpt saved; ranks end together."""
 
 import os
 import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+from torch import distributed
 
+from transformer.errors import UserError
+from transformer.training.after_batch import AfterBatch
+from transformer.training.agreement import Agreement
 from transformer.training.checkpoints import RunCheckpoints
 from transformer.training.loop_state import between_steps, validates_now
+
+SECONDS_FOR_RANK_0 = 3.0
 
 
 class Interrupted(Exception):
@@ -20,12 +29,12 @@ class Interrupted(Exception):
         self.saved = saved
 
 
-class Interruption(pl.Callback):
+class Interruption(AfterBatch):
     """Saves and raises Interrupted after the step in which a signal came.
 
     Where a validation follows on that step, after the validation, which saves: a resumed run does
     not go back to it. A second signal ends the process at once. SIGUSR1 is what SLURM's
-    --signal=USR1@120 sends before it ends a job.
+    --signal=USR1@120 sends before it ends a job. One that any rank received ends all of them.
     """
 
     SIGNALS = tuple(
@@ -34,41 +43,35 @@ class Interruption(pl.Callback):
         if hasattr(signal, name)
     )
 
-    def __init__(self, checkpoints: RunCheckpoints) -> None:
+    def __init__(self, checkpoints: RunCheckpoints, agreement: Agreement) -> None:
         self.checkpoints = checkpoints
-        self._received: int | None = None
+        self.agreement = agreement
+        self._received = 0
         self._previous: dict[int, Any] = {}
+        agreement.ask("signal", lambda: self._received)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for number in self.SIGNALS:
             self._previous[number] = signal.signal(number, self._receive)
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        if between_steps(trainer) and not validates_now(trainer) and self._asked(trainer):
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
+        if between_steps(trainer) and not validates_now(trainer) and self._asked:
             self.checkpoints.save(trainer)
             self._end()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if self.checkpoints.saved_step == trainer.global_step and self._asked(trainer):
+        if self.checkpoints.saved_step == trainer.global_step and self._asked:
             self._end()
 
-    def _asked(self, trainer: pl.Trainer) -> bool:
-        if trainer.world_size > 1:  # all end together, or none
-            self._received = trainer.strategy.broadcast(self._received)
-        return self._received is not None
+    @property
+    def _asked(self) -> int:
+        """The signal's number, or 0."""
+        return int(self.agreement.answers["signal"])
 
     def _end(self) -> None:
-        assert self._received is not None
-        raise Interrupted(self._received, self.checkpoints.io.error is None)
+        raise Interrupted(self._asked, self.checkpoints.io.error is None)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._restore()
@@ -79,10 +82,39 @@ class Interruption(pl.Callback):
         self._restore()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self._received is not None:
+        if self._received:
             os._exit(128 + number)
         self._received = number
 
     def _restore(self) -> None:
         while self._previous:
             signal.signal(*self._previous.popitem())
+
+
+@contextmanager
+def ended_together(trainer: pl.Trainer) -> Iterator[None]:
+    """An error in one process ends all of them; torchrun and SLURM see to it, and here this does.
+
+    What all ranks run into, rank 0 says: the others wait a little, and are ended by then.
+
+    Raises: UserError where the error is that another process was lost, which has said why.
+    """
+    try:
+        yield
+    except Interrupted:  # all of them end, each by itself
+        raise
+    except BaseException as error:
+        if trainer.global_rank > 0:
+            time.sleep(SECONDS_FOR_RANK_0)
+        elif trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGKILL)
+        if is_lost_connection(error):
+            raise UserError("another process of this run has ended, and this one with it") from None
+        raise
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether a message from another rank did not come: gloo's words, and NCCL's type."""
+    said = str(error)
+    gloo = isinstance(error, RuntimeError) and ("by peer" in said or "Broken pipe" in said)
+    return gloo or isinstance(error, distributed.DistError)

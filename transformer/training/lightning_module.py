@@ -9,18 +9,21 @@ import torch
 from jaxtyping import Float, Int
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.optim.lr_scheduler import LambdaLR
 
 from transformer.checkpoint import METADATA_KEY, encode_metadata, model_tensors
 from transformer.defaults import IGNORED
 from transformer.errors import UserError
-from transformer.models.base import SequenceModel
+from transformer.models import SequenceModel, build_model
+from transformer.models.layers import skipped_initialization
 from transformer.training.loggers import log_scalars
 from transformer.training.loop_state import logs_now
-from transformer.training.losses import cross_entropy, ctc_loss, dropout_divergence, passed_twice
+from transformer.training.losses import cross_entropy, dropout_divergence, passed_twice
 from transformer.training.optimizers import check_state, make_optimizer
 from transformer.training.schedules import automatic_warmup, learning_rate_factor
 from transformer.training.step_guard import StepGuard, skip_step
+from transformer.training.strategies import whole
 
 STATE_KEY = "language_module"  # in a checkpoint
 
@@ -191,7 +194,7 @@ class LanguageModule(pl.LightningModule):
         The step is skipped where the norm is not finite.
         """
         limit = gradient_clip_val or self.grad_clip or math.inf
-        self._grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        self._grad_norm = whole(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         skipped = self._guard.count(self._grad_norm)
         if self.trainer.precision != "16-mixed":  # whose GradScaler skips by itself
             skip_step(optimizer, skipped)
@@ -211,6 +214,24 @@ class LanguageModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._restored = state = checkpoint[STATE_KEY]
         self._guard.restore(state["skipped"])
+
+    def whole_weights(self) -> dict[str, Tensor]:
+        """The model's, put together on rank 0 where they are sharded; all ranks ask at once."""
+        return model_tensors(self.trainer.strategy.lightning_module_state_dict())
+
+    def whole_model(self) -> SequenceModel:
+        """One that a rank can use alone: of sharded weights a copy, which is on the CPU.
+
+        All ranks ask at once, and rank 0 has an answer of use.
+        """
+        if not isinstance(self.model, FSDPModule):
+            return self.model
+        weights = self.whole_weights()
+        with skipped_initialization():
+            model = build_model(**self.model.architecture)
+        if weights:
+            model.load_state_dict(weights)
+        return model
 
     @property
     def skipped_steps(self) -> int:
@@ -256,18 +277,3 @@ class LanguageModule(pl.LightningModule):
                 "the schedule needs its length: give total_steps or Trainer(max_steps=)"
             )
         return total
-
-
-class PairModule(LanguageModule):
-    """The same for batches of source, tokens and targets, whose tokens are no characters."""
-
-    def predict(self, inputs: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, Tensor | float]:
-        """The memory's own guess at the target is scored too, where the model makes one."""
-        weight = self.model.architecture["ctc_weight"]
-        if not weight:
-            return super().predict(inputs, targets)
-        logits, guess = self.model(*inputs, guess=True)
-        return logits, weight * ctc_loss(guess, inputs[0], targets)
-
-    def loss_units(self, val_loss: Tensor) -> dict[str, Tensor]:
-        return {"val_loss": val_loss}

@@ -8,6 +8,7 @@ from torch.optim import AdamW, Optimizer
 from transformer.models.attention import FusedLinear
 from transformer.models.layers import ResidualPaths
 from transformer.training.muon import Muon
+from transformer.training.strategies import local
 
 OPTIMIZERS = ("adamw", "muon")
 
@@ -81,5 +82,5 @@ def check_state(optimizer: Optimizer) -> None:
                 shape = () if name == "step" else parameter.shape
                 if not isinstance(value, Tensor) or value.shape != shape:
                     raise ValueError(f"the moment {name!r} has not the shape {tuple(shape)}")
-                if not value.isfinite().all():
+                if not local(value).isfinite().all():
                     raise ValueError(f"the moment {name!r} holds numbers that are not finite")

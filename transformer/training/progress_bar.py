@@ -7,10 +7,11 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 from tqdm import tqdm
 
+from transformer.training.after_batch import AfterBatch
 from transformer.training.loop_state import logs_now
 
 
-class RunProgressBar(ProgressBar):
+class RunProgressBar(AfterBatch, ProgressBar):
     """On a terminal only; refreshed when losses are logged, so that no step waits for it."""
 
     def __init__(self) -> None:
@@ -31,14 +32,7 @@ class RunProgressBar(ProgressBar):
             leave=False,
         )
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         if self._bar is None or self._bar.disable or not logs_now(trainer):
             return
         metrics = trainer.callback_metrics

@@ -4,33 +4,40 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import distributed
 
 
 class RandomState(pl.Callback):
-    """Keeps the states of torch's generators, which draw dropout, in every checkpoint.
+    """Keeps the states of every rank's generators, which draw dropout, in each checkpoint.
 
-    They are those of the process that writes it. Others draw on from the same numbers when resumed.
+    Rank 0 draws on from the seed that the run began with; the others, whose weights were drawn from
+    the same one, from seeds of their own. So does, in a resumed run, a rank that had none before.
     """
 
-    def __init__(self) -> None:
-        self._restored: dict[str, Any] | None = None
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._restored: list[dict[str, Any]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._restored is None:
-            return
-        torch.set_rng_state(self._restored["cpu"])
-        for device, state in enumerate(self._restored["cuda"][: _num_gpus()]):
-            torch.cuda.set_rng_state(state, device)
-        self._restored = None
+        rank = trainer.global_rank
+        if rank < len(self._restored):
+            state = self._restored[rank]
+            torch.set_rng_state(state["cpu"])
+            if state["cuda"] is not None and torch.cuda.is_available():
+                torch.cuda.set_rng_state(state["cuda"])
+        elif rank:
+            torch.manual_seed(rank << 32 | (self.seed + trainer.global_step) % 2**32)
+        self._restored = []
 
     def state_dict(self) -> dict[str, Any]:
-        cuda: list[Tensor] = torch.cuda.get_rng_state_all() if _num_gpus() else []
-        return {"cpu": torch.get_rng_state(), "cuda": cuda}
+        """Of all ranks, which all ask for it at once."""
+        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+        own = {"cpu": torch.get_rng_state(), "cuda": cuda}
+        if not distributed.is_available() or not distributed.is_initialized():
+            return {"ranks": [own]}
+        states: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(states, own)
+        return {"ranks": states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._restored = state_dict
-
-
-def _num_gpus() -> int:
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+        self._restored = list(state_dict["ranks"])

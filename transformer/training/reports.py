@@ -10,7 +10,7 @@ from tabulate import tabulate
 from transformer.devices import device_name
 from transformer.models.base import SequenceModel
 from transformer.training.callbacks import Throughput
-from transformer.training.estimates import parameters_by_part, peak_memory_bytes
+from transformer.training.estimates import parameters_by_part
 from transformer.training.lightning_module import LanguageModule
 
 # Overfitting: the best validation lies before this share of the run, the last is so much worse.
@@ -24,19 +24,26 @@ def introduction(
     num_train_tokens: int,
     total_steps: int,
     tokens_per_step: int,
-    largest_batch: int,
+    batch: str,
+    memory: int,
 ) -> str:
-    """Steps, tokens, parameters by part and an estimate of the memory that training takes."""
+    """Steps, tokens, parameters by part and the memory, in bytes, that a device's training takes.
+
+    `batch` says what a step's examples are made up of.
+    """
     parts = parameters_by_part(model)
     rows = [*parts.items(), ("all parameters", sum(parts.values()))]
     table = tabulate([(name, f"{count:,}") for name, count in rows], colalign=("left", "right"))
     passes = total_steps * tokens_per_step / num_train_tokens
-    memory = peak_memory_bytes(model, largest_batch)
     return (
-        f"{total_steps:,} steps of {tokens_per_step:,} tokens; a corpus pass is "
+        f"{total_steps:,} steps of {tokens_per_step:,} tokens ({batch}); a corpus pass is "
         f"{num_train_tokens:,}, so {passes:.3g} passes\n{table}\n"
-        f"memory that training takes: about {memory / 1e9:.2g} GB"
+        f"memory that training takes, the program itself aside: about {_size(memory)}"
     )
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2g} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
 
 
 def run_facts(trainer: pl.Trainer, throughput: Throughput) -> dict[str, Any]:

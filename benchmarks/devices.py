@@ -1,0 +1,283 @@
+"""Do several processes make the run that one makes? `python benchmarks/devices.py`
+
+A small GPT trains on a CPU: in one process, in two that share each batch (ddp), and in two that
+share the weights too (fsdp); with a checkpoint moved between numbers of processes; under two
+torchrun agents, as on two machines (network namespaces, where these can be made), of which one
+loses its worker and starts it again; and with an error in the second process. Figures go to
+results/devices.json.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from crash_test import NUM_CHARACTERS, TEXT
+from record import ROOT, load, save
+
+from transformer.config_files import load_config
+from transformer.runs import LAST, PREVIOUS
+from transformer.verification import curves, differences
+
+STEPS = 50
+FLAGS = {
+    **{"epochs": 1000, "lr": 1e-3, "block_size": 32, "num_heads": 4, "embedding_dim": 64},
+    **{"num_blocks": 2, "num_workers": 0, "dropout": 0, "optimizer": "adamw", "max_steps": STEPS},
+    **{"schedule": "constant", "val_every_steps": 10},
+    **{"accelerator": "cpu", "precision": "float32"},
+}
+GLOBAL_BATCH = 8
+SIDES = {
+    "one process": {"devices": 1},
+    "ddp": {"devices": 2, "strategy": "ddp"},
+    "fsdp": {"devices": 2, "strategy": "fsdp"},
+}
+MOVES = (
+    *(("ddp", "one process"), ("one process", "ddp")),
+    *(("fsdp", "one process"), ("one process", "fsdp"), ("ddp", "fsdp")),
+)
+ONE = "runs/one_process/version_0"
+LONG = {"max_steps": 600, "dropout": 0.1, "checkpoint_every_minutes": 0.003}
+FAILING = """
+import pytorch_lightning as pl, train
+class Fails(pl.Callback):
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_rank == 1 and trainer.global_step == 5:
+            raise ValueError("this went wrong on rank 1")
+if __name__ == "__main__":
+    train.train(train.parse_arguments().config, callbacks=[Fails()])
+"""
+END_SECONDS = 600
+
+
+def write_text(home: Path) -> None:
+    text = TEXT.read_text(encoding="utf-8")[:NUM_CHARACTERS]
+    (home / "text.txt").write_text(text, encoding="utf-8")
+
+
+def flags(name: str, **keys: Any) -> list[str]:
+    keys = FLAGS | {"data_path": "text.txt", "run_name": name} | keys
+    keys["batch_size"] = GLOBAL_BATCH // (keys["devices"] * keys.get("num_nodes", 1))
+    return [f"--{key}={value}" for key, value in keys.items()]
+
+
+def start(
+    home: Path, *command: str, prefix: Sequence[str] = (), **variables: str
+) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | variables
+    return subprocess.Popen(
+        [*prefix, sys.executable, *command],
+        cwd=home,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str]:
+    _, errors = process.communicate(timeout=END_SECONDS)
+    return process.returncode, errors
+
+
+def train(home: Path, name: str, *arguments: str, **keys: Any) -> Path:
+    status, errors = finish(start(home, str(ROOT / "train.py"), *flags(name, **keys), *arguments))
+    if status:
+        raise RuntimeError(errors)
+    return home / "runs" / name / "version_0"
+
+
+def largest_difference(one: Path, other: Path) -> float:
+    """Of the losses and gradient norms that both logged at the same steps, relative."""
+    ours, theirs = curves(one), curves(other)
+    return max(
+        abs(a - b) / abs(a)
+        for name in ("train_loss", "val_loss", "grad_norm")
+        for (_, a), (_, b) in zip(ours[name], theirs[name], strict=True)
+    )
+
+
+def text_of(home: Path, run: Path) -> str:
+    command = [sys.executable, str(ROOT / "generate.py"), str(run), "--max_new_tokens", "200"]
+    command += ["--seed", "1"]
+    answer = subprocess.run(command, cwd=home, capture_output=True, text=True, check=True)
+    return answer.stdout
+
+
+def same_curves(home: Path) -> dict[str, Any]:
+    runs = {side: train(home, side.replace(" ", "_"), **keys) for side, keys in SIDES.items()}
+    one = runs["one process"]
+    return {
+        "ddp against one process": largest_difference(one, runs["ddp"]),
+        "fsdp against ddp": largest_difference(runs["ddp"], runs["fsdp"]),
+        "fsdp generates the text of ddp": text_of(home, runs["fsdp"]) == text_of(home, runs["ddp"]),
+    }
+
+
+def moved(home: Path, moves: Sequence[tuple[str, str]] = MOVES) -> dict[str, float]:
+    """Half of the steps on one side, the others on another, against all on one process."""
+    found = {}
+    for first, then in moves:
+        name = f"{first}_{then}".replace(" ", "_")
+        run = train(home, name, **SIDES[first] | {"max_steps": STEPS // 2})
+        keys = SIDES["one process"] | {"strategy": "auto"} | SIDES[then]
+        keys |= {"max_steps": STEPS, "batch_size": GLOBAL_BATCH // keys["devices"]}
+        changes = [f"--{key}={value}" for key, value in keys.items()]
+        status, errors = finish(
+            start(home, str(ROOT / "train.py"), "--resume", str(run / LAST), *changes)
+        )
+        if status:
+            raise RuntimeError(errors)
+        found[f"{first}, then {then}"] = largest_difference(home / ONE, run)
+    return found
+
+
+class Machine(NamedTuple):
+    """A command's beginning that runs it there, its address, and its network device."""
+
+    prefix: list[str]
+    address: str
+    interface: str
+
+
+@contextmanager
+def two_machines() -> Iterator[list[Machine]]:
+    """Two network namespaces with a wire between them; where none can be made, this machine."""
+    names, wires = ("machine_0", "machine_1"), ("wire_0", "wire_1")
+    there = [
+        Machine(["ip", "netns", "exec", names[i]], f"10.77.0.{i + 1}", wires[i]) for i in (0, 1)
+    ]
+    commands = [f"netns add {name}" for name in names]
+    ends = [f"{wire} netns {name}" for wire, name in zip(wires, names, strict=True)]
+    commands.append(f"link add {ends[0]} type veth peer name {ends[1]}")
+    for name, machine in zip(names, there, strict=True):
+        commands.append(f"-n {name} addr add {machine.address}/24 dev {machine.interface}")
+        commands += [f"-n {name} link set {device} up" for device in (machine.interface, "lo")]
+    try:
+        try:
+            for command in commands:
+                subprocess.run(["ip", *command.split()], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            there = [Machine([], "127.0.0.1", "lo")] * 2
+        yield there
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def torchrun(home: Path, name: str, machines: list[Machine]) -> list[subprocess.Popen]:
+    """An agent with a worker on each of two machines."""
+    port = free_port()
+    options = f"--nnodes 2 --nproc_per_node 1 --max-restarts 3 --rdzv_backend c10d --rdzv_id {name}"
+    keys = {"devices": 1, "num_nodes": 2, "strategy": "ddp"} | LONG
+    command = ["-m", "torch.distributed.run", *options.split()]
+    command += ["--rdzv_endpoint", f"{machines[0].address}:{port}"]
+    script = [str(ROOT / "train.py"), *flags(name, **keys)]
+    return [
+        start(
+            home,
+            *(*command, "--local-addr", machine.address, *script),
+            prefix=machine.prefix,
+            GLOO_SOCKET_IFNAME=machine.interface,
+        )
+        for machine in machines
+    ]
+
+
+def restarted(home: Path) -> dict[str, Any]:
+    """A run of two agents, and one of which a worker is killed after its first checkpoints."""
+    runs, seconds = [], []
+    with two_machines() as machines:
+        for name in ("undisturbed", "killed"):
+            began = time.monotonic()
+            agents = torchrun(home, name, machines)
+            run = home / "runs" / name / "version_0"
+            runs.append(run)
+            if name == "killed":
+                kill_a_worker(agents[1].pid, after=run / PREVIOUS)
+            for agent in agents:
+                status, errors = finish(agent)
+                if status:
+                    raise RuntimeError(errors)
+            seconds.append(time.monotonic() - began)
+    return {
+        "machines": "network namespaces" if machines[0].prefix else "one loopback device",
+        "differs in": differences(*runs),
+        "versions": len(list(runs[1].parent.iterdir())),
+        "seconds": dict(zip(("undisturbed", "with a worker killed"), seconds, strict=True)),
+    }
+
+
+def kill_a_worker(agent: int, after: Path) -> None:
+    """Once there is a file; `ip netns exec` becomes the agent, whose child is its worker."""
+    while not after.is_file():
+        time.sleep(0.05)
+    tasks = Path(f"/proc/{agent}/task/{agent}/children").read_text(encoding="utf-8")
+    os.kill(int(tasks.split()[0]), signal.SIGKILL)
+
+
+def recipe(home: Path) -> dict[str, Any]:
+    """configs/default.yaml to its end: in two processes, and with three seeds in one."""
+    config = ROOT / "configs" / "default.yaml"
+    command = (str(ROOT / "train.py"), "--config", str(config))
+    batch_size = load_config(config).batch_size
+    losses = []
+    for devices, seed in ((2, 0), (1, 0), (1, 1), (1, 2)):
+        keys = {"devices": devices, "seed": seed, "batch_size": batch_size // devices}
+        keys |= {"data_path": ROOT / "data" / "input.txt", "run_name": f"recipe_{devices}_{seed}"}
+        arguments = [f"--{key}={value}" for key, value in keys.items()]
+        status, errors = finish(
+            start(home, *command, *arguments, OMP_NUM_THREADS=str(2 // devices))
+        )
+        if status:
+            raise RuntimeError(errors)
+        summary = home / "runs" / str(keys["run_name"]) / "version_0" / "summary.json"
+        losses.append(json.loads(summary.read_text(encoding="utf-8"))["val_loss"])
+    return {"val_loss of two processes": losses[0], "of seeds in one": losses[1:]}
+
+
+def failed(home: Path) -> dict[str, Any]:
+    """Seconds from the start of the two processes until both are gone, start-up included."""
+    (home / "failing.py").write_text(FAILING, encoding="utf-8")
+    began = time.monotonic()
+    process = start(home, "failing.py", *flags("failing", **SIDES["ddp"]))
+    status, errors = finish(process)  # ends when both have closed stderr
+    return {
+        "exit status": status,
+        "seconds": time.monotonic() - began,
+        "its message is shown": "this went wrong on rank 1" in errors,
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def main() -> None:
+    parts = (same_curves, moved, restarted, failed, recipe)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", nargs="*", default=[part.__name__ for part in parts])
+    chosen = parser.parse_args().parts
+    figures: dict[str, Any] = load("devices")["figures"] if len(chosen) < len(parts) else {}
+    figures["config"] = FLAGS
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary)
+        write_text(home)
+        for part in (part for part in parts if part.__name__ in chosen):
+            figures[part.__name__] = part(home)
+            print(part.__name__, figures[part.__name__], flush=True)
+    print(save("devices", figures))
+
+
+if __name__ == "__main__":
+    main()

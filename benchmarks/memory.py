@@ -1,0 +1,204 @@
+"""Is the memory that a run announces what it takes? `python benchmarks/memory.py`
+
+Three configs train for a few steps, each in a process of its own: how much the process grew at
+most, against what `train.py --estimate` says. And the same estimate, with nothing run, for models
+from 10 million to 7 billion parameters, for docs/scaling.md. Figures go to results/memory.json.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from record import ROOT, load, save
+from tabulate import tabulate
+from torch.utils.tensorboard import SummaryWriter  # noqa: F401  # before memory is measured
+
+import train
+from transformer.config_files import load_config
+from transformer.estimation import device_footprint
+from transformer.models import SequenceModel, build_model
+from transformer.models.layers import recompute_blocks, skipped_initialization
+from transformer.tasks import make_task
+from transformer.training.footprint import Footprint, on_several, step_footprint
+from transformer.training.lightning_module import LanguageModule
+from transformer.training.optimizers import make_optimizer
+
+STEPS = 4
+GPT_2 = {"embedding_dim": 768, "num_heads": 12, "num_blocks": 12, "block_size": 1024}
+GPT_2 |= {"batch_size": 8, "optimizer": "adamw", "compile": False}
+RUNS: dict[str, tuple[str, dict[str, Any]]] = {  # a config, and what is other in it
+    "default.yaml": ("default.yaml", {}),
+    "10.7 M, batch 16": ("shakespeare-gpu.yaml", {"batch_size": 16, "compile": False}),
+    "g2p.yaml": ("g2p.yaml", {}),
+}
+ON_A_GPU = {
+    "GPT-2's shape": ("shakespeare-gpu.yaml", GPT_2),
+    "recomputed": ("shakespeare-gpu.yaml", GPT_2 | {"activation_checkpointing": True}),
+    "fsdp": ("shakespeare-gpu.yaml", GPT_2 | {"strategy": "fsdp"}),
+}
+NAMES = ("vocab_size", "block_size", "embedding_dim", "num_heads", "num_blocks")
+MODERN = {"norm": "rmsnorm", "activation": "swiglu", "positions": "rotary", "bias": False}
+SIZES: dict[str, tuple[dict[str, Any], int]] = {  # shape, chunks a batch
+    "10.7 M": (dict(zip(NAMES, (65, 256, 384, 6, 6), strict=True)), 64),
+    "124 M": (dict(zip(NAMES, (50304, 1024, 768, 12, 12), strict=True)), 8),
+    "1.5 B": (dict(zip(NAMES, (50304, 1024, 1600, 25, 48), strict=True)), 4),
+    "7 B": (
+        dict(zip(NAMES, (32000, 2048, 4096, 32, 32), strict=True))
+        | MODERN
+        | {"feedforward_dim": 11008, "tie_weights": False},
+        1,
+    ),
+}
+DEVICES = 8
+ADAMW = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
+
+
+def peak_bytes() -> int:
+    """The most that this process held since `forget_peak`, on the GPU if it uses one."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+
+def forget_peak() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def measure(name: str) -> dict[str, Any]:
+    """In this process: trains a few steps, after the modules of a run are imported."""
+    file, changes = (RUNS | ON_A_GPU)[name]
+    config = load_config(ROOT / "configs" / file, changes)
+    corpus = train.read_corpus(config)
+    task = make_task(config, corpus, 0)
+    estimate = device_footprint(config, task, 1)
+    short = {"max_steps": STEPS, "val_every_steps": STEPS, "max_minutes": None, "run_name": "run"}
+    forget_peak()
+    before = 0 if torch.cuda.is_available() else peak_bytes()
+    at_peak: list[int] = []
+
+    class Peak(pl.Callback):
+        def on_validation_start(self, *_: Any) -> None:
+            at_peak.append(peak_bytes())
+
+    with tempfile.TemporaryDirectory() as folder:
+        train.train(
+            config.model_copy(update=short | {"runs_dir": folder}),
+            callbacks=[Peak()],
+            sum_up=False,
+        )
+    return {
+        "estimated": estimate.total_bytes,
+        "parts": estimate.bytes_by_part,
+        "measured": at_peak[0] - before,
+    }
+
+
+def measured_apart(name: str) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--measure", name]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def footprint_of(shape: dict[str, Any], batch_size: int, *, recompute: bool) -> Footprint:
+    def make_model() -> SequenceModel:
+        model = build_model("gpt", **shape)
+        if recompute:
+            recompute_blocks(model)
+        return model
+
+    return step_footprint(
+        lambda: LanguageModule(make_model(), lr=1e-3),
+        lambda module: make_optimizer("adamw", module, **ADAMW),
+        [(batch_size, shape["block_size"])] * 2,
+        device_type="cpu",
+        bf16=True,
+    )
+
+
+def computed(shape: dict[str, Any], batch_size: int) -> dict[str, Any]:
+    with skipped_initialization(), torch.device("meta"):
+        model = build_model("gpt", **shape)
+    plain = footprint_of(shape, batch_size, recompute=False)
+    again = footprint_of(shape, batch_size, recompute=True)
+    return {
+        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "batch": f"{batch_size} x {shape['block_size']}",
+        "one device": plain.bytes_by_part,
+        "recomputed": again.bytes_by_part,
+        f"fsdp on {DEVICES}, recomputed": on_several(again, "fsdp", DEVICES, model).bytes_by_part,
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Of the computed sizes, in GB, for docs/scaling.md."""
+    rows = []
+    for name, row in figures["computed"].items():
+        alone, again = row["one device"], row["recomputed"]
+        state = sum(alone[part] for part in ("weights", "gradients", "optimizer"))
+        state = max(state, alone["weights"] * 2 + alone["optimizer"])  # gradients, all of them
+        sizes = (
+            state,
+            alone["activations"] + alone["temporary"],
+            again["activations"] + again["temporary"],
+            *(sum(parts.values()) for parts in (alone, again)),
+            sum(row[f"fsdp on {DEVICES}, recomputed"].values()),
+        )
+        rows.append((name, row["batch"], *(f"{size / 1e9:.3g}" for size in sizes)))
+    header = (
+        *("parameters", "batch x context", "weights, gradients, moments", "activations"),
+        *("the same, recomputed", "peak, one device", "peak, recomputed"),
+        f"peak, fsdp on {DEVICES}, recomputed",
+    )
+    return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
+
+
+def measured_table(figures: dict[str, Any]) -> str:
+    """Of the runs, in GB."""
+    rows = [
+        (
+            name,
+            *(f"{row[key] / 1e9:.3f}" for key in ("estimated", "measured")),
+            f"{row['ratio']:.2f}",
+        )
+        for name, row in figures["measured"].items()
+    ]
+    header = ("run", "estimated", "measured", "ratio")
+    return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--measure", choices=RUNS | ON_A_GPU, help="one config, in this process")
+    parser.add_argument("--table", action="store_true", help="print the tables of the last results")
+    arguments = parser.parse_args()
+    if arguments.table:
+        figures = load("memory")["figures"]
+        print(f"{measured_table(figures)}\n\n{table(figures)}")
+        return
+    if arguments.measure:
+        print(json.dumps(measure(arguments.measure)))
+        return
+    names = RUNS | (ON_A_GPU if torch.cuda.is_available() else {})
+    measured = {name: measured_apart(name) for name in names}
+    for name, row in measured.items():
+        row["ratio"] = row["estimated"] / row["measured"]
+        print(f"{name}: estimated over measured {row['ratio']:.3f}", flush=True)
+    sizes = {name: computed(shape, batch) for name, (shape, batch) in SIZES.items()}
+    figures = {"measured": measured, "computed": sizes}
+    print(f"{measured_table(figures)}\n\n{table(figures)}")
+    print(save("memory", figures))
+
+
+if __name__ == "__main__":
+    main()

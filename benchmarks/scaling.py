@@ -1,0 +1,77 @@
+"""How much faster are two processes than one? `python benchmarks/scaling.py`
+
+The 10.7 million parameters of configs/shakespeare-gpu.yaml on a CPU, batch 8 for each process and
+one thread each, two gloo processes (ddp) against one, in turns; tokens/s as the run logs them, the
+first steps left out. Medians go to results/scaling.json.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from record import ROOT, save
+from tabulate import tabulate
+
+from transformer.verification import curves
+
+STEPS, SKIPPED = 30, 10
+FLAGS = {
+    **{"batch_size": 8, "max_steps": STEPS, "val_every_steps": 10**6, "val_fraction": 0.001},
+    **{"num_workers": 0, "max_minutes": "none", "accelerator": "cpu", "precision": "auto"},
+}
+ROUNDS = 5
+
+
+def tokens_per_second(devices: int, data_path: str) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        config = ["--config", str(ROOT / "configs" / "shakespeare-gpu.yaml")]
+        keys = FLAGS | {"devices": devices, "data_path": data_path, "runs_dir": folder}
+        flags = [f"--{key}={value}" for key, value in keys.items()]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        command = [sys.executable, str(ROOT / "train.py"), *config, *flags]
+        subprocess.run(command, check=True, cwd=ROOT, env=environment, capture_output=True)
+        (run,) = Path(folder).glob("*/version_0")
+        ((_, points),) = curves(run, ["tokens_per_second"]).items()
+        facts = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    assert facts["step"] == STEPS
+    return median(rate for step, rate in points if step > SKIPPED)
+
+
+def table(figures: dict[str, Any]) -> str:
+    rates = figures["tokens_per_second"]
+    rows = [
+        (side, f"{rate:,.0f}", f"{rate / rates['one process']:.2f}") for side, rate in rates.items()
+    ]
+    header = ("10.7 M parameters, a thread each", "tokens/s", "ratio")
+    return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data_path", default="data/input.txt")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    arguments = parser.parse_args()
+    rounds: dict[str, list[float]] = {"one process": [], "two processes": []}
+    for _ in range(arguments.rounds):
+        for devices, rates in enumerate(rounds.values(), start=1):
+            rates.append(tokens_per_second(devices, arguments.data_path))
+            print(devices, f"{rates[-1]:,.0f} tokens/s", flush=True)
+    medians = {side: median(rates) for side, rates in rounds.items()}
+    figures: dict[str, Any] = {
+        "config": FLAGS,
+        "tokens_per_second": medians,
+        "ratio": medians["two processes"] / medians["one process"],
+        "rounds": rounds,
+    }
+    print(table(figures))
+    print(save("scaling", figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Answers to questions, of one process and of several."""
+
+from unittest.mock import Mock
+
+import pytorch_lightning as pl
+import torch
+from torch import distributed
+
+from transformer.training.agreement import Agreement
+
+
+def test_answers_are_asked_anew_after_each_batch_and_validation():
+    agreement, numbers = Agreement(), iter([1.0, 2.5])
+    agreement.ask("number", lambda: next(numbers))
+    trainer = Mock(pl.Trainer, world_size=1, sanity_checking=False)
+    agreement.on_train_start(trainer, Mock(pl.LightningModule))
+    assert agreement.answers == {"number": 0}
+    agreement.after_batch(trainer, None)
+    assert agreement.answers == {"number": 1}
+    agreement.on_validation_end(trainer, Mock(pl.LightningModule))
+    assert agreement.answers == {"number": 2.5}
+
+
+def _ask(rank: int, path: str, queue) -> None:
+    distributed.init_process_group("gloo", f"file://{path}", rank=rank, world_size=2)
+    agreement = Agreement()
+    agreement.ask("rank", lambda: rank)
+    agreement.ask("minus", lambda: -rank)
+    trainer = Mock(pl.Trainer, world_size=2)
+    agreement.on_train_start(trainer, Mock(pl.LightningModule))
+    agreement.after_batch(trainer, None)
+    queue.put(agreement.answers)
+    distributed.destroy_process_group()
+
+
+def test_the_largest_answer_of_all_ranks_counts_for_each(tmp_path):
+    queue = torch.multiprocessing.get_context("spawn").SimpleQueue()
+    torch.multiprocessing.spawn(_ask, (str(tmp_path / "store"), queue), nprocs=2)
+    assert [queue.get(), queue.get()] == [{"rank": 1, "minus": 0}] * 2

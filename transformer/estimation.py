@@ -1,0 +1,104 @@
+"""What a config would take, before it is run: memory by part, arithmetic and time."""
+
+import time
+from typing import Any
+
+import torch
+from tabulate import tabulate
+
+from transformer.config import Config
+from transformer.data.corpus import Corpus
+from transformer.data.pairs import Pairs
+from transformer.devices import has_bf16, processor_name, resolve_accelerator
+from transformer.errors import UserError
+from transformer.models import SequenceModel, build_model
+from transformer.models.layers import recompute_blocks
+from transformer.tasks import Task, make_task
+from transformer.training.callbacks import duration
+from transformer.training.footprint import Footprint, on_several, step_footprint
+from transformer.training.optimizers import make_optimizer
+
+UTILIZATION = 0.4
+# Dense bfloat16 FLOPs a second by NVIDIA's data sheets.
+CARDS = {"NVIDIA A100": 312e12, "NVIDIA H100": 989e12}
+PRODUCT_SIZE = 1024
+_TABLE: dict[str, Any] = {"disable_numparse": True, "colalign": ("left", "right")}
+
+
+def estimate(config: Config, corpus: Corpus | Pairs) -> str:
+    """A table of memory for each device, and of a corpus pass's time on some machines.
+
+    The devices need not be there.
+    """
+    task = make_task(config, corpus, 0)
+    num_devices = (1 if config.devices == "auto" else config.devices) * config.num_nodes
+    shared = device_footprint(config, task, num_devices)
+    examples = config.batch_size * config.accumulate_grad_batches * num_devices
+    flops = shared.flops * config.accumulate_grad_batches * num_devices
+    corpus_flops = flops * task.data.num_train_tokens / (examples * task.tokens_per_example)
+    memory = [(name, _gigabytes(size)) for name, size in shared.bytes_by_part.items()]
+    memory.append(("in all", _gigabytes(shared.total_bytes)))
+    return "\n".join(
+        (
+            f"{num_devices} device{'s' * (num_devices > 1)}, strategy {config.strategy}; "
+            f"{examples:,} examples a step",
+            tabulate(memory, ("memory of a device", "GB"), **_TABLE),
+            f"\n{flops / 1e12:.3g} TFLOP a step; a corpus pass of {task.data.num_train_tokens:,} "
+            f"tokens, at {UTILIZATION:.0%} of what a device multiplies at most, takes",
+            tabulate(_times(corpus_flops, num_devices), **_TABLE),
+        )
+    )
+
+
+def device_footprint(config: Config, task: Task, num_devices: int) -> Footprint:
+    """Of a training step on each of so many devices, at its longest batch."""
+    keys = ("lr", "weight_decay", "beta1", "beta2", "eps", "momentum")
+    settings: dict[str, Any] = {key: getattr(config, key) for key in keys}
+    terms = {key: getattr(config, key) for key in ("label_smoothing", "r_drop")}
+    alone = step_footprint(
+        lambda: task.module(_model(config, task), lr=config.lr, **terms),
+        lambda module: make_optimizer(config.optimizer, module, **settings),
+        task.largest_shapes,
+        device_type="cpu",
+        bf16=_in_half_precision(config),
+    )
+    return on_several(alone, config.strategy, num_devices, _model(config, task))
+
+
+def _in_half_precision(config: Config) -> bool:
+    """A device that is not here is taken for one that multiplies bfloat16."""
+    if config.precision != "auto":
+        return config.precision != "float32"
+    try:
+        return has_bf16(resolve_accelerator(config.accelerator))
+    except UserError:
+        return True
+
+
+def _model(config: Config, task: Task) -> SequenceModel:
+    model = build_model(**config.architecture(**task.data.sizes))
+    if config.activation_checkpointing:
+        recompute_blocks(model)
+    return model
+
+
+def _times(flops: float, num_devices: int) -> list[tuple[str, str]]:
+    rates = {f"{num_devices} x {name} (bf16)": num_devices * rate for name, rate in CARDS.items()}
+    rates |= {f"this machine's {processor_name()}, as measured now": product_rate()}
+    return [(name, duration(flops / (UTILIZATION * rate))) for name, rate in rates.items()]
+
+
+def product_rate() -> float:
+    """FLOPs a second of a large matrix product here, in the format that training takes."""
+    dtype = torch.bfloat16 if has_bf16("cpu") else torch.float32
+    matrix = torch.randn(PRODUCT_SIZE, PRODUCT_SIZE, dtype=dtype)
+    seconds = []
+    for _ in range(5):
+        started_at = time.perf_counter()
+        torch.mm(matrix, matrix)
+        seconds.append(time.perf_counter() - started_at)
+    return 2 * PRODUCT_SIZE**3 / min(seconds)
+
+
+def _gigabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:,.3f}"

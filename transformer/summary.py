@@ -1,0 +1,45 @@
+"""What a run has come to: summary.json, and the last lines that it prints."""
+
+import json
+from typing import Any
+
+import pytorch_lightning as pl
+
+from transformer.assembly import Run
+from transformer.checkpoint import load_model, save_model
+from transformer.command_line import quoted
+from transformer.files import write_text
+from transformer.models.base import SequenceModel
+from transformer.runs import SUMMARY, WEIGHTS
+from transformer.training.reports import conclusion, overfitting_note, run_facts
+
+
+def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceModel]:
+    """Writes summary.json: the exact loss of the best weights and the facts of the run."""
+    weights = run.folder / WEIGHTS
+    best = load_model(weights)
+    model = best.model.to(trainer.strategy.root_device)
+    summary = {
+        **run.task.score(model),
+        "best_step": best.results["best_step"],
+        **run_facts(trainer, run.throughput),
+        "corpus_sha256": run.task.corpus_facts["sha256"],
+    }
+    save_model(weights, model, run.module.metadata | {"results": summary})
+    write_text(run.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")  # last: it is finished
+    return summary, model
+
+
+def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
+    """The result, what the best weights make of a few inputs, and what to do next."""
+    shown = run.task.examples(model).strip()
+    word = run.task.prompt(shown)
+    prompt = f' --prompt "{word}"' if word else ""
+    lines = [f"\n{conclusion(run.task.headline(summary), summary)}"]
+    note = overfitting_note(summary)
+    if note and run.config.patience is None and run.task.monitor == "val_loss":
+        lines.append(note)
+    lines.append(f"\n{shown}\n\nnext:")
+    lines.append(f"  python generate.py {quoted(run.folder / WEIGHTS)}{prompt}")
+    lines.append(f"  tensorboard --logdir {quoted(run.config.runs_dir)}")
+    return "\n".join(lines)

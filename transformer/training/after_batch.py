@@ -1,0 +1,20 @@
+"""A base for callbacks with one thing to do after each batch."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+
+class AfterBatch(pl.Callback):
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
+        raise NotImplementedError
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self.after_batch(trainer, batch)

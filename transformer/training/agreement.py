@@ -1,0 +1,46 @@
+"""What all ranks of a run do together, or none: one message among them after a batch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import distributed
+
+from transformer.training.after_batch import AfterBatch
+
+
+class Agreement(AfterBatch):
+    """Of every question the largest answer that any rank gives, after each batch and validation.
+
+    `ask` adds a question before training; callbacks that come after this one read `answers`. The
+    numbers go from CPU to CPU, so that no GPU is waited for.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, float] = {}
+        self._questions: dict[str, Callable[[], float]] = {}
+        self._group: Any = None
+
+    def ask(self, name: str, question: Callable[[], float]) -> None:
+        self._questions[name] = question
+        self.answers[name] = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.world_size > 1:
+            self._group = distributed.new_group(backend="gloo")
+
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
+        self._agree()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._agree()
+
+    def _agree(self) -> None:
+        own = [float(question()) for question in self._questions.values()]
+        if self._group is not None:
+            numbers = torch.tensor(own, dtype=torch.float64)
+            distributed.all_reduce(numbers, distributed.ReduceOp.MAX, self._group)
+            own = numbers.tolist()
+        self.answers = dict(zip(self._questions, own, strict=True))

@@ -1,0 +1,133 @@
+"""What a training step takes in memory and arithmetic, found out without numbers.
+
+The step itself runs, on tensors that have shapes alone (torch's FakeTensorMode), so whatever the
+model, the loss and the optimizer allocate is counted as it would be.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker
+from torch.optim import Optimizer
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
+
+from transformer.models.layers import ResidualPaths
+
+# MemTracker's names of what is held at the peak -> ours.
+_PARTS = {
+    "Parameter": "weights",
+    "Gradient": "gradients",
+    "Optstate": "optimizer",
+    "Activation": "activations",
+}
+# Attention on a CPU, which FlopCounterMode does not know: by the shapes of query, key and value.
+_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_ON_CPU_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+_ATTENTION: dict[Any, Callable[..., int]] = {
+    _ON_CPU: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
+    _ON_CPU_BACKWARD: lambda grad, q, k, v, *_, **__: sdpa_backward_flop_count(grad, q, k, v),
+}
+_STATE = ("weights", "gradients", "optimizer")  # what fsdp parts among devices
+_OTHERS = "temporary"
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes by part where a step holds most, and the FLOPs of its matrix products."""
+
+    bytes_by_part: dict[str, int]
+    flops: int
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(self.bytes_by_part.values())
+
+
+def step_footprint(
+    make_module: Callable[[], pl.LightningModule],
+    make_optimizer: Callable[[pl.LightningModule], Optimizer],
+    shapes: Sequence[tuple[int, ...]],
+    *,
+    device_type: str,
+    bf16: bool,
+) -> Footprint:
+    """Of a step on one device that holds all of the model.
+
+    `shapes` are those of a batch's tensors of ids. `bf16` is Lightning's bf16-mixed: autocast, with
+    weights in float32.
+    """
+    with FakeTensorMode():
+        module = make_module()
+        optimizer = make_optimizer(module)
+        batch = [torch.ones(shape, dtype=torch.long) for shape in shapes]
+        memory, arithmetic = MemTracker(), FlopCounterMode(display=False, custom_mapping=_ATTENTION)
+        memory.track_external(module, optimizer, *batch)
+        with memory, _ctc_left_out():
+            _step(module, optimizer, batch, device_type, bf16)  # which makes the moments
+            memory.reset_mod_stats()
+            with arithmetic:
+                _step(module, optimizer, batch, device_type, bf16)
+    ((_, at_peak),) = memory.get_tracker_snapshot("peak").items()
+    parts = dict.fromkeys((*_PARTS.values(), _OTHERS), 0)
+    for kind, num_bytes in at_peak.items():
+        if kind != "Total":
+            parts[_PARTS.get(getattr(kind, "value", kind), _OTHERS)] += num_bytes
+    return Footprint(parts, arithmetic.get_total_flops())
+
+
+@contextmanager
+def _ctc_left_out() -> Iterator[None]:
+    """Its tables, small beside the logits, have sizes that depend on numbers."""
+    ctc_loss = F.ctc_loss
+    F.ctc_loss = lambda logs, *_, **__: logs.sum()
+    try:
+        yield
+    finally:
+        F.ctc_loss = ctc_loss
+
+
+def _step(
+    module: pl.LightningModule,
+    optimizer: Optimizer,
+    batch: list[Tensor],
+    device_type: str,
+    bf16: bool,
+) -> None:
+    with torch.autocast(device_type, torch.bfloat16, enabled=bf16):
+        loss = module.training_step(batch, 0)
+    optimizer.zero_grad()  # as late as Lightning does it
+    assert isinstance(loss, Tensor)
+    loss.backward()
+    nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    optimizer.step()
+
+
+def on_several(
+    footprint: Footprint, strategy: str, num_devices: int, model: nn.Module
+) -> Footprint:
+    """On each of several devices, of what a step takes on one.
+
+    ddp: gradients stay in their buckets from step to step. fsdp: a share of weights, gradients and
+    moments, and all weights of two blocks, the one that computes and the one that comes next.
+    """
+    parts = dict(footprint.bytes_by_part)
+    if strategy == "fsdp":
+        for name in _STATE:
+            parts[name] = -(-parts[name] // num_devices)
+        blocks = [block for block in model.modules() if isinstance(block, ResidualPaths)]
+        sizes = sorted(sum(p.nbytes for p in block.parameters()) for block in blocks)
+        parts[_OTHERS] += sum(sizes[-2:])
+    elif num_devices > 1:
+        parts["gradients"] = max(parts["gradients"], parts["weights"])
+    return Footprint(parts, footprint.flops)

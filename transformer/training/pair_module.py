@@ -1,0 +1,23 @@
+"""What is other in training on pairs."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from transformer.training.lightning_module import LanguageModule
+from transformer.training.losses import ctc_loss
+
+
+class PairModule(LanguageModule):
+    """LanguageModule for batches of source, tokens and targets, whose tokens are no characters."""
+
+    def predict(self, inputs: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, Tensor | float]:
+        """The memory's own guess at the target is scored too, where the model makes one."""
+        weight = self.model.architecture["ctc_weight"]
+        if not weight:
+            return super().predict(inputs, targets)
+        logits, guess = self.model(*inputs, guess=True)
+        return logits, weight * ctc_loss(guess, inputs[0], targets)
+
+    def loss_units(self, val_loss: Tensor) -> dict[str, Tensor]:
+        return {"val_loss": val_loss}

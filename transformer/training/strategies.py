@@ -1,0 +1,131 @@
+"""How several devices share a run: the same weights on each (ddp), or a part on each (fsdp)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.optim import Optimizer
+
+from transformer.models.layers import ResidualPaths
+
+# One file on rank 0 for all of it; what is read there goes to the others.
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+_FROM_RANK_0 = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+
+
+def make_strategy(name: str, num_devices: int) -> Strategy | str:
+    """Of `auto`, `ddp` and `fsdp`; auto is ddp on several devices, and nothing special on one.
+
+    ddp sums gradients in buckets of 25 MB, each as soon as the backward pass has filled it, while
+    it goes on; they are views into the buckets, which saves a copy of all gradients. Within
+    accumulate_grad_batches nothing is summed before the last batch.
+    """
+    if name == "fsdp":
+        return ShardedStrategy(num_devices)
+    if name == "ddp" or num_devices > 1:
+        return DDPStrategy(gradient_as_bucket_view=True)
+    return "auto"
+
+
+class ShardedStrategy(ModelParallelStrategy):
+    """Every device keeps a share of each matrix and of its moments: FSDP2 (`fully_shard`).
+
+    A block's matrices are put together when the block computes, and parted again. Checkpoints are
+    those of one device: one file, in which moments have the numbers that their optimizer gives.
+    """
+
+    def __init__(self, num_devices: int) -> None:
+        super().__init__(
+            data_parallel_size=num_devices,
+            tensor_parallel_size=1,
+            save_distributed_checkpoint=False,
+        )
+
+    def shard(self, model: nn.Module) -> None:
+        """Rank 0's weights are spread over all; what the others hold is not looked at."""
+        weights = model.state_dict() if self.global_rank == 0 else {}
+        mesh = self.device_mesh["data_parallel"]
+        for block in model.modules():
+            if isinstance(block, ResidualPaths):
+                fully_shard(block, mesh=mesh)
+        fully_shard(model, mesh=mesh)
+        set_model_state_dict(model, weights, options=_FROM_RANK_0)
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        optimizer = getattr(optimizer, "_optimizer", optimizer)  # Lightning wraps it
+        assert self.model is not None
+        state = get_optimizer_state_dict(self.model, optimizer, options=_WHOLE)
+        return numbered(state) if state else {}
+
+    def load_checkpoint(
+        self, checkpoint_path: Any, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """All but weights and moments, which go to their places here."""
+        checkpoint = self.checkpoint_io.load_checkpoint(checkpoint_path, weights_only=True)
+        assert isinstance(self.model, pl.LightningModule)
+        is_first = self.global_rank == 0
+        weights = checkpoint["state_dict"] if is_first else {}
+        set_model_state_dict(self.model, weights, options=_FROM_RANK_0)
+        for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
+            named_state = named(state, self.model, optimizer) if is_first else {}
+            set_optimizer_state_dict(self.model, optimizer, named_state, options=_FROM_RANK_0)
+        return checkpoint
+
+
+def sharded(kind: type[pl.LightningModule]) -> type[pl.LightningModule]:
+    """The same kind of module, whose `model` a ShardedStrategy parts once it is set up."""
+
+    class Sharded(kind):
+        def configure_model(self) -> None:
+            strategy, model = self.trainer.strategy, self.model
+            assert isinstance(model, nn.Module)
+            if isinstance(strategy, ShardedStrategy) and not isinstance(model, FSDPModule):
+                strategy.shard(model)
+
+    return Sharded
+
+
+def numbered(state: Mapping[str, Any]) -> dict[str, Any]:
+    """An optimizer's state by parameters' names -> by numbers, as torch.optim counts them."""
+    names = [name for group in state["param_groups"] for name in group["params"]]
+    numbers = {name: number for number, name in enumerate(names)}
+    groups = [
+        group | {"params": [numbers[name] for name in group["params"]]}
+        for group in state["param_groups"]
+    ]
+    moments = {numbers[name]: values for name, values in state["state"].items()}
+    return {"state": dict(sorted(moments.items())), "param_groups": groups}
+
+
+def named(state: Mapping[str, Any], module: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+    """The way back: numbers stand for the optimizer's parameters in the order of its groups."""
+    names_of = {id(parameter): name for name, parameter in module.named_parameters()}
+    groups, moments = [], {}
+    for saved, group in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        names = [names_of[id(parameter)] for parameter in group["params"]]
+        groups.append(saved | {"params": names})
+        for number, name in zip(saved["params"], names, strict=True):
+            if number in state["state"]:
+                moments[name] = state["state"][number]
+    return {"state": moments, "param_groups": groups}
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A sharded tensor's value, on every rank; any other tensor as it is."""
+    full_tensor = getattr(tensor, "full_tensor", None)
+    return tensor if full_tensor is None else full_tensor()
+
+
+def local(tensor: Tensor) -> Tensor:
+    """What of a sharded tensor this device holds; any other tensor as it is."""
+    to_local = getattr(tensor, "to_local", None)
+    return tensor if to_local is None else to_local()
