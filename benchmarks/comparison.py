@@ -1,6 +1,6 @@
-"""The README's table beside Hugging Face's GPT-2, from the files of results.
+"""The README's tables of speeds beside others', from the files of results.
 
-`python benchmarks/comparison.py` prints it; it measures nothing.
+`python benchmarks/comparison.py` prints them; it measures nothing.
 """
 
 from record import load
@@ -39,5 +39,24 @@ def table() -> str:
     return tabulate(rows, HEADER, tablefmt="pipe", disable_numparse=True)
 
 
+def pair_table() -> str:
+    """The encoder-decoder's: training beside torch.nn.Transformer, decoding beside no cache."""
+    training, decoding = load("pair_train_speed")["figures"], load("translate_speed")["figures"]
+    rows = []
+    for dropout in ("0.1", "0.0"):
+        rates = training[f"dropout {dropout}"]["pairs_per_second"]
+        for theirs in ("float32", "bf16"):
+            name = f"training, dropout {dropout}, pairs/s (its {theirs}, our bf16)"
+            shown = (rates[f"nn.Transformer {theirs}"], rates["ours bf16"])
+            rows.append((name, *(f"{rate:,.0f}" for rate in shown), "`pair_train_speed.py`"))
+    rates = decoding["words_per_second"]
+    for side in ("beam 5", "greedy"):
+        shown = (rates[f"{side} uncached"], rates[side])
+        name = f"decoding, {side}, words/s (ours without its cache, and with)"
+        rows.append((name, *(f"{rate:,.0f}" for rate in shown), "`translate_speed.py`"))
+    header = ("on two CPU cores", "beside", "here", "script")
+    return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
+
+
 if __name__ == "__main__":
-    print(table())
+    print(f"{table()}\n\n{pair_table()}")

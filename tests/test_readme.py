@@ -18,10 +18,11 @@ from transformer.models import build_model
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "benchmarks" / "results"
+G2P = json.loads((RESULTS / "g2p.json").read_text(encoding="utf-8"))
 RECIPES = json.loads((RESULTS / "recipes.json").read_text(encoding="utf-8"))["figures"]
 SYMBOLS = 64  # of data/input.txt
 # Folders whose files the tree sums up in one line.
-SUMMED_UP = ("tests", "configs", "benchmarks", "data", "notebooks", "static", ".github")
+SUMMED_UP = ("tests", "configs", "benchmarks", "data", "docs", "notebooks", "static", ".github")
 
 
 def code_blocks(language: str = "") -> list[str]:
@@ -82,6 +83,22 @@ def test_figures_are_those_of_the_benchmark(load_benchmark):
 
 def test_the_table_beside_hugging_face_is_that_of_the_results(load_benchmark):
     assert load_benchmark("comparison").table() in README
+
+
+def test_the_figures_of_pairs_are_those_of_the_results(load_benchmark):
+    g2p, figures = load_benchmark("g2p"), G2P["figures"]
+    assert g2p.table(figures) in README
+    assert g2p.curve_table(figures) in README
+    assert load_benchmark("comparison").pair_table() in README
+
+
+def test_the_run_on_pairs_is_of_the_config_as_it_is():
+    keys, run = load_config(ROOT / "configs" / "g2p.yaml"), G2P["figures"]["run"]
+    sizes = {"vocab_size": 72, "source_vocab_size": 32}  # of data/cmudict-single.tsv
+    model = build_model(**keys.architecture(**sizes))
+    assert sum(p.numel() for p in model.parameters()) == run["num_parameters"] <= 10_000_000
+    assert run["elapsed_seconds"] <= 75 * 60
+    assert run["elapsed_seconds"] == pytest.approx(60 * keys.max_minutes, rel=0.02)
 
 
 @pytest.mark.parametrize("config", RECIPES)
