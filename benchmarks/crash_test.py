@@ -44,13 +44,13 @@ class Trial(NamedTuple):
     while_saving: bool
 
 
-def start(home: Path, *flags: str) -> subprocess.Popen:
+def start(home: Path, *flags: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *flags],
         cwd=home,
         env=environment,
-        stdout=subprocess.DEVNULL,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -96,12 +96,12 @@ def train(home: Path, name: str, *arguments: str, **keys: Any) -> Path:
 
 
 def largest_difference(one: Path, other: Path) -> float:
-    """Of the losses and gradient norms that both logged at the same steps, relative."""
+    """Of the losses and gradient norms, relative, at all steps that the first has logged."""
     ours, theirs = curves(one), curves(other)
     return max(
-        abs(a - b) / abs(a)
+        abs(value - dict(theirs[name])[step]) / abs(value)
         for name in ("train_loss", "val_loss", "grad_norm")
-        for (_, a), (_, b) in zip(ours[name], theirs[name], strict=True)
+        for step, value in ours[name]
     )
 
 
@@ -166,7 +166,7 @@ def two_machines() -> Iterator[list[Machine]]:
             for command in commands:
                 subprocess.run(["ip", *command.split()], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
-            there = [Machine([], "127.0.0.1", "lo")] * 2
+            there = [Machine([], "127.0.0.1", "lo") for _ in names]
         yield there
     finally:
         for name in names:
@@ -184,7 +184,8 @@ def torchrun(home: Path, name: str, machines: list[Machine]) -> list[subprocess.
     return [
         start(
             home,
-            *(*command, "--local-addr", machine.address, *script),
+            *(*command, "--rdzv_conf", f"is_host={int(machine is machines[0])}"),
+            *("--local-addr", machine.address, *script),
             prefix=machine.prefix,
             GLOO_SOCKET_IFNAME=machine.interface,
         )

@@ -56,7 +56,7 @@ def keep_full(path: Path, seconds: float) -> None:
 def run(home: Path, name: str) -> tuple[subprocess.Popen, Path]:
     flags = [f"--{key}={value}" for key, value in (FLAGS | LONGER).items()]
     where = ["--data_path", "text.txt", "--runs_dir", name, "--run_name", "run"]
-    return start(home, *where, *flags), home / name / "run" / "version_0"
+    return start(home, *where, *flags, stdout=subprocess.PIPE), home / name / "run" / "version_0"
 
 
 def attempt(home: Path, number: int, share: float, seconds: float, undisturbed: Path) -> str:
@@ -71,10 +71,10 @@ def attempt(home: Path, number: int, share: float, seconds: float, undisturbed: 
         except UserError:
             return "the checkpoint was damaged"
         (disk / "filler").unlink()
-        _, errors = process.communicate(timeout=END_SECONDS)
+        said, errors = process.communicate(timeout=END_SECONDS)
         if process.returncode:
             return f"exit status {process.returncode}: {errors.splitlines()[-1:]}"
-        if COULD_NOT_SAVE not in errors:
+        if COULD_NOT_SAVE not in said:
             return "no save failed"
         found = [name for name in differences(undisturbed, folder) if name in STATE]
         return f"differs in {', '.join(found)}" if found else "kept, and went on"
@@ -97,7 +97,8 @@ def main() -> None:
         process, undisturbed = run(home, "undisturbed")
         wait_for_a_checkpoint(process, undisturbed)
         started_at = time.monotonic()
-        assert process.wait(END_SECONDS) == 0
+        process.communicate(timeout=END_SECONDS)
+        assert process.returncode == 0
         seconds = time.monotonic() - started_at
         words = [
             attempt(home, number, 0.5 * draw.random(), seconds, undisturbed)
