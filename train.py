@@ -18,7 +18,7 @@ from transformer.data.corpus import Corpus, check_length
 from transformer.data.pairs import Pairs, read_pairs
 from transformer.errors import UserError, is_out_of_memory
 from transformer.files import remove_leftovers, write_text
-from transformer.processes import is_rank_0, launch_id
+from transformer.processes import count_no_restarts, is_rank_0, launch_id
 from transformer.runs import (
     CONFIG,
     LAUNCH,
@@ -272,6 +272,7 @@ def main(argv: list[str] | None = None) -> int:
     checkpoints = arguments.resume
     if not checkpoints:  # where torchrun or SLURM repeats the command of the first start
         checkpoints = find_restart(config.runs_dir, str(config.run_name))
+    count_no_restarts()
     resume = None
     if checkpoints:
         from transformer.resuming import newest_whole

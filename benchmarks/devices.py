@@ -188,6 +188,7 @@ def torchrun(home: Path, name: str, machines: list[Machine]) -> list[subprocess.
             *("--local-addr", machine.address, *script),
             prefix=machine.prefix,
             GLOO_SOCKET_IFNAME=machine.interface,
+            TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1",  # or the lost worker's address stays there
         )
         for machine in machines
     ]

@@ -1,8 +1,16 @@
 """Ranks as Lightning, torchrun and SLURM tell them."""
 
+import os
+
 import pytest
 
-from transformer.processes import is_rank_0, launch_id, launched_sizes, was_restarted
+from transformer.processes import (
+    count_no_restarts,
+    is_rank_0,
+    launch_id,
+    launched_sizes,
+    was_restarted,
+)
 
 NAMES = (
     "RANK",
@@ -53,6 +61,14 @@ def test_restarts_are_torchruns_and_slurms(monkeypatch, name):
     assert not was_restarted()
     monkeypatch.setenv(name, "2")
     assert was_restarted()
+
+
+def test_processes_that_were_restarted_meet_where_others_do(monkeypatch):
+    count_no_restarts()
+    assert "TORCHELASTIC_RESTART_COUNT" not in os.environ
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "2")
+    count_no_restarts()
+    assert os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
 
 
 def test_a_launch_has_the_id_that_the_user_gave(monkeypatch):

@@ -30,6 +30,14 @@ def was_restarted() -> bool:
     return any(os.environ.get(name, "0") != "0" for name in names)
 
 
+def count_no_restarts() -> None:
+    """Makes processes meet under one name: torch meets under the count, which on machines that
+    have lost no process of their own is another one.
+    """
+    if "TORCHELASTIC_RESTART_COUNT" in os.environ:
+        os.environ["TORCHELASTIC_RESTART_COUNT"] = "0"
+
+
 def launched_sizes() -> tuple[int, int] | None:
     """Processes a node and nodes under torchrun, None without it."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
