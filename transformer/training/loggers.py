@@ -53,7 +53,10 @@ class RunLogger(TensorBoardLogger):
             return
         try:
             call(self.experiment)
-        except OSError as error:
+        except (OSError, ValueError) as wrapped:
+            error = wrapped.__cause__ or wrapped  # Lightning wraps what a scalar runs into
+            if not isinstance(error, OSError):
+                raise
             if not self._warned:
                 reason = error.strerror or str(error).splitlines()[0]
                 log.warning("%s: curves cannot be written (%s)", self.log_dir, reason)
