@@ -2,7 +2,7 @@
 
 Three configs train for a few steps, each in a process of its own: how much the process grew at
 most, against what `train.py --estimate` says. And the same estimate, with nothing run, for models
-from 10 million to 7 billion parameters, for docs/scaling.md. Figures go to results/memory.json.
+from 10 million to 7 billion parameters. Figures go to results/memory.json.
 """
 
 import argparse
@@ -141,7 +141,7 @@ def computed(shape: dict[str, Any], batch_size: int) -> dict[str, Any]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Of the computed sizes, in GB, for docs/scaling.md."""
+    """Of the computed sizes, in GB."""
     rows = []
     for name, row in figures["computed"].items():
         alone, again = row["one device"], row["recomputed"]
