@@ -17,6 +17,7 @@ from transformer.defaults import IGNORED
 from transformer.errors import UserError
 from transformer.models import SequenceModel, build_model
 from transformer.models.layers import skipped_initialization
+from transformer.training.agreement import of_all_ranks
 from transformer.training.loggers import log_scalars
 from transformer.training.loop_state import logs_now
 from transformer.training.losses import cross_entropy, dropout_divergence, passed_twice
@@ -205,7 +206,7 @@ class LanguageModule(pl.LightningModule):
         )
         metrics = self._trainer.callback_metrics if self._trainer else {}
         checkpoint[STATE_KEY] = {
-            "train_losses": [loss.cpu() for loss in self._train_losses],
+            "train_losses": of_all_ranks([loss.cpu() for loss in self._train_losses]),
             "train_loss": metrics.get("train_loss"),
             "time_share": self._time_share,
             "skipped": self._guard.state(),
@@ -264,7 +265,11 @@ class LanguageModule(pl.LightningModule):
         """What a checkpoint brought, where the run is a resumed one."""
         if self._restored is None:
             return
-        self._train_losses = [loss.to(self.device) for loss in self._restored["train_losses"]]
+        losses = self._restored["train_losses"]  # of each rank
+        own = losses[self.global_rank % len(losses)]
+        if len(losses) != self.trainer.world_size:
+            own = [torch.stack(of_a_step).mean() for of_a_step in zip(*losses, strict=True)]
+        self._train_losses = [loss.to(self.device) for loss in own]
         if self._restored["train_loss"] is not None:
             self.trainer.callback_metrics["train_loss"] = self._restored["train_loss"]
         self._time_share = self._restored["time_share"]

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import distributed
+
+from transformer.training.agreement import of_all_ranks
 
 
 class RandomState(pl.Callback):
@@ -32,12 +33,7 @@ class RandomState(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """Of all ranks, which all ask for it at once."""
         cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-        own = {"cpu": torch.get_rng_state(), "cuda": cuda}
-        if not distributed.is_available() or not distributed.is_initialized():
-            return {"ranks": [own]}
-        states: list[Any] = [None] * distributed.get_world_size()
-        distributed.all_gather_object(states, own)
-        return {"ranks": states}
+        return {"ranks": of_all_ranks({"cpu": torch.get_rng_state(), "cuda": cuda})}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._restored = list(state_dict["ranks"])
