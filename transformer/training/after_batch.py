@@ -1,13 +1,14 @@
 """A base for callbacks with one thing to do after each batch."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import pytorch_lightning as pl
 
 
-class AfterBatch(pl.Callback):
-    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
-        raise NotImplementedError
+class AfterBatch(pl.Callback, ABC):
+    @abstractmethod
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None: ...
 
     def on_train_batch_end(
         self,
