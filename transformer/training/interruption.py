@@ -18,6 +18,8 @@ from transformer.training.checkpoints import RunCheckpoints
 from transformer.training.loop_state import between_steps, validates_now
 
 SECONDS_FOR_RANK_0 = 3.0
+# Of a rank that is gone, that never came, that is silent.
+GLOO_SAYS = ("by peer", "Broken pipe", "connectFullMesh failed", "Timed out waiting")
 
 
 class Interrupted(Exception):
@@ -115,6 +117,5 @@ def ended_together(trainer: pl.Trainer) -> Iterator[None]:
 
 def is_lost_connection(error: BaseException) -> bool:
     """Whether a message from another rank did not come: gloo's words, and NCCL's type."""
-    said = str(error)
-    gloo = isinstance(error, RuntimeError) and ("by peer" in said or "Broken pipe" in said)
-    return gloo or isinstance(error, distributed.DistError)
+    from_gloo = isinstance(error, RuntimeError) and any(words in str(error) for words in GLOO_SAYS)
+    return from_gloo or isinstance(error, distributed.DistError)
