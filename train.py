@@ -223,7 +223,7 @@ def read_corpus(config: Config) -> Corpus | Pairs:
 
 def introduce(run: "Run") -> None:
     """Writes config.yaml and says what is about to be trained, on what, and what it needs."""
-    from transformer.estimation import device_footprint
+    from transformer.estimation import device_memory
     from transformer.training.reports import introduction
 
     config = run.config
@@ -236,7 +236,7 @@ def introduce(run: "Run") -> None:
         total_steps=run.total_steps,
         tokens_per_step=run.tokens_per_step,
         batch=run.batch_words,
-        memory=device_footprint(config, run.task, run.num_devices).total_bytes,
+        memory=device_memory(config, run.task, run.num_devices).total_bytes,
     )
     print(run.task.introduction())
     print(text)

@@ -1,17 +1,23 @@
 """Is the memory that a run announces what it takes? `python benchmarks/memory.py`
 
-Three configs train for a few steps, each in a process of its own: how much the process grew at
-most, against what `train.py --estimate` says. And the same estimate, with nothing run, for models
-from 10 million to 7 billion parameters. Figures go to results/memory.json.
+Three configs train for a few steps, each in a process of its own, with the C library told to give
+back at once what is freed (MALLOC_MMAP_THRESHOLD_, slow): how much the process grew at most, less
+what it grew with a model of next to nothing, against what `train.py --estimate` says of a step's
+tensors. Then as users run them: the process's peak, against what is said of the process. And the
+same estimate, with nothing run, for models from 10 million to 7 billion parameters. Figures go to
+results/memory.json. On a GPU, torch.cuda.max_memory_allocated is what is measured.
 """
 
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import pytorch_lightning as pl
@@ -21,12 +27,13 @@ from tabulate import tabulate
 from torch.utils.tensorboard import SummaryWriter  # noqa: F401  # before memory is measured
 
 import train
+from transformer.config import Config
 from transformer.config_files import load_config
-from transformer.estimation import device_footprint
+from transformer.estimation import device_memory, process_bytes
 from transformer.models import SequenceModel, build_model
 from transformer.models.layers import recompute_blocks, skipped_initialization
 from transformer.tasks import make_task
-from transformer.training.footprint import Footprint, on_several, step_footprint
+from transformer.training.footprint import Footprint, Step, on_several, step_memory
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimizers import make_optimizer
 
@@ -36,8 +43,11 @@ GPT_2 |= {"batch_size": 8, "optimizer": "adamw", "compile": False}
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {  # a config, and what is other in it
     "default.yaml": ("default.yaml", {}),
     "10.7 M, batch 16": ("shakespeare-gpu.yaml", {"batch_size": 16, "compile": False}),
-    "g2p.yaml": ("g2p.yaml", {}),
+    "g2p.yaml, its longest words": ("g2p.yaml", {}),
 }
+NEXT_TO_NOTHING = {"embedding_dim": 8, "num_heads": 1, "num_blocks": 1, "batch_size": 4}
+KINDS = ("tensors", "process")
+COLUMNS = ("estimated", "measured", "ratio")
 ON_A_GPU = {
     "GPT-2's shape": ("shakespeare-gpu.yaml", GPT_2),
     "recomputed": ("shakespeare-gpu.yaml", GPT_2 | {"activation_checkpointing": True}),
@@ -57,7 +67,7 @@ SIZES: dict[str, tuple[dict[str, Any], int]] = {  # shape, chunks a batch
     ),
 }
 DEVICES = 8
-ADAMW = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
+ADAMW: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
 
 
 def peak_bytes() -> int:
@@ -75,39 +85,76 @@ def forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
-def measure(name: str) -> dict[str, Any]:
-    """In this process: trains a few steps, after the modules of a run are imported."""
+def longest_pairs(config: Config, folder: Path) -> Path:
+    """A file of pairs that are all as long as those of a config's largest batch."""
+    task = make_task(config, train.read_corpus(config), 0)
+    (_, num_letters), (_, num_units), _ = task.largest_shapes
+    draw = random.Random(0)
+    lines = (
+        "".join(draw.choices(ascii_lowercase, k=num_letters))
+        + "\t"
+        + " ".join(draw.choices(ascii_uppercase, k=num_units - 1))  # the other one is END
+        for _ in range(12 * config.batch_size)
+    )
+    path = folder / "longest.tsv"
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def config_of(name: str, folder: Path) -> Config:
     file, changes = (RUNS | ON_A_GPU)[name]
     config = load_config(ROOT / "configs" / file, changes)
-    corpus = train.read_corpus(config)
-    task = make_task(config, corpus, 0)
-    estimate = device_footprint(config, task, 1)
     short = {"max_steps": STEPS, "val_every_steps": STEPS, "max_minutes": None, "run_name": "run"}
-    forget_peak()
-    before = 0 if torch.cuda.is_available() else peak_bytes()
+    short |= {"runs_dir": str(folder)}
+    if config.model == "encoder_decoder":
+        short |= {"data_path": str(longest_pairs(config, folder))}
+    return config.model_copy(update=short)
+
+
+def measure(name: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """In this process: trains a few steps, after the modules of a run are imported."""
     at_peak: list[int] = []
 
     class Peak(pl.Callback):
-        def on_validation_start(self, *_: Any) -> None:
+        def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
             at_peak.append(peak_bytes())
 
     with tempfile.TemporaryDirectory() as folder:
-        train.train(
-            config.model_copy(update=short | {"runs_dir": folder}),
-            callbacks=[Peak()],
-            sum_up=False,
-        )
+        config = config_of(name, Path(folder)).model_copy(update=changes)
+        task = make_task(config, train.read_corpus(config), 0)
+        estimate = device_memory(config, task, 1)
+        before = 0 if torch.cuda.is_available() else peak_bytes()
+        forget_peak()
+        train.train(config, callbacks=[Peak()])
     return {
-        "estimated": estimate.total_bytes,
         "parts": estimate.bytes_by_part,
-        "measured": at_peak[0] - before,
+        "tensors": {"estimated": estimate.total_bytes, "measured": at_peak[0] - before},
+        "process": {"estimated": process_bytes(estimate), "measured": max(before, peak_bytes())},
     }
 
 
-def measured_apart(name: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--measure", name]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+def measured_apart(name: str, changes: Mapping[str, Any], **variables: str) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--measure", name, "--changes", json.dumps(changes)]
+    environment = os.environ | variables
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return json.loads(answer.stdout.splitlines()[-1])
+
+
+def measured(name: str) -> dict[str, Any]:
+    """Of a step's tensors, and on a CPU of the process."""
+    if torch.cuda.is_available():
+        row = measured_apart(name, {})
+        del row["process"]
+    else:
+        tidy = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+        row = measured_apart(name, {}, **tidy)
+        program = measured_apart(name, NEXT_TO_NOTHING, **tidy)["tensors"]
+        row["tensors"]["measured"] -= program["measured"] - program["estimated"]
+        row["process"] = measured_apart(name, {})["process"]
+    for kind in row.keys() & set(KINDS):
+        row[kind]["ratio"] = row[kind]["estimated"] / row[kind]["measured"]
+        print(f"{name}: {kind}, estimated over measured {row[kind]['ratio']:.3f}", flush=True)
+    return row
 
 
 def footprint_of(shape: dict[str, Any], batch_size: int, *, recompute: bool) -> Footprint:
@@ -117,12 +164,13 @@ def footprint_of(shape: dict[str, Any], batch_size: int, *, recompute: bool) -> 
             recompute_blocks(model)
         return model
 
-    return step_footprint(
-        lambda: LanguageModule(make_model(), lr=1e-3),
-        lambda module: make_optimizer("adamw", module, **ADAMW),
-        [(batch_size, shape["block_size"])] * 2,
-        device_type="cpu",
-        bf16=True,
+    return step_memory(
+        Step(
+            lambda: LanguageModule(make_model(), lr=1e-3),
+            lambda module: make_optimizer("adamw", module, **ADAMW),
+            [(batch_size, shape["block_size"])] * 2,
+            bf16=True,
+        )
     )
 
 
@@ -136,7 +184,7 @@ def computed(shape: dict[str, Any], batch_size: int) -> dict[str, Any]:
         "batch": f"{batch_size} x {shape['block_size']}",
         "one device": plain.bytes_by_part,
         "recomputed": again.bytes_by_part,
-        f"fsdp on {DEVICES}, recomputed": on_several(again, "fsdp", DEVICES, model).bytes_by_part,
+        f"fsdp on {DEVICES}, recomputed": on_several(again, "fsdp", DEVICES).bytes_by_part,
     }
 
 
@@ -165,21 +213,22 @@ def table(figures: dict[str, Any]) -> str:
 
 def measured_table(figures: dict[str, Any]) -> str:
     """Of the runs, in GB."""
-    rows = [
-        (
-            name,
-            *(f"{row[key] / 1e9:.3f}" for key in ("estimated", "measured")),
-            f"{row['ratio']:.2f}",
-        )
-        for name, row in figures["measured"].items()
-    ]
-    header = ("run", "estimated", "measured", "ratio")
+    rows = []
+    for name, row in figures["measured"].items():
+        cells = [name]
+        for kind in KINDS:
+            found = row.get(kind)
+            cells += [f"{found[key] / 1e9:.3f}" if found else "" for key in COLUMNS[:2]]
+            cells.append(f"{found['ratio']:.2f}" if found else "")
+        rows.append(cells)
+    header = ["run", *(f"{kind}: {column}" for kind in KINDS for column in COLUMNS)]
     return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measure", choices=RUNS | ON_A_GPU, help="one config, in this process")
+    parser.add_argument("--changes", default="{}", help="to that config, as JSON")
     parser.add_argument("--table", action="store_true", help="print the tables of the last results")
     arguments = parser.parse_args()
     if arguments.table:
@@ -187,15 +236,13 @@ def main() -> None:
         print(f"{measured_table(figures)}\n\n{table(figures)}")
         return
     if arguments.measure:
-        print(json.dumps(measure(arguments.measure)))
+        print(json.dumps(measure(arguments.measure, json.loads(arguments.changes))))
         return
     names = RUNS | (ON_A_GPU if torch.cuda.is_available() else {})
-    measured = {name: measured_apart(name) for name in names}
-    for name, row in measured.items():
-        row["ratio"] = row["estimated"] / row["measured"]
-        print(f"{name}: estimated over measured {row['ratio']:.3f}", flush=True)
-    sizes = {name: computed(shape, batch) for name, (shape, batch) in SIZES.items()}
-    figures = {"measured": measured, "computed": sizes}
+    figures = {
+        "measured": {name: measured(name) for name in names},
+        "computed": {name: computed(shape, batch) for name, (shape, batch) in SIZES.items()},
+    }
     print(f"{measured_table(figures)}\n\n{table(figures)}")
     print(save("memory", figures))
 

@@ -15,13 +15,17 @@ from transformer.models import SequenceModel, build_model
 from transformer.models.layers import recompute_blocks
 from transformer.tasks import Task, make_task
 from transformer.training.callbacks import duration
-from transformer.training.footprint import Footprint, on_several, step_footprint
+from transformer.training.footprint import Footprint, Step, on_several, step_flops, step_memory
 from transformer.training.optimizers import make_optimizer
 
 UTILIZATION = 0.4
 # Dense bfloat16 FLOPs a second by NVIDIA's data sheets.
 CARDS = {"NVIDIA A100": 312e12, "NVIDIA H100": 989e12}
 PRODUCT_SIZE = 1024
+# Of a process on a CPU: what it takes without a model, and what the C library's allocator holds for
+# each byte of a step's tensors, as it does not give back all that is free (benchmarks/memory.py).
+PROGRAM_BYTES = 0.45e9
+ALLOCATOR_FACTOR = 1.4
 _TABLE: dict[str, Any] = {"disable_numparse": True, "colalign": ("left", "right")}
 
 
@@ -32,37 +36,52 @@ def estimate(config: Config, corpus: Corpus | Pairs) -> str:
     """
     task = make_task(config, corpus, 0)
     num_devices = (1 if config.devices == "auto" else config.devices) * config.num_nodes
-    shared = device_footprint(config, task, num_devices)
     examples = config.batch_size * config.accumulate_grad_batches * num_devices
-    flops = shared.flops * config.accumulate_grad_batches * num_devices
-    corpus_flops = flops * task.data.num_train_tokens / (examples * task.tokens_per_example)
-    memory = [(name, _gigabytes(size)) for name, size in shared.bytes_by_part.items()]
-    memory.append(("in all", _gigabytes(shared.total_bytes)))
+    num_tokens = sum(rows * columns for rows, columns in task.largest_shapes[:-1])
+    token_flops = step_flops(_step(config, task)) / num_tokens
+    step_teraflops = token_flops * examples * task.tokens_per_example / 1e12
+    corpus_tokens = task.data.num_train_tokens
     return "\n".join(
         (
             f"{num_devices} device{'s' * (num_devices > 1)}, strategy {config.strategy}; "
             f"{examples:,} examples a step",
-            tabulate(memory, ("memory of a device", "GB"), **_TABLE),
-            f"\n{flops / 1e12:.3g} TFLOP a step; a corpus pass of {task.data.num_train_tokens:,} "
+            _memory_table(device_memory(config, task, num_devices)),
+            f"\n{step_teraflops:.3g} TFLOP a step; a corpus pass of {corpus_tokens:,} "
             f"tokens, at {UTILIZATION:.0%} of what a device multiplies at most, takes",
-            tabulate(_times(corpus_flops, num_devices), **_TABLE),
+            tabulate(_times(token_flops * corpus_tokens, num_devices), **_TABLE),
         )
     )
 
 
-def device_footprint(config: Config, task: Task, num_devices: int) -> Footprint:
+def _memory_table(footprint: Footprint) -> str:
+    sizes = footprint.bytes_by_part | {
+        "in all": footprint.total_bytes,
+        "the process, where that is a CPU's": process_bytes(footprint),
+    }
+    rows = [(name, f"{size / 1e9:,.3f}") for name, size in sizes.items()]
+    return tabulate(rows, ("memory of a device", "GB"), **_TABLE)
+
+
+def device_memory(config: Config, task: Task, num_devices: int) -> Footprint:
     """Of a training step on each of so many devices, at its longest batch."""
+    return on_several(step_memory(_step(config, task)), config.strategy, num_devices)
+
+
+def process_bytes(footprint: Footprint) -> int:
+    """Of a process on a CPU: benchmarks/memory.py."""
+    return round(PROGRAM_BYTES + ALLOCATOR_FACTOR * footprint.total_bytes)
+
+
+def _step(config: Config, task: Task) -> Step:
     keys = ("lr", "weight_decay", "beta1", "beta2", "eps", "momentum")
     settings: dict[str, Any] = {key: getattr(config, key) for key in keys}
     terms = {key: getattr(config, key) for key in ("label_smoothing", "r_drop")}
-    alone = step_footprint(
+    return Step(
         lambda: task.module(_model(config, task), lr=config.lr, **terms),
         lambda module: make_optimizer(config.optimizer, module, **settings),
         task.largest_shapes,
-        device_type="cpu",
         bf16=_in_half_precision(config),
     )
-    return on_several(alone, config.strategy, num_devices, _model(config, task))
 
 
 def _in_half_precision(config: Config) -> bool:
@@ -98,7 +117,3 @@ def product_rate() -> float:
         torch.mm(matrix, matrix)
         seconds.append(time.perf_counter() - started_at)
     return 2 * PRODUCT_SIZE**3 / min(seconds)
-
-
-def _gigabytes(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:,.3f}"

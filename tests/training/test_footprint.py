@@ -5,7 +5,7 @@ import torch
 
 from transformer.models import build_model
 from transformer.models.layers import recompute_blocks
-from transformer.training.footprint import Footprint, on_several, step_footprint
+from transformer.training.footprint import Footprint, Step, on_several, step_flops, step_memory
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimizers import make_optimizer
 
@@ -13,20 +13,23 @@ SHAPE = {"vocab_size": 13, "block_size": 64, "embedding_dim": 32, "num_heads": 2
 SETTINGS = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
 
 
-def footprint(*, batch_size=8, optimizer="adamw", recompute=False, bf16=False) -> Footprint:
+def step(*, batch_size=8, optimizer="adamw", recompute=False, bf16=False, num_blocks=4) -> Step:
     def make_module():
-        model = build_model("gpt", **SHAPE)
+        model = build_model("gpt", **SHAPE | {"num_blocks": num_blocks})
         if recompute:
             recompute_blocks(model)
         return LanguageModule(model, lr=1e-3)
 
-    return step_footprint(
+    return Step(
         make_module,
         lambda module: make_optimizer(optimizer, module, **SETTINGS),
         [(batch_size, 64)] * 2,
-        device_type="cpu",
         bf16=bf16,
     )
+
+
+def footprint(**keys) -> Footprint:
+    return step_memory(step(**keys))
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +54,22 @@ def test_activations_grow_with_the_batch_and_shrink_with_half_precision_and_reco
     assert footprint(recompute=True).total_bytes < 0.75 * plain.total_bytes
 
 
-def test_flops_are_six_a_weight_and_token_and_those_of_attention(plain):
+def test_flops_are_six_a_weight_and_token_and_those_of_attention():
     """6 N + 12 L C T a token (arXiv:2001.08361, 2.1): products of matrices, embeddings are none."""
     model = build_model("gpt", **SHAPE)
     blocks = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2)
     blocks -= model.position_embedding.weight.numel()
     per_token = 6 * blocks + 12 * 4 * 32 * 64
-    assert plain.flops == pytest.approx(8 * 64 * per_token, rel=0.1)
-    assert footprint(recompute=True).flops > 1.2 * plain.flops
+    flops = step_flops(step())
+    assert flops == pytest.approx(8 * 64 * per_token, rel=0.1)
+    assert step_flops(step(recompute=True)) > 1.2 * flops
+
+
+def test_recomputed_blocks_keep_what_goes_in_and_nothing_else():
+    """8 x 64 x 32 numbers of 4 bytes for each further block, and its state."""
+    more = [footprint(recompute=True, num_blocks=n) for n in (4, 8)]
+    activations = [one.bytes_by_part["activations"] for one in more]
+    assert (activations[1] - activations[0]) / 4 == pytest.approx(8 * 64 * 32 * 4, rel=0.3)
 
 
 def test_no_number_is_drawn_or_computed(plain):
@@ -67,16 +78,18 @@ def test_no_number_is_drawn_or_computed(plain):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_devices_share_what_fsdp_parts_and_nothing_else():
-    alone = Footprint(
-        {"weights": 800, "gradients": 0, "optimizer": 1600, "activations": 50, "temporary": 7}, 9
-    )
+def test_the_step_knows_its_blocks(plain):
     model = build_model("gpt", **SHAPE)
     block = sum(p.nbytes for p in model.blocks[0].parameters())
-    assert on_several(alone, "auto", 1, model) == alone
-    assert on_several(alone, "ddp", 4, model).bytes_by_part["gradients"] == 800
-    parts = on_several(alone, "fsdp", 4, model).bytes_by_part
-    assert parts == {
+    assert plain.block_bytes == (block,) * 4
+
+
+def test_devices_share_what_fsdp_parts_and_nothing_else():
+    parts = {"weights": 800, "gradients": 0, "optimizer": 1600, "activations": 50, "temporary": 7}
+    alone = Footprint(parts, block_bytes=(10, 30, 20))
+    assert on_several(alone, "auto", 1) == alone
+    assert on_several(alone, "ddp", 4).bytes_by_part["gradients"] == 800
+    assert on_several(alone, "fsdp", 4).bytes_by_part == {
         **{"weights": 200, "gradients": 0, "optimizer": 400, "activations": 50},
-        "temporary": 7 + 2 * block,
+        "temporary": 7 + 30 + 20,
     }

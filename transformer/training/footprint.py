@@ -6,8 +6,8 @@ model, the loss and the optimizer allocate is counted as it would be.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -42,48 +42,70 @@ _STATE = ("weights", "gradients", "optimizer")  # what fsdp parts among devices
 _OTHERS = "temporary"
 
 
+class Step(NamedTuple):
+    """On a device that holds all of the model.
+
+    `shapes` are those of a batch's tensors of ids. `bf16` is Lightning's bf16-mixed: autocast, with
+    weights in float32.
+    """
+
+    make_module: Callable[[], pl.LightningModule]
+    make_optimizer: Callable[[pl.LightningModule], Optimizer]
+    shapes: Sequence[tuple[int, ...]]
+    bf16: bool
+    device_type: str = "cpu"
+
+
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes by part where a step holds most, and the FLOPs of its matrix products."""
+    """Bytes by part where a step holds most; `block_bytes` are those of each block's weights."""
 
     bytes_by_part: dict[str, int]
-    flops: int
+    block_bytes: tuple[int, ...]
 
     @property
     def total_bytes(self) -> int:
         return sum(self.bytes_by_part.values())
 
 
-def step_footprint(
-    make_module: Callable[[], pl.LightningModule],
-    make_optimizer: Callable[[pl.LightningModule], Optimizer],
-    shapes: Sequence[tuple[int, ...]],
-    *,
-    device_type: str,
-    bf16: bool,
-) -> Footprint:
-    """Of a step on one device that holds all of the model.
-
-    `shapes` are those of a batch's tensors of ids. `bf16` is Lightning's bf16-mixed: autocast, with
-    weights in float32.
-    """
-    with FakeTensorMode():
-        module = make_module()
-        optimizer = make_optimizer(module)
-        batch = [torch.ones(shape, dtype=torch.long) for shape in shapes]
-        memory, arithmetic = MemTracker(), FlopCounterMode(display=False, custom_mapping=_ATTENTION)
+def step_memory(step: Step) -> Footprint:
+    """Of tensors alone: neither the program nor what its allocator keeps for later."""
+    with FakeTensorMode(), _ctc_left_out():
+        module, optimizer, batch = _made(step)
+        memory = MemTracker()
         memory.track_external(module, optimizer, *batch)
-        with memory, _ctc_left_out():
-            _step(module, optimizer, batch, device_type, bf16)  # which makes the moments
+        with memory:
+            for parameter in module.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+            optimizer.step()  # for nothing: an optimizer makes its moments in the first
             memory.reset_mod_stats()
-            with arithmetic:
-                _step(module, optimizer, batch, device_type, bf16)
+            _take(step, module, optimizer, batch)
+        blocks = [block for block in module.modules() if isinstance(block, ResidualPaths)]
+        block_bytes = tuple(sum(p.nbytes for p in block.parameters()) for block in blocks)
     ((_, at_peak),) = memory.get_tracker_snapshot("peak").items()
     parts = dict.fromkeys((*_PARTS.values(), _OTHERS), 0)
     for kind, num_bytes in at_peak.items():
         if kind != "Total":
             parts[_PARTS.get(getattr(kind, "value", kind), _OTHERS)] += num_bytes
-    return Footprint(parts, arithmetic.get_total_flops())
+    return Footprint(parts, block_bytes)
+
+
+def step_flops(step: Step) -> int:
+    """Of the matrix products of all passes and of the optimizer.
+
+    Counted apart from memory: the counter keeps what is computed again for longer than a step does.
+    """
+    with FakeTensorMode(), _ctc_left_out():
+        made = _made(step)
+        with FlopCounterMode(display=False, custom_mapping=_ATTENTION) as arithmetic:
+            _take(step, *made)
+    return arithmetic.get_total_flops()
+
+
+def _made(step: Step) -> tuple[pl.LightningModule, Optimizer, list[Tensor]]:
+    module = step.make_module()
+    batch = [torch.ones(shape, dtype=torch.long) for shape in step.shapes]
+    return module, step.make_optimizer(module), batch
 
 
 @contextmanager
@@ -97,14 +119,10 @@ def _ctc_left_out() -> Iterator[None]:
         F.ctc_loss = ctc_loss
 
 
-def _step(
-    module: pl.LightningModule,
-    optimizer: Optimizer,
-    batch: list[Tensor],
-    device_type: str,
-    bf16: bool,
+def _take(
+    step: Step, module: pl.LightningModule, optimizer: Optimizer, batch: list[Tensor]
 ) -> None:
-    with torch.autocast(device_type, torch.bfloat16, enabled=bf16):
+    with torch.autocast(step.device_type, torch.bfloat16, enabled=step.bf16):
         loss = module.training_step(batch, 0)
     optimizer.zero_grad()  # as late as Lightning does it
     assert isinstance(loss, Tensor)
@@ -113,9 +131,7 @@ def _step(
     optimizer.step()
 
 
-def on_several(
-    footprint: Footprint, strategy: str, num_devices: int, model: nn.Module
-) -> Footprint:
+def on_several(footprint: Footprint, strategy: str, num_devices: int) -> Footprint:
     """On each of several devices, of what a step takes on one.
 
     ddp: gradients stay in their buckets from step to step. fsdp: a share of weights, gradients and
@@ -125,9 +141,7 @@ def on_several(
     if strategy == "fsdp":
         for name in _STATE:
             parts[name] = -(-parts[name] // num_devices)
-        blocks = [block for block in model.modules() if isinstance(block, ResidualPaths)]
-        sizes = sorted(sum(p.nbytes for p in block.parameters()) for block in blocks)
-        parts[_OTHERS] += sum(sizes[-2:])
+        parts[_OTHERS] += sum(sorted(footprint.block_bytes)[-2:])
     elif num_devices > 1:
         parts["gradients"] = max(parts["gradients"], parts["weights"])
-    return Footprint(parts, footprint.flops)
+    return replace(footprint, bytes_by_part=parts)

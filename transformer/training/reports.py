@@ -27,7 +27,7 @@ def introduction(
     batch: str,
     memory: int,
 ) -> str:
-    """Steps, tokens, parameters by part and the memory, in bytes, that a device's training takes.
+    """Steps, tokens, parameters by part and the memory, in bytes, of a step on a device.
 
     `batch` says what a step's examples are made up of.
     """
@@ -38,7 +38,7 @@ def introduction(
     return (
         f"{total_steps:,} steps of {tokens_per_step:,} tokens ({batch}); a corpus pass is "
         f"{num_train_tokens:,}, so {passes:.3g} passes\n{table}\n"
-        f"memory that training takes, the program itself aside: about {_size(memory)}"
+        f"memory that a step's tensors take: about {_size(memory)}; more of it: --estimate"
     )
 
 
