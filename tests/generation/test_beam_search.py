@@ -54,7 +54,7 @@ class History:
         """Holds beam search to what it promises: whole sources, each with rows of its own."""
         kept = rows[:: self.num_beams] // self.num_beams
         assert torch.equal(rows // self.num_beams, kept.repeat_interleave(self.num_beams))
-        assert torch.equal(kept, kept.unique())
+        assert len(kept.unique()) == len(kept)
         self.sources, self.tokens = self.sources[rows], self.tokens[rows]
 
 

@@ -53,7 +53,7 @@ def test_reading_in_pieces_equals_reading_at_once(
     cache = given.make_cache(len(tokens))
     pieces = [given(piece, cache=cache) for piece in tokens.split(sizes, dim=1)]
     same(torch.cat(pieces, dim=1), expected)
-    assert cache.lengths == [T] * len(tokens)
+    assert cache.tokens.tolist() == tokens.tolist()
 
 
 @each_option
@@ -98,6 +98,24 @@ def test_the_memory_and_its_keys_are_worked_out_once(make_encoder_decoder, sourc
     cache.select(torch.tensor([1, 0, 4, 4]))
     given(tokens[:4, 3:], cache=cache)
     assert calls == ["memory"] + ["keys"] * NUM_BLOCKS
+
+
+@torch.no_grad()
+def test_beams_that_begin_alike_are_read_once(make_encoder_decoder, source, tokens):
+    model = make_encoder_decoder()
+    read = []
+    block = model.decoder_blocks[0]
+    block.feedforward.register_forward_hook(lambda _, inputs, __: read.append(inputs[0].shape[:2]))
+    given = model.given(source)
+    alike = tokens[::BEAMS].repeat_interleave(BEAMS, dim=0)
+    cache = given.make_cache(len(tokens))
+    first = given(alike[:, :1], cache=cache)
+    second = given(tokens[:, :1], cache=cache)
+    assert read == [(B, 1), (B, BEAMS)]
+    expected = model(
+        source.repeat_interleave(BEAMS, dim=0), torch.cat((alike[:, :1], tokens[:, :1]), dim=1)
+    )
+    same(torch.cat((first, second), dim=1), expected)
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ class TargetModel(Protocol):
 
     Its R rows are num_beams neighbors for each source. `cache.select(rows)` keeps the rows with
     these indices, in this order: a source's rows stay side by side and are never another's, so
-    `rows[::num_beams] // num_beams` are the sources that are left.
+    `rows[::num_beams] // num_beams` are the sources that are left, not always in their order.
     """
 
     def make_cache(self, num_rows: int) -> Any: ...
@@ -142,8 +142,10 @@ class _Search:
         best = self.live.log_probabilities[:, 0] / self.divisors[-1]
         return best <= self.finished.scores[:, self.num_results - 1]
 
-    def pop(self, done: Bool[Tensor, " B"]) -> list[tuple[int, list[Hypothesis]]]:
-        """Takes these sources out, each with its best hypotheses."""
+    def pop(
+        self, done: Bool[Tensor, " B"], kept: Int[Tensor, " _"]
+    ) -> list[tuple[int, list[Hypothesis]]]:
+        """Takes these sources out, each with its best hypotheses, and goes on with the others."""
         found = [
             (source, (finished + live)[: self.num_results])  # live ones count at the last length:
             for source, finished, live in zip(  # before it, finished ones fill all the places
@@ -153,9 +155,9 @@ class _Search:
                 strict=True,
             )
         ]
-        self.sources = self.sources[~done]
-        self.live = _Beams(*(part[~done] for part in self.live))
-        self.finished = _Beams(*(part[~done] for part in self.finished))
+        self.sources = self.sources[kept]
+        self.live = _Beams(*(part[kept] for part in self.live))
+        self.finished = _Beams(*(part[kept] for part in self.finished))
         return found
 
     def _hypotheses(
@@ -169,6 +171,14 @@ class _Search:
             ]
             for source in zip(*(part[chosen].tolist() for part in beams), strict=True)
         ]
+
+
+def _in_place(done: Bool[Tensor, " B"]) -> Int[Tensor, " _"]:
+    """Those not done, the last of them in the places of done ones, so that few rows move."""
+    left = ~done
+    kept = torch.arange(int(left.sum()), device=done.device)
+    kept[done[: len(kept)]] = left[len(kept) :].nonzero().squeeze(1) + len(kept)
+    return kept
 
 
 def _check(
@@ -237,11 +247,11 @@ def beam_search(
         logits = model(tokens, cache=cache)[:, -1]
         parents = search.step(*_ranked(logits, never, num_beams), length)
         done = search.done(length)
-        for source, best in search.pop(done):
+        kept = _in_place(done)
+        for source, best in search.pop(done, kept):
             found[source] = best
         if not len(search.sources):
             break
-        kept = (~done).nonzero()
-        cache.select((kept * num_beams + parents[~done]).flatten())
+        cache.select((kept[:, None] * num_beams + parents[kept]).flatten())
         tokens = search.live.tokens[:, :, length - 1].reshape(-1, 1)
     return found

@@ -1,13 +1,14 @@
 """What a model keeps of the tokens that it has read, so that each is worked out once."""
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-Positions = slice | Int[Tensor, "B T"]
+Positions = slice | Int[Tensor, "*B T"]
 
 
 def _kept_dtype(key: Tensor) -> torch.dtype:
@@ -19,10 +20,37 @@ def _kept_dtype(key: Tensor) -> torch.dtype:
 LEAST_ROOM = 16  # positions that a cache has room for at first, if block_size is not less
 
 
-class BlockCache:
-    """Keys and values of one block's attention; room for what was read, at most block_size."""
+@runtime_checkable  # so that the tests' shape checks can look at it
+class Window(Protocol):
+    """What blocks go by: where new tokens stand in the sequence, and which places they take.
 
-    def __init__(self, cache: "Cache") -> None:
+    `stop` is the end of the places taken so far, `most_places` how many there can be; there is room
+    for `least_places` at first. `has_gaps` says whether some before `stop` may hold nothing yet.
+    """
+
+    @property
+    def positions(self) -> Positions: ...
+
+    @property
+    def places(self) -> Positions: ...
+
+    @property
+    def stop(self) -> int: ...
+
+    @property
+    def least_places(self) -> int: ...
+
+    @property
+    def most_places(self) -> int: ...
+
+    @property
+    def has_gaps(self) -> bool: ...
+
+
+class BlockCache:
+    """Keys and values of one block's attention; room for what was read, at most most_places."""
+
+    def __init__(self, cache: Window) -> None:
         self._cache = cache
         self.keys: Tensor | None = None
         self.values: Tensor | None = None
@@ -39,26 +67,26 @@ class BlockCache:
         self.make_room(stop, key)
         assert self.keys is not None
         assert self.values is not None
-        if isinstance(self.positions, slice):
-            start, num_new = self.positions.start, key.shape[2]
+        places = self._cache.places
+        if isinstance(places, slice):
+            start, num_new = places.start, key.shape[2]
             self.keys.narrow(2, start, num_new).copy_(key)
             self.values.narrow(2, start, num_new).copy_(value)
         else:
             rows = torch.arange(len(key), device=key.device)[:, None]
-            self.keys[rows, :, self.positions] = key.transpose(1, 2).to(self.keys.dtype)
-            self.values[rows, :, self.positions] = value.transpose(1, 2).to(self.keys.dtype)
+            self.keys[rows, :, places] = key.transpose(1, 2).to(self.keys.dtype)
+            self.values[rows, :, places] = value.transpose(1, 2).to(self.keys.dtype)
         return self.keys[:, :, :stop], self.values[:, :, :stop]
 
     def make_room(self, num_positions: int, like: Float[Tensor, "B H T D"]) -> None:
-        """Twice the room there was, where it is too little, so that few positions move often.
-
-        New places hold zeros: attention may read them with a weight of 0, which makes NaN of NaN.
-        """
+        """Twice the room there was, where it is too little, so that few positions move often."""
         room = 0 if self.keys is None else self.keys.shape[2]
         if num_positions <= room:
             return
-        room = min(self._cache.block_size, max(num_positions, 2 * room, LEAST_ROOM))
-        self.keys, self.values = (_with_room(kept, room, like) for kept in (self.keys, self.values))
+        cache = self._cache
+        room = min(cache.most_places, max(num_positions, 2 * room, cache.least_places))
+        self.keys = _with_room(self.keys, room, like, zeros=cache.has_gaps)
+        self.values = _with_room(self.values, room, like, zeros=cache.has_gaps)
 
     def put(self, rows: list[int], other: "BlockCache") -> None:
         """Replaces these rows by those of another."""
@@ -71,21 +99,31 @@ class BlockCache:
             assert theirs is not None
             ours[rows, :, :room] = theirs
 
-    def move(self, sources: Int[Tensor, " _"], places: Int[Tensor, " _"], num_rows: int) -> None:
-        """Copies rows to other places, then keeps the first num_rows."""
+    def move(
+        self, sources: Int[Tensor, " _"], places: Int[Tensor, " _"], num_rows: int, stop: int
+    ) -> None:
+        """Copies rows to other places, then keeps the first num_rows; of what is before `stop`."""
         if self.keys is None or self.values is None:
             return
-        stop = max(self._cache.lengths)  # what stands behind is not in use
         for kept in (self.keys[:, :, :stop], self.values[:, :, :stop]):
-            kept.index_copy_(0, places, kept.index_select(0, sources))
+            move_rows(kept, sources, places)
         self.keys, self.values = self.keys[:num_rows], self.values[:num_rows]
 
 
+def move_rows(
+    kept: Float[Tensor, "B H S D"], sources: Int[Tensor, " _"], places: Int[Tensor, " _"]
+) -> Float[Tensor, "B H S D"]:
+    """Copies rows to other places, in place."""
+    return kept.index_copy_(0, places, kept.index_select(0, sources))
+
+
 def _with_room(
-    kept: Float[Tensor, "B H S D"] | None, room: int, like: Float[Tensor, "_ H T D"]
+    kept: Float[Tensor, "B H S D"] | None, room: int, like: Float[Tensor, "_ H T D"], *, zeros: bool
 ) -> Float[Tensor, "B H R D"]:
+    """`zeros` where attention reads new places, with a weight of 0, which makes NaN of NaN."""
     num_rows, num_heads, _, head_dim = like.shape
-    wider = like.new_zeros((num_rows, num_heads, room, head_dim), dtype=_kept_dtype(like))
+    make = like.new_zeros if zeros else like.new_empty
+    wider = make((num_rows, num_heads, room, head_dim), dtype=_kept_dtype(like))
     if kept is not None:
         wider[:, :, : kept.shape[2]] = kept
     return wider
@@ -98,15 +136,27 @@ class Cache:
     it back. What stands behind is never read before it is overwritten.
     """
 
+    has_gaps = True  # where rows differ in length
+    least_places = LEAST_ROOM
+
     def __init__(self, num_rows: int, block_size: int, num_blocks: int) -> None:
         self.block_size = block_size
         self.lengths = [0] * num_rows
+        self.positions: Positions = slice(0, 0)
+        self.stop = 0
         self.blocks = [BlockCache(self) for _ in range(num_blocks)]
         self.tokens = torch.zeros(num_rows, block_size, dtype=torch.long)
         # Through each block, for one token a row.
         self.steps: list[Callable[[Tensor, BlockCache], Tensor]] = []
-        self.positions: Positions = slice(0, 0)
-        self.stop = 0
+
+    @property
+    def places(self) -> Positions:
+        """A token's place is its position."""
+        return self.positions
+
+    @property
+    def most_places(self) -> int:
+        return self.block_size
 
     @property
     def num_bytes(self) -> int:
@@ -166,7 +216,7 @@ class Cache:
         """
         moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero().squeeze(1)
         for block in self.blocks:
-            block.move(rows[moved], moved, len(rows))
+            block.move(rows[moved], moved, len(rows), max(self.lengths))
         self.tokens = self.tokens.to(rows.device)[rows]
         self.lengths = [self.lengths[row] for row in rows.tolist()]
 

@@ -195,7 +195,7 @@ class EncoderDecoder(SequenceModel):
 
         Several rows of tokens, neighbours, may share a row of the memory.
         """
-        num_new = tokens.shape[1]
+        num_rows, num_new = tokens.shape
         if num_new > self.block_size + 1:
             raise ValueError(f"{num_new} tokens, but block_size + 1 = {self.block_size + 1}")
         positions: Positions = slice(0, num_new)
@@ -206,11 +206,15 @@ class EncoderDecoder(SequenceModel):
         x = self.token_embedding(tokens)[:, -num_new:] * self.embedding_scale
         if self.training and self.target_dropout:
             x = x * (torch.rand(*x.shape[:2], 1, device=x.device) >= self.target_dropout)
+        if cache is not None:  # the rows of a source are one row of its tree: (B, K T, C)
+            x = x.reshape(len(memory), -1, x.shape[2])
         x = self.dropout(self.position_embedding(x, positions))
         for number, block in enumerate(self.decoder_blocks):
             kept = (None, None) if cache is None else (cache.blocks[number], cache.cross[number])
             x = block(x, memory, memory_mask, mask, *kept)
-        return self.lm_head(self.final_norm(x))
+        logits = self.lm_head(self.final_norm(x))
+        logits = logits.reshape(-1, num_new, logits.shape[2])
+        return logits.repeat_interleave(num_rows // len(logits), dim=0)
 
     def given(self, source: Int[Tensor, "B S"], most: int | None = None) -> "ConditionedDecoder":
         """A model of the target's next token, for decoding, of up to `most` tokens."""
