@@ -24,7 +24,7 @@ CARDS = {"NVIDIA A100": 312e12, "NVIDIA H100": 989e12}
 PRODUCT_SIZE = 1024
 # Of a process on a CPU: what it takes without a model, and what the C library's allocator holds for
 # each byte of a step's tensors, as it does not give back all that is free (benchmarks/memory.py).
-PROGRAM_BYTES = 0.45e9
+PROGRAM_BYTES = 0.6e9
 ALLOCATOR_FACTOR = 1.4
 _TABLE: dict[str, Any] = {"disable_numparse": True, "colalign": ("left", "right")}
 
