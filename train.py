@@ -134,7 +134,7 @@ def train(
 
     quiet_libraries()
     hardware = assembly.choose_hardware(config)
-    task = assembly.build_task(config, corpus)
+    task = assembly.build_task(config, corpus, hardware["devices"])
     data = task.data
     num_devices = hardware["devices"] * hardware["num_nodes"]
     assembly.check_shares(config, data.num_val_examples, num_devices)

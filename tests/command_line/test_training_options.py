@@ -76,19 +76,27 @@ def test_worker_processes_change_nothing_in_the_weights(run, tmp_path, write_inp
     assert tensors_of(zero) == tensors_of(two)
 
 
-def test_more_workers_than_cores_are_capped_in_one_line(train_here, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("num_devices", "expected"),
+    [
+        (1, "num_workers: 5, one a core, instead of 12"),
+        (2, "num_workers: 2 a device, one a core, instead of 12"),
+        (7, "num_workers: 1 a device, one a core, instead of 12"),
+    ],
+)
+def test_more_workers_than_cores_are_capped_in_one_line(
+    train_here, monkeypatch, caplog, num_devices, expected
+):
     from transformer.assembly import build_task
     from transformer.config_files import load_config
     from transformer.data.corpus import Corpus
 
     caplog.set_level("INFO")
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("transformer.assembly.available_cores", lambda: 5)
     config = load_config("tiny.yaml", {"num_workers": 12})
-    task = build_task(config, Corpus.from_file("hamlet.txt"))
-    assert task.data.num_workers == 2
-    assert [record.getMessage() for record in caplog.records] == [
-        "num_workers: 2, one a core, instead of 12"
-    ]
+    task = build_task(config, Corpus.from_file("hamlet.txt"), num_devices)
+    assert task.data.num_workers == max(1, 5 // num_devices)
+    assert [record.getMessage() for record in caplog.records] == [expected]
 
 
 def test_max_minutes_stops_a_long_run_and_the_schedule_ends_with_it(train_here, summary_of):

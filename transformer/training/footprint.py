@@ -122,7 +122,8 @@ def _ctc_left_out() -> Iterator[None]:
 def _take(
     step: Step, module: pl.LightningModule, optimizer: Optimizer, batch: list[Tensor]
 ) -> None:
-    with torch.autocast(step.device_type, torch.bfloat16, enabled=step.bf16):
+    # No weight's copy is kept for a second use, as Lightning has it.
+    with torch.autocast(step.device_type, torch.bfloat16, enabled=step.bf16, cache_enabled=False):
         loss = module.training_step(batch, 0)
     optimizer.zero_grad()  # as late as Lightning does it
     assert isinstance(loss, Tensor)
