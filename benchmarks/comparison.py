@@ -50,7 +50,7 @@ def pair_table() -> str:
             shown = (rates[f"nn.Transformer {theirs}"], rates["ours bf16"])
             rows.append((name, *(f"{rate:,.0f}" for rate in shown), "`pair_train_speed.py`"))
     rates = decoding["words_per_second"]
-    for side in ("beam 5", "greedy"):
+    for side in ("beam 5", "beam 5 float32", "greedy"):
         shown = (rates[f"{side} uncached"], rates[side])
         name = f"decoding, {side}, words/s (ours without its cache, and with)"
         rows.append((name, *(f"{rate:,.0f}" for rate in shown), "`translate_speed.py`"))
