@@ -18,7 +18,7 @@ from transformer.data.corpus import Corpus, check_length
 from transformer.data.pairs import Pairs, read_pairs
 from transformer.errors import UserError, is_out_of_memory
 from transformer.files import remove_leftovers, write_text
-from transformer.processes import count_no_restarts, is_rank_0, launch_id
+from transformer.processes import is_rank_0, launch_id, num_sharing_cores, restarts_would_wait
 from transformer.runs import (
     CONFIG,
     LAUNCH,
@@ -134,7 +134,7 @@ def train(
 
     quiet_libraries()
     hardware = assembly.choose_hardware(config)
-    task = assembly.build_task(config, corpus, hardware["devices"])
+    task = assembly.build_task(config, corpus, num_sharing_cores(hardware["devices"]))
     data = task.data
     num_devices = hardware["devices"] * hardware["num_nodes"]
     assembly.check_shares(config, data.num_val_examples, num_devices)
@@ -272,7 +272,11 @@ def main(argv: list[str] | None = None) -> int:
     checkpoints = arguments.resume
     if not checkpoints:  # where torchrun or SLURM repeats the command of the first start
         checkpoints = find_restart(config.runs_dir, str(config.run_name))
-    count_no_restarts()
+    if restarts_would_wait() and is_rank_0():
+        log.warning(
+            "restarts: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 where torchrun starts; without it, "
+            "processes that are started again wait for those that are gone"
+        )
     resume = None
     if checkpoints:
         from transformer.resuming import newest_whole

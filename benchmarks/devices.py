@@ -16,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from crash_test import NUM_CHARACTERS, TEXT
+from machines import Machine, two_machines
 from record import ROOT, load, save
+from tabulate import tabulate
 
 from transformer.config_files import load_config
 from transformer.runs import LAST, PREVIOUS
@@ -48,10 +49,12 @@ MOVES = (
 ONE = "runs/one_process/version_0"
 LONG = {"max_steps": 600, "dropout": 0.1, "checkpoint_every_minutes": 0.003}
 FAILING = """
+import pathlib, time
 import pytorch_lightning as pl, train
 class Fails(pl.Callback):
     def on_train_batch_end(self, trainer, *_):
         if trainer.global_rank == 1 and trainer.global_step == 5:
+            pathlib.Path("failed_at").write_text(str(time.time()))
             raise ValueError("this went wrong on rank 1")
 if __name__ == "__main__":
     train.train(train.parse_arguments().config, callbacks=[Fails()])
@@ -140,39 +143,6 @@ def moved(home: Path, moves: Sequence[tuple[str, str]] = MOVES) -> dict[str, flo
     return found
 
 
-class Machine(NamedTuple):
-    """A command's beginning that runs it there, its address, and its network device."""
-
-    prefix: list[str]
-    address: str
-    interface: str
-
-
-@contextmanager
-def two_machines() -> Iterator[list[Machine]]:
-    """Two network namespaces with a wire between them; where none can be made, this machine."""
-    names, wires = ("machine_0", "machine_1"), ("wire_0", "wire_1")
-    there = [
-        Machine(["ip", "netns", "exec", names[i]], f"10.77.0.{i + 1}", wires[i]) for i in (0, 1)
-    ]
-    commands = [f"netns add {name}" for name in names]
-    ends = [f"{wire} netns {name}" for wire, name in zip(wires, names, strict=True)]
-    commands.append(f"link add {ends[0]} type veth peer name {ends[1]}")
-    for name, machine in zip(names, there, strict=True):
-        commands.append(f"-n {name} addr add {machine.address}/24 dev {machine.interface}")
-        commands += [f"-n {name} link set {device} up" for device in (machine.interface, "lo")]
-    try:
-        try:
-            for command in commands:
-                subprocess.run(["ip", *command.split()], check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            there = [Machine([], "127.0.0.1", "lo") for _ in names]
-        yield there
-    finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
-
-
 def torchrun(home: Path, name: str, machines: list[Machine]) -> list[subprocess.Popen]:
     """An agent with a worker on each of two machines."""
     port = free_port()
@@ -199,17 +169,17 @@ def restarted(home: Path) -> dict[str, Any]:
     runs, seconds = [], []
     with two_machines() as machines:
         for name in ("undisturbed", "killed"):
-            began = time.monotonic()
+            started_at = time.monotonic()
             agents = torchrun(home, name, machines)
             run = home / "runs" / name / "version_0"
             runs.append(run)
             if name == "killed":
-                kill_a_worker(agents[1].pid, after=run / PREVIOUS)
+                kill_a_worker(agents[1], after=run / PREVIOUS)
             for agent in agents:
                 status, errors = finish(agent)
                 if status:
                     raise RuntimeError(errors)
-            seconds.append(time.monotonic() - began)
+            seconds.append(time.monotonic() - started_at)
     return {
         "machines": "network namespaces" if machines[0].prefix else "one loopback device",
         "differs in": differences(*runs),
@@ -218,11 +188,13 @@ def restarted(home: Path) -> dict[str, Any]:
     }
 
 
-def kill_a_worker(agent: int, after: Path) -> None:
+def kill_a_worker(agent: subprocess.Popen, after: Path) -> None:
     """Once there is a file; `ip netns exec` becomes the agent, whose child is its worker."""
     while not after.is_file():
+        if agent.poll() is not None:
+            raise RuntimeError(finish(agent)[1])
         time.sleep(0.05)
-    tasks = Path(f"/proc/{agent}/task/{agent}/children").read_text(encoding="utf-8")
+    tasks = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text(encoding="utf-8")
     os.kill(int(tasks.split()[0]), signal.SIGKILL)
 
 
@@ -247,14 +219,12 @@ def recipe(home: Path) -> dict[str, Any]:
 
 
 def failed(home: Path) -> dict[str, Any]:
-    """Seconds from the start of the two processes until both are gone, start-up included."""
     (home / "failing.py").write_text(FAILING, encoding="utf-8")
-    began = time.monotonic()
     process = start(home, "failing.py", *flags("failing", **SIDES["ddp"]))
     status, errors = finish(process)  # ends when both have closed stderr
     return {
         "exit status": status,
-        "seconds": time.monotonic() - began,
+        "seconds until all are gone": time.time() - float((home / "failed_at").read_text("utf-8")),
         "its message is shown": "this went wrong on rank 1" in errors,
     }
 
@@ -263,6 +233,31 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def table(figures: dict[str, Any]) -> str:
+    same, losses = figures["same_curves"], figures["recipe"]
+    restart, failure = figures["restarted"], figures["failed"]
+    seeds = ", ".join(f"{loss:.4f}" for loss in sorted(losses["of seeds in one"]))
+    rows = (
+        ("ddp against one process", f"{same['ddp against one process']:.1e}"),
+        ("fsdp against ddp", f"{same['fsdp against ddp']:.1e}"),
+        ("checkpoints moved among them, the largest", f"{max(figures['moved'].values()):.1e}"),
+        (
+            f"a worker killed and restarted, two torchrun agents, {restart['machines']}",
+            "differs" if restart["differs in"] else "the same bits",
+        ),
+        (
+            "an error on rank 1: seconds until all are gone",
+            f"{failure['seconds until all are gone']:.1f}",
+        ),
+        (
+            "default.yaml, val_loss, two processes",
+            f"{losses['val_loss of two processes']:.4f}",
+        ),
+        ("default.yaml, val_loss, one process, three seeds", seeds),
+    )
+    return tabulate(rows, ("on a CPU", "measured"), tablefmt="pipe", disable_numparse=True)
 
 
 def main() -> None:

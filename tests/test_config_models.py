@@ -66,6 +66,7 @@ def test_two_passes_that_could_not_differ_are_refused():
     [
         ({"optimizer": "muon"}, "goes with optimizer adamw, not muon, .* give strategy ddp or"),
         ({"compile": True}, "does not go with compile: true"),
+        ({"precision": "fp16"}, "goes with precision bf16 or float32, not fp16"),
         ({"model": "bigram"}, "does not go with model bigram, which has no blocks"),
     ],
 )

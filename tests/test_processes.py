@@ -1,14 +1,13 @@
 """Ranks as Lightning, torchrun and SLURM tell them."""
 
-import os
-
 import pytest
 
 from transformer.processes import (
-    count_no_restarts,
     is_rank_0,
     launch_id,
     launched_sizes,
+    num_sharing_cores,
+    restarts_would_wait,
     was_restarted,
 )
 
@@ -17,6 +16,10 @@ NAMES = (
     "NODE_RANK",
     "LOCAL_RANK",
     "SLURM_PROCID",
+    "SLURM_NTASKS_PER_NODE",
+    "SLURM_JOB_NAME",
+    "TORCHELASTIC_MAX_RESTARTS",
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE",
     "TORCHELASTIC_RUN_ID",
     "TORCHELASTIC_RESTART_COUNT",
 )
@@ -54,6 +57,14 @@ def test_sizes_are_torchruns(monkeypatch):
     assert launched_sizes() == (4, 2)
 
 
+def test_sizes_are_sruns_but_not_those_of_an_interactive_job(monkeypatch):
+    for name, value in {"SLURM_NTASKS_PER_NODE": "8", "SLURM_NNODES": "3"}.items():
+        monkeypatch.setenv(name, value)
+    assert launched_sizes() == (8, 3)
+    monkeypatch.setenv("SLURM_JOB_NAME", "bash")
+    assert launched_sizes() is None
+
+
 @pytest.mark.parametrize("name", ["TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"])
 def test_restarts_are_torchruns_and_slurms(monkeypatch, name):
     assert not was_restarted()
@@ -63,12 +74,20 @@ def test_restarts_are_torchruns_and_slurms(monkeypatch, name):
     assert was_restarted()
 
 
-def test_processes_that_were_restarted_meet_where_others_do(monkeypatch):
-    count_no_restarts()
-    assert "TORCHELASTIC_RESTART_COUNT" not in os.environ
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "2")
-    count_no_restarts()
-    assert os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+def test_restarts_under_torchrun_need_a_store_of_their_own(monkeypatch):
+    assert not restarts_would_wait()
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "0")
+    assert not restarts_would_wait()
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    assert restarts_would_wait()
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+    assert not restarts_would_wait()
+
+
+def test_srun_gives_each_process_cores_of_its_own(monkeypatch):
+    assert num_sharing_cores(4) == 4
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    assert num_sharing_cores(4) == 1
 
 
 def test_a_launch_has_the_id_that_the_user_gave(monkeypatch):

@@ -164,6 +164,9 @@ def test_torchruns_id_tells_a_restart_from_a_first_start(lost_run, tmp_path, mon
     (lost_run / LAUNCH).write_text("this one", encoding="utf-8")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "another")
     assert find_restart(tmp_path, "mine") == []
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")  # before it had made a folder of its own
+    assert find_restart(tmp_path, "mine") == []
+    monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "this one")
     assert find_restart(tmp_path, "mine") == [lost_run / LAST, lost_run / PREVIOUS]
 

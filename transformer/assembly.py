@@ -94,11 +94,11 @@ def choose_hardware(config: Config) -> dict[str, Any]:
     return trainer_arguments(**{key: getattr(config, key) for key in keys})
 
 
-def build_task(config: Config, corpus: Corpus | Pairs, num_local_devices: int = 1) -> Task:
-    """With no more workers, of all devices of this machine, than it has cores."""
-    most = max(1, available_cores() // num_local_devices)
+def build_task(config: Config, corpus: Corpus | Pairs, num_processes: int = 1) -> Task:
+    """With no more workers than cores, which so many processes share."""
+    most = max(1, available_cores() // num_processes)
     if config.num_workers > most:
-        each = " a device" * (num_local_devices > 1)
+        each = " a device" * (num_processes > 1)
         log.info("num_workers: %d%s, one a core, instead of %d", most, each, config.num_workers)
     return make_task(config, corpus, min(config.num_workers, most))
 

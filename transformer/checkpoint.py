@@ -171,7 +171,8 @@ def read_training_state(path: Path) -> dict[str, Any]:
                 raise UserError(f"{path}: not a checkpoint of this program: its parts are packed")
             if damaged := file.testzip():  # torch.load compares no checksums
                 raise UserError(f"{path}: damaged: {damaged} does not match its checksum")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped, so that of several processes none holds what it does not look at.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError:
         raise UserError(
             f"{path}: holds more than plain numbers and texts, so it could run code: not loaded"

@@ -231,6 +231,8 @@ class Config(BaseModel):
             )
         if self.compile is True:
             raise ValueError("strategy fsdp does not go with compile: true; give one of them")
+        if self.precision == "fp16":
+            raise ValueError("strategy fsdp goes with precision bf16 or float32, not fp16")
         if self.model == "bigram":
             raise ValueError("strategy fsdp does not go with model bigram, which has no blocks")
 

@@ -35,12 +35,13 @@ def estimate(config: Config, corpus: Corpus | Pairs) -> str:
     The devices need not be there.
     """
     task = make_task(config, corpus, 0)
-    num_devices = (1 if config.devices == "auto" else config.devices) * config.num_nodes
+    num_devices = _num_devices(config)
     examples = config.batch_size * config.accumulate_grad_batches * num_devices
     num_tokens = sum(rows * columns for rows, columns in task.largest_shapes[:-1])
     token_flops = step_flops(_step(config, task)) / num_tokens
     step_teraflops = token_flops * examples * task.tokens_per_example / 1e12
     corpus_tokens = task.data.num_train_tokens
+    measured = token_flops * corpus_tokens, num_devices, _in_half_precision(config)
     return "\n".join(
         (
             f"{num_devices} device{'s' * (num_devices > 1)}, strategy {config.strategy}; "
@@ -48,7 +49,7 @@ def estimate(config: Config, corpus: Corpus | Pairs) -> str:
             _memory_table(device_memory(config, task, num_devices)),
             f"\n{step_teraflops:.3g} TFLOP a step; a corpus pass of {corpus_tokens:,} "
             f"tokens, at {UTILIZATION:.0%} of what a device multiplies at most, takes",
-            tabulate(_times(token_flops * corpus_tokens, num_devices), **_TABLE),
+            tabulate(_times(*measured), **_TABLE),
         )
     )
 
@@ -81,17 +82,31 @@ def _step(config: Config, task: Task) -> Step:
         lambda module: make_optimizer(config.optimizer, module, **settings),
         task.largest_shapes,
         bf16=_in_half_precision(config),
+        on_cpu=_device_type(config) == "cpu",
     )
 
 
+def _device_type(config: Config) -> str:
+    """One that is not here is taken at its word."""
+    try:
+        return resolve_accelerator(config.accelerator)
+    except UserError:
+        return config.accelerator
+
+
+def _num_devices(config: Config) -> int:
+    if config.devices != "auto":
+        return config.devices * config.num_nodes
+    found = torch.cuda.device_count() if _device_type(config) == "cuda" else 1
+    return max(1, found) * config.num_nodes
+
+
 def _in_half_precision(config: Config) -> bool:
-    """A device that is not here is taken for one that multiplies bfloat16."""
+    """A GPU that is not here is taken for one that multiplies bfloat16."""
     if config.precision != "auto":
         return config.precision != "float32"
-    try:
-        return has_bf16(resolve_accelerator(config.accelerator))
-    except UserError:
-        return True
+    device_type = _device_type(config)
+    return has_bf16(device_type) if device_type == "cpu" or torch.cuda.is_available() else True
 
 
 def _model(config: Config, task: Task) -> SequenceModel:
@@ -101,15 +116,15 @@ def _model(config: Config, task: Task) -> SequenceModel:
     return model
 
 
-def _times(flops: float, num_devices: int) -> list[tuple[str, str]]:
+def _times(flops: float, num_devices: int, bf16: bool) -> list[tuple[str, str]]:
     rates = {f"{num_devices} x {name} (bf16)": num_devices * rate for name, rate in CARDS.items()}
-    rates |= {f"this machine's {processor_name()}, as measured now": product_rate()}
+    rates |= {f"this machine's {processor_name()}, as measured now": product_rate(bf16)}
     return [(name, duration(flops / (UTILIZATION * rate))) for name, rate in rates.items()]
 
 
-def product_rate() -> float:
-    """FLOPs a second of a large matrix product here, in the format that training takes."""
-    dtype = torch.bfloat16 if has_bf16("cpu") else torch.float32
+def product_rate(bf16: bool) -> float:
+    """FLOPs a second of a large matrix product on this machine's CPU."""
+    dtype = torch.bfloat16 if bf16 and has_bf16("cpu") else torch.float32
     matrix = torch.randn(PRODUCT_SIZE, PRODUCT_SIZE, dtype=dtype)
     seconds = []
     for _ in range(5):

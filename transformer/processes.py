@@ -16,31 +16,38 @@ def is_rank_0() -> bool:
 
 
 def launch_id() -> str | None:
-    """torchrun's --rdzv_id, by which processes that it starts again are known; None without one."""
+    """By which processes that torchrun starts again are known: its --rdzv_id, of one machine one
+    that it makes itself; None on several without one, and without torchrun.
+    """
     name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
     return None if name == "none" else name
 
 
 def was_restarted() -> bool:
-    """Whether torchrun on one machine has started the processes again, or SLURM the job.
-
-    Of several machines torchrun tells it only those that have lost a process.
-    """
+    """Whether SLURM has started the job again, or torchrun the processes of this machine."""
     names = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
     return any(os.environ.get(name, "0") != "0" for name in names)
 
 
-def count_no_restarts() -> None:
-    """Makes processes meet under one name: torch meets under the count, which on machines that
-    have lost no process of their own is another one.
+def restarts_would_wait() -> bool:
+    """Whether processes that torchrun starts again look for those that are gone, and wait: they
+    share a store with its agent, which keeps the old addresses (torch 2.13).
     """
-    if "TORCHELASTIC_RESTART_COUNT" in os.environ:
-        os.environ["TORCHELASTIC_RESTART_COUNT"] = "0"
+    may_restart = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
+    return may_restart and os.environ.get("TORCH_DISABLE_SHARE_RDZV_TCP_STORE") != "1"
+
+
+def num_sharing_cores(num_local_devices: int) -> int:
+    """Processes of this machine that share the cores this one may use: srun gives each its own."""
+    return 1 if "SLURM_PROCID" in os.environ else num_local_devices
 
 
 def launched_sizes() -> tuple[int, int] | None:
-    """Processes a node and nodes under torchrun, None without it."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return None
-    per_node = int(os.environ["LOCAL_WORLD_SIZE"])
-    return per_node, int(os.environ["WORLD_SIZE"]) // per_node
+    """Processes a node and nodes, as torchrun or SLURM's srun has started them; None alone."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        per_node = int(os.environ["LOCAL_WORLD_SIZE"])
+        return per_node, int(os.environ["WORLD_SIZE"]) // per_node
+    by_hand = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # as Lightning sees it
+    if "SLURM_NTASKS_PER_NODE" in os.environ and not by_hand:
+        return int(os.environ["SLURM_NTASKS_PER_NODE"]), int(os.environ["SLURM_NNODES"])
+    return None

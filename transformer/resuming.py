@@ -30,14 +30,14 @@ log = logging.getLogger(__name__)
 
 
 def newest_whole(checkpoints: Sequence[Path]) -> Path:
-    """The first that is not damaged; says which were.
+    """The first that is not damaged; says which were. Rank 0 alone builds the model.
 
     Raises: UserError where all of them are, with what is wrong with the first.
     """
     problems = []
     for path in checkpoints:
         try:
-            load_model(path)
+            load_model(path) if is_rank_0() else read_training_state(path)
         except UserError as error:
             problems.append(error)
         else:
@@ -48,10 +48,12 @@ def newest_whole(checkpoints: Sequence[Path]) -> Path:
 
 
 def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> dict[str, Any]:
-    """The config that it was saved with.
+    """The config that it was saved with; nothing on ranks above 0, for which rank 0 checks.
 
     Raises: UserError for a checkpoint that is damaged, of another corpus or architecture.
     """
+    if not is_rank_0():
+        return {}
     saved = load_model(resume)
     trained_on = saved.corpus.get("sha256")
     if trained_on != corpus.sha256:

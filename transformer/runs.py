@@ -109,8 +109,11 @@ def find_restart(runs_dir: str | Path, name: str) -> list[Path]:
     if run is None or isfile(run / SUMMARY):
         return []
     launch = launch_id()
-    same = launch is not None and isfile(run / LAUNCH) and read_utf8(run / LAUNCH, "id") == launch
-    if not same and not was_restarted():
+    if launch is None:
+        started_again = was_restarted()
+    else:
+        started_again = isfile(run / LAUNCH) and read_utf8(run / LAUNCH, "id") == launch
+    if not started_again:
         return []
     return [path for path in (run / LAST, run / PREVIOUS) if isfile(path)]
 

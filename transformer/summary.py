@@ -18,7 +18,9 @@ def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceMo
     """Writes summary.json: the exact loss of the best weights and the facts of the run."""
     weights = run.folder / WEIGHTS
     best = load_model(weights)
-    model = best.model.to(trainer.strategy.root_device)
+    # Beside its shards, one that was sharded may be too large for the device.
+    device = "cpu" if run.config.strategy == "fsdp" else trainer.strategy.root_device
+    model = best.model.to(device)
     summary = {
         **run.task.score(model),
         "best_step": best.results["best_step"],

@@ -15,7 +15,7 @@ def test_a_table_of_an_ablation_is_that_of_its_file(load_benchmark, name):
 
 
 def test_every_script_has_a_row():
-    helpers = {"record", "variants", "candidates", "mutations"}
+    helpers = {"record", "variants", "candidates", "mutations", "machines"}
     for path in (ROOT / "benchmarks").glob("*.py"):
         if path.stem not in helpers:
             assert f"| `{path.name} " in README or f"| `{path.name}`" in README, path.name

@@ -115,6 +115,17 @@ def test_ranks_together_validate_each_token_but_the_first_once(world_size):
     assert sorted(scored) == list(range(int(0.9 * N) + 1, N))
 
 
+@pytest.mark.parametrize("world_size", [2, 3, 5])
+def test_ranks_have_equally_many_validation_batches(monkeypatch, world_size):
+    monkeypatch.setattr(datamodule, "validation_batch_size", lambda _: 1)  # five windows in all
+    loaders = [
+        on_rank(make_data(), rank, world_size).val_dataloader() for rank in range(world_size)
+    ]
+    assert {len(list(loader)) for loader in loaders} == {-(-5 // world_size)}
+    scored = [t for loader in loaders for _, targets in loader for t in targets[targets != -100]]
+    assert sorted(scored) == list(range(int(0.9 * N) + 1, N))
+
+
 def test_large_validation_split_is_sampled_evenly(monkeypatch):
     monkeypatch.setattr(datamodule, "MOST_VALIDATION_TOKENS", 3 * T)
     data = make_data(val_fraction=0.5)  # 166 tokens, 24 windows

@@ -1,5 +1,6 @@
 """The LightningDataModule of pairs: which pairs a run sees, in which order, after a resume."""
 
+from functools import partial
 from itertools import islice
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from transformer.data import pair_datamodule
 from transformer.data.pair_datamodule import PairDataModule
 from transformer.data.pairs import read_pairs
+from transformer.defaults import END
 from transformer.errors import UserError
 
 SETTINGS = {"target_units": "words", "block_size": 5, "batch_size": 3, "seed": 2}
@@ -118,6 +120,20 @@ def test_ranks_together_validate_each_pair_once(make_data):
     ]
     assert abs(len(scored[0]) - len(scored[1])) <= 1
     assert sorted(flat(scored)) == sorted(data.pairs.sources[i] for i in data.splits.val)
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_ranks_have_equally_many_validation_batches(make_data, monkeypatch, world_size):
+    """Batches are cut by their length in tokens, which is another on each rank."""
+    small = partial(pair_datamodule.SortedPairBatches, tokens=30)
+    monkeypatch.setattr(pair_datamodule, "SortedPairBatches", small)
+    datas = [make_data(val_fraction=0.4) for _ in range(world_size)]
+    own = [len(data._val_batches(rank, world_size)) for rank, data in enumerate(datas)]
+    assert len(set(own)) > 1
+    loaders = [on_rank(data, rank, world_size).val_dataloader() for rank, data in enumerate(datas)]
+    assert [len(list(loader)) for loader in loaders] == [max(own)] * world_size
+    num_ends = sum(int((b[2] == END).sum()) for loader in loaders for b in loader)
+    assert num_ends == len(datas[0].splits.val)
 
 
 def test_large_validation_split_is_sampled_evenly(make_data, monkeypatch):

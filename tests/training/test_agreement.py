@@ -2,10 +2,12 @@
 
 from unittest.mock import Mock
 
+import pytest
 import pytorch_lightning as pl
 import torch
 from torch import distributed
 
+from transformer.errors import UserError
 from transformer.training.agreement import Agreement
 
 
@@ -21,12 +23,22 @@ def test_answers_are_asked_anew_after_each_batch_and_validation():
     assert agreement.answers == {"number": 2.5}
 
 
+def test_ranks_that_begin_at_different_steps_are_told_so(monkeypatch):
+    monkeypatch.setattr(distributed, "new_group", Mock())
+    monkeypatch.setattr("transformer.training.agreement.of_all_ranks", lambda step: [step, 1200])
+    trainer = Mock(pl.Trainer, world_size=2, global_step=0)
+    with pytest.raises(UserError, match=r"some .* from step 1,200 and others from 0: .* --rdzv_id"):
+        Agreement().on_train_start(trainer, Mock(pl.LightningModule))
+    trainer.global_step = 1200
+    Agreement().on_train_start(trainer, Mock(pl.LightningModule))
+
+
 def _ask(rank: int, path: str, queue) -> None:
     distributed.init_process_group("gloo", f"file://{path}", rank=rank, world_size=2)
     agreement = Agreement()
     agreement.ask("rank", lambda: rank)
     agreement.ask("minus", lambda: -rank)
-    trainer = Mock(pl.Trainer, world_size=2)
+    trainer = Mock(pl.Trainer, world_size=2, global_step=0)
     agreement.on_train_start(trainer, Mock(pl.LightningModule))
     agreement.after_batch(trainer, None)
     queue.put(agreement.answers)

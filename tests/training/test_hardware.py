@@ -109,13 +109,23 @@ def test_torchruns_processes_count_where_the_config_names_no_others(
 @pytest.mark.parametrize(
     ("devices", "num_nodes", "message"),
     [
-        (4, 3, "devices is 4, and torchrun has started 2: leave devices out, or give"),
-        (2, 2, "num_nodes is 2, and torchrun has started 3: leave num_nodes out, or give"),
+        (4, 3, "devices is 4, and torchrun or srun has started 2: leave devices out, or"),
+        (2, 2, "num_nodes is 2, and torchrun or srun has started 3: leave num_nodes out, or"),
     ],
 )
 def test_other_numbers_than_torchruns_are_refused(monkeypatch, devices, num_nodes, message):
     with pytest.raises(UserError, match=message):
         arguments_under_torchrun(monkeypatch, devices, num_nodes)
+
+
+def test_more_gpus_than_there_are_are_refused(machine, monkeypatch):
+    machine("old gpu")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    settings = {"num_nodes": 1, "strategy": "auto", "precision": "auto"}
+    with pytest.raises(UserError, match="devices is 3, and 2 are found here: give --devices 2"):
+        trainer_arguments(accelerator="cuda", devices=3, **settings)
+    assert trainer_arguments(accelerator="cuda", devices=2, **settings)["devices"] == 2
+    assert trainer_arguments(accelerator="cuda", devices="auto", **settings)["devices"] == 2
 
 
 def test_fp16_on_a_processor_is_refused(machine):

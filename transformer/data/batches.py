@@ -145,6 +145,28 @@ class WindowBatches(Dataset):
         return chunks[:, :-1].contiguous(), targets
 
 
+class EvenBatches(Dataset):
+    """A rank's validation batches, made as many as the others' by some with nothing to be scored.
+
+    Where weights are sharded, every pass of one rank waits for those of the others.
+    """
+
+    def __init__(self, own: Dataset, num_batches: int) -> None:
+        self.own = own
+        self.num_batches = num_batches
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        if number < len(self.own):  # type: ignore[arg-type]  # Dataset has no __len__ of its own
+            return self.own[number]
+        *inputs, targets = self.own[0]
+        return *inputs, torch.full_like(targets, IGNORED)
+
+
 def validation_batch_size(block_size: int, tokens: int = 8192) -> int:
     """Windows in a validation batch: about `tokens` tokens, so that memory stays small."""
     return max(1, tokens // block_size)

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from transformer.data.batches import EvenBatches
 from transformer.data.pair_tokenizers import PairTokenizer
 from transformer.data.tokenizers import CharacterTokenizer
 
@@ -84,7 +85,11 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         return self._loader(batches)
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader(self._val_batches(self._rank, self._world_size))
+        own = self._val_batches(self._rank, self._world_size)
+        if self._world_size > 1:
+            shares = (self._val_batches(rank, self._world_size) for rank in range(self._world_size))
+            own = EvenBatches(own, max(len(share) for share in shares))  # type: ignore[arg-type]
+        return self._loader(own)
 
     def state_dict(self) -> dict[str, int]:
         return {"examples_consumed": self.examples_consumed}

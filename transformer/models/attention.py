@@ -201,7 +201,7 @@ class MultiHeadAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Queries of x read the keys and values of a memory, in num_heads heads: 1706.03762, 3.2.3.
 
-    x may have several rows for each of the memory's, neighbours, such as the beams of a search:
+    x may have several rows for each of the memory's, neighbors, such as the beams of a search:
     positions of x do not look at each other here, so they share the memory's keys as they are.
     """
 

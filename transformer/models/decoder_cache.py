@@ -110,7 +110,7 @@ class DecoderCache:
         self.ancestors = torch.cat((self.ancestors, everywhere), dim=2)
 
     def select(self, rows: Int[Tensor, " R"]) -> None:
-        """Keeps these rows in this order: whole groups of neighbours, each of one source.
+        """Keeps these rows in this order: whole groups of neighbors, each of one source.
 
         No more rows than there are.
         """

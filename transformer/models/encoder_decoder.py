@@ -193,7 +193,7 @@ class EncoderDecoder(SequenceModel):
     ) -> Float[Tensor, "R T V"]:
         """Logits after each token; with a `cache`, tokens follow on those that it holds.
 
-        Several rows of tokens, neighbours, may share a row of the memory.
+        Several rows of tokens, neighbors, may share a row of the memory.
         """
         num_rows, num_new = tokens.shape
         if num_new > self.block_size + 1:
@@ -213,8 +213,10 @@ class EncoderDecoder(SequenceModel):
             kept = (None, None) if cache is None else (cache.blocks[number], cache.cross[number])
             x = block(x, memory, memory_mask, mask, *kept)
         logits = self.lm_head(self.final_norm(x))
+        if cache is None:
+            return logits
         logits = logits.reshape(-1, num_new, logits.shape[2])
-        return logits.repeat_interleave(num_rows // len(logits), dim=0)
+        return logits.repeat_interleave(num_rows // len(logits), dim=0)  # what was read once
 
     def given(self, source: Int[Tensor, "B S"], most: int | None = None) -> "ConditionedDecoder":
         """A model of the target's next token, for decoding, of up to `most` tokens."""
@@ -240,7 +242,7 @@ class ConditionedDecoder:
         self.block_size = block_size
 
     def make_cache(self, num_rows: int) -> DecoderCache:
-        """For equally many rows of each source, neighbours."""
+        """For equally many rows of each source, neighbors."""
         return DecoderCache(
             self.memory,
             self.mask,

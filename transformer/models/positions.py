@@ -59,7 +59,7 @@ class RotaryPositions(nn.Module):
     """Turns the pair (i, i + D/2) of a head's numbers at position t by t / 10000^(2i/D).
 
     Su et al. 2021 (arXiv:2104.09864), eq. 34, with the halves paired as in Llama and Qwen3 rather
-    than neighbours. Products of turned queries and keys depend on the distance of positions alone.
+    than neighbors. Products of turned queries and keys depend on the distance of positions alone.
 
     Raises: ValueError for an odd head_dim, which has no pairs.
     """

@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import distributed
 
+from transformer.errors import UserError
 from transformer.training.after_batch import AfterBatch
 
 
@@ -27,8 +28,16 @@ class Agreement(AfterBatch):
         self.answers[name] = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.world_size > 1:
-            self._group = distributed.new_group(backend="gloo")
+        """Raises: UserError where ranks have begun at different steps, as of a restart."""
+        if trainer.world_size == 1:
+            return
+        self._group = distributed.new_group(backend="gloo")
+        steps = sorted(set(of_all_ranks(trainer.global_step)))
+        if len(steps) > 1:
+            raise UserError(
+                f"some processes go on from step {steps[-1]:,} and others from {steps[0]:,}: give "
+                "torchrun an --rdzv_id of your own, or --resume the name of a checkpoint"
+            )
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         self._agree()

@@ -22,6 +22,7 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
+from transformer.models import attention
 from transformer.models.layers import ResidualPaths
 
 # MemTracker's names of what is held at the peak -> ours.
@@ -46,14 +47,14 @@ class Step(NamedTuple):
     """On a device that holds all of the model.
 
     `shapes` are those of a batch's tensors of ids. `bf16` is Lightning's bf16-mixed: autocast, with
-    weights in float32.
+    weights in float32. `on_cpu` says whose attention it is: a GPU's fused kernel keeps no weights.
     """
 
     make_module: Callable[[], pl.LightningModule]
     make_optimizer: Callable[[pl.LightningModule], Optimizer]
     shapes: Sequence[tuple[int, ...]]
     bf16: bool
-    device_type: str = "cpu"
+    on_cpu: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Footprint:
 
 def step_memory(step: Step) -> Footprint:
     """Of tensors alone: neither the program nor what its allocator keeps for later."""
-    with FakeTensorMode(), _ctc_left_out():
+    with FakeTensorMode(), _as_on_its_device(step):
         module, optimizer, batch = _made(step)
         memory = MemTracker()
         memory.track_external(module, optimizer, *batch)
@@ -95,7 +96,7 @@ def step_flops(step: Step) -> int:
 
     Counted apart from memory: the counter keeps what is computed again for longer than a step does.
     """
-    with FakeTensorMode(), _ctc_left_out():
+    with FakeTensorMode(), _as_on_its_device(step):
         made = _made(step)
         with FlopCounterMode(display=False, custom_mapping=_ATTENTION) as arithmetic:
             _take(step, *made)
@@ -109,21 +110,37 @@ def _made(step: Step) -> tuple[pl.LightningModule, Optimizer, list[Tensor]]:
 
 
 @contextmanager
-def _ctc_left_out() -> Iterator[None]:
-    """Its tables, small beside the logits, have sizes that depend on numbers."""
-    ctc_loss = F.ctc_loss
+def _as_on_its_device(step: Step) -> Iterator[None]:
+    """Without tables of CTC, small beside the logits, whose sizes depend on numbers."""
+    kept = F.ctc_loss, attention.explicit_is_faster, attention.fused_attention
     F.ctc_loss = lambda logs, *_, **__: logs.sum()
+    if not step.on_cpu:
+        attention.explicit_is_faster = lambda query: False
+        attention.fused_attention = _without_dropout
     try:
         yield
     finally:
-        F.ctc_loss = ctc_loss
+        F.ctc_loss, attention.explicit_is_faster, attention.fused_attention = kept
+
+
+def _without_dropout(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    dropout: float = 0.0,
+    *,
+    causal: bool = False,
+) -> Tensor:
+    """For which a CPU leaves its fused kernel, and a GPU does not."""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
 
 
 def _take(
     step: Step, module: pl.LightningModule, optimizer: Optimizer, batch: list[Tensor]
 ) -> None:
     # No weight's copy is kept for a second use, as Lightning has it.
-    with torch.autocast(step.device_type, torch.bfloat16, enabled=step.bf16, cache_enabled=False):
+    with torch.autocast("cpu", torch.bfloat16, enabled=step.bf16, cache_enabled=False):
         loss = module.training_step(batch, 0)
     optimizer.zero_grad()  # as late as Lightning does it
     assert isinstance(loss, Tensor)
@@ -136,13 +153,15 @@ def on_several(footprint: Footprint, strategy: str, num_devices: int) -> Footpri
     """On each of several devices, of what a step takes on one.
 
     ddp: gradients stay in their buckets from step to step. fsdp: a share of weights, gradients and
-    moments, and all weights of two blocks, the one that computes and the one that comes next.
+    moments; all weights of two blocks, the one that computes and the one that comes next; and all
+    weights and gradients that are in no block, which stay put together through both passes.
     """
     parts = dict(footprint.bytes_by_part)
+    in_no_block = parts["weights"] - sum(footprint.block_bytes)
     if strategy == "fsdp":
         for name in _STATE:
             parts[name] = -(-parts[name] // num_devices)
-        parts[_OTHERS] += sum(sorted(footprint.block_bytes)[-2:])
+        parts[_OTHERS] += sum(sorted(footprint.block_bytes)[-2:]) + 2 * in_no_block
     elif num_devices > 1:
         parts["gradients"] = max(parts["gradients"], parts["weights"])
     return replace(footprint, bytes_by_part=parts)

@@ -42,15 +42,18 @@ def trainer_arguments(
 ) -> dict[str, Any]:
     """Arguments of pl.Trainer that say where and how it computes.
 
-    Raises: UserError for a device that is not there, for fp16 on a CPU, and for other numbers of
-    devices or nodes than torchrun has started processes for.
+    Raises: UserError for devices that are not there, for fp16 on a CPU, and for other numbers of
+    devices or nodes than torchrun or SLURM has started processes for.
     """
     accelerator = resolve_accelerator(accelerator)
     devices, num_nodes = _as_launched(devices, num_nodes)
     if precision == "fp16" and accelerator == "cpu":  # Lightning would take bf16 instead
         raise UserError("precision fp16 needs a GPU, and accelerator is cpu: give bf16 or float32")
+    found = torch.cuda.device_count() if accelerator == "cuda" else None
     if devices == "auto":  # more processes on one CPU would share its cores
-        devices = torch.cuda.device_count() if accelerator == "cuda" else 1
+        devices = found or 1
+    if found is not None and int(devices) > found:
+        raise UserError(f"devices is {devices}, and {found} are found here: give --devices {found}")
     return {
         "accelerator": accelerator,
         "devices": devices,
@@ -61,7 +64,7 @@ def trainer_arguments(
 
 
 def _as_launched(devices: int | str, num_nodes: int) -> tuple[int | str, int]:
-    """torchrun's numbers, where the config has none of its own."""
+    """torchrun's or SLURM's numbers, where the config has none of its own."""
     sizes = launched_sizes()
     if sizes is None:
         return devices, num_nodes
@@ -71,7 +74,7 @@ def _as_launched(devices: int | str, num_nodes: int) -> tuple[int | str, int]:
     ):
         if value not in (1, "auto", launched):
             raise UserError(
-                f"{name} is {value}, and torchrun has started {launched}: leave {name} out, or "
-                "give torchrun the same number"
+                f"{name} is {value}, and torchrun or srun has started {launched}: leave {name} "
+                "out, or give it the same number"
             )
     return sizes

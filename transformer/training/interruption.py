@@ -103,7 +103,9 @@ def ended_together(trainer: pl.Trainer) -> Iterator[None]:
     """
     try:
         yield
-    except Interrupted:  # all of them end, each by itself
+    except Interrupted:  # all of them end, each by itself: rank 0, which prints, comes first
+        if trainer.global_rank > 0:
+            time.sleep(SECONDS_FOR_RANK_0)
         raise
     except BaseException as error:
         if trainer.global_rank > 0:

@@ -249,9 +249,10 @@ class LanguageModule(pl.LightningModule):
             return
         losses = torch.stack(self._train_losses)
         self._train_losses.clear()
-        counted = losses.isfinite()  # the others are of steps that were skipped
-        train_loss = losses.where(counted, 0).sum() / counted.sum()
-        train_loss = self.trainer.strategy.reduce(train_loss, reduce_op="mean")
+        counted = losses.isfinite()  # a step with another one was skipped
+        sums = torch.stack((losses.where(counted, 0).sum(), counted.sum()))
+        loss_sum, num_counted = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        train_loss = loss_sum / num_counted
         self.log("train_loss", train_loss, logger=False, sync_dist=True)
         scalars = {
             "train_loss": train_loss.item(),
@@ -266,8 +267,9 @@ class LanguageModule(pl.LightningModule):
         if self._restored is None:
             return
         losses = self._restored["train_losses"]  # of each rank
-        own = losses[self.global_rank % len(losses)]
-        if len(losses) != self.trainer.world_size:
+        if len(losses) == self.trainer.world_size:
+            own = losses[self.global_rank]
+        else:
             own = [torch.stack(of_a_step).mean() for of_a_step in zip(*losses, strict=True)]
         self._train_losses = [loss.to(self.device) for loss in own]
         if self._restored["train_loss"] is not None:

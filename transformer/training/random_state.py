@@ -11,8 +11,8 @@ from transformer.training.agreement import of_all_ranks
 class RandomState(pl.Callback):
     """Keeps the states of every rank's generators, which draw dropout, in each checkpoint.
 
-    Rank 0 draws on from the seed that the run began with; the others, whose weights were drawn from
-    the same one, from seeds of their own. So does, in a resumed run, a rank that had none before.
+    Rank 0 draws on from the seed that the run began with, the others from seeds of their own.
+    So does, in a resumed run, a rank that had none before.
     """
 
     def __init__(self, seed: int) -> None:

@@ -1,9 +1,11 @@
 """How several devices share a run: the same weights on each (ddp), or a part on each (fsdp)."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
@@ -13,10 +15,15 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from transformer.models.layers import ResidualPaths
 
+# torch 2.13's name for it; before, it had another.
+_SYNC_BUFFERS = "forward_sync_buffers"
+if _SYNC_BUFFERS not in inspect.signature(DistributedDataParallel).parameters:
+    _SYNC_BUFFERS = "broadcast_buffers"
 # One file on rank 0 for all of it; what is read there goes to the others.
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _FROM_RANK_0 = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
@@ -27,12 +34,13 @@ def make_strategy(name: str, num_devices: int) -> Strategy | str:
 
     ddp sums gradients in buckets of 25 MB, each as soon as the backward pass has filled it, while
     it goes on; they are views into the buckets, which saves a copy of all gradients. Within
-    accumulate_grad_batches nothing is summed before the last batch.
+    accumulate_grad_batches nothing is summed before the last batch. Buffers, tables of positions
+    and the like, are the same on all devices already and are not sent.
     """
     if name == "fsdp":
         return ShardedStrategy(num_devices)
     if name == "ddp" or num_devices > 1:
-        return DDPStrategy(gradient_as_bucket_view=True)
+        return DDPStrategy(gradient_as_bucket_view=True, **{_SYNC_BUFFERS: False})
     return "auto"
 
 
@@ -70,9 +78,11 @@ class ShardedStrategy(ModelParallelStrategy):
         self, checkpoint_path: Any, weights_only: bool | None = True
     ) -> dict[str, Any]:
         """All but weights and moments, which go to their places here."""
-        checkpoint = self.checkpoint_io.load_checkpoint(checkpoint_path, weights_only=True)
-        assert isinstance(self.model, pl.LightningModule)
         is_first = self.global_rank == 0
+        checkpoint = torch.load(  # of which the others never read weights and moments
+            checkpoint_path, map_location="cpu", weights_only=True, mmap=not is_first
+        )
+        assert isinstance(self.model, pl.LightningModule)
         weights = checkpoint["state_dict"] if is_first else {}
         set_model_state_dict(self.model, weights, options=_FROM_RANK_0)
         for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
