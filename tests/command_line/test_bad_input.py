@@ -199,6 +199,7 @@ def test_a_mistake_seen_without_torch_is_one_line_at_once(
     assert files_under(folder) == before
 
 
+@pytest.mark.slow  # of processes that import torch
 @pytest.mark.parametrize(("script", "arguments", "words"), WITH_TORCH)
 def test_a_mistake_that_only_torch_can_see_is_one_line_too(
     run, folder_with_models, script, arguments, words

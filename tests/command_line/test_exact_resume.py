@@ -15,10 +15,15 @@ DROPOUT = {"dropout": 0.1}
     "changes",
     [
         DROPOUT,
-        DROPOUT | {"accumulate_grad_batches": 3, "batch_size": 2},
         DROPOUT | {"optimizer": "muon", "ngram_size": 2, "r_drop": 1, "token_shift": True},
-        DROPOUT | {"epochs": 4, "stride": "block_size", "batch_size": 3},
-        pytest.param(DROPOUT | {"num_workers": 2}, marks=pytest.mark.slow),
+        *(
+            pytest.param(DROPOUT | others, marks=pytest.mark.slow)
+            for others in (
+                {"accumulate_grad_batches": 3, "batch_size": 2},
+                {"epochs": 4, "stride": "block_size", "batch_size": 3},
+                {"num_workers": 2},
+            )
+        ),
     ],
     ids=str,
 )

@@ -15,6 +15,8 @@ from transformer.generation.text import load
 ROOT = Path(__file__).parents[2]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell and terminals")
 
+pytestmark = pytest.mark.slow  # of processes that import torch
+
 
 @pytest.fixture(scope="module")
 def model_path(finished):

@@ -45,6 +45,7 @@ def _ask(rank: int, path: str, queue) -> None:
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow  # of processes that import torch
 def test_the_largest_answer_of_all_ranks_counts_for_each(tmp_path):
     queue = torch.multiprocessing.get_context("spawn").SimpleQueue()
     torch.multiprocessing.spawn(_ask, (str(tmp_path / "store"), queue), nprocs=2)
