@@ -170,6 +170,7 @@ def footprint_of(shape: dict[str, Any], batch_size: int, *, recompute: bool) -> 
             lambda module: make_optimizer("adamw", module, **ADAMW),
             [(batch_size, shape["block_size"])] * 2,
             bf16=True,
+            on_cpu=False,
         )
     )
 
@@ -229,6 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measure", choices=RUNS | ON_A_GPU, help="one config, in this process")
     parser.add_argument("--changes", default="{}", help="to that config, as JSON")
+    parser.add_argument("--computed", action="store_true", help="what needs no run, anew")
     parser.add_argument("--table", action="store_true", help="print the tables of the last results")
     arguments = parser.parse_args()
     if arguments.table:
@@ -238,11 +240,12 @@ def main() -> None:
     if arguments.measure:
         print(json.dumps(measure(arguments.measure, json.loads(arguments.changes))))
         return
-    names = RUNS | (ON_A_GPU if torch.cuda.is_available() else {})
-    figures = {
-        "measured": {name: measured(name) for name in names},
-        "computed": {name: computed(shape, batch) for name, (shape, batch) in SIZES.items()},
-    }
+    if arguments.computed:
+        figures = load("memory")["figures"]
+    else:
+        names = RUNS | (ON_A_GPU if torch.cuda.is_available() else {})
+        figures = {"measured": {name: measured(name) for name in names}}
+    figures["computed"] = {name: computed(shape, batch) for name, (shape, batch) in SIZES.items()}
     print(f"{measured_table(figures)}\n\n{table(figures)}")
     print(save("memory", figures))
 

@@ -105,8 +105,10 @@ def _in_half_precision(config: Config) -> bool:
     """A GPU that is not here is taken for one that multiplies bfloat16."""
     if config.precision != "auto":
         return config.precision != "float32"
-    device_type = _device_type(config)
-    return has_bf16(device_type) if device_type == "cpu" or torch.cuda.is_available() else True
+    try:
+        return has_bf16(resolve_accelerator(config.accelerator))
+    except UserError:
+        return True
 
 
 def _model(config: Config, task: Task) -> SequenceModel:
