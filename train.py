@@ -5,6 +5,7 @@ Every key of a config is a flag too. What is here puts the parts together: data,
 
 import json
 import logging
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -265,10 +266,13 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     level = logging.INFO if is_rank_0() else logging.ERROR
     logging.basicConfig(level=level, format="%(message)s", handlers=[PrintAboveBar()])
+    logging.getLogger("torch").setLevel(logging.WARNING)
     if arguments.verify_resume:
         from transformer.verification import verify_resume
 
         return verify_resume(config, train)
+    if not is_rank_0():  # rank 0 ends it, also while it waits for this one
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     checkpoints = arguments.resume
     if not checkpoints:  # where torchrun or SLURM repeats the command of the first start
         checkpoints = find_restart(config.runs_dir, str(config.run_name))

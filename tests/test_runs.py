@@ -184,6 +184,19 @@ def test_resume_from_a_missing_checkpoint_is_an_error(tmp_path, name):
         find_resume(str(tmp_path / name), tmp_path / "runs")
 
 
+def test_resume_from_a_folder_of_runs_takes_the_newest_in_it(tmp_path):
+    make_run(tmp_path / "runs", "a", 100)
+    newest = make_run(tmp_path / "runs", "b", 200)
+    assert find_resume(str(tmp_path / "runs" / "b"), "no runs here")[0] == newest / LAST
+    assert find_resume(str(tmp_path / "runs"), "no runs here")[0] == newest / LAST
+
+
+def test_resume_of_a_run_without_a_checkpoint_says_that_there_is_nothing_to_go_on_from(tmp_path):
+    (tmp_path / "runs" / "a" / "version_0").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"holds no checkpoint: .* starts again without --resume"):
+        find_resume(str(tmp_path / "runs" / "a" / "version_0"), "no runs here")
+
+
 def test_resume_from_a_checkpoint_outside_a_run_is_an_error(tmp_path):
     path = touch(tmp_path / "elsewhere" / "last.ckpt")
     with pytest.raises(UserError, match=r"cannot go on: there is no config\.yaml two folders up"):

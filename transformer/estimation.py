@@ -120,7 +120,7 @@ def _model(config: Config, task: Task) -> SequenceModel:
 
 def _times(flops: float, num_devices: int, bf16: bool) -> list[tuple[str, str]]:
     rates = {f"{num_devices} x {name} (bf16)": num_devices * rate for name, rate in CARDS.items()}
-    rates |= {f"this machine's {processor_name()}, as measured now": product_rate(bf16)}
+    rates |= {f"this machine's {processor_name()} alone, as measured now": product_rate(bf16)}
     return [(name, duration(flops / (UTILIZATION * rate))) for name, rate in rates.items()]
 
 

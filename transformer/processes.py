@@ -37,6 +37,11 @@ def restarts_would_wait() -> bool:
     return may_restart and os.environ.get("TORCH_DISABLE_SHARE_RDZV_TCP_STORE") != "1"
 
 
+def knows_its_machine() -> bool:
+    """Whether the user has said which of several machines this is, and where they meet."""
+    return {"NODE_RANK", "MASTER_ADDR"} <= set(os.environ)
+
+
 def num_sharing_cores(num_local_devices: int) -> int:
     """Processes of this machine that share the cores this one may use: srun gives each its own."""
     return 1 if "SLURM_PROCID" in os.environ else num_local_devices

@@ -121,11 +121,19 @@ def find_restart(runs_dir: str | Path, name: str) -> list[Path]:
 def find_resume(checkpoint: str, runs_dir: str | Path) -> list[Path]:
     """The .ckpt files to go on from, the newest first: a named file alone, or a run's.
 
-    Of a folder, or (empty name) of the newest run: its last.ckpt, and the one before it.
+    Of a folder, of the newest run in one, or (empty name) of the newest of `runs_dir`: its
+    last.ckpt, and the one before it.
 
     Raises: UserError for a file that is missing or not in a run folder.
     """
     path = Path(checkpoint) if checkpoint else newest_run(runs_dir)
+    if isdir(path):
+        path = find_run(str(path), runs_dir)
+        if not any(isfile(path / name) for name in (LAST, PREVIOUS)):
+            raise UserError(
+                f"{path}: holds no checkpoint: a run that ended before its first one starts again "
+                "without --resume"
+            )
     paths = [path / name for name in (LAST, PREVIOUS)] if isdir(path) else [path]
     paths = [path if len(path.parents) > 1 else path.absolute() for path in paths]  # a bare name
     found = [path for path in paths if isfile(path)]

@@ -59,7 +59,8 @@ def verify_resume(config: Config, train: Callable[..., Path]) -> int:
     if different:
         log.error("%s differ in %s", what, ", ".join(different))
         return 1
-    log.info("%s give bit-identical weights, moments, random numbers, data and curves", what)
+    alike = "give bit-identical weights, moments, random numbers, data and curves"
+    log.info("%s %s%s", what, alike, "" if config.devices == 1 else "; on one device")
     return 0
 
 

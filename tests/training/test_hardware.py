@@ -20,6 +20,9 @@ MACHINES = {
 
 @pytest.fixture
 def machine(monkeypatch):
+    for name, value in {"NODE_RANK": "1", "MASTER_ADDR": "10.0.0.1"}.items():
+        monkeypatch.setenv(name, value)  # for several of them
+
     def pretend(name):
         has = {"cuda": 0, "cuda_bf16": False, "mps": False, "cpu_bf16": False} | MACHINES[name]
         monkeypatch.setattr(torch.cuda, "is_available", lambda: has["cuda"] > 0)
@@ -116,6 +119,15 @@ def test_torchruns_processes_count_where_the_config_names_no_others(
 def test_other_numbers_than_torchruns_are_refused(monkeypatch, devices, num_nodes, message):
     with pytest.raises(UserError, match=message):
         arguments_under_torchrun(monkeypatch, devices, num_nodes)
+
+
+def test_several_machines_need_a_launcher_or_a_place(machine, monkeypatch):
+    machine("old processor")
+    settings = {"devices": 1, "num_nodes": 2, "strategy": "ddp", "precision": "float32"}
+    assert trainer_arguments(accelerator="cpu", **settings)["num_nodes"] == 2
+    monkeypatch.delenv("NODE_RANK")
+    with pytest.raises(UserError, match="num_nodes is 2, and nothing says which machine this is"):
+        trainer_arguments(accelerator="cpu", **settings)
 
 
 def test_more_gpus_than_there_are_are_refused(machine, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 
 from transformer.devices import has_bf16, resolve_accelerator
 from transformer.errors import UserError
-from transformer.processes import launched_sizes
+from transformer.processes import knows_its_machine, launched_sizes
 
 # Lightning's names for our number formats: mixed means that weights stay float32.
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -67,6 +67,11 @@ def _as_launched(devices: int | str, num_nodes: int) -> tuple[int | str, int]:
     """torchrun's or SLURM's numbers, where the config has none of its own."""
     sizes = launched_sizes()
     if sizes is None:
+        if num_nodes > 1 and not knows_its_machine():
+            raise UserError(
+                f"num_nodes is {num_nodes}, and nothing says which machine this is: start with "
+                "torchrun or srun, or set NODE_RANK, MASTER_ADDR and MASTER_PORT"
+            )
         return devices, num_nodes
     for name, value, launched in (
         ("devices", devices, sizes[0]),

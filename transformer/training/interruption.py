@@ -103,18 +103,30 @@ def ended_together(trainer: pl.Trainer) -> Iterator[None]:
     """
     try:
         yield
-    except Interrupted:  # all of them end, each by itself: rank 0, which prints, comes first
-        if trainer.global_rank > 0:
-            time.sleep(SECONDS_FOR_RANK_0)
-        raise
     except BaseException as error:
         if trainer.global_rank > 0:
             time.sleep(SECONDS_FOR_RANK_0)
-        elif trainer.strategy.launcher is not None:
-            trainer.strategy.launcher.kill(signal.SIGKILL)
+        else:
+            _end_others(trainer)
         if is_lost_connection(error):
-            raise UserError("another process of this run has ended, and this one with it") from None
+            raise UserError(
+                "another process of this run has ended, and this one with it: its message is "
+                "above; without one it was killed, as where memory runs out. To go on: --resume"
+            ) from None
+        if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None  # Lightning makes an exit with status 1 of it
         raise
+
+
+def _end_others(trainer: pl.Trainer) -> None:
+    """Those that this one has started. Lightning's observer, which would end this one too where it
+    finds one of its list that has ended, finds none.
+    """
+    processes = getattr(trainer.strategy.launcher, "procs", [])
+    others = list(processes)
+    processes.clear()
+    for process in others:
+        process.kill()
 
 
 def is_lost_connection(error: BaseException) -> bool:

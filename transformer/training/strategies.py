@@ -40,7 +40,8 @@ def make_strategy(name: str, num_devices: int) -> Strategy | str:
     if name == "fsdp":
         return ShardedStrategy(num_devices)
     if name == "ddp" or num_devices > 1:
-        return DDPStrategy(gradient_as_bucket_view=True, **{_SYNC_BUFFERS: False})
+        settings: dict[str, Any] = {"gradient_as_bucket_view": True, _SYNC_BUFFERS: False}
+        return DDPStrategy(**settings)
     return "auto"
 
 
