@@ -10,6 +10,7 @@ TOLERANCE = 1e-5  # relative, of losses and gradient norms in float32
 @pytest.fixture
 def devices(load_benchmark, tmp_path):
     devices = load_benchmark("devices")
+    devices.LONG["max_steps"] = 200
     devices.write_text(tmp_path)
     return devices
 

@@ -77,6 +77,7 @@ def test_a_signal_to_one_of_two_processes_saves_and_ends_both(write_inputs, envi
     assert not errors
 
 
+@pytest.mark.slow  # of a process that imports torch
 def test_a_run_that_diverges_ends_with_advice(run, write_inputs, tmp_path):
     write_inputs(tmp_path)
     flags = "--config tiny.yaml --lr 1e30 --warmup_steps 0 --grad_clip 0 --val_every_steps 5"

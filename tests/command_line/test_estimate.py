@@ -15,6 +15,7 @@ def memory_of(output):
     return {name: float(size) for name, size in re.findall(r"^(\S.*?)  +([\d.]+)$", output, re.M)}
 
 
+@pytest.mark.slow  # of a process that imports torch
 def test_parts_sum_up_and_nothing_is_written(run, write_inputs, tmp_path):
     write_inputs(tmp_path)
     result = run("train.py", *LARGE, cwd=tmp_path)

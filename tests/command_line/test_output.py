@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.slow  # of processes that import torch
+
 
 def generate(finished, environment, redirection):
     """Through a shell, as a user redirects."""

@@ -37,6 +37,7 @@ def test_a_shipped_config_builds_at_full_size(path):
     assert path.read_text(encoding="utf-8").startswith("#")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_shipped_config_trains_a_step(train_here, summary_of, tmp_path, path):
     given = read_settings(path)
