@@ -24,7 +24,7 @@ def launch_id() -> str | None:
 
 
 def was_restarted() -> bool:
-    """Whether SLURM has started the job again, or torchrun the processes of this machine."""
+    """Whether SLURM has started the job again, or a torchrun without an id the processes here."""
     names = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
     return any(os.environ.get(name, "0") != "0" for name in names)
 

@@ -115,6 +115,11 @@ def find_restart(runs_dir: str | Path, name: str) -> list[Path]:
         started_again = isfile(run / LAUNCH) and read_utf8(run / LAUNCH, "id") == launch
     if not started_again:
         return []
+    return _checkpoints(run)
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    """A run's .ckpt files to go on from, the newest first."""
     return [path for path in (run / LAST, run / PREVIOUS) if isfile(path)]
 
 
@@ -129,17 +134,17 @@ def find_resume(checkpoint: str, runs_dir: str | Path) -> list[Path]:
     path = Path(checkpoint) if checkpoint else newest_run(runs_dir)
     if isdir(path):
         path = find_run(str(path), runs_dir)
-        if not any(isfile(path / name) for name in (LAST, PREVIOUS)):
+        found = _checkpoints(path)
+        if not found:
             raise UserError(
                 f"{path}: holds no checkpoint: a run that ended before its first one starts again "
                 "without --resume"
             )
-    paths = [path / name for name in (LAST, PREVIOUS)] if isdir(path) else [path]
-    paths = [path if len(path.parents) > 1 else path.absolute() for path in paths]  # a bare name
-    found = [path for path in paths if isfile(path)]
-    if not found:
+    elif isfile(path):
+        found = [path if len(path.parents) > 1 else path.absolute()]  # a bare name
+    else:
         raise UserError(
-            f"{paths[0]}: no such checkpoint; --resume without a name takes the newest run's"
+            f"{path}: no such checkpoint; --resume without a name takes the newest run's"
         )
     if not isfile(run_of(found[0]) / CONFIG):
         raise UserError(

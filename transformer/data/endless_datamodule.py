@@ -85,11 +85,9 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         return self._loader(batches)
 
     def val_dataloader(self) -> DataLoader:
-        own = self._val_batches(self._rank, self._world_size)
-        if self._world_size > 1:
-            shares = (self._val_batches(rank, self._world_size) for rank in range(self._world_size))
-            own = EvenBatches(own, max(len(share) for share in shares))  # type: ignore[arg-type]
-        return self._loader(own)
+        shares = [self._val_batches(rank, self._world_size) for rank in range(self._world_size)]
+        most = max(len(share) for share in shares)  # type: ignore[arg-type]
+        return self._loader(EvenBatches(shares[self._rank], most))
 
     def state_dict(self) -> dict[str, int]:
         return {"examples_consumed": self.examples_consumed}

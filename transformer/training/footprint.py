@@ -157,8 +157,8 @@ def on_several(footprint: Footprint, strategy: str, num_devices: int) -> Footpri
     weights and gradients that are in no block, which stay put together through both passes.
     """
     parts = dict(footprint.bytes_by_part)
-    in_no_block = parts["weights"] - sum(footprint.block_bytes)
     if strategy == "fsdp":
+        in_no_block = parts["weights"] - sum(footprint.block_bytes)
         for name in _STATE:
             parts[name] = -(-parts[name] // num_devices)
         parts[_OTHERS] += sum(sorted(footprint.block_bytes)[-2:]) + 2 * in_no_block

@@ -70,7 +70,7 @@ class ShardedStrategy(ModelParallelStrategy):
         set_model_state_dict(model, weights, options=_FROM_RANK_0)
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        optimizer = getattr(optimizer, "_optimizer", optimizer)  # Lightning wraps it
+        optimizer = getattr(optimizer, "optimizer", optimizer)  # Lightning wraps it
         assert self.model is not None
         state = get_optimizer_state_dict(self.model, optimizer, options=_WHOLE)
         return numbered(state) if state else {}
