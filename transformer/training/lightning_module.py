@@ -192,10 +192,15 @@ class LanguageModule(pl.LightningModule):
     ) -> None:
         """Clips at grad_clip (or the Trainer's own limit) and keeps the norm for the log.
 
-        The step is skipped where the norm is not finite.
+        Without a limit the gradients are only read. The step is skipped where the norm is not
+        finite.
         """
-        limit = gradient_clip_val or self.grad_clip or math.inf
-        self._grad_norm = whole(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        limit = gradient_clip_val or self.grad_clip
+        gradients = [part.grad for part in self.model.parameters() if part.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if limit:
+            nn.utils.clip_grads_with_norm_(self.model.parameters(), limit, norm)
+        self._grad_norm = whole(norm)
         skipped = self._guard.count(self._grad_norm)
         if self.trainer.precision != "16-mixed":  # whose GradScaler skips by itself
             skip_step(optimizer, skipped)
