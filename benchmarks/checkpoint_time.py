@@ -17,7 +17,7 @@ from record import ROOT, save
 from transformer.checkpoint import checksum, model_tensors
 from transformer.config import Config
 from transformer.runs import LAST
-from transformer.training.checkpoints import RunCheckpointIO
+from transformer.training.callbacks.checkpoints import RunCheckpointIO
 from transformer.training.lightning_module import METADATA_KEY, STATE_KEY
 
 SHAPE = {"block_size": 256, "embedding_dim": 384, "num_heads": 6, "num_blocks": 6}

@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 from record import ROOT, save
 
+from transformer.run.verification import differences
 from transformer.runs import LAST
-from transformer.verification import differences
 
 TEXT = ROOT / "README.md"
 NUM_CHARACTERS = 20_000

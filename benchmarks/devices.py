@@ -26,8 +26,8 @@ from record import ROOT, load, save
 from tabulate import tabulate
 
 from transformer.config_files import load_config
+from transformer.run.verification import curves, differences
 from transformer.runs import LAST, PREVIOUS
-from transformer.verification import curves, differences
 
 STEPS = 50
 FLAGS = {

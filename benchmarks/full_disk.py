@@ -20,9 +20,9 @@ from crash_test import END_SECONDS, FLAGS, NUM_CHARACTERS, TEXT, start, wait_for
 from record import save
 
 from transformer.errors import UserError
-from transformer.resuming import newest_whole
+from transformer.run.resuming import newest_whole
+from transformer.run.verification import differences
 from transformer.runs import LAST
-from transformer.verification import differences
 
 MEGABYTES = 48  # of checkpoints of 7 there are three, and a half-written one
 FULL_SECONDS = 1.0  # several saves long

@@ -29,10 +29,10 @@ from torch.utils.tensorboard import SummaryWriter  # noqa: F401  # before memory
 import train
 from transformer.config import Config
 from transformer.config_files import load_config
-from transformer.estimation import device_memory, process_bytes
 from transformer.models import SequenceModel, build_model
 from transformer.models.layers import recompute_blocks, skipped_initialization
-from transformer.tasks import make_task
+from transformer.run.estimation import device_memory, process_bytes
+from transformer.tasks.registry import make_task, read_corpus
 from transformer.training.footprint import Footprint, Step, on_several, step_memory
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimizers import make_optimizer
@@ -87,7 +87,7 @@ def forget_peak() -> None:
 
 def longest_pairs(config: Config, folder: Path) -> Path:
     """A file of pairs that are all as long as those of a config's largest batch."""
-    task = make_task(config, train.read_corpus(config), 0)
+    task = make_task(config, read_corpus(config), 0)
     (_, num_letters), (_, num_units), _ = task.largest_shapes
     draw = random.Random(0)
     lines = (
@@ -121,7 +121,7 @@ def measure(name: str, changes: dict[str, Any]) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         config = config_of(name, Path(folder)).model_copy(update=changes)
-        task = make_task(config, train.read_corpus(config), 0)
+        task = make_task(config, read_corpus(config), 0)
         estimate = device_memory(config, task, 1)
         before = 0 if torch.cuda.is_available() else peak_bytes()
         forget_peak()

@@ -25,7 +25,7 @@ from record import save
 from transformer import assembly
 from transformer.config import Config
 from transformer.data.corpus import Corpus
-from transformer.training.callbacks import Throughput
+from transformer.training.callbacks.throughput import Throughput
 from transformer.training.hardware import resolve_precision
 
 # Of a plain GPT: what both sides can be, steps in a round, and steps before the clock starts.

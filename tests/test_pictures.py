@@ -17,7 +17,7 @@ from transformer.pictures import (
     attention_picture,
     similarity_picture,
 )
-from transformer.tasks import make_task
+from transformer.tasks.registry import make_task
 
 N, H, T = 2, 3, 7
 TOKENIZER = CharacterTokenizer("\n abcdefghijk")  # 13, as many as make_gpt's models know
@@ -115,7 +115,7 @@ SIZES = {"num_heads": 3, "embedding_dim": 30, "num_blocks": 2}
 
 @pytest.mark.parametrize("kind", ["gpt", "bigram"])
 def test_a_gpt_is_shown_on_the_beginning_of_the_validation_split(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr("transformer.tasks.SAMPLE_TOKENS", 1)
+    monkeypatch.setattr("transformer.tasks.text.SAMPLE_TOKENS", 1)
     path = tmp_path / "text.txt"
     path.write_text("".join("\n abcdefghijk"[n * n % 13] for n in range(101)), encoding="utf-8")
     config = Config(**KEYS, **SIZES, data_path=str(path), model=kind, sample_prompt="a")

@@ -119,6 +119,11 @@ def _report(text: str) -> int:
     return 2
 
 
+def tell(text: str) -> None:
+    """Lines on stdout, at once."""
+    print(text, flush=True)  # noqa: T201
+
+
 def say(text: str) -> None:
     """A line on stderr; where that is closed or full, it is lost, and nothing else."""
     if sys.stderr is not None:

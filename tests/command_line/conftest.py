@@ -138,7 +138,7 @@ def train_here(
     write_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
-    monkeypatch.setattr("transformer.tasks.SAMPLE_TOKENS", 5)
+    monkeypatch.setattr("transformer.tasks.text.SAMPLE_TOKENS", 5)
     # Files of one second are ordered by this number, as text: so many digits stay as many.
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(100))
     torch.set_num_threads(1)

@@ -94,7 +94,9 @@ def test_a_run_that_was_resumed_ends_with_the_weights_of_one_that_was_not(pairs_
         patch.setenv("PL_GLOBAL_SEED", "0")
         config = load_config(pairs_home / "shout.yaml", changes | {"run_name": "halves"})
         # The same schedule, cut after its first validation as by a kill.
-        patch.setattr("transformer.training.callbacks.LastStep.on_train_batch_end", stop_at(20))
+        patch.setattr(
+            "transformer.training.callbacks.stopping.LastStep.on_train_batch_end", stop_at(20)
+        )
         folder = train.train(config)
         patch.undo()
         patch.setenv("PL_GLOBAL_SEED", "0")
@@ -249,8 +251,8 @@ def test_two_processes_make_one_run_of_pairs(pairs_home, tmp_path, run):
 
 
 def test_a_device_without_anything_to_validate_is_an_error(pairs_home):
-    from transformer.assembly import check_shares
     from transformer.config_files import load_config
+    from transformer.run.assembly import check_shares
 
     config = load_config(pairs_home / "shout.yaml", {"devices": 2})
     check_shares(config, 2, 2)

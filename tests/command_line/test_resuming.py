@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from transformer.errors import UserError
-from transformer.resuming import newest_whole, report_changes
+from transformer.run.resuming import newest_whole, report_changes
+from transformer.run.verification import InterruptAfter, differences
 from transformer.runs import LAST, PREVIOUS
-from transformer.verification import InterruptAfter, differences
 
 
 def flip_a_bit(path):

@@ -87,12 +87,12 @@ def test_worker_processes_change_nothing_in_the_weights(run, tmp_path, write_inp
 def test_more_workers_than_cores_are_capped_in_one_line(
     train_here, monkeypatch, caplog, num_devices, expected
 ):
-    from transformer.assembly import build_task
     from transformer.config_files import load_config
     from transformer.data.corpus import Corpus
+    from transformer.run.assembly import build_task
 
     caplog.set_level("INFO")
-    monkeypatch.setattr("transformer.assembly.available_cores", lambda: 5)
+    monkeypatch.setattr("transformer.run.assembly.available_cores", lambda: 5)
     config = load_config("tiny.yaml", {"num_workers": 12})
     task = build_task(config, Corpus.from_file("hamlet.txt"), num_devices)
     assert task.data.num_workers == max(1, 5 // num_devices)

@@ -11,9 +11,9 @@ import torch
 from transformer.checkpoint import load_model
 from transformer.errors import UserError
 from transformer.runs import LAST, PREVIOUS, WEIGHTS
-from transformer.training.agreement import Agreement
-from transformer.training.checkpoints import RunCheckpoints
-from transformer.training.interruption import Interruption
+from transformer.training.callbacks.agreement import Agreement
+from transformer.training.callbacks.checkpoints import RunCheckpoints
+from transformer.training.callbacks.interruption import Interruption
 from transformer.training.lightning_module import LanguageModule
 
 

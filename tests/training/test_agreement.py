@@ -8,7 +8,7 @@ import torch
 from torch import distributed
 
 from transformer.errors import UserError
-from transformer.training.agreement import Agreement
+from transformer.training.callbacks.agreement import Agreement
 
 
 def test_answers_are_asked_anew_after_each_batch_and_validation():
@@ -25,7 +25,9 @@ def test_answers_are_asked_anew_after_each_batch_and_validation():
 
 def test_ranks_that_begin_at_different_steps_are_told_so(monkeypatch):
     monkeypatch.setattr(distributed, "new_group", Mock())
-    monkeypatch.setattr("transformer.training.agreement.of_all_ranks", lambda step: [step, 1200])
+    monkeypatch.setattr(
+        "transformer.training.callbacks.agreement.of_all_ranks", lambda step: [step, 1200]
+    )
     trainer = Mock(pl.Trainer, world_size=2, global_step=0)
     with pytest.raises(UserError, match=r"some .* from step 1,200 and others from 0: .* --rdzv_id"):
         Agreement().on_train_start(trainer, Mock(pl.LightningModule))

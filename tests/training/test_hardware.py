@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from transformer.assembly import choose_hardware
 from transformer.config_files import load_config
 from transformer.devices import device_name, resolve_accelerator
 from transformer.errors import UserError
+from transformer.run.assembly import choose_hardware
 from transformer.training.hardware import has_compiler, resolve_compile, trainer_arguments
 
 MACHINES = {

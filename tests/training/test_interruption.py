@@ -7,7 +7,7 @@ import pytest
 import pytorch_lightning as pl
 from torch import distributed
 
-from transformer.training.interruption import ended_together, is_lost_connection
+from transformer.training.callbacks.interruption import ended_together, is_lost_connection
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytorch_lightning as pl
 import torch
 
 from transformer.runs import BEST, LAST, PREVIOUS
-from transformer.training.agreement import Agreement
-from transformer.training.checkpoints import RunCheckpointIO, RunCheckpoints
+from transformer.training.callbacks.agreement import Agreement
+from transformer.training.callbacks.checkpoints import RunCheckpointIO, RunCheckpoints
 from transformer.training.lightning_module import LanguageModule
 
 

@@ -17,11 +17,11 @@ from transformer.defaults import IGNORED
 from transformer.errors import UserError
 from transformer.models import SequenceModel, build_model
 from transformer.models.layers import skipped_initialization
-from transformer.training.agreement import of_all_ranks
 from transformer.training.loggers import log_scalars
 from transformer.training.loop_state import logs_now
 from transformer.training.losses import cross_entropy, dropout_divergence, passed_twice
 from transformer.training.optimizers import check_state, make_optimizer
+from transformer.training.ranks import of_all_ranks
 from transformer.training.schedules import automatic_warmup, learning_rate_factor
 from transformer.training.step_guard import StepGuard, skip_step
 from transformer.training.strategies import whole

@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from transformer.devices import device_name
 from transformer.models.base import SequenceModel
-from transformer.training.callbacks import Throughput
+from transformer.training.callbacks.throughput import Throughput
 from transformer.training.estimates import parameters_by_part
 from transformer.training.lightning_module import LanguageModule
 

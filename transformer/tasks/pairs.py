@@ -1,171 +1,23 @@
-"""What a run of each kind trains on, shows and is measured by: a text, or pairs."""
+"""The task of pairs: the target of a source."""
 
 import re
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any
 
 from transformer.config import Config
 from transformer.data.chunks import sampled_windows
-from transformer.data.corpus import Corpus
-from transformer.data.datamodule import CharacterDataModule
-from transformer.data.endless_datamodule import EndlessDataModule
 from transformer.data.pair_datamodule import PairDataModule
 from transformer.data.pairs import Pairs
-from transformer.evaluation import score_model
-from transformer.generation.text import TextGenerator
 from transformer.generation.translation import Translator
-from transformer.models.base import SequenceModel, TokenModel
+from transformer.models.base import SequenceModel
 from transformer.models.encoder_decoder import EncoderDecoder
-from transformer.models.gpt import GPT
 from transformer.pair_evaluation import score_loss, score_translations
-from transformer.training.callbacks import Shown
-from transformer.training.lightning_module import LanguageModule
+from transformer.training.callbacks.showing import Shown
 from transformer.training.pair_module import PairModule
 
-if TYPE_CHECKING:
-    from transformer.pictures import GPTPictures
-
-SAMPLE_TOKENS = 300
-SAMPLE_TEMPERATURE = 0.8
-# A token that is decoded alone takes about as long as so many in a batch, at most.
-TOKENS_OF_A_STEP = 100
 # Sources of the validation split that are translated at every validation, fewer of long ones.
 MOST_TRANSLATED = 1000
 MOST_TRANSLATED_TOKENS = 20_000
 NUM_SHOWN = 10  # of these
-
-
-@runtime_checkable  # so that the tests' checks of types can look at it
-class Task(Protocol):
-    """What `assembly.py` and `train.py` ask of either kind."""
-
-    @property
-    def data(self) -> EndlessDataModule: ...
-
-    @property
-    def module(self) -> type[LanguageModule]: ...
-
-    @property
-    def monitor(self) -> str:
-        """What is least where the model is best."""
-        ...
-
-    @property
-    def tokens_per_example(self) -> float:
-        """Without padding, on average."""
-        ...
-
-    @property
-    def largest_shapes(self) -> list[tuple[int, ...]]:
-        """Of the tensors of ids in a device's largest batch."""
-        ...
-
-    @property
-    def corpus_facts(self) -> dict[str, Any]:
-        """For the checkpoint; `sha256` says whether two runs have the same data."""
-        ...
-
-    @property
-    def shown_tokens(self) -> int:
-        """What `show` costs: as many tokens in a batch would."""
-        ...
-
-    @property
-    def score_tokens(self) -> int:
-        """The same of `score`; in float32 a token takes twice as long."""
-        ...
-
-    def introduction(self) -> str: ...
-
-    def show(self, model: SequenceModel) -> Shown:
-        """What is logged of the model at every validation, beside its loss."""
-        ...
-
-    def examples(self, model: SequenceModel) -> str:
-        """The text of `show`."""
-        ...
-
-    def score(self, model: SequenceModel) -> dict[str, Any]:
-        """The exact figures of summary.json, `val_loss` first."""
-        ...
-
-    def headline(self, summary: dict[str, Any]) -> str:
-        """The figures of `score` in one line."""
-        ...
-
-    def prompt(self, shown: str) -> str:
-        """For the command that is suggested after a run, from what was shown; may be empty."""
-        ...
-
-
-class TextTask:
-    """The next character of a text."""
-
-    module = LanguageModule
-    monitor = "val_loss"
-
-    def __init__(self, config: Config, corpus: Corpus, num_workers: int) -> None:
-        self.data = CharacterDataModule(
-            config.data_path,
-            block_size=config.block_size,
-            batch_size=config.batch_size,
-            stride=config.stride,
-            val_fraction=config.val_fraction,
-            num_workers=num_workers,
-            seed=config.seed,
-            endless=True,
-            corpus=corpus,
-        )
-        self.config = config
-        self.corpus = corpus
-        self.tokens_per_example = float(config.block_size)
-        self.largest_shapes = [(config.batch_size, config.block_size)] * 2
-        self.corpus_facts = {"sha256": corpus.sha256, "num_tokens": len(corpus.tokens)}
-        self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
-        self.score_tokens = 2 * self.data.num_val_tokens
-        self._pictures: GPTPictures | None = None
-
-    def introduction(self) -> str:
-        num_ends = self.corpus.num_carriage_returns
-        ends = f", {num_ends:,} CRLF read as LF" * bool(num_ends)
-        return (
-            f"{self.config.data_path}: {len(self.corpus.tokens):,} characters, "
-            f"{self.data.vocab_size} symbols{ends}"
-        )
-
-    def show(self, model: SequenceModel) -> Shown:
-        """A sample; of a GPT also pictures of it as it reads the validation split's beginning."""
-        if not isinstance(model, GPT):
-            return Shown(self.examples(model))
-        if self._pictures is None:
-            from transformer.pictures import GPTPictures  # matplotlib: not before it is needed
-
-            self._pictures = GPTPictures(model, self.corpus.tokenizer, self.data.val_tokens)
-        return Shown(self.examples(model), images=self._pictures.draw(model))
-
-    def examples(self, model: SequenceModel) -> str:
-        """A text that starts with sample_prompt, of which characters never seen are dropped."""
-        assert isinstance(model, TokenModel)
-        (text,) = TextGenerator(model, self.corpus.tokenizer).generate(
-            self.config.sample_prompt,
-            max_new_tokens=SAMPLE_TOKENS,
-            temperature=SAMPLE_TEMPERATURE,
-            seed=self.config.seed,
-            skip_unknown=True,
-        )
-        return text
-
-    def score(self, model: SequenceModel) -> dict[str, Any]:
-        assert isinstance(model, TokenModel)
-        score = score_model(model, self.data.val_tokens)
-        return {"val_loss": score.loss, "val_bits_per_char": score.bits_per_char}
-
-    def headline(self, summary: dict[str, Any]) -> str:
-        bits = summary["val_bits_per_char"]
-        return f"val_loss {summary['val_loss']:.4f} ({bits:.4f} bits per character)"
-
-    def prompt(self, shown: str) -> str:
-        word = re.search(r"\w{1,20}:?", shown)  # needs no quoting in any shell
-        return word[0] if word else ""
 
 
 class PairTask:
@@ -271,9 +123,3 @@ class PairTask:
     def prompt(self, shown: str) -> str:
         word = shown.split(" -> ")[0]
         return word if re.fullmatch(r"\w+", word) else ""
-
-
-def make_task(config: Config, corpus: Corpus | Pairs, num_workers: int) -> Task:
-    if isinstance(corpus, Pairs):
-        return PairTask(config, corpus, num_workers)
-    return TextTask(config, corpus, num_workers)

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from transformer.assembly import Run
 from transformer.checkpoint import load_model, save_model
 from transformer.command_line import quoted
 from transformer.files import write_text
 from transformer.models.base import SequenceModel
+from transformer.run.assembly import Run
 from transformer.runs import SUMMARY, WEIGHTS
 from transformer.training.reports import conclusion, overfitting_note, run_facts
 

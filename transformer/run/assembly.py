@@ -24,17 +24,21 @@ from transformer.models import build_model
 from transformer.models.layers import recompute_blocks, skipped_initialization
 from transformer.processes import is_rank_0
 from transformer.runs import WEIGHTS
-from transformer.tasks import Task, make_task
-from transformer.training import callbacks
-from transformer.training.agreement import Agreement
-from transformer.training.checkpoints import RunCheckpointIO, RunCheckpoints
+from transformer.tasks.base import Task
+from transformer.tasks.registry import make_task
+from transformer.training.callbacks.agreement import Agreement
+from transformer.training.callbacks.announcements import Announcements
+from transformer.training.callbacks.checkpoints import RunCheckpointIO, RunCheckpoints
+from transformer.training.callbacks.interruption import Interruption
+from transformer.training.callbacks.progress_bar import RunProgressBar
+from transformer.training.callbacks.random_state import RandomState
+from transformer.training.callbacks.showing import ConfigText, Samples
+from transformer.training.callbacks.stopping import LastStep, Patience, TimeLimit
+from transformer.training.callbacks.throughput import Throughput
 from transformer.training.estimates import automatic_val_every_steps
 from transformer.training.hardware import has_compiler, resolve_compile, trainer_arguments
-from transformer.training.interruption import Interruption
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import RunLogger
-from transformer.training.progress_bar import RunProgressBar
-from transformer.training.random_state import RandomState
 from transformer.training.strategies import make_strategy, sharded
 
 LOG_EVERY_STEPS = 10
@@ -50,7 +54,7 @@ class Run:
     folder: Path
     task: Task
     module: LanguageModule
-    throughput: callbacks.Throughput
+    throughput: Throughput
     total_steps: int
     num_devices: int = 1
     checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
@@ -227,7 +231,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
     )
     limit = None
     if run.config.max_minutes is not None:
-        limit = callbacks.TimeLimit(
+        limit = TimeLimit(
             run.config.max_minutes,
             run.throughput,
             agreement,
@@ -237,10 +241,10 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
     parts: list[pl.Callback] = [
         run.throughput,
         agreement,
-        callbacks.LastStep(),
-        callbacks.Samples(run.task.show),
-        callbacks.Announcements(lambda: limit.seconds_left if limit else math.inf),
-        callbacks.ConfigText(to_yaml(run.config.resolved())),
+        LastStep(),
+        Samples(run.task.show),
+        Announcements(lambda: limit.seconds_left if limit else math.inf),
+        ConfigText(to_yaml(run.config.resolved())),
         RunProgressBar(),
         Interruption(checkpoints, agreement),
         RandomState(run.config.seed),
@@ -249,5 +253,5 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
     if limit is not None:
         parts.append(limit)
     if run.config.patience is not None:
-        parts.append(callbacks.Patience(run.task.monitor, run.config.patience))
+        parts.append(Patience(run.task.monitor, run.config.patience))
     return parts

@@ -12,9 +12,9 @@ import pytorch_lightning as pl
 from torch import distributed
 
 from transformer.errors import UserError
-from transformer.training.after_batch import AfterBatch
-from transformer.training.agreement import Agreement
-from transformer.training.checkpoints import RunCheckpoints
+from transformer.training.callbacks.after_batch import AfterBatch
+from transformer.training.callbacks.agreement import Agreement
+from transformer.training.callbacks.checkpoints import RunCheckpoints
 from transformer.training.loop_state import between_steps, validates_now
 
 SECONDS_FOR_RANK_0 = 3.0

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 from tqdm import tqdm
 
-from transformer.training.after_batch import AfterBatch
+from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.loop_state import logs_now
 
 

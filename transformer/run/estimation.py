@@ -13,8 +13,9 @@ from transformer.devices import has_bf16, processor_name, resolve_accelerator
 from transformer.errors import UserError
 from transformer.models import SequenceModel, build_model
 from transformer.models.layers import recompute_blocks
-from transformer.tasks import Task, make_task
-from transformer.training.callbacks import duration
+from transformer.tasks.base import Task
+from transformer.tasks.registry import make_task
+from transformer.training.callbacks.announcements import duration
 from transformer.training.footprint import Footprint, Step, on_several, step_flops, step_memory
 from transformer.training.optimizers import make_optimizer
 

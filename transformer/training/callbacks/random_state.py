@@ -5,7 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from transformer.training.agreement import of_all_ranks
+from transformer.training.ranks import of_all_ranks
 
 
 class RandomState(pl.Callback):

@@ -19,7 +19,7 @@ from transformer.checkpoint import load_model, read_training_state
 from transformer.config import Config
 from transformer.devices import resolve_accelerator
 from transformer.runs import LAST, WEIGHTS
-from transformer.training.after_batch import AfterBatch
+from transformer.training.callbacks.after_batch import AfterBatch
 
 STEPS, STOP_AFTER = 20, 13  # the latter neither logs nor validates
 TRIAL_STEPS = 2

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from transformer.files import replacing
 from transformer.runs import BEST, LAST, PREVIOUS
-from transformer.training.after_batch import AfterBatch
-from transformer.training.agreement import Agreement
+from transformer.training.callbacks.after_batch import AfterBatch
+from transformer.training.callbacks.agreement import Agreement
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import flush
 from transformer.training.loop_state import between_steps, logs_now, validates_now

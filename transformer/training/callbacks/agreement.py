@@ -8,7 +8,8 @@ import torch
 from torch import distributed
 
 from transformer.errors import UserError
-from transformer.training.after_batch import AfterBatch
+from transformer.training.callbacks.after_batch import AfterBatch
+from transformer.training.ranks import of_all_ranks
 
 
 class Agreement(AfterBatch):
@@ -53,12 +54,3 @@ class Agreement(AfterBatch):
             distributed.all_reduce(numbers, distributed.ReduceOp.MAX, self._group)
             own = numbers.tolist()
         self.answers = dict(zip(self._questions, own, strict=True))
-
-
-def of_all_ranks(own: Any) -> list[Any]:
-    """What each rank has, by rank; all ask at once."""
-    if not distributed.is_available() or not distributed.is_initialized():
-        return [own]
-    gathered: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(gathered, own)
-    return gathered

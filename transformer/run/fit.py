@@ -1,0 +1,165 @@
+"""One run, from a config to its summary.
+
+Imports torch and Lightning once the input is known to be good.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformer.command_line import quoted, tell
+from transformer.config import Config
+from transformer.config_files import to_yaml
+from transformer.data.corpus import Corpus
+from transformer.data.pairs import Pairs
+from transformer.errors import UserError, is_out_of_memory
+from transformer.files import remove_leftovers, write_text
+from transformer.processes import is_rank_0, launch_id, num_sharing_cores
+from transformer.runs import CONFIG, LAUNCH, check_writable, new_run_folder, run_of
+from transformer.tasks.registry import read_corpus
+from transformer.training.terminal import quiet_libraries
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from transformer.run.assembly import Run
+
+# What a checkpoint that was tampered with makes Lightning and torch raise.
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, MemoryError)
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    config: Config,
+    resume: Path | None = None,
+    *,
+    profile: bool = False,
+    callbacks: "Sequence[pl.Callback]" = (),
+    sum_up: bool = True,
+) -> Path:
+    """Trains, or goes on with the run that `resume` is a checkpoint of; returns the run's folder.
+
+    `callbacks` of your own come before those of the run. Without `sum_up` the run ends with its
+    last validation: no exact loss of the best weights, no summary.json.
+
+    Raises: UserError for what a config file cannot know: a corpus that is missing or too short, a
+    device that is not there, a checkpoint of another corpus, a folder that cannot be written.
+    """
+    started_at = time.monotonic()
+    check_writable(run_of(resume) if resume else config.runs_dir)
+    corpus = read_corpus(config)
+    before = config_before(resume, config, corpus)
+
+    from transformer.run import assembly, resuming
+    from transformer.training.callbacks.throughput import Throughput
+
+    quiet_libraries()
+    hardware = assembly.choose_hardware(config)
+    task = assembly.build_task(config, corpus, num_sharing_cores(hardware["devices"]))
+    data = task.data
+    num_devices = hardware["devices"] * hardware["num_nodes"]
+    assembly.check_shares(config, data.num_val_examples, num_devices)
+    total_steps = assembly.count_steps(config, data.num_examples, num_devices)
+    module = assembly.build_module(config, task, total_steps)
+    step = resuming.check_unfinished(resume, total_steps, before, config) if resume else 0
+    folder = choose_folder(config, resume)
+    throughput = Throughput(data.num_train_tokens, task.tokens_per_example, started_at)
+    run = assembly.Run(config, folder, task, module, throughput, total_steps, num_devices)
+    trainer = assembly.build_trainer(
+        run, hardware, first_step=step, profile=profile, callbacks=callbacks
+    )
+    if trainer.is_global_zero:
+        introduce(run)
+    fit(run, trainer, resume)
+    if trainer.is_global_zero and sum_up:
+        conclude(run, trainer)
+    return folder
+
+
+def config_before(resume: Path | None, config: Config, corpus: Corpus | Pairs) -> dict[str, Any]:
+    """Of the checkpoint, which is checked before anything slow is imported."""
+    if resume is None:
+        return {}
+    from transformer.run.resuming import check_resume
+
+    return check_resume(resume, config, corpus)
+
+
+def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
+    """Raises: UserError for too little memory, and for a checkpoint that was tampered with."""
+    from transformer.training.callbacks.checkpoints import write_error
+    from transformer.training.callbacks.interruption import Interrupted, ended_together
+    from transformer.training.reports import out_of_memory_advice
+
+    try:
+        with ended_together(trainer):
+            trainer.fit(run.module, run.data, ckpt_path=resume, weights_only=True)
+    except Interrupted as interruption:
+        say_how_to_go_on(trainer.global_step, run.folder, saved=interruption.saved)
+        sys.exit(interruption.exit_status)
+    except DAMAGE as error:
+        if is_out_of_memory(error):
+            batches = run.config.accumulate_grad_batches
+            raise UserError(out_of_memory_advice(run.config.batch_size, batches)) from None
+        if resume is None or run.module.started or isinstance(error, UserError):
+            raise
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{resume}: damaged, its training state does not fit: {reason}") from None
+    if (error := run.checkpoint_io.error) is not None:
+        raise UserError(
+            f"{run.folder}: the last checkpoint could not be saved ({write_error(error)}): make "
+            "room and go on with --resume"
+        )
+
+
+def say_how_to_go_on(step: int, folder: Path, *, saved: bool) -> None:
+    state = "everything is saved" if saved else "it could not be saved, an earlier step is"
+    log.info("\nstopped after step %s; %s; to go on:", step, state)
+    log.info("  python train.py --resume %s", quoted(folder))
+
+
+def choose_folder(config: Config, resume: Path | None) -> Path:
+    """The resumed run's folder or a new one; rank 0's, the others write nothing."""
+    if resume is not None:
+        if is_rank_0():
+            remove_leftovers(run_of(resume))
+        return run_of(resume)
+    name = config.run_name or config.model
+    if not is_rank_0():
+        return Path(config.runs_dir, name, "as_rank_0_chose")
+    return new_run_folder(config.runs_dir, name)
+
+
+def introduce(run: "Run") -> None:
+    """Writes config.yaml and says what is about to be trained, on what, and what it needs."""
+    from transformer.run.estimation import device_memory
+    from transformer.training.reports import introduction
+
+    config = run.config
+    write_text(run.folder / CONFIG, to_yaml(config.resolved()))
+    if launch := launch_id():
+        write_text(run.folder / LAUNCH, launch)
+    text = introduction(
+        run.module.model,
+        num_train_tokens=run.data.num_train_tokens,
+        total_steps=run.total_steps,
+        tokens_per_step=run.tokens_per_step,
+        batch=run.batch_words,
+        memory=device_memory(config, run.task, run.num_devices).total_bytes,
+    )
+    tell(run.task.introduction())
+    tell(text)
+    if config.max_minutes:
+        tell(f"the whole run takes about {config.max_minutes:g} minutes, if not fewer")
+    tell(f"the run is in {run.folder}")
+
+
+def conclude(run: "Run", trainer: "pl.Trainer") -> None:
+    """Writes summary.json and says what it has come to."""
+    from transformer.run.summary import last_lines, summarize
+
+    tell(last_lines(run, *summarize(run, trainer)))

@@ -1,0 +1,71 @@
+"""What is asked of a task: what a run trains on, shows and is measured by."""
+
+from typing import Any, Protocol, runtime_checkable
+
+from transformer.data.endless_datamodule import EndlessDataModule
+from transformer.models.base import SequenceModel
+from transformer.training.callbacks.showing import Shown
+from transformer.training.lightning_module import LanguageModule
+
+
+@runtime_checkable  # so that the tests' checks of types can look at it
+class Task(Protocol):
+    """What `run/` asks of a text and of pairs alike."""
+
+    @property
+    def data(self) -> EndlessDataModule: ...
+
+    @property
+    def module(self) -> type[LanguageModule]: ...
+
+    @property
+    def monitor(self) -> str:
+        """What is least where the model is best."""
+        ...
+
+    @property
+    def tokens_per_example(self) -> float:
+        """Without padding, on average."""
+        ...
+
+    @property
+    def largest_shapes(self) -> list[tuple[int, ...]]:
+        """Of the tensors of ids in a device's largest batch."""
+        ...
+
+    @property
+    def corpus_facts(self) -> dict[str, Any]:
+        """For the checkpoint; `sha256` says whether two runs have the same data."""
+        ...
+
+    @property
+    def shown_tokens(self) -> int:
+        """What `show` costs: as many tokens in a batch would."""
+        ...
+
+    @property
+    def score_tokens(self) -> int:
+        """The same of `score`; in float32 a token takes twice as long."""
+        ...
+
+    def introduction(self) -> str: ...
+
+    def show(self, model: SequenceModel) -> Shown:
+        """What is logged of the model at every validation, beside its loss."""
+        ...
+
+    def examples(self, model: SequenceModel) -> str:
+        """The text of `show`."""
+        ...
+
+    def score(self, model: SequenceModel) -> dict[str, Any]:
+        """The exact figures of summary.json, `val_loss` first."""
+        ...
+
+    def headline(self, summary: dict[str, Any]) -> str:
+        """The figures of `score` in one line."""
+        ...
+
+    def prompt(self, shown: str) -> str:
+        """For the command that is suggested after a run, from what was shown; may be empty."""
+        ...

@@ -1,0 +1,32 @@
+"""Which task a config asks for. Imports torch only where the task is made."""
+
+from typing import TYPE_CHECKING
+
+from transformer.config import Config
+from transformer.data.corpus import Corpus, check_length
+from transformer.data.pairs import Pairs, read_pairs
+
+if TYPE_CHECKING:
+    from transformer.tasks.base import Task
+
+
+def read_corpus(config: Config) -> Corpus | Pairs:
+    """Raises: UserError for data that is missing, not UTF-8, malformed or too short."""
+    if config.model == "encoder_decoder":
+        keys = ("block_size", "source_units", "target_units", "skip_bad_lines", "shared_vocabulary")
+        pairs = read_pairs(config.data_path, **{key: getattr(config, key) for key in keys})
+        pairs.check_splits(config.val_fraction, config.test_fraction)
+        return pairs
+    corpus = Corpus.from_file(config.data_path)
+    check_length(len(corpus.tokens), config.val_fraction, config.block_size, config.data_path)
+    return corpus
+
+
+def make_task(config: Config, corpus: Corpus | Pairs, num_workers: int) -> "Task":
+    if isinstance(corpus, Pairs):
+        from transformer.tasks.pairs import PairTask
+
+        return PairTask(config, corpus, num_workers)
+    from transformer.tasks.text import TextTask
+
+    return TextTask(config, corpus, num_workers)

@@ -1,0 +1,93 @@
+"""The task of a text: its next character."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from transformer.config import Config
+from transformer.data.corpus import Corpus
+from transformer.data.datamodule import CharacterDataModule
+from transformer.evaluation import score_model
+from transformer.generation.text import TextGenerator
+from transformer.models.base import SequenceModel, TokenModel
+from transformer.models.gpt import GPT
+from transformer.training.callbacks.showing import Shown
+from transformer.training.lightning_module import LanguageModule
+
+if TYPE_CHECKING:
+    from transformer.pictures import GPTPictures
+
+SAMPLE_TOKENS = 300
+SAMPLE_TEMPERATURE = 0.8
+# A token that is decoded alone takes about as long as so many in a batch, at most.
+TOKENS_OF_A_STEP = 100
+
+
+class TextTask:
+    """The next character of a text."""
+
+    module = LanguageModule
+    monitor = "val_loss"
+
+    def __init__(self, config: Config, corpus: Corpus, num_workers: int) -> None:
+        self.data = CharacterDataModule(
+            config.data_path,
+            block_size=config.block_size,
+            batch_size=config.batch_size,
+            stride=config.stride,
+            val_fraction=config.val_fraction,
+            num_workers=num_workers,
+            seed=config.seed,
+            endless=True,
+            corpus=corpus,
+        )
+        self.config = config
+        self.corpus = corpus
+        self.tokens_per_example = float(config.block_size)
+        self.largest_shapes = [(config.batch_size, config.block_size)] * 2
+        self.corpus_facts = {"sha256": corpus.sha256, "num_tokens": len(corpus.tokens)}
+        self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
+        self.score_tokens = 2 * self.data.num_val_tokens
+        self._pictures: GPTPictures | None = None
+
+    def introduction(self) -> str:
+        num_ends = self.corpus.num_carriage_returns
+        ends = f", {num_ends:,} CRLF read as LF" * bool(num_ends)
+        return (
+            f"{self.config.data_path}: {len(self.corpus.tokens):,} characters, "
+            f"{self.data.vocab_size} symbols{ends}"
+        )
+
+    def show(self, model: SequenceModel) -> Shown:
+        """A sample; of a GPT also pictures of it as it reads the validation split's beginning."""
+        if not isinstance(model, GPT):
+            return Shown(self.examples(model))
+        if self._pictures is None:
+            from transformer.pictures import GPTPictures  # matplotlib: not before it is needed
+
+            self._pictures = GPTPictures(model, self.corpus.tokenizer, self.data.val_tokens)
+        return Shown(self.examples(model), images=self._pictures.draw(model))
+
+    def examples(self, model: SequenceModel) -> str:
+        """A text that starts with sample_prompt, of which characters never seen are dropped."""
+        assert isinstance(model, TokenModel)
+        (text,) = TextGenerator(model, self.corpus.tokenizer).generate(
+            self.config.sample_prompt,
+            max_new_tokens=SAMPLE_TOKENS,
+            temperature=SAMPLE_TEMPERATURE,
+            seed=self.config.seed,
+            skip_unknown=True,
+        )
+        return text
+
+    def score(self, model: SequenceModel) -> dict[str, Any]:
+        assert isinstance(model, TokenModel)
+        score = score_model(model, self.data.val_tokens)
+        return {"val_loss": score.loss, "val_bits_per_char": score.bits_per_char}
+
+    def headline(self, summary: dict[str, Any]) -> str:
+        bits = summary["val_bits_per_char"]
+        return f"val_loss {summary['val_loss']:.4f} ({bits:.4f} bits per character)"
+
+    def prompt(self, shown: str) -> str:
+        word = re.search(r"\w{1,20}:?", shown)  # needs no quoting in any shell
+        return word[0] if word else ""

@@ -1,0 +1,70 @@
+"""The lines that a run says while it trains."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+
+from transformer.training.callbacks.after_batch import AfterBatch
+
+log = logging.getLogger(__name__)
+
+
+class Announcements(AfterBatch):
+    """A line at every validation, and early in the run when it will be over.
+
+    `seconds_left` says how much of a time limit is left, infinity where there is none.
+    """
+
+    # Long enough for a steady rate; the first step, which may compile, is left out.
+    SECONDS_BEFORE_ESTIMATE = 5.0
+    DAY_SECONDS = 24 * 3600
+
+    def __init__(self, seconds_left: Callable[[], float]) -> None:
+        self.seconds_left = seconds_left
+        self._first: tuple[int, float] | None = None
+        self._estimated = False
+
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
+        if self._estimated:
+            return
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (trainer.global_step, now)
+            return
+        steps, seconds = trainer.global_step - self._first[0], now - self._first[1]
+        if steps and seconds >= self.SECONDS_BEFORE_ESTIMATE:
+            self._estimated = True
+            self._announce(seconds / steps, trainer.max_steps - trainer.global_step)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = trainer.callback_metrics
+        names = ("train_loss", "val_loss", "val_bits_per_char", "val_word_error_rate")
+        parts = [f"{name} {metrics[name]:.4f}" for name in names if name in metrics]
+        if "tokens_per_second" in metrics:
+            parts.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
+        log.info("step %s: %s", f"{trainer.global_step:,}", ", ".join(parts))
+
+    def _announce(self, seconds_per_step: float, steps_left: int) -> None:
+        seconds = min(seconds_per_step * steps_left, self.seconds_left())
+        finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + seconds))
+        log.info(
+            "%s a step: about %s to go, until %s",
+            *map(duration, (seconds_per_step, seconds)),
+            finish,
+        )
+        if seconds > self.DAY_SECONDS:
+            log.warning(
+                "this run takes days on this machine: stop it (Ctrl+C) and give --max_minutes, "
+                "a smaller batch_size, block_size, embedding_dim or num_blocks, or a GPU"
+            )
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit that makes it at least two."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.3g} s"

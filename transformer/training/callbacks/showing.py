@@ -1,0 +1,58 @@
+"""What a run logs of its config and, at every validation, of its model."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+
+from transformer.models.base import SequenceModel
+from transformer.training.lightning_module import LanguageModule
+from transformer.training.loggers import log_image, log_scalars, log_text
+
+
+class ConfigText(pl.Callback):
+    """Logs the config as text, once."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        log_text(trainer, "config", self.text)
+
+
+class Shown(NamedTuple):
+    """What a model makes of a few inputs."""
+
+    text: str
+    scalars: Mapping[str, float] = MappingProxyType({})
+    images: Mapping[str, NDArray[np.uint8]] = MappingProxyType({})  # height x width x 3
+
+
+class Samples(pl.Callback):
+    """Logs what `show` gives of the model at every validation."""
+
+    def __init__(self, show: Callable[[SequenceModel], Shown]) -> None:
+        self.show = show
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        assert isinstance(pl_module, LanguageModule)
+        model = pl_module.whole_model()
+        scalars: Mapping[str, float] = {}
+        if trainer.is_global_zero:
+            # Windows of every length would each be compiled anew.
+            with torch.compiler.set_stance("force_eager"):
+                shown = self.show(model)
+            scalars = dict(shown.scalars)
+            log_text(trainer, "sample", shown.text)
+            log_scalars(trainer, scalars)
+            for name, image in shown.images.items():
+                log_image(trainer, name, image)
+        if trainer.world_size > 1:  # all ranks go by the same figures
+            scalars = trainer.strategy.broadcast(scalars)
+        trainer.callback_metrics.update({k: torch.tensor(v) for k, v in scalars.items()})

@@ -1,0 +1,97 @@
+"""How many tokens a run has trained on, and how fast."""
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from transformer.training.callbacks.after_batch import AfterBatch
+from transformer.training.loggers import log_scalars
+from transformer.training.loop_state import logs_now
+
+
+class Throughput(AfterBatch):
+    """Counts tokens and seconds over all resumes; logs tokens_per_second and corpus_passes.
+
+    tokens_per_second leaves out validation, samples and checkpoints; elapsed_seconds is all of the
+    time since `started_at` (of time.monotonic). One corpus pass is `num_train_tokens` tokens. An
+    example is a row of a batch, padding left out: `tokens_per_example` on average.
+    """
+
+    def __init__(
+        self, num_train_tokens: int, tokens_per_example: float, started_at: float | None = None
+    ) -> None:
+        self.num_train_tokens = num_train_tokens
+        self.tokens_per_example = tokens_per_example
+        self.examples = 0
+        self.training_seconds = 0.0
+        self._elapsed_before = 0.0
+        self._started_at = time.monotonic() if started_at is None else started_at
+        self._resumed_at = 0.0  # when the current stretch of training steps began
+        self._counted_tokens = 0.0  # those of training_seconds
+        self._logged = (0.0, 0.0)  # tokens and training seconds at the last logging
+
+    @property
+    def tokens(self) -> float:
+        return self.examples * self.tokens_per_example
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return self._elapsed_before + time.monotonic() - self._started_at
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Over the whole run, up to the last logging or validation."""
+        return self._counted_tokens / max(self.training_seconds, 1e-9)
+
+    @property
+    def corpus_passes(self) -> float:
+        return self.tokens / self.num_train_tokens
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._resumed_at = time.monotonic()
+
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
+        self.examples += len(batch[0]) * trainer.world_size
+        if not logs_now(trainer):
+            return
+        self._add_stretch()
+        tokens, seconds = self._logged
+        self._logged = (self.tokens, self.training_seconds)
+        rate = (self.tokens - tokens) / max(self.training_seconds - seconds, 1e-9)
+        trainer.callback_metrics["tokens_per_second"] = torch.tensor(rate)
+        log_scalars(trainer, {"tokens_per_second": rate, "corpus_passes": self.corpus_passes})
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._add_stretch()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Comes before what other callbacks do here, so a stretch begins at the next batch."""
+        self._resumed_at = 0.0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._resumed_at = self._resumed_at or time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "examples": self.examples,
+            "training_seconds": self.training_seconds,
+            "elapsed_seconds": self.elapsed_seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.examples = state_dict["examples"]
+        self._counted_tokens = self.tokens
+        self.training_seconds = state_dict["training_seconds"]
+        self._elapsed_before = state_dict["elapsed_seconds"]
+        self._logged = (self.tokens, self.training_seconds)
+
+    def _add_stretch(self) -> None:
+        now = time.monotonic()
+        if self._resumed_at:
+            self.training_seconds += now - self._resumed_at
+        self._counted_tokens = self.tokens
+        self._resumed_at = now
