@@ -18,6 +18,7 @@ from transformer.command_line import (
     given_flags,
     run_script,
 )
+from transformer.config_types import Boolean
 from transformer.data.corpus import Text, num_train, read_corpus
 from transformer.data.pairs import Pairs, read_pairs
 from transformer.errors import UserError
@@ -42,7 +43,7 @@ class EvaluateOptions(SearchOptions):
         "auto",
         description="which pairs of the file, by the hash of their sources; auto: see --data_path",
     )
-    skip_bad_lines: bool = Field(False, description="leave out lines that are no pair")
+    skip_bad_lines: Boolean = Field(False, description="leave out lines that are no pair")
 
 
 def main(argv: list[str] | None = None) -> int:

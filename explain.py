@@ -19,7 +19,7 @@ from transformer.command_line import (
     run_script,
     say,
 )
-from transformer.config import Integer
+from transformer.config_types import Integer
 from transformer.errors import UserError
 from transformer.files import read_text, replacing, write_text
 from transformer.runs import find_model

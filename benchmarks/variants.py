@@ -9,10 +9,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import yaml
 from candidates import CANDIDATES, SWITCHES
 
-from transformer import assembly
+from transformer import assembly, scalars
 from transformer.config import Config
 from transformer.config_files import load_config, unknown_name
 from transformer.data.corpus import Corpus
@@ -50,7 +49,7 @@ def parse_switch(switch: str, base: Config) -> dict[str, Any]:
         value = getattr(base, key, False if key in SWITCHES else 0.0)
         if not equals and not isinstance(value, bool):
             raise UserError(f"--switch {switch}: {key} is {value!r}, no boolean: give {key}=VALUE")
-        changes[key] = yaml.safe_load(text) if equals else not value
+        changes[key] = scalars.value(text, scalars.kind_of(text)) if equals else not value
     return changes
 
 

@@ -24,11 +24,12 @@ MAY_IMPORT = {
     "transformer": "transformer",  # for type checkers alone; the tests below see that
     "transformer.checkpoint": "safetensors torch transformer.data.pair_tokenizers "
     "transformer.data.tokenizers transformer.errors transformer.files transformer.models",
-    "transformer.command_line": "pydantic transformer.config_files transformer.errors",
+    "transformer.command_line": "pydantic transformer.config_files transformer.config_types "
+    "transformer.errors transformer.scalars",
     "transformer.config": "pydantic transformer.config_types transformer.defaults",
-    "transformer.config_types": "pydantic",
+    "transformer.config_types": "pydantic pydantic_core transformer.scalars",
     "transformer.config_files": "pydantic yaml transformer.config transformer.errors "
-    "transformer.files",
+    "transformer.files transformer.scalars",
     "transformer.curve_plots": "matplotlib transformer.curves",
     "transformer.curves": "safetensors tensorboard transformer.data.corpus transformer.errors "
     "transformer.evaluation transformer.runs",
@@ -69,7 +70,7 @@ MAY_IMPORT = {
     "transformer.generation.decoding": "jaxtyping torch transformer.generation.sampling",
     "transformer.generation.interactive": "transformer.command_line transformer.config_files "
     "transformer.errors transformer.generation",
-    "transformer.generation.options": "pydantic transformer.command_line transformer.config "
+    "transformer.generation.options": "pydantic transformer.command_line transformer.config_types "
     "transformer.defaults transformer.errors",
     "transformer.generation.sampling": "jaxtyping torch",
     "transformer.models": "jaxtyping torch transformer.defaults transformer.generation.decoding "
@@ -91,6 +92,7 @@ MAY_IMPORT = {
     "transformer.run.verification": "pytorch_lightning tensorboard torch transformer.checkpoint "
     "transformer.config transformer.devices transformer.runs transformer.training.callbacks",
     "transformer.runs": "transformer.errors transformer.files transformer.processes",
+    "transformer.scalars": "yaml",
     "transformer.tasks": "transformer",
     "transformer.teaching": "jaxtyping torch transformer.models",
     "transformer.training": "jaxtyping numpy pytorch_lightning tabulate torch tqdm "

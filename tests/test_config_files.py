@@ -164,8 +164,8 @@ def test_file_that_holds_no_keys_is_refused(path, text):
 @pytest.mark.parametrize(
     "value",
     [
-        *("!!python/name:os.system ''", "!!python/object/apply:os.getcwd []", "!mine 1", "="),
-        *("!!bool perhaps", "!!int ''", "!!timestamp soon", "2024-13-45", "!!float x", "0x_"),
+        *("!!python/name:os.system ''", "!!python/object/apply:os.getcwd []", "!mine 1"),
+        *("!!bool perhaps", "!!int ''", "!!timestamp soon", "!!float x"),
     ],
 )
 def test_tag_that_is_no_plain_value_is_refused_with_its_line(path, value):

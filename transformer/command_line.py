@@ -10,13 +10,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from transformer.config_files import Setting, check, unknown_name
+from transformer.config_files import Setting, check, leaves, may_be_unset, unknown_name
+from transformer.config_types import Boolean
 from transformer.errors import UserError, is_out_of_memory
+from transformer.scalars import unsets
 
 
 class FlagParser(argparse.ArgumentParser):
@@ -25,7 +27,7 @@ class FlagParser(argparse.ArgumentParser):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(allow_abbrev=False, **arguments)
         # Also -1e-3 is a value and no flag; Python 3.11's own pattern knows -1 and -0.001 alone.
-        self._negative_number_matcher = re.compile(r"-\.?\d")
+        self._negative_number_matcher = re.compile(r"-\.?(\d|inf)", re.IGNORECASE)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (--help lists the flags)")
@@ -47,7 +49,7 @@ class ModelOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    skip_unknown: bool = Field(
+    skip_unknown: Boolean = Field(
         False, description="drop characters (or words) that the model never saw, and count them"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
@@ -78,12 +80,14 @@ def add_flags(parser: argparse.ArgumentParser, kind: type[BaseModel]) -> None:
 
 
 def given_flags(arguments: argparse.Namespace, kind: type[BaseModel]) -> dict[str, Any]:
-    """What was given on the command line; `none` and `null` unset a key that may be unset."""
-    given = {k: v for k, v in vars(arguments).items() if k in kind.model_fields}
-    for name, value in given.items():
-        if type(None) in get_args(kind.model_fields[name].annotation):
-            given[name] = None if value.lower() in ("none", "null") else value
-    return given
+    """What was given on the command line."""
+    return given({k: v for k, v in vars(arguments).items() if k in kind.model_fields}, kind)
+
+
+def given(texts: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any]:
+    """Options as a person wrote them: `none`, `null` and `~` unset one that may be unset."""
+    optional = [name for name in texts if may_be_unset(kind.model_fields[name])]
+    return texts | {name: None for name in optional if unsets(texts[name].strip(" \t"))}
 
 
 def check_flags(kind: type[BaseModel], flags: dict[str, Any]) -> Any:
@@ -92,18 +96,10 @@ def check_flags(kind: type[BaseModel], flags: dict[str, Any]) -> Any:
     return check(kind, settings, "command line")
 
 
-def _choices(annotation: Any) -> list[str]:
-    if get_origin(annotation) is not None and not isinstance(annotation, type):
-        names = [choice for part in get_args(annotation) for choice in _choices(part)]
-        return list(dict.fromkeys(names))
-    if isinstance(annotation, str):
-        return [annotation]
-    words = {bool: ["true", "false"], int: ["N"], float: ["X"], str: ["TEXT"]}
-    return words.get(annotation, [])
-
-
 def _metavar(field: FieldInfo) -> str:
-    return "|".join(_choices(field.annotation)) or "VALUE"
+    words = {bool: "true|false", int: "N", float: "X", str: "TEXT"}
+    choices = [words.get(leaf, leaf) for leaf in leaves(field.annotation)]
+    return "|".join(dict.fromkeys(c for c in choices if isinstance(c, str))) or "VALUE"
 
 
 def _help(field: FieldInfo) -> str:

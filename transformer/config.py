@@ -8,7 +8,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from transformer.config_types import Auto, Fraction, Integer, NotNegative, Number, Positive, Units
+from transformer.config_types import (
+    Auto,
+    Boolean,
+    Fraction,
+    Integer,
+    NotNegative,
+    Number,
+    Positive,
+    Units,
+)
 from transformer.defaults import default_feedforward_dim
 
 _TRANSFORMER_KEYS = (
@@ -84,10 +93,12 @@ class Config(BaseModel):
         "learned", description="how a position is told from another"
     )
     norm: Literal["layernorm", "rmsnorm"] = Field("layernorm", description="normalization")
-    norm_first: bool = Field(
+    norm_first: Boolean = Field(
         True, description="normalize before attention and feed-forward (pre-norm), not after"
     )
-    qk_norm: bool = Field(False, description="normalize each head's queries and keys with RMSNorm")
+    qk_norm: Boolean = Field(
+        False, description="normalize each head's queries and keys with RMSNorm"
+    )
     activation: Literal["gelu", "gelu_tanh", "relu", "relu2", "swiglu"] = Field(
         "gelu", description="feed-forward activation; gelu is exact, relu2 is relu squared"
     )
@@ -105,18 +116,18 @@ class Config(BaseModel):
     ctc_weight: Number = Field(
         0.0, ge=0, description="weight of the encoder's own guess at the target (CTC), in training"
     )
-    bias: bool = Field(True, description="additive biases in linear layers and layer norms")
-    tie_weights: bool = Field(True, description="one matrix for token embedding and output head")
+    bias: Boolean = Field(True, description="additive biases in linear layers and layer norms")
+    tie_weights: Boolean = Field(True, description="one matrix for token embedding and output head")
     ngram_size: Integer = Field(
         1, gt=0, le=5, description="embed the last n tokens together too, from 2 up to this n"
     )
     ngram_buckets: Integer = Field(
         8192, gt=0, description="rows of a table of n-grams; more n-grams than rows share them"
     )
-    token_shift: bool = Field(
+    token_shift: Boolean = Field(
         False, description="add to each embedding a learned share of the one before, by channel"
     )
-    shared_vocabulary: bool = Field(
+    shared_vocabulary: Boolean = Field(
         False, description="one vocabulary and one embedding for sources and targets"
     )
 
@@ -161,7 +172,7 @@ class Config(BaseModel):
     target_units: Units = Field(
         "characters", description="what a target is made of; words stand between spaces"
     )
-    skip_bad_lines: bool = Field(
+    skip_bad_lines: Boolean = Field(
         False, description="leave out lines of a pairs file that are none, and count them"
     )
     val_fraction: Number = Field(
@@ -193,11 +204,11 @@ class Config(BaseModel):
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
         "auto", description="number format of matrix products; auto: bf16 in hardware, or float32"
     )
-    compile: bool | Auto = Field(
+    compile: Boolean | Auto = Field(
         "auto", description="compile the model with torch.compile; auto: on CUDA"
     )
     accumulate_grad_batches: Integer = Field(1, gt=0, description="batches in an optimizer step")
-    activation_checkpointing: bool = Field(
+    activation_checkpointing: Boolean = Field(
         False, description="compute each block again in the backward pass: less memory, more time"
     )
     seed: Integer = Field(0, ge=0, le=2**32 - 1, description="source of all randomness")

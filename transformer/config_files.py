@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
+from transformer import scalars
 from transformer.config import REQUIRED_KEYS, Config
 from transformer.errors import UserError
 from transformer.files import read_utf8
@@ -16,10 +18,11 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Setting(NamedTuple):
-    """A value and where it was written: `configs/default.yaml:3` or `--lr`."""
+    """A value, where it was written (`configs/default.yaml:3` or `--lr`), and how, unquoted."""
 
     value: Any
     origin: str
+    text: str | None = None
 
 
 def load_config(path: str | Path, flags: Mapping[str, Any] | None = None) -> Config:
@@ -47,7 +50,7 @@ def read_settings(path: str | Path) -> dict[str, Setting]:
     """The keys of a flat YAML file, each with its line; values are not checked yet."""
     text = read_utf8(path, "config file")
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=scalars.CoreLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -75,30 +78,59 @@ def read_settings(path: str | Path) -> dict[str, Setting]:
         if key_node.value in settings:
             first = settings[key_node.value].origin
             raise UserError(f"{origin}: {key_node.value} stands here and at {first}; keep one")
-        settings[key_node.value] = Setting(_construct(value_node, origin), origin)
+        settings[key_node.value] = _read_scalar(value_node, origin)
     return settings
 
 
-def _construct(node: yaml.ScalarNode, origin: str) -> Any:
-    loader = yaml.SafeLoader("")
+def _read_scalar(node: yaml.ScalarNode, origin: str) -> Setting:
+    """Raises: UserError for a tag that is not of the core schema, or that the text does not fit."""
+    kind = node.tag.removeprefix(scalars.TAG)
     try:
-        return loader.construct_object(node)
-    except yaml.YAMLError as error:
-        raise UserError(f"{origin}: not a plain value: {str(error).splitlines()[0]}") from None
-    except (ValueError, LookupError, AttributeError, OverflowError):  # PyYAML's own, unwrapped
-        kind = node.tag.rpartition(":")[2]
-        raise UserError(f"{origin}: not a plain value: {node.value!r} is no {kind}") from None
-    finally:
-        loader.dispose()
+        value = scalars.value(node.value, kind)
+    except ValueError as error:
+        raise UserError(f"{origin}: not a plain value: {error}") from None
+    plain = node.style is None and kind == scalars.kind_of(node.value)
+    return Setting(value, origin, node.value if plain and node.value else None)
 
 
 def check(kind: type[T], settings: Mapping[str, Setting], origin: str) -> T:
     """An instance of `kind`; raises UserError with every problem in one line, origins first."""
+    fields = kind.model_fields
+    values = {
+        key: _value_for(fields[key], setting) if key in fields else setting.value
+        for key, setting in settings.items()
+    }
     try:
-        return kind.model_validate({key: setting.value for key, setting in settings.items()})
+        return kind.model_validate(values)
     except ValidationError as error:
         problems = _problems(error, kind, settings, origin)
         raise UserError("; ".join(problems)) from None
+
+
+def _value_for(field: FieldInfo, setting: Setting) -> Any:
+    """An unquoted value is the key's type to read, as a flag is: `0123` may be a name."""
+    value = setting.value
+    if setting.text is not None:
+        value = None if may_be_unset(field) and scalars.unsets(setting.text) else setting.text
+    return _trimmed(value, field)
+
+
+def _trimmed(value: Any, field: FieldInfo) -> Any:
+    """Space around a value is part of a text alone."""
+    is_text = str in leaves(field.annotation) or not isinstance(value, str)
+    return value if is_text else value.strip(" \t")
+
+
+def may_be_unset(field: FieldInfo) -> bool:
+    return type(None) in leaves(field.annotation)
+
+
+def leaves(annotation: Any) -> list[Any]:
+    """The types and words of a union of these, in order."""
+    parts = get_args(annotation)
+    if not parts or isinstance(annotation, type):
+        return [annotation]
+    return [leaf for part in parts for leaf in leaves(part)]
 
 
 # pydantic's error types in words that follow "must be"; its `ctx` fills the braces.
@@ -140,14 +172,17 @@ def _problems(
             others.append(f"{origin}: {detail['msg'].removeprefix('Value error, ')}")
     values = [
         f"{settings[key].origin if key in settings else origin}: {key} must be "
-        f"{' or '.join(dict.fromkeys(words))}{_got(settings, key)}"
+        f"{' or '.join(dict.fromkeys(words))}{_got(settings, key, kind.model_fields.get(key))}"
         for key, words in wanted.items()
     ]
     return unknown + values + others
 
 
-def _got(settings: Mapping[str, Setting], key: str) -> str:
-    return f", got {settings[key].value!r}" if key in settings else ""
+def _got(settings: Mapping[str, Setting], key: str, field: FieldInfo | None) -> str:
+    if field is None or key not in settings:
+        return ""
+    value, _, text = settings[key]
+    return f", got {_trimmed(value if text is None else text, field)!r}"
 
 
 # What users of other trainers write.
@@ -184,5 +219,15 @@ def unknown_name(
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:
-    """Flat YAML that `load_config` reads back to the same values."""
-    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
+    """Flat YAML that `load_config` reads back to the same values, as other readers do."""
+    written = {
+        key: scalars.Quoted(value) if isinstance(value, str) and _would_unset(key, value) else value
+        for key, value in values.items()
+    }
+    options = {"sort_keys": False, "allow_unicode": True, "width": 1000}
+    return yaml.dump(written, Dumper=scalars.QuotingDumper, **options)
+
+
+def _would_unset(key: str, text: str) -> bool:
+    field = Config.model_fields.get(key)
+    return field is not None and may_be_unset(field) and scalars.unsets(text)

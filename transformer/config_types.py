@@ -1,33 +1,52 @@
-"""Types of a config's keys: YAML's and the command line's ways of writing a number are one."""
+"""Types of a config's keys: a text means the same in a file, behind a flag and in Python."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticKnownError
 
-
-def _whole_number(value: Any) -> Any:
-    """YAML 1.1 reads `1e3` as text, which is converted, and `true` as 1, which is refused."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        try:
-            return int(value)
-        except ValueError:
-            pass
-        try:
-            number = float(value)
-        except ValueError:
-            return value
-        return int(number) if number.is_integer() else number
-    return value
+from transformer.scalars import TRUTHS, number
 
 
 def _number(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
+    """Numbers are read from text here, as pydantic reads more than YAML; `true` is no 1."""
+    if isinstance(value, bool):
+        value = str(value).lower()
+    if not isinstance(value, str):
+        return value
+    found = number(value)
+    if found is None and value.lstrip("+-").lower() in ("inf", "infinity", "nan"):
+        raise PydanticKnownError("finite_number")
+    return value if found is None else found
 
 
+def _float(value: Any) -> Any:
+    value = _number(value)
+    if isinstance(value, str):
+        raise PydanticKnownError("float_parsing")
+    try:
+        return float(value) if isinstance(value, int) else value
+    except OverflowError:
+        raise PydanticKnownError("finite_number") from None
+
+
+def _whole_number(value: Any) -> Any:
+    """`1e3` is a float that is whole."""
+    value = _number(value)
+    if isinstance(value, str):
+        raise PydanticKnownError("int_parsing")
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _boolean(value: Any) -> Any:
+    if isinstance(value, str) and value not in TRUTHS:
+        raise PydanticKnownError("bool_parsing")
+    return TRUTHS[value] if isinstance(value, str) else value
+
+
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Integer = Annotated[int, BeforeValidator(_whole_number)]
-Number = Annotated[float, BeforeValidator(_number)]
+Number = Annotated[float, BeforeValidator(_float)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 # Bounds stand inside a union: on the whole of it, pydantic would compare the words with 0.
 Positive = Annotated[Integer, Field(gt=0)]

@@ -62,7 +62,7 @@ def home(tmp_path, monkeypatch):
         ("feedforward_dim=null", {"feedforward_dim": None}),
         ("logit_cap=15+bias", {"logit_cap": 15, "bias": False}),
         ("weight_decay_to_zero", {"weight_decay_to_zero": True}),
-        ("optimizer=muon+lr=3e-3+bias", {"optimizer": "muon", "lr": "3e-3", "bias": False}),
+        ("optimizer=muon+lr=3e-3+bias", {"optimizer": "muon", "lr": 0.003, "bias": False}),
     ],
 )
 def test_a_switch_is_read_as_a_config_file_would_be(variants, home, switch, changes):

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from transformer.command_line import check_flags
+from transformer.command_line import check_flags, given
 from transformer.config_files import unknown_name
 from transformer.errors import UserError
 from transformer.generation.options import SAMPLING, SEARCHING, GenerateOptions
@@ -77,9 +77,8 @@ class CommandLoop(ABC):
             raise UserError(unknown_name("command", name, known, "/help lists them"))
 
     def _checked(self, name: str, value: str) -> GenerateOptions:
-        unset = value.lower() in ("none", "null")
-        flags = self.options.model_dump() | {name: None if unset else value}
-        return check_flags(GenerateOptions, flags)
+        settings = self.options.model_dump() | given({name: value}, GenerateOptions)
+        return check_flags(GenerateOptions, settings)
 
 
 class PromptLoop(CommandLoop):

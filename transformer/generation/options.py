@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from transformer.command_line import ModelOptions
-from transformer.config import Integer, Number
+from transformer.config_types import Boolean, Integer, Number
 from transformer.defaults import LENGTH_PENALTY
 from transformer.errors import UserError
 
@@ -42,7 +42,7 @@ class GenerateOptions(SearchOptions):
         "", description="start of the text, empty starts from a newline; of pairs, the source"
     )
     prompt_file: str | None = Field(None, description="UTF-8 file that holds the prompt")
-    split_lines: bool = Field(False, description="each line of the prompt file is a prompt")
+    split_lines: Boolean = Field(False, description="each line of the prompt file is a prompt")
     max_new_tokens: Integer = Field(300, gt=0, description="tokens to add")
     num_samples: Integer = Field(
         1, gt=0, description="texts of each prompt; of an encoder-decoder, the best so many"
@@ -67,9 +67,9 @@ class GenerateOptions(SearchOptions):
     precision: Literal["auto", "float32", "bf16", "int8"] = Field(
         "auto", description="number format of the weights; auto: what writes fastest"
     )
-    interactive: bool = Field(False, description="ask for prompts; /help lists the commands")
-    info: bool = Field(False, description="say what the checkpoint is, and write no text")
-    verbose: bool = Field(False, description="tokens a second on stderr")
+    interactive: Boolean = Field(False, description="ask for prompts; /help lists the commands")
+    info: Boolean = Field(False, description="say what the checkpoint is, and write no text")
+    verbose: Boolean = Field(False, description="tokens a second on stderr")
 
     @property
     def sampling(self) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""Plain values as YAML 1.2's core schema reads them, for a file and a flag alike. No torch.
+
+PyYAML alone reads YAML 1.1, where `010` is 8, `1:30` is 90, `yes` is true and `3e-4` is a text.
+"""
+
+import re
+from typing import Any
+
+import yaml
+
+TAG = "tag:yaml.org,2002:"
+# YAML 1.2.2, section 10.3.2 (https://yaml.org/spec/1.2.2/#1032-tag-resolution), in its order.
+_CORE = {
+    "null": r"null|Null|NULL|~",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+}
+_PATTERNS = {kind: re.compile(pattern) for kind, pattern in _CORE.items()}
+_BASES = {"0o": 8, "0x": 16}
+_MOST_DIGITS = 4000  # Python's own limit is 4,300
+# What unsets a key that may be unset. The core schema has no `none`, which people write.
+_UNSET = ("none", "None", "NONE")
+TRUTHS = {word: word.lower() == "true" for word in _CORE["bool"].split("|")}
+
+
+def kind_of(text: str) -> str:
+    """`null`, `bool`, `int`, `float`, or `str` for any other text."""
+    return next((kind for kind in _CORE if fits(text, kind)), "str")
+
+
+def fits(text: str, kind: str) -> bool:
+    """May a text stand for a value of this kind? A text of digits is a float, too."""
+    return kind == "str" or bool(kind in _PATTERNS and _PATTERNS[kind].fullmatch(text))
+
+
+def unsets(text: str) -> bool:
+    """Does a key that may be unset become unset by this text, in a file or behind a flag?"""
+    return text in _UNSET or fits(text, "null")
+
+
+def number(text: str) -> int | float | None:
+    """The number that a text stands for; none where it stands for no number."""
+    if fits(text, "int"):
+        base = _BASES.get(text[:2], 10)
+        digits = text if base == 10 else text[2:]
+        # Python reads so many decimal digits; a longer number is infinite for our purposes.
+        return float(text) if base == 10 and len(text) > _MOST_DIGITS else int(digits, base)
+    # What Python calls inf and nan has a dot in YAML.
+    return float(re.sub(r"\.(?=[in])", "", text.lower())) if fits(text, "float") else None
+
+
+def value(text: str, kind: str) -> Any:
+    """What a scalar of this kind, which its tag or its form says, stands for.
+
+    Raises: ValueError for a kind that the core schema lacks, and a text that does not fit it.
+    """
+    if not fits(text, kind) and (kind, text) != ("null", ""):
+        raise ValueError(f"{text!r} is no {kind}")
+    if kind == "bool":
+        return TRUTHS[text]
+    if kind in ("int", "float"):
+        found = number(text)
+        return float(found) if kind == "float" and found is not None else found
+    return text if kind == "str" else None
+
+
+class CoreLoader(yaml.SafeLoader):
+    """Finds out the kind of an unquoted scalar as YAML 1.2 does."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        if kind is yaml.ScalarNode and implicit[0]:
+            return TAG + (kind_of(value) if value else "null")
+        return super().resolve(kind, value, implicit)
+
+
+class Quoted(str):
+    """A text that is written with quotes."""
+
+    __slots__ = ()
+
+
+class QuotingDumper(yaml.SafeDumper):
+    """Quotes every text that YAML 1.1 or 1.2 would read as something else."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        tag = super().resolve(kind, value, implicit)
+        if kind is yaml.ScalarNode and implicit[0] and tag == f"{TAG}str":
+            return TAG + kind_of(value)
+        return tag
+
+
+QuotingDumper.add_representer(
+    Quoted, lambda dumper, text: dumper.represent_scalar(f"{TAG}str", str(text), style="'")
+)
