@@ -31,11 +31,11 @@ from record import RESULTS, ROOT, save
 from tabulate import tabulate
 from variants import WARMUP_STEPS, StepClock, Variant, fit, loss_after, make_variants
 
-import train
 from transformer.command_line import run_script
 from transformer.data.corpus import Corpus
 from transformer.errors import UserError
 from transformer.tasks.registry import read_corpus
+from transformer.training.terminal import quiet_libraries
 
 # The 0.975 quantile of Student's t by degrees of freedom, from 1; beyond, the last, a little wide.
 T_975 = (
@@ -196,7 +196,7 @@ def main(argv: list[str] | None = None) -> int:
     if not switches:
         raise UserError("--switch names no switch: give NAME[=VALUE],...")
     variants = make_variants(arguments.config, switches, arguments.data_path)
-    train.quiet_libraries()
+    quiet_libraries()
     corpus = read_corpus(variants["base"].config)
     if (RESULTS / f"{arguments.name}.json").exists():
         report(f"results/{arguments.name}.json will be replaced; --name keeps it")

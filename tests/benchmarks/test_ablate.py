@@ -174,7 +174,7 @@ def test_an_ablation_from_end_to_end(ablate, home, monkeypatch, capsys):
 def train_variant(ablate, variants, home):
     """Trains tiny.yaml with a switch for some steps."""
     corpus = ablate.read_corpus(load_config("tiny.yaml"))
-    ablate.train.quiet_libraries()
+    ablate.quiet_libraries()
 
     def train(switch, steps, seed=1, **keywords):
         switches = [switch] if switch else []
