@@ -5,7 +5,6 @@ Of an encoder-decoder: how many of the test split's sources it gets wrong.
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -23,6 +22,7 @@ from transformer.data.corpus import Text, num_train, read_corpus
 from transformer.data.pairs import Pairs, read_pairs
 from transformer.errors import UserError
 from transformer.generation.options import SEARCHING, SearchOptions
+from transformer.own_data import compare_text, find_own_text, own_path
 from transformer.runs import find_model
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     from transformer.checkpoint import load_model
 
     saved = load_model(path)
-    data_path = options.data_path or saved.config.get("data_path")
-    if data_path is None:
-        raise UserError(f"{path}: does not say what it was trained on: give --data_path")
+    data_path = options.data_path or own_path(saved)
     if saved.tokenizer.kind == "pairs":
         report = evaluate_pairs(saved, data_path, options)
         table = pairs_as_table
@@ -90,7 +88,9 @@ def evaluate_text(
     assert isinstance(saved.tokenizer, CharacterTokenizer)
     model = saved.model.to(resolve_accelerator(options.device))
     text = text or read_corpus(data_path)
-    train, val = split_text(text, saved)
+    own = text.sha256 == saved.corpus.get("sha256")
+    known = text if own else find_own_text(saved)
+    train, val = split_text(text, known, saved)
     tokens, num_skipped = saved.tokenizer.encode_known(val)
     if num_skipped and not options.skip_unknown:
         saved.tokenizer.encode(val)  # says which
@@ -104,23 +104,20 @@ def evaluate_text(
         "data_path": str(data_path),
         "characters": len(val),
         "skipped": num_skipped,
-        "split": "validation" if text.sha256 == saved.corpus.get("sha256") else "whole file",
+        "split": "validation" if own else "whole file",
+        "comparison": compare_text(text, known, saved),
         "scores": {name: score.as_dict() for name, score in scores.items()},
     }
 
 
-def split_text(text: Text, saved: "SavedModel") -> tuple[str | None, str]:
+def split_text(text: Text, own: Text | None, saved: "SavedModel") -> tuple[str | None, str]:
     """What the baselines learn from, and what is scored.
 
-    Of the model's own corpus: its training and its validation split. Of another text: the whole,
-    and the training split of the model's corpus where that file is still there, else None.
+    Of the model's own text: its training and its validation split. Of another text: the whole, and
+    the training split of the model's own where that is at hand.
     """
-    own = text
-    if text.sha256 != saved.corpus.get("sha256"):
-        path = Path(saved.config.get("data_path", ""))
-        own = read_corpus(path) if path.is_file() else None
-        if own is None or own.sha256 != saved.corpus.get("sha256"):
-            return None, text.characters
+    if own is None:
+        return None, text.characters
     cut = num_train(len(own.characters), saved.config["val_fraction"])
     rest = own.characters[cut:] if own is text else text.characters
     return own.characters[:cut], rest
@@ -161,6 +158,7 @@ def evaluate_pairs(saved: "SavedModel", data_path: str, options: EvaluateOptions
         "skipped": num_skipped,
         "bad_lines": pairs.num_skipped,
         "split": split,
+        "comparison": compare_pairs(pairs, saved, answers),
         **options.searching,
         "scores": {name: rates.as_dict() for name, rates in scores.items()},
     }
@@ -177,7 +175,21 @@ def choose_pairs(pairs: Pairs, saved: "SavedModel", split: str) -> tuple[Iterabl
     if split == "all":
         return range(len(pairs.sources)), "whole file"
     splits = pairs.split(saved.config["val_fraction"], saved.config["test_fraction"])
-    return (splits.test if split == "test" else splits.val), split
+    places = {"train": splits.train, "validation": splits.val, "test": splits.test}
+    return places[split], split
+
+
+def compare_pairs(pairs: Pairs, saved: "SavedModel", sources: Iterable[str]) -> str | None:
+    """A sentence on which `sources` of another file may have been in the model's training split."""
+    if pairs.sha256 == saved.corpus.get("sha256"):
+        return None
+    indices, _ = choose_pairs(pairs, saved, "train")
+    num_trained = len(pairs.answers(indices).keys() & set(sources))
+    return (
+        "not the file that the model was trained on, by its sha256: by their hash, "
+        f"{num_trained:,} of these sources belong to the training split; the model was trained on "
+        "those of them that its own file has" + "; --split test leaves them out" * bool(num_trained)
+    )
 
 
 def pairs_as_table(report: dict[str, Any]) -> str:
@@ -200,8 +212,13 @@ def pairs_as_table(report: dict[str, Any]) -> str:
     return (
         f"{report['checkpoint']} on {report['data_path']} ({report['split']}, "
         f"{report['sources']:,} sources{skipped}{bad}), {report['num_beams']} "
-        f"beam{'s' * (report['num_beams'] > 1)}\n\n{table}"
+        f"beam{'s' * (report['num_beams'] > 1)}\n{compared(report)}\n{table}"
     )
+
+
+def compared(report: dict[str, Any]) -> str:
+    """A line on a file other than the model's own."""
+    return f"{report['data_path']}: {report['comparison']}\n" if report["comparison"] else ""
 
 
 def as_table(report: dict[str, Any]) -> str:
@@ -216,7 +233,7 @@ def as_table(report: dict[str, Any]) -> str:
     skipped = f", {report['skipped']:,} of them unknown and skipped" * bool(report["skipped"])
     return (
         f"{report['checkpoint']} on {report['data_path']} ({report['split']}, "
-        f"{report['characters']:,} characters{skipped})\n\n{table}"
+        f"{report['characters']:,} characters{skipped})\n{compared(report)}\n{table}"
     )
 
 

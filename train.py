@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.estimate:
         from transformer.run.estimation import estimate
 
-        print(estimate(config, read_corpus(config)))
+        print(estimate(config, read_corpus(config, build=not arguments.resume)))
         return 0
     level = logging.INFO if is_rank_0() else logging.ERROR
     logging.basicConfig(level=level, format="%(message)s", handlers=[PrintAboveBar()])

@@ -26,6 +26,7 @@ from record import ROOT, load, save
 from tabulate import tabulate
 
 from transformer.config_files import load_config
+from transformer.data.sources import build_source
 from transformer.run.verification import curves, differences
 from transformer.runs import LAST, PREVIOUS
 
@@ -203,10 +204,12 @@ def recipe(home: Path) -> dict[str, Any]:
     config = ROOT / "configs" / "default.yaml"
     command = (str(ROOT / "train.py"), "--config", str(config))
     batch_size = load_config(config).batch_size
+    data_path = ROOT / "data" / "input.txt"
+    build_source(data_path)
     losses = []
     for devices, seed in ((2, 0), (1, 0), (1, 1), (1, 2)):
         keys = {"devices": devices, "seed": seed, "batch_size": batch_size // devices}
-        keys |= {"data_path": ROOT / "data" / "input.txt", "run_name": f"recipe_{devices}_{seed}"}
+        keys |= {"data_path": data_path, "run_name": f"recipe_{devices}_{seed}"}
         arguments = [f"--{key}={value}" for key, value in keys.items()]
         status, errors = finish(
             start(home, *command, *arguments, OMP_NUM_THREADS=str(2 // devices))

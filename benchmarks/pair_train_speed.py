@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from transformer.config_files import load_config
 from transformer.data.pair_datamodule import PairDataModule
+from transformer.data.sources import build_source
 from transformer.defaults import IGNORED, PADDING
 from transformer.models import build_model
 from transformer.models.positions import SinusoidalPositions
@@ -144,6 +145,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     config = load_config(CONFIG, AS_PRINTED)
+    build_source(ROOT / config.data_path)
     data = PairDataModule(
         ROOT / config.data_path,
         block_size=config.block_size,

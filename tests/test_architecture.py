@@ -37,14 +37,15 @@ MAY_IMPORT = {
     "transformer.errors transformer.files",
     "transformer.data.batches": "jaxtyping torch transformer.data transformer.defaults",
     "transformer.data.chunks": "numpy",
-    "transformer.data.corpus": "numpy transformer.data.sources transformer.data.tokenizers "
-    "transformer.errors transformer.files",
+    "transformer.data.corpus": "numpy transformer.data.record transformer.data.sources "
+    "transformer.data.tokenizers transformer.errors transformer.files",
     "transformer.data.pair_batches": "jaxtyping numpy torch transformer.data.batches "
     "transformer.data.chunks transformer.defaults",
     "transformer.data.pair_sources": "transformer.errors",
     "transformer.data.pair_tokenizers": "numpy transformer.data.unknown transformer.defaults",
-    "transformer.data.pairs": "numpy transformer.data.pair_tokenizers transformer.data.sources "
-    "transformer.errors transformer.files",
+    "transformer.data.pairs": "numpy transformer.data.pair_tokenizers transformer.data.record "
+    "transformer.data.sources transformer.errors transformer.files",
+    "transformer.data.record": "",
     "transformer.data.sources": "transformer.data.pair_sources transformer.errors "
     "transformer.files",
     "transformer.data.tokenizers": "numpy transformer.data.pair_tokenizers "
@@ -76,6 +77,8 @@ MAY_IMPORT = {
     "transformer.models": "jaxtyping torch transformer.defaults transformer.generation.decoding "
     "transformer.generation.sampling transformer.models",
     "transformer.models.numpy_reference": "numpy transformer.models.numpy_reference",
+    "transformer.own_data": "transformer.checkpoint transformer.command_line "
+    "transformer.data.corpus transformer.data.record transformer.errors transformer.files",
     "transformer.pair_evaluation": "torch transformer.data.pair_tokenizers transformer.defaults "
     "transformer.error_rates transformer.models",
     "transformer.pictures": "jaxtyping matplotlib numpy torch transformer.data.tokenizers "
@@ -87,8 +90,8 @@ MAY_IMPORT = {
     "transformer.run": "pytorch_lightning torch transformer",
     "transformer.run.estimation": "tabulate torch transformer",
     "transformer.run.resuming": "transformer.checkpoint transformer.command_line "
-    "transformer.config transformer.data.corpus transformer.data.pairs transformer.errors "
-    "transformer.processes transformer.runs",
+    "transformer.config transformer.data.corpus transformer.data.pairs transformer.data.record "
+    "transformer.errors transformer.files transformer.processes transformer.runs",
     "transformer.run.verification": "pytorch_lightning tensorboard torch transformer.checkpoint "
     "transformer.config transformer.devices transformer.runs transformer.training.callbacks",
     "transformer.runs": "transformer.errors transformer.files transformer.processes",
@@ -104,7 +107,7 @@ WITHOUT_TORCH = [
     *("transformer", "transformer.command_line", "transformer.config", "transformer.config_files"),
     *("transformer.curves", "transformer.curve_plots"),
     *("transformer.data.chunks", "transformer.data.corpus", "transformer.data.sources"),
-    *("transformer.data.pairs", "transformer.data.pair_tokenizers"),
+    *("transformer.data.pairs", "transformer.data.pair_tokenizers", "transformer.own_data"),
     "transformer.training.terminal",
     *(
         "transformer.data.tokenizers",

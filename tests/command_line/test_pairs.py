@@ -8,7 +8,10 @@ import pytest
 import evaluate
 import generate
 import plot
+from transformer.data.pairs import read_pairs
 from transformer.errors import UserError
+
+UNITS = {"source_units": "characters", "target_units": "words"}
 
 # 40 steps are enough for a loss well below that of guessing, and a second long.
 TINY_PAIRS = """\
@@ -195,6 +198,37 @@ def test_evaluation_of_another_file_takes_all_of_it_and_any_answer(weights, tmp_
     report = json.loads(capsys.readouterr().out)
     assert (report["split"], report["sources"]) == ("whole file", 1)
     assert report["scores"]["as they are"]["word_error_rate"] == 0
+
+
+def test_pairs_that_changed_are_not_taken_for_the_models_own(
+    weights, pairs_home, tmp_path, words, capsys, monkeypatch
+):
+    """With --data_path they are, and it is said how many the model may have been trained on."""
+    from transformer.checkpoint import load_model, save_model
+
+    saved = load_model(weights)
+    parts = {"architecture": saved.architecture, "tokenizer": saved.tokenizer.state}
+    parts |= {"config": saved.config | {"data_path": "shout.tsv"}, "corpus": saved.corpus}
+    save_model(tmp_path / "model.safetensors", saved.model, parts)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^shout\.tsv: what model\.safetensors was .* is not here"):
+        evaluate.main(["model.safetensors"])
+    text = (pairs_home / "shout.tsv").read_text(encoding="utf-8")
+    (tmp_path / "shout.tsv").write_text(text + "bad\tB\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"^shout\.tsv: is not what .* and 6 more follow: restore"):
+        evaluate.main(["model.safetensors"])
+
+    def compared(*flags):
+        evaluate.main(["model.safetensors", "--data_path", "shout.tsv", "--json", *flags])
+        return json.loads(capsys.readouterr().out)["comparison"]
+
+    few = ("--split", "test")
+    assert "by their hash, 0 of these sources belong to the training split" in compared(*few)
+    (tmp_path / "shout.tsv").write_text("bad\tB\ncab\tC\n", encoding="utf-8")
+    pairs = read_pairs(tmp_path / "shout.tsv", block_size=7, **UNITS)
+    num_trained = len(pairs.split(0.1, 0.1).train)
+    assert f"{num_trained} of these sources belong" in compared()
+    assert ("--split test leaves them out" in compared()) == (num_trained > 0)
 
 
 def test_bad_lines_are_refused_with_their_numbers_or_left_out(pairs_home, tmp_path, run):

@@ -145,10 +145,14 @@ def test_file_that_is_missing_or_not_utf_8_is_an_error(path):
         read(path, b"a\t\xe9\n")
 
 
-def test_built_in_file_that_is_missing_is_built_first(tmp_path):
-    path = tmp_path / "data" / "reverse.tsv"
+def test_built_in_file_that_is_missing_is_built_where_that_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = "data/reverse.tsv"
     units = {"source_units": "characters", "target_units": "characters"}
-    pairs = read_pairs(path, block_size=12, shared_vocabulary=True, **units)
+    with pytest.raises(UserError, match="only a new training run builds it"):
+        read_pairs(path, block_size=12, **units)
+    assert list(tmp_path.iterdir()) == []
+    pairs = read_pairs(path, block_size=12, shared_vocabulary=True, build=True, **units)
     assert len(pairs.sources) == 20_000
     assert pairs.tokenizer.source.vocabulary == list("abcdefghijklmnopqrstuvwxyz")
 

@@ -11,6 +11,9 @@ from pathlib import Path, PureWindowsPath
 import pytest
 
 from transformer.data import sources
+from transformer.data.corpus import Corpus, read_corpus
+from transformer.data.datamodule import CharacterDataModule
+from transformer.data.pair_datamodule import PairDataModule
 from transformer.data.sources import build_source, is_built_in
 from transformer.errors import UserError
 
@@ -123,20 +126,58 @@ def test_shakespeare_has_all_38_plays_and_input_is_cut_from_them(folder):
         "data/input.txt",
         "./data/input.txt",
         "data/shakespeare.txt",
-        "/home/ada/data/input.txt",
+        "data/reverse.tsv",
         Path("data") / "input.txt",
-        PureWindowsPath(r"C:\books\data\input.txt"),
+        PureWindowsPath(r"data\input.txt"),
     ],
 )
-def test_built_in_by_the_last_two_parts(path):
+def test_built_in_by_the_whole_path_as_it_is_given(path):
     assert is_built_in(path)
 
 
+OTHER_PATHS = [
+    *("../novle/data/input.txt", "/home/ada/data/input.txt", "mine/data/input.txt"),
+    *("data//input.txt", "././data/input.txt", "../data/reverse.tsv", "~/data/input.txt"),
+    *("data\\input.txt", "input.txt", "Data/Input.TXT", r"C:\books\data\cmudict.tsv"),
+]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there a backslash parts folders")
 @pytest.mark.parametrize(
-    "path", ["input.txt", "data/my_book.txt", "mydata/input.txt", "data/input.txt/more", "data", ""]
+    "path", [*OTHER_PATHS, "data/my_book.txt", "mydata/input.txt", "data/input.txt/more", ""]
 )
 def test_other_paths_are_not_built_in(path):
     assert not is_built_in(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there a backslash parts folders")
+@pytest.mark.parametrize("path", OTHER_PATHS)
+@pytest.mark.parametrize("make", [CharacterDataModule, PairDataModule])
+def test_a_path_that_only_ends_like_a_built_in_corpus_is_an_error_that_names_it(
+    tmp_path, monkeypatch, make, path
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    name = re.search(r"[^/\\]+$", path)[0].lower()
+    with pytest.raises(UserError, match=f"^{re.escape(path)}: no such .* --data_path data/{name}"):
+        make(path, block_size=5, batch_size=3)
+    assert [path.name for path in tmp_path.rglob("*")] == ["here"]
+
+
+def test_a_module_for_training_builds_the_corpus_of_a_built_in_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = CharacterDataModule("data/input.txt", block_size=5, batch_size=3)
+    assert data.corpus.sha256 == PINNED["input.txt"][2]
+    assert Path("data/input.txt").is_file()
+
+
+@pytest.mark.parametrize("read", [read_corpus, Corpus.from_file])
+def test_reading_builds_nothing_unless_it_is_told_to(tmp_path, monkeypatch, read):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="only a new training run builds it: start from the folder"):
+        read("data/input.txt")
+    assert list(tmp_path.iterdir()) == []
+    assert read("data/input.txt", build=True).sha256 == PINNED["input.txt"][2]
 
 
 def test_a_file_that_is_there_is_left_alone(tmp_path, monkeypatch):

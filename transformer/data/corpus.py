@@ -1,14 +1,14 @@
 """A text file -> its ids in one array, split into training and validation. Imports no torch."""
 
-import hashlib
 from dataclasses import dataclass
-from os.path import exists
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer.data.sources import build_source, is_built_in
+from transformer.data.record import digest, record_of
+from transformer.data.sources import provide_corpus
 from transformer.data.tokenizers import CharacterTokenizer
 from transformer.errors import UserError
 from transformer.files import read_text
@@ -24,16 +24,15 @@ class Text:
     @property
     def sha256(self) -> str:
         """Of the UTF-8 bytes of the text as read, so that line ends do not make another corpus."""
-        return hashlib.sha256(self.characters.encode("utf-8")).hexdigest()
+        return digest(self.characters)
 
 
-def read_corpus(path: str | Path) -> Text:
-    """The text of a UTF-8 file; a built-in corpus that is missing is built first.
+def read_corpus(path: str | Path, *, build: bool = False) -> Text:
+    """The text of a UTF-8 file; with `build`, a built-in corpus that is missing is built first.
 
     Raises: UserError for a file that is missing, a folder, empty or not UTF-8.
     """
-    if is_built_in(path) and not exists(path):
-        build_source(path)
+    provide_corpus(path, "text file", build=build)
     text, num_carriage_returns = read_text(path, "text file")
     if not text:
         raise UserError(
@@ -57,11 +56,18 @@ class Corpus:
     num_carriage_returns: int = 0
 
     @classmethod
-    def from_file(cls, path: str | Path) -> "Corpus":
-        text = read_corpus(path)
+    def from_file(cls, path: str | Path, *, build: bool = False) -> "Corpus":
+        text = read_corpus(path, build=build)
         tokenizer = CharacterTokenizer.from_text(text.characters)
         tokens = tokenizer.encode(text.characters)
         return cls(tokens, tokenizer, text.sha256, text.num_carriage_returns)
+
+    def facts(self, val_fraction: float) -> dict[str, Any]:
+        """For a model's file: which text this is, and which of it trained the model."""
+        cut = num_train(len(self.tokens), val_fraction)
+        text, train = self.tokenizer.decode(self.tokens), self.tokenizer.decode(self.tokens[:cut])
+        facts = {"sha256": self.sha256, "num_tokens": len(self.tokens)}
+        return facts | record_of(text, len(train))
 
     def split(self, val_fraction: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Training and validation tokens; no position is in both."""

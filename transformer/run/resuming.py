@@ -11,7 +11,9 @@ from transformer.command_line import say
 from transformer.config import Config
 from transformer.data.corpus import Corpus
 from transformer.data.pairs import Pairs
+from transformer.data.record import describe_change
 from transformer.errors import UserError
+from transformer.files import read_text
 from transformer.processes import is_rank_0
 from transformer.runs import SUMMARY, run_of
 
@@ -55,10 +57,11 @@ def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> dict[s
     if not is_rank_0():
         return {}
     saved = load_model(resume)
-    trained_on = saved.corpus.get("sha256")
-    if trained_on != corpus.sha256:
+    if saved.corpus.get("sha256") != corpus.sha256:
+        path = config.data_path
         raise UserError(
-            f"{resume}: its corpus has sha256 {trained_on}, and data_path has {corpus.sha256}: "
+            f"{resume}: {path} is not what it was trained on: "
+            f"{describe_change(read_text(path, 'file')[0], saved.corpus)}: "
             "give the --data_path it was trained on, or start a new run without --resume"
         )
     keys = config.resolved()

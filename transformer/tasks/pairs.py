@@ -45,7 +45,7 @@ class PairTask:
         self.pairs = pairs
         self.tokens_per_example = self.data.num_train_tokens / self.data.num_examples
         self.largest_shapes = self.data.largest_shapes()
-        self.corpus_facts = {"sha256": pairs.sha256, "num_pairs": len(pairs.sources)}
+        self.corpus_facts = pairs.facts
         answers = list(pairs.answers(self.data.splits.val).items())
         most = min(MOST_TRANSLATED, round(MOST_TRANSLATED_TOKENS / self.tokens_per_example))
         chosen = sampled_windows(len(answers), max(most, NUM_SHOWN))

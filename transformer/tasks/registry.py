@@ -10,14 +10,18 @@ if TYPE_CHECKING:
     from transformer.tasks.base import Task
 
 
-def read_corpus(config: Config) -> Corpus | Pairs:
-    """Raises: UserError for data that is missing, not UTF-8, malformed or too short."""
+def read_corpus(config: Config, *, build: bool = True) -> Corpus | Pairs:
+    """With `build`, as for a new run, a built-in corpus that is missing is built.
+
+    Raises: UserError for data that is missing, not UTF-8, malformed or too short.
+    """
     if config.model == "encoder_decoder":
         keys = ("block_size", "source_units", "target_units", "skip_bad_lines", "shared_vocabulary")
-        pairs = read_pairs(config.data_path, **{key: getattr(config, key) for key in keys})
+        settings = {key: getattr(config, key) for key in keys}
+        pairs = read_pairs(config.data_path, **settings, build=build)
         pairs.check_splits(config.val_fraction, config.test_fraction)
         return pairs
-    corpus = Corpus.from_file(config.data_path)
+    corpus = Corpus.from_file(config.data_path, build=build)
     check_length(len(corpus.tokens), config.val_fraction, config.block_size, config.data_path)
     return corpus
 

@@ -44,7 +44,7 @@ class TextTask:
         self.corpus = corpus
         self.tokens_per_example = float(config.block_size)
         self.largest_shapes = [(config.batch_size, config.block_size)] * 2
-        self.corpus_facts = {"sha256": corpus.sha256, "num_tokens": len(corpus.tokens)}
+        self.corpus_facts = corpus.facts(config.val_fraction)
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
         self.score_tokens = 2 * self.data.num_val_tokens
         self._pictures: GPTPictures | None = None
