@@ -169,7 +169,7 @@ def each_value(table):
 def test_nine_key_file_is_valid_as_it_stands():
     config = load_config(NINE_KEYS)
     assert {key: getattr(config, key) for key in REQUIRED_KEYS} == REQUIRED
-    assert type(config.lr) is float  # PyYAML reads 3e-4 as text
+    assert type(config.lr) is float
 
 
 def test_defaults_make_the_classic_gpt():
