@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "transformer.checkpoint": "safetensors torch transformer.data.pair_tokenizers "
     "transformer.data.tokenizers transformer.errors transformer.files transformer.models",
     "transformer.command_line": "pydantic transformer.config_files transformer.config_types "
-    "transformer.errors transformer.scalars",
+    "transformer.errors transformer.flag_parser transformer.scalars",
     "transformer.config": "pydantic transformer.config_types transformer.defaults",
     "transformer.config_types": "pydantic pydantic_core transformer.scalars",
     "transformer.config_files": "pydantic yaml transformer.config transformer.errors "
@@ -62,6 +62,7 @@ MAY_IMPORT = {
     "transformer.models",
     "transformer.explanation_page": "jaxtyping numpy transformer.explanation",
     "transformer.files": "transformer.errors",
+    "transformer.flag_parser": "transformer.config_files transformer.errors transformer.scalars",
     "transformer.generation": "jaxtyping numpy torch transformer.checkpoint "
     "transformer.data.pair_tokenizers transformer.data.tokenizers transformer.defaults "
     "transformer.devices transformer.errors transformer.generation transformer.models",

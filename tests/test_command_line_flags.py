@@ -8,8 +8,18 @@ import pytest
 import evaluate
 import generate
 import train
-from transformer.command_line import FlagParser, add_flags, check_flags, given_flags, run_script
+from explain import ExplainOptions
+from plot import PlotOptions
+from transformer.command_line import (
+    FlagParser,
+    add_checkpoint,
+    add_flags,
+    check_flags,
+    given_flags,
+    run_script,
+)
 from transformer.config import Config, foreign_keys
+from transformer.config_files import leaves
 from transformer.errors import UserError
 
 # A value for each key, as the command line hands it over, that differs from the default.
@@ -88,7 +98,7 @@ def test_help_has_the_description_and_default_of_every_flag(kind):
 def test_help_lists_the_choices_of_a_flag():
     text = without_space(make_parser(Config).format_help())
     assert "--positionslearned|sinusoidal|rotary|none" in text
-    assert "--compiletrue|false|auto" in text
+    assert "--compile[true|false|auto]" in text
     assert "--strideN|block_size" in text
 
 
@@ -118,6 +128,10 @@ def test_word_without_a_flag_is_an_error():
         parse("my.yaml")
 
 
+def test_negative_infinity_is_a_value_and_no_flag():
+    assert parse("--lr", "-.inf") == {"lr": "-.inf"}
+
+
 def test_flag_without_a_value_is_an_error_that_names_it():
     with pytest.raises(UserError, match=r"argument --lr: expected one argument \(--help lists"):
         parse("--lr")
@@ -138,6 +152,61 @@ def test_switch_needs_no_value():
     kind = generate.GenerateOptions
     assert check_flags(kind, parse("--skip_unknown", kind=kind)).skip_unknown is True
     assert check_flags(kind, parse("--skip_unknown", "false", kind=kind)).skip_unknown is False
+
+
+SWITCHES = [name for name, field in Config.model_fields.items() if bool in leaves(field.annotation)]
+
+
+@pytest.mark.parametrize("key", SWITCHES)
+def test_every_switch_is_true_without_a_value_and_swallows_nothing(key):
+    assert parse(f"--{key}", "--lr", "1") == {key: "true", "lr": "1"}
+    for words in ([f"--{key}", "false"], [f"--{key}=false"], [f"--{key}", "--lr", "1"]):
+        assert parse(*words)[key] == ("true" if words[-1] == "1" else "false")
+    with pytest.raises(UserError, match=f"^--{key}: {key} must be true or false.*, got 'perhaps'"):
+        parse(f"--{key}", "perhaps")
+
+
+def test_a_switch_takes_a_word_of_its_own():
+    assert parse("--compile", "auto", "--bias", "TRUE") == {"compile": "auto", "bias": "TRUE"}
+
+
+@pytest.mark.parametrize("script", ["generate", "evaluate", "explain"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("--skip_unknown MODEL", "MODEL --skip_unknown", "--skip_unknown true MODEL"),
+        *("--device cpu MODEL", "--skip_unknown --device cpu MODEL"),
+        "--skip_unknown=true MODEL --device cpu",
+    ],
+)
+def test_flags_stand_before_or_behind_the_file(script, words):
+    kinds = {"generate": generate.GenerateOptions, "evaluate": evaluate.EvaluateOptions}
+    parser = make_parser(kinds.get(script, ExplainOptions))
+    add_checkpoint(parser)
+    parser.add_argument("--json", action="store_true")
+    for before in ([], ["--json"], ["--json", "true"], ["--json=true"]):
+        arguments = parser.parse([*before, *words.split()])
+        assert (arguments.checkpoint, arguments.json) == ("MODEL", bool(before))
+        assert getattr(arguments, "skip_unknown", "true") == "true"
+    assert parser.parse(["--json", "false", "MODEL"]).json is False
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--out a.png one two", "one two --out a.png", "one --out a.png two", "one two --out=a.png"],
+)
+def test_flags_stand_between_runs_too(words):
+    parser = make_parser(PlotOptions)
+    parser.add_argument("runs", nargs="*")
+    arguments = parser.parse(words.split())
+    assert (arguments.runs, arguments.out) == (["one", "two"], "a.png")
+
+
+def test_a_prompt_may_look_like_anything():
+    kind = generate.GenerateOptions
+    given = parse("--prompt", "true", "--stop", "false", "--stop", "null", "--info", kind=kind)
+    assert given == {"prompt": "true", "stop": ["false", "null"], "info": "true"}
+    assert parse("--prompt=--info", kind=kind) == {"prompt": "--info"}
 
 
 def test_wrong_value_of_a_flag_is_an_error_that_names_the_flag():

@@ -4,44 +4,21 @@ import argparse
 import contextlib
 import io
 import os
-import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from transformer.config_files import Setting, check, leaves, may_be_unset, unknown_name
+from transformer.config_files import Setting, check, leaves, may_be_unset
 from transformer.config_types import Boolean
 from transformer.errors import UserError, is_out_of_memory
+from transformer.flag_parser import FlagParser
 from transformer.scalars import unsets
-
-
-class FlagParser(argparse.ArgumentParser):
-    """Raises UserError where argparse would print its usage; flags are written out in full."""
-
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(allow_abbrev=False, **arguments)
-        # Also -1e-3 is a value and no flag; Python 3.11's own pattern knows -1 and -0.001 alone.
-        self._negative_number_matcher = re.compile(r"-\.?(\d|inf)", re.IGNORECASE)
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (--help lists the flags)")
-
-    def parse(self, argv: list[str] | None = None) -> argparse.Namespace:
-        """Raises: UserError for an unknown flag, with the nearest name."""
-        known, unknown = self.parse_known_args(argv)
-        if unknown:
-            names = [name for name in self._option_string_actions if name.startswith("--")]
-            name = unknown[0].split("=")[0]
-            if not name.startswith("-"):
-                raise UserError(f"unexpected argument {name!r}: flags start with --")
-            raise UserError(unknown_name("flag", name, names))
-        return known
 
 
 class ModelOptions(BaseModel):
@@ -64,19 +41,22 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_flags(parser: argparse.ArgumentParser, kind: type[BaseModel]) -> None:
+def add_flags(parser: FlagParser, kind: type[BaseModel]) -> None:
     """One flag for each field, all as text: the fields' own types convert and check it."""
     for name, field in kind.model_fields.items():
-        switch: dict[str, Any] = {"nargs": "?", "const": "true"} if field.default is False else {}
-        if field.default == ():
-            switch = {"action": "append"}
-        parser.add_argument(
-            f"--{name}",
-            metavar=_metavar(field),
-            default=argparse.SUPPRESS,
-            help=_help(field).replace("%", "%%"),
-            **switch,
-        )
+        arguments: dict[str, Any] = {
+            "metavar": _metavar(field),
+            "default": argparse.SUPPRESS,
+            "help": _help(field).replace("%", "%%"),
+        }
+        kinds = leaves(field.annotation)
+        if bool in kinds:
+            words = [leaf for leaf in kinds if isinstance(leaf, str)]
+            parser.add_switch(f"--{name}", *words, **arguments)
+        elif field.default == ():
+            parser.add_argument(f"--{name}", action="append", **arguments)
+        else:
+            parser.add_argument(f"--{name}", **arguments)
 
 
 def given_flags(arguments: argparse.Namespace, kind: type[BaseModel]) -> dict[str, Any]:
