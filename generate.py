@@ -10,11 +10,9 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import yaml
 
 from transformer.command_line import (
     FlagParser,
@@ -27,8 +25,9 @@ from transformer.command_line import (
     say,
 )
 from transformer.errors import UserError
-from transformer.files import read_text
 from transformer.generation.options import GenerateOptions
+from transformer.generation.prompts import good_prompts, read_prompts
+from transformer.generation.speed import Speed
 from transformer.runs import find_model
 
 if TYPE_CHECKING:  # torch is imported once the input is known to be good
@@ -70,14 +69,6 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
     return Arguments(path, options, arguments.json)
 
 
-def read_prompts(options: GenerateOptions) -> list[str]:
-    """One, or one a line. Raises: UserError for a prompt file that is missing or not UTF-8."""
-    if not options.prompt_file:
-        return [options.prompt]
-    text = read_text(options.prompt_file, "prompt file")[0]
-    return text.removesuffix("\n").split("\n") if options.split_lines else [text]
-
-
 def write_texts(
     generator: "TextGenerator",
     prompts: list[str],
@@ -89,7 +80,7 @@ def write_texts(
     """Every sample of every prompt, decoded as one batch; Ctrl+C leaves what is there so far."""
     from transformer.generation.sampling import Sampler
 
-    prompts = known_prompts(generator, prompts, options)
+    prompts = good_prompts(generator, prompts, options)
     rows = generator.begin([p for p in prompts for _ in range(options.num_samples)], options.stop)
     assert generator.saved is not None
     say(f"{generator.saved.path}, seed {seed}")
@@ -99,8 +90,17 @@ def write_texts(
         sampler=Sampler(**options.sampling, seed=seed),
         with_log_probabilities=as_json,
     )
-    if options.verbose:
-        steps = timed(steps, rows, generator.model.block_size)
+    speed = Speed(rows, generator.model.block_size)
+    try:
+        show_rows(rows, speed.timed(steps), seed, as_json=as_json)
+    finally:  # behind the line end of the text
+        if options.verbose and speed.times:
+            say(str(speed))
+
+
+def show_rows(
+    rows: list["Continuation"], steps: Iterator[None], seed: int, *, as_json: bool
+) -> None:
     if len(rows) == 1 and not as_json:
         stream(rows[0], steps)
         return
@@ -115,18 +115,6 @@ def write_texts(
             show(f"\n{SEPARATOR}\n".join(row.prompt + row.text for row in rows) + "\n")
 
 
-def known_prompts(
-    model: "TextGenerator | Translator", prompts: list[str], options: GenerateOptions
-) -> list[str]:
-    """Without what the model never saw, where that is to be dropped; says how much that was."""
-    if not options.skip_unknown:
-        return prompts
-    known = [model.drop_unknown(prompt) for prompt in prompts]
-    if num_dropped := sum(number for _, number in known):
-        say(f"{num_dropped:,} unknown {model.tokenizer.units} of the prompt dropped")
-    return [prompt for prompt, _ in known]
-
-
 def write_translations(
     translator: "Translator", prompts: list[str], options: GenerateOptions, *, as_json: bool
 ) -> None:
@@ -137,8 +125,7 @@ def write_translations(
     say(str(translator.saved.path))
     if not options.split_lines:  # the line end of a file is no part of its source
         prompts = [prompt.rstrip("\n") for prompt in prompts]
-    sources = known_prompts(translator, prompts, options)
-    check_sources(translator, sources, options)
+    sources = good_prompts(translator, prompts, options)
     started_at = time.perf_counter()
     for start in range(0, len(sources), SHOWN_TOGETHER):
         some = sources[start : start + SHOWN_TOGETHER]
@@ -152,16 +139,6 @@ def write_translations(
                     show(f"{source}\t{text}\n" if options.split_lines else f"{text}\n")
     if options.verbose:
         say(f"{len(sources) / (time.perf_counter() - started_at):,.0f} sources/s")
-
-
-def check_sources(translator: "Translator", sources: list[str], options: GenerateOptions) -> None:
-    """Raises: UserError for the first that cannot be translated, before any is shown."""
-    for number, source in enumerate(sources, start=1):
-        try:
-            translator.encode(source)
-        except UserError as error:
-            place = f"{options.prompt_file}:{number}: " if options.split_lines else ""
-            raise UserError(f"{place}{error}") from None
 
 
 def hypothesis_as_dict(source: str, text: str, hypothesis: "Hypothesis") -> dict[str, Any]:
@@ -198,24 +175,6 @@ def show(text: str) -> None:
     print(text, end="", flush=at_once)
 
 
-def timed(steps: Iterator[None], rows: Sequence["Continuation"], block_size: int) -> Iterator[None]:
-    """Says at the end how fast tokens went; the first step reads each prompt's last block_size."""
-    times = [time.perf_counter()]
-    try:
-        for _ in steps:
-            times.append(time.perf_counter())
-            yield
-    finally:
-        rates = []
-        if len(times) > 1:
-            num_read = sum(min(len(row.prompt_tokens), block_size) for row in rows)
-            rates.append(f"prompt: {num_read / (times[1] - times[0]):,.0f} tokens/s")
-        if len(times) > 2:
-            num_new = sum(len(row.tokens) for row in rows) - len(rows)
-            rates.append(f"decoding: {num_new / (times[-1] - times[1]):,.0f} tokens/s")
-        say(", ".join(rates))
-
-
 def talk(loop: "CommandLoop") -> None:
     """Prompts are asked for, with line editing and history where the system has them."""
     if sys.stdin is None:
@@ -226,19 +185,6 @@ def talk(loop: "CommandLoop") -> None:
         import readline  # noqa: F401  input() uses it
     say(loop.welcome)
     loop.run(lambda: input("> "))
-
-
-def describe(saved: "SavedModel") -> dict[str, Any]:
-    """What a model file is, plain."""
-    return {
-        "checkpoint": str(saved.path),
-        "parameters": sum(p.numel() for p in saved.model.parameters()),
-        "architecture": saved.architecture,
-        "tokenizer": {"kind": saved.tokenizer.kind, **saved.tokenizer.sizes},
-        "corpus": saved.corpus,
-        "results": saved.results,
-        "config": saved.config,
-    }
 
 
 def write_from_text_model(
@@ -278,11 +224,10 @@ def main(argv: list[str] | None = None) -> int:
 
         saved = load_model(path)
     if options.info:
+        from transformer.generation.facts import as_lines, describe
+
         facts = describe(saved)
-        if as_json:
-            print(json.dumps(facts, indent=2))
-        else:
-            print(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), end="")
+        print(json.dumps(facts, indent=2) if as_json else as_lines(facts))
         return 0
     options.check_for(saved.architecture["model"])
     write = write_from_pair_model if saved.tokenizer.kind == "pairs" else write_from_text_model

@@ -74,6 +74,11 @@ MAY_IMPORT = {
     "transformer.errors transformer.generation",
     "transformer.generation.options": "pydantic transformer.command_line transformer.config_types "
     "transformer.defaults transformer.errors",
+    "transformer.generation.facts": "transformer.checkpoint",
+    "transformer.generation.prompts": "transformer.command_line transformer.errors "
+    "transformer.files transformer.generation.options transformer.generation.text "
+    "transformer.generation.translation",
+    "transformer.generation.speed": "transformer.generation.continuation",
     "transformer.generation.sampling": "jaxtyping torch",
     "transformer.models": "jaxtyping torch transformer.defaults transformer.generation.decoding "
     "transformer.generation.sampling transformer.models",
@@ -120,6 +125,8 @@ WITHOUT_TORCH = [
         "transformer.defaults",
         "transformer.generation.continuation",
         "transformer.generation.options",
+        "transformer.generation.prompts",
+        "transformer.generation.speed",
     ),
     *("train", "generate", "evaluate", "explain", "plot"),
 ]

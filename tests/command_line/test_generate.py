@@ -5,7 +5,6 @@ import json
 import random
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -92,15 +91,31 @@ def test_split_lines_makes_a_prompt_of_each_line(write, model_path, tmp_path):
     assert write(*flags).out.startswith("To be\nWhether 'tis nobler\n\nAnd")
 
 
-def test_info_says_what_the_checkpoint_is(write, finished, model_path):
-    facts = yaml.safe_load(write("--info").out)
+def test_info_as_json_is_all_that_the_checkpoint_holds(write, finished, model_path):
+    facts = json.loads(write("--info", "--json").out)
     assert facts["parameters"] == finished.summary["num_parameters"]
     assert facts["architecture"]["num_blocks"] == 1
     assert facts["corpus"]["sha256"] == finished.summary["corpus_sha256"]
     assert facts["results"]["val_loss"] == finished.summary["val_loss"]
     assert facts["config"]["batch_size"] == 7
     assert facts["tokenizer"]["vocab_size"] == facts["architecture"]["vocab_size"]
-    assert json.loads(write("--info", "--json").out) == facts
+
+
+def test_info_is_the_essentials_in_a_few_lines(write, finished, model_path):
+    lines = write("--info").out.splitlines()
+    assert len(lines) <= 8
+    assert lines[0] == f"checkpoint:   {model_path}"
+    assert lines[1] == f"model:        gpt, {finished.summary['num_parameters']:,} parameters"
+    assert "," in lines[1].removeprefix("model:        gpt, ")  # 1,234 and no 1234
+    assert "block_size 16, embedding_dim 22, num_heads 2, num_blocks 1" in lines[2]
+    assert f"val_loss {finished.summary['val_loss']:.5g}" in lines[4]
+    assert lines[5].startswith("trained on:   hamlet.txt, 1,")
+
+
+@pytest.mark.parametrize("flags", [["--info"], ["--info", "--json"], ["--json", "--info"]])
+def test_a_switch_before_the_file_leaves_the_file_alone(model_path, capsys, flags):
+    assert generate.main([*flags, str(model_path)]) == 0
+    assert str(model_path) in capsys.readouterr().out
 
 
 def test_verbose_says_how_fast_on_stderr(write):
@@ -112,9 +127,23 @@ def test_verbose_says_how_fast_on_stderr(write):
     assert captured.out.startswith("To be")
 
 
+@pytest.mark.parametrize("more", [[], ["--json"], ["--num_samples", "2"]])
+def test_the_speed_is_said_on_a_line_of_its_own(model_path, monkeypatch, more):
+    """On a terminal both streams are one."""
+    written = []
+    monkeypatch.setattr(generate, "show", written.append)
+    monkeypatch.setattr(generate, "say", lambda line: written.append(f"{line}\n"))
+    flags = ["--verbose", str(model_path), "--prompt", "To be", "--max_new_tokens", "7", *more]
+    assert generate.main(flags) == 0
+    *_, text_end, last = "".join(written).splitlines(keepends=True)
+    assert last.startswith("prompt: ")
+    assert "tokens/s" not in text_end
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--skip_bad_lines"], "--skip_bad_lines goes with --split_lines"),
         (["--split_lines"], "--split_lines needs a --prompt_file"),
         (["--interactive", "--prompt", "a"], "leave --prompt out"),
         (["--interactive", "--verbose"], "leave --verbose out"),

@@ -43,6 +43,10 @@ class GenerateOptions(SearchOptions):
     )
     prompt_file: str | None = Field(None, description="UTF-8 file that holds the prompt")
     split_lines: Boolean = Field(False, description="each line of the prompt file is a prompt")
+    skip_bad_lines: Boolean = Field(
+        False,
+        description="leave out lines that are blank or that the model cannot read, and count them",
+    )
     max_new_tokens: Integer = Field(300, gt=0, description="tokens to add")
     num_samples: Integer = Field(
         1, gt=0, description="texts of each prompt; of an encoder-decoder, the best so many"
@@ -68,8 +72,10 @@ class GenerateOptions(SearchOptions):
         "auto", description="number format of the weights; auto: what writes fastest"
     )
     interactive: Boolean = Field(False, description="ask for prompts; /help lists the commands")
-    info: Boolean = Field(False, description="say what the checkpoint is, and write no text")
-    verbose: Boolean = Field(False, description="tokens a second on stderr")
+    info: Boolean = Field(
+        False, description="say what the checkpoint is, and write no text; with --json all of it"
+    )
+    verbose: Boolean = Field(False, description="say tokens a second, on stderr")
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -99,6 +105,8 @@ class GenerateOptions(SearchOptions):
             raise ValueError("--prompt and --prompt_file: give one of them")
         if self.split_lines and not self.prompt_file:
             raise ValueError("--split_lines needs a --prompt_file, whose lines are the prompts")
+        if self.skip_bad_lines and not self.split_lines:
+            raise ValueError("--skip_bad_lines goes with --split_lines: give both or none")
         for name in _INTERACTIVE_LEAVES_OUT:
             if self.interactive and getattr(self, name):
                 raise ValueError(f"--interactive asks for prompts itself: leave --{name} out")

@@ -4,6 +4,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import torch
+from numpy.typing import NDArray
 
 from transformer.checkpoint import SavedModel, load_model
 from transformer.data.tokenizers import CharacterTokenizer
@@ -92,9 +93,11 @@ class TextGenerator:
         """
         prompts = [prompt or self.empty_prompt for prompt in prompts]
         stop = (stop,) if isinstance(stop, str) else tuple(stop)
-        return [
-            Continuation(prompt, self.tokenizer.encode(prompt).tolist(), stop) for prompt in prompts
-        ]
+        return [Continuation(prompt, self.encode(prompt).tolist(), stop) for prompt in prompts]
+
+    def encode(self, prompt: str) -> NDArray:
+        """Raises: UserError for a prompt with characters the model never saw."""
+        return self.tokenizer.encode(prompt)
 
     def write(
         self,

@@ -1,0 +1,55 @@
+"""What a model file is: all of it, plain, and the essentials in a few lines."""
+
+from typing import Any
+
+from transformer.checkpoint import SavedModel
+
+_SIZES = ("block_size", "embedding_dim", "num_heads", "num_blocks", "feedforward_dim")
+_SIZES += ("vocab_size", "source_vocab_size")
+_PARTS = ("positions", "norm", "activation")
+_TRAINING = ("batch_size", "lr", "optimizer", "seed")
+_RESULTS = ("val_loss", "val_bits_per_char", "val_word_error_rate", "val_unit_error_rate")
+_RESULTS += ("best_step",)
+
+
+def describe(saved: SavedModel) -> dict[str, Any]:
+    return {
+        "checkpoint": str(saved.path),
+        "parameters": sum(p.numel() for p in saved.model.parameters()),
+        "architecture": saved.architecture,
+        "tokenizer": {"kind": saved.tokenizer.kind, **saved.tokenizer.sizes},
+        "corpus": saved.corpus,
+        "results": saved.results,
+        "config": saved.config,
+    }
+
+
+def as_lines(facts: dict[str, Any]) -> str:
+    """What a person asks first; a file may say nothing of its corpus, results and config."""
+    architecture, corpus, config = facts["architecture"], facts["corpus"], facts["config"]
+    text = [config["data_path"]] if "data_path" in config else []
+    if "num_tokens" in corpus:
+        text.append(f"{corpus['num_tokens']:,} {facts['tokenizer']['kind']}s")
+    if "sha256" in corpus:
+        text.append(f"sha256 {corpus['sha256'][:12]}...")
+    lines = {
+        "checkpoint": facts["checkpoint"],
+        "model": f"{architecture['model']}, {facts['parameters']:,} parameters",
+        "sizes": _listed(architecture, _SIZES),
+        "parts": _listed(architecture, _PARTS),
+        "results": _listed(facts["results"], _RESULTS),
+        "trained on": ", ".join(text),
+        "trained with": _listed(config, _TRAINING),
+    }
+    shown = [f"{name + ':':14}{line}" for name, line in lines.items() if line]
+    return "\n".join([*shown, "(--json shows everything)"])
+
+
+def _listed(facts: dict[str, Any], names: tuple[str, ...]) -> str:
+    return ", ".join(f"{name} {_readable(facts[name])}" for name in names if name in facts)
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,70 @@
+"""The prompts of generate.py: where they come from, and which of them a model can read."""
+
+from typing import TYPE_CHECKING
+
+from transformer.command_line import say
+from transformer.errors import UserError
+from transformer.files import read_text
+from transformer.generation.options import GenerateOptions
+
+if TYPE_CHECKING:
+    from transformer.generation.text import TextGenerator
+    from transformer.generation.translation import Translator
+
+_NAMED_LINES = 5
+
+
+def read_prompts(options: GenerateOptions) -> list[str]:
+    """One, or one a line. Raises: UserError for a prompt file that is missing or not UTF-8."""
+    if not options.prompt_file:
+        return [options.prompt]
+    text = read_text(options.prompt_file, "prompt file")[0]
+    return text.removesuffix("\n").split("\n") if options.split_lines else [text]
+
+
+def known_prompts(
+    model: "TextGenerator | Translator", prompts: list[str], *, skip_unknown: bool
+) -> list[str]:
+    """Without what the model never saw, where that is to be dropped; says how much that was."""
+    if not skip_unknown:
+        return prompts
+    known = [model.drop_unknown(prompt) for prompt in prompts]
+    if num_dropped := sum(number for _, number in known):
+        say(f"{num_dropped:,} unknown {model.tokenizer.units} of the prompt dropped")
+    return [prompt for prompt, _ in known]
+
+
+def good_prompts(
+    model: "TextGenerator | Translator", prompts: list[str], options: GenerateOptions
+) -> list[str]:
+    """Those that the model can read; bad lines of a file are left out if asked for, and counted.
+
+    Raises: UserError for the first that it cannot read, before any text is shown.
+    """
+    good, bad = [], []
+    prompts = known_prompts(model, prompts, skip_unknown=options.skip_unknown)
+    for number, prompt in enumerate(prompts, start=1):
+        try:
+            model.encode(prompt)
+        except UserError as error:
+            if options.split_lines and not options.skip_bad_lines:
+                place = f"{options.prompt_file}:{number}"
+                way_out = "or give --skip_bad_lines to go on without such lines"
+                raise UserError(f"{place}: {error}, {way_out}") from None
+            if not options.split_lines:
+                raise
+            bad.append(number)
+        else:
+            blank = options.skip_bad_lines and not prompt.strip()
+            (bad if blank else good).append(number)
+    if bad:
+        say(f"{options.prompt_file}: {_described(bad)} left out")
+    if not good:
+        raise UserError(f"{options.prompt_file}: no line is left that the model can read")
+    return [prompts[number - 1] for number in good]
+
+
+def _described(bad: list[int]) -> str:
+    named = ", ".join(map(str, bad[:_NAMED_LINES]))
+    more = f" and {len(bad) - _NAMED_LINES:,} more" * (len(bad) > _NAMED_LINES)
+    return f"{len(bad):,} bad line{'s' * (len(bad) > 1)} ({named}{more})"

@@ -1,0 +1,34 @@
+"""How fast tokens are made. Imports no torch."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from transformer.generation.continuation import Continuation
+
+
+class Speed:
+    """Times the steps of some rows; as text, tokens a second of the prompt and of the rest.
+
+    The first step reads the last block_size tokens of each prompt.
+    """
+
+    def __init__(self, rows: Sequence[Continuation], block_size: int) -> None:
+        self.rows = rows
+        self.num_read = sum(min(len(row.prompt_tokens), block_size) for row in rows)
+        self.times: list[float] = []
+
+    def timed(self, steps: Iterator[None]) -> Iterator[None]:
+        self.times = [time.perf_counter()]
+        for _ in steps:
+            self.times.append(time.perf_counter())
+            yield
+
+    def __str__(self) -> str:
+        rates = []
+        if len(self.times) > 1:
+            rates.append(f"prompt: {self.num_read / (self.times[1] - self.times[0]):,.0f} tokens/s")
+        if len(self.times) > 2:
+            num_new = sum(len(row.tokens) for row in self.rows) - len(self.rows)
+            seconds = self.times[-1] - self.times[1]
+            rates.append(f"decoding: {num_new / seconds:,.0f} tokens/s")
+        return ", ".join(rates)
