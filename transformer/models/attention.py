@@ -171,8 +171,9 @@ class MultiHeadAttention(nn.Module):
             q = q.to(k.dtype)
         elif self.causal and mask is not None:
             mask = mask & causal_mask(x.shape[1], x.device)
-        # One new token may read all that is there.
-        causal = self.causal and mask is None and q.shape[2] == k.shape[2]
+        # One new token may read all that is there. Without a cache no sizes are compared: sizes
+        # differ from batch to batch of pairs, and torch.compile would break the graph.
+        causal = self.causal and mask is None and (cache is None or q.shape[2] == k.shape[2])
         dropout = self.dropout if self.training else 0.0
         attend = attention if explicit_is_faster(q) else fused_attention
         heads = attend(q, k, v, mask, dropout, causal=causal)

@@ -115,12 +115,14 @@ class Dropout(nn.Dropout):
     """Zeroes numbers with probability p and scales up the others: Srivastava et al. 2014.
 
     On a CPU p is taken to the nearest 256th: a random byte for each number is drawn eight at a
-    time, where torch draws them singly, which takes a tenth of a small model's step.
+    time, where torch draws them singly, which takes a tenth of a small model's step. Compiled
+    models draw as torch does: `random_` cannot be compiled.
     """
 
     def forward(self, input: Float[Tensor, "*A C"]) -> Float[Tensor, "*A C"]:
         least = round(256 * self.p)
-        if not self.training or input.device.type != "cpu" or least in (0, 256):
+        by_eights = input.device.type == "cpu" and not torch.compiler.is_compiling()
+        if not self.training or not by_eights or least in (0, 256):
             return super().forward(input)
         eights = torch.empty(-(-input.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
         kept = eights.view(torch.uint8)[: input.numel()] >= least
