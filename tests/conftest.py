@@ -56,6 +56,77 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.fixture
+def all_float64(float64: None) -> Iterator[None]:
+    """As float64, and casts to fewer bits, other people's among them, give float64 too."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    casts = {torch.Tensor.float: torch.Tensor.double, torch.Tensor.bfloat16: torch.Tensor.double}
+    narrow = (torch.float32, torch.bfloat16)
+
+    def widened(argument: Any) -> Any:
+        is_narrow = isinstance(argument, torch.dtype) and argument in narrow
+        return torch.float64 if is_narrow else argument
+
+    class Widened(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            kwargs = {name: widened(value) for name, value in (kwargs or {}).items()}
+            return casts.get(func, func)(*map(widened, args), **kwargs)
+
+    with Widened():
+        yield
+
+
+@pytest.fixture
+def float32_bound() -> Callable[..., float]:
+    """How far two programs may be apart, each of which adds up `num_sums` numbers in float32.
+
+    A sum is rounded by half a unit in the last place at most, 2^-24 of its size: num_sums times,
+    in each of the two. Roundings cancel, so that programs are much closer on any processor; the
+    rest is room for the layers that make an error larger.
+    """
+    import torch
+
+    def bound(num_sums: int, values: Any) -> float:
+        largest = torch.as_tensor(values, dtype=torch.float64).abs().max().item()
+        return num_sums * torch.finfo(torch.float32).eps * largest  # eps is 2^-23
+
+    return bound
+
+
+def count_sums(model: "SequenceModel") -> int:
+    """Additions one after the other, from a token to a logit.
+
+    A linear layer adds up what comes in, a norm its width; attention a head's width, and positions.
+    """
+    from torch import nn
+
+    count = 0
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            count += layer.in_features
+        elif isinstance(layer, nn.LayerNorm | nn.RMSNorm):
+            count += layer.normalized_shape[-1]
+        elif hasattr(layer, "num_heads"):
+            head_dim = model.architecture["embedding_dim"] // layer.num_heads
+            count += head_dim + model.block_size + 1
+    return count
+
+
+@pytest.fixture
+def same_logits(float32_bound: Callable[..., float]) -> Callable[..., None]:
+    """Compares a model's logits with those of the same mathematics: float64 to 1e-10."""
+    import torch
+
+    def compare(ours: "torch.Tensor", theirs: "torch.Tensor", model: "SequenceModel") -> None:
+        exact = ours.dtype == torch.float64
+        bound = 1e-10 if exact else float32_bound(count_sums(model), theirs)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=bound)
+
+    return compare
+
+
 def draw_weights(model: "SequenceModel") -> None:
     """Far larger ones than at the start, so that no part hides, and the same every time.
 

@@ -20,6 +20,7 @@ from transformer.evaluation import (
 )
 from transformer.models.bigram import Bigram
 
+pytestmark = pytest.mark.parity
 V, BLOCK_SIZE = 13, 7
 
 SAME = 1e-10  # the same sums in float64, in another order

@@ -8,6 +8,7 @@ from transformer.data.pair_tokenizers import PairTokenizer, UnitTokenizer
 from transformer.defaults import BEGIN, END, IGNORED, PADDING
 from transformer.pair_evaluation import score_loss, score_translations
 
+pytestmark = pytest.mark.parity
 ANSWERS = {
     "cat": ["K AE1 T"],
     "read": ["R IY1 D", "R EH1 D"],

@@ -15,6 +15,7 @@ from transformer import (
     create_causal_mask,
 )
 
+pytestmark = pytest.mark.parity
 B, T, H, D, F, V, NUM_LAYERS, MAX_LEN = 2, 5, 3, 10, 17, 13, 2, 7
 C = H * D
 SIZES = {"vocab_size": V, "d_model": C, "num_heads": H, "num_layers": NUM_LAYERS}

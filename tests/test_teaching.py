@@ -17,6 +17,7 @@ from transformer.teaching import (
     SelfAttention,
 )
 
+pytestmark = pytest.mark.parity
 B, T, H, C = 2, 5, 3, 21
 CONTEXT, V, WIDTH, NUM_BLOCKS = 8, 65, 384, 6
 

@@ -65,7 +65,9 @@ def test_json_has_one_object_a_sample(write, model_path):
         assert sample["seed"] == 3
 
 
-def test_log_probabilities_are_those_of_the_model_whatever_the_sampler_does(write, model_path):
+def test_log_probabilities_are_those_of_the_model_whatever_the_sampler_does(
+    write, model_path, same_logits
+):
     """Beside one uncached pass; the context is 16, so all fits."""
     flags = ["--prompt", "To ", "--max_new_tokens", 9, "--top_k", 2, "--temperature", 3, "--json"]
     sample = json.loads(write(*flags).out)
@@ -75,7 +77,7 @@ def test_log_probabilities_are_those_of_the_model_whatever_the_sampler_does(writ
     tokens = torch.tensor([[*saved.tokenizer.encode("To ").tolist(), *sample["tokens"]]])
     logits = saved.model(tokens)[0].log_softmax(dim=-1)
     expected = [logits[2 + i, token].item() for i, token in enumerate(sample["tokens"])]
-    assert sample["log_probabilities"] == pytest.approx(expected, abs=1e-5)
+    same_logits(torch.tensor(sample["log_probabilities"]), torch.tensor(expected), saved.model)
 
 
 def test_split_lines_makes_a_prompt_of_each_line(write, model_path, tmp_path):

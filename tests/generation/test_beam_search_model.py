@@ -5,6 +5,7 @@ import torch
 
 from transformer.generation.beam_search import beam_search
 
+pytestmark = pytest.mark.parity
 BEGIN, END = 1, 0
 
 

@@ -1,7 +1,6 @@
 """The decoding loop: which window each step reads, and what comes out."""
 
 import os
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from transformer.generation.decoding import decode
 from transformer.generation.sampling import Sampler
 from transformer.models.bigram import Bigram
 
+pytestmark = pytest.mark.parity
 V, BLOCK_SIZE = 13, 7
 OPTIONS = [
     {},
@@ -21,10 +21,7 @@ OPTIONS = [
     {"ngram_size": 3, "token_shift": True},
 ]
 each_option = pytest.mark.parametrize("options", OPTIONS, ids=str)
-same = {
-    torch.float64: partial(assert_close, rtol=0, atol=1e-10),  # the same mathematics in float64
-    torch.float32: assert_close,
-}
+TYPES = [torch.float64, torch.float32]
 
 
 def next_window(window, token, size=BLOCK_SIZE):
@@ -38,12 +35,12 @@ def draw(length, generator):
     return torch.randint(V, (length,), generator=generator)
 
 
-@pytest.mark.parametrize("dtype", same, ids=str)
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
 @each_option
 @pytest.mark.parametrize("lengths", [(1,), (7,), (19,), (4, 4), (1, 3, 7, 10, 2)], ids=str)
 @torch.no_grad()
 def test_each_steps_logits_equal_one_uncached_pass_over_exactly_its_window(
-    make_gpt, options, dtype, lengths, generator
+    make_gpt, options, dtype, lengths, generator, same_logits
 ):
     """Rows of equal and of different lengths, through several turns of the window."""
     model = make_gpt(**options).to(dtype)
@@ -55,7 +52,7 @@ def test_each_steps_logits_equal_one_uncached_pass_over_exactly_its_window(
     for step in steps:
         for row, window in enumerate(windows):
             alone = model(torch.tensor([window]))[0, -1]
-            same[dtype](step.logits[row], alone)
+            same_logits(step.logits[row], alone, model)
             windows[row] = next_window(window, step.tokens[row].item())
         drawn += step.tokens.tolist()
     assert len(set(drawn)) > 4  # a model that repeats one token would show little
@@ -63,11 +60,11 @@ def test_each_steps_logits_equal_one_uncached_pass_over_exactly_its_window(
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 @torch.no_grad()
-def test_the_smallest_contexts_turn_too(make_gpt, size, generator):
+def test_the_smallest_contexts_turn_too(make_gpt, float64, size, generator, same_logits):
     model = make_gpt(block_size=size)
     window = draw(1, generator).tolist()
     for step in decode(model, [torch.tensor(window)], max_new_tokens=9, sampler=Sampler()):
-        assert_close(step.logits, model(torch.tensor([window]))[:, -1])
+        same_logits(step.logits, model(torch.tensor([window]))[:, -1], model)
         window = next_window(window, step.tokens.item(), size)
 
 

@@ -17,6 +17,7 @@ from transformer.generation.translation import Translator, load_translator
 from transformer.generation.weights import Int8Linear, prepare
 from transformer.models.encoder_decoder import EncoderDecoder
 
+pytestmark = pytest.mark.parity
 LETTERS = "abcdefghijklmn"
 PHONES = "P T K AA0 AA1 IY0 IY1 S Z N".split()
 SOURCES = ["abc", "n", "dddefg", "ba", "hijklmn", "ab", "k"]

@@ -17,6 +17,7 @@ from transformer.generation.weights import (
     fastest_format,
 )
 
+pytestmark = pytest.mark.parity
 VOCABULARY = "\n abcdefghijk"  # 13 characters: as many as the tokens of make_gpt
 IN, OUT = 48, 13
 WIDE = {"embedding_dim": 96, "num_heads": 3}  # as make_gpt's 30 does not fit the kernel

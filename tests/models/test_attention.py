@@ -21,7 +21,7 @@ B, H, T, S, D = 2, 3, 5, 7, 11
 
 same = partial(assert_close, rtol=0, atol=1e-10)  # the same mathematics in float64
 
-pytestmark = pytest.mark.usefixtures("float64")
+pytestmark = [pytest.mark.parity, pytest.mark.usefixtures("float64")]
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The cache: what it gives equals one uncached pass over the same tokens."""
 
-from functools import partial
-
 import pytest
 import torch
 from torch.testing import assert_close
@@ -11,6 +9,7 @@ from transformer.models.bigram import Bigram
 from transformer.models.cache import Cache
 from transformer.models.step import LEAST_EXPLICIT_ROWS
 
+pytestmark = pytest.mark.parity
 B, T, V, BLOCK_SIZE = 3, 7, 13, 7
 NUM_BLOCKS = 2
 
@@ -29,11 +28,8 @@ OPTIONS = [
     {"ngram_size": 3, "token_shift": True, "positions": "rotary"},
 ]
 each_option = pytest.mark.parametrize("options", OPTIONS, ids=str)
-same = {
-    torch.float64: partial(assert_close, rtol=0, atol=1e-10),  # the same mathematics in float64
-    torch.float32: assert_close,
-}
-each_type = pytest.mark.parametrize("dtype", same, ids=str)
+TYPES = [torch.float64, torch.float32]
+each_type = pytest.mark.parametrize("dtype", TYPES, ids=str)
 
 
 @pytest.fixture
@@ -45,18 +41,22 @@ def tokens(generator):
 @each_option
 @pytest.mark.parametrize("sizes", [(1,) * 7, (4, 1, 1, 1), (2, 3, 2), (7,)], ids=str)
 @torch.no_grad()
-def test_reading_in_pieces_equals_reading_at_once(make_gpt, options, dtype, sizes, tokens):
+def test_reading_in_pieces_equals_reading_at_once(
+    make_gpt, options, dtype, sizes, tokens, same_logits
+):
     model = make_gpt(**options).to(dtype)
     cache = model.make_cache(B)
     logits = [model(piece, cache=cache) for piece in tokens.split(sizes, dim=1)]
-    same[dtype](torch.cat(logits, dim=1), model(tokens))
+    same_logits(torch.cat(logits, dim=1), model(tokens), model)
     assert cache.lengths == [T] * B
 
 
 @each_type
 @each_option
 @torch.no_grad()
-def test_rows_of_different_lengths_go_on_each_from_its_own_end(make_gpt, options, dtype, tokens):
+def test_rows_of_different_lengths_go_on_each_from_its_own_end(
+    make_gpt, options, dtype, tokens, same_logits
+):
     """Read right-padded, then three tokens one at a time, then two at once."""
     model = make_gpt(**options).to(dtype)
     lengths = [1, 2, 2]
@@ -69,11 +69,11 @@ def test_rows_of_different_lengths_go_on_each_from_its_own_end(make_gpt, options
         got.append(model(torch.stack(new), cache=cache))
     for row, length in enumerate(lengths):
         alone = model(tokens[row : row + 1, : length + 5])[0, length:]
-        same[dtype](torch.cat(got, dim=1)[row], alone)
+        same_logits(torch.cat(got, dim=1)[row], alone, model)
 
 
 @torch.no_grad()
-def test_a_row_that_is_put_in_goes_on_as_in_the_cache_it_came_from(make_gpt, tokens):
+def test_a_row_that_is_put_in_goes_on_as_in_the_cache_it_came_from(make_gpt, tokens, same_logits):
     model = make_gpt(ngram_size=2, token_shift=True).double()
     cache, other = model.make_cache(B), model.make_cache(1)
     model(tokens[:, :4], cache=cache)
@@ -81,8 +81,8 @@ def test_a_row_that_is_put_in_goes_on_as_in_the_cache_it_came_from(make_gpt, tok
     cache.put([1], other)
     assert cache.lengths == [4, 2, 4]
     logits = model(tokens[:, 6:], cache=cache)[:, 0]
-    same[torch.float64](logits[0], model(torch.cat((tokens[:1, :4], tokens[:1, 6:]), 1))[0, -1])
-    same[torch.float64](logits[1], model(torch.cat((tokens[:1, 4:6], tokens[1:2, 6:]), 1))[0, -1])
+    same_logits(logits[0], model(torch.cat((tokens[:1, :4], tokens[:1, 6:]), 1))[0, -1], model)
+    same_logits(logits[1], model(torch.cat((tokens[:1, 4:6], tokens[1:2, 6:]), 1))[0, -1], model)
 
 
 @each_option
@@ -90,7 +90,7 @@ def test_a_row_that_is_put_in_goes_on_as_in_the_cache_it_came_from(make_gpt, tok
 @pytest.mark.parametrize("lengths", [[4, 4, 4], [1, 3, 4]], ids=str)
 @torch.no_grad()
 def test_rows_that_are_selected_go_on_each_from_what_it_had_read(
-    make_gpt, options, rows, lengths, tokens
+    make_gpt, options, rows, lengths, tokens, same_logits
 ):
     """In another order, several times, and not at all; by the token and two at once."""
     model = make_gpt(**options).double()
@@ -103,13 +103,13 @@ def test_rows_that_are_selected_go_on_each_from_what_it_had_read(
     got = torch.cat([model(piece, cache=cache) for piece in new.split((1, 2), dim=1)], dim=1)
     for place, row in enumerate(rows):
         read = torch.cat((tokens[row, : lengths[row]], new[place]))
-        same[torch.float64](got[place], model(read[None])[0, -3:])
+        same_logits(got[place], model(read[None])[0, -3:], model)
 
 
 @pytest.mark.parametrize("explicit", [False, True])
 @torch.no_grad()
 def test_many_rows_read_their_keys_by_the_formula_spelled_out(
-    make_gpt, explicit, generator, monkeypatch
+    make_gpt, explicit, generator, monkeypatch, same_logits
 ):
     """Right below and above the number of rows and heads from which `step.py` chooses it."""
     model = make_gpt().double()
@@ -121,7 +121,7 @@ def test_many_rows_read_their_keys_by_the_formula_spelled_out(
     tokens = torch.randint(V, (rows, T), generator=generator)
     cache = model.make_cache(rows)
     logits = [model(piece, cache=cache) for piece in tokens.split(1, dim=1)]
-    same[torch.float64](torch.cat(logits, dim=1), model(tokens))
+    same_logits(torch.cat(logits, dim=1), model(tokens), model)
     assert bool(taken) == explicit
 
 
@@ -139,14 +139,14 @@ def test_single_tokens_take_the_short_way_outside_training_alone(make_gpt, train
 
 
 @torch.no_grad()
-def test_a_cleared_cache_is_as_good_as_new(make_gpt, tokens):
+def test_a_cleared_cache_is_as_good_as_new(make_gpt, float64, tokens, same_logits):
     model = make_gpt(ngram_size=3, token_shift=True)
     cache = model.make_cache(B)
     model(tokens.flip(1), cache=cache)
     size = cache.num_bytes
     cache.clear()
     first, second = model(tokens[:, :3], cache=cache), model(tokens[:, 3:], cache=cache)
-    assert_close(torch.cat((first, second), dim=1), model(tokens))
+    same_logits(torch.cat((first, second), dim=1), model(tokens), model)
     assert cache.num_bytes == size
 
 

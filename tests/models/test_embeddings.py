@@ -1,5 +1,7 @@
 """Tokens, the n-grams they end and the token before -> vectors, beside a loop over positions."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,8 @@ from torch.testing import assert_close
 
 from transformer.models.embeddings import NgramEmbedding, TokenShift
 
+pytestmark = [pytest.mark.parity, pytest.mark.usefixtures("float64")]
+same = partial(assert_close, rtol=0, atol=1e-10)  # the same mathematics in float64
 B, T, C, V = 2, 7, 11, 13
 
 AMPLE = V**4  # rows enough for every n-gram here
@@ -59,7 +63,7 @@ def test_each_token_has_the_sum_of_its_rows_and_those_of_the_ngrams_that_it_ends
                 for symbol in past[-size:]:
                     row = row * V + symbol
                 expected[b, t] += table[row]
-    assert_close(embedding(tokens), expected)
+    same(embedding(tokens), expected)
     assert [len(table) for table in embedding.ngram_tables] == [
         V**size for size in range(2, ngram_size + 1)
     ]
@@ -144,4 +148,4 @@ def test_token_shift_adds_to_each_position_its_share_of_the_one_before(length, g
     shifted = shift(x)
     assert torch.equal(shifted[:, 0], x[:, 0])
     for t in range(1, length):
-        assert_close(shifted[:, t], x[:, t] + shift.weight * x[:, t - 1])
+        same(shifted[:, t], x[:, t] + shift.weight * x[:, t - 1])

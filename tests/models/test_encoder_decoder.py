@@ -13,6 +13,7 @@ from transformer.defaults import PADDING
 from transformer.models import build_model
 from transformer.models.encoder_decoder import EncoderDecoder, source_mask
 
+pytestmark = pytest.mark.parity
 V, SOURCE_V, BLOCK_SIZE, H, C, NUM_BLOCKS = 13, 17, 7, 3, 30, 2  # make_encoder_decoder's
 S, T = 5, 7
 OPTIONS = [

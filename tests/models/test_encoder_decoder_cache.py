@@ -23,7 +23,7 @@ OPTIONS = [
 each_option = pytest.mark.parametrize("options", OPTIONS, ids=str)
 same = partial(assert_close, rtol=0, atol=1e-10)  # the same mathematics in float64
 
-pytestmark = pytest.mark.usefixtures("float64")
+pytestmark = [pytest.mark.parity, pytest.mark.usefixtures("float64")]
 
 
 @pytest.fixture

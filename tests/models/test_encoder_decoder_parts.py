@@ -14,6 +14,7 @@ from transformer.defaults import PADDING
 from transformer.models import build_model
 from transformer.models.encoder_decoder import EncoderDecoder, source_mask
 
+pytestmark = pytest.mark.parity
 V, SOURCE_V, BLOCK_SIZE, H, C, NUM_BLOCKS = 13, 17, 7, 3, 30, 2  # make_encoder_decoder's
 S, T, D = 5, 7, 10
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -143,13 +144,13 @@ def test_dropout_is_on_the_embeddings_and_on_what_each_part_adds(part, source, t
     assert len(calls) == 2 * (2 + NUM_BLOCKS * (2 + 3))
 
 
-def test_where_all_that_is_added_is_dropped_the_embeddings_alone_are_left(source, tokens):
+def test_where_all_that_is_added_is_dropped_the_embeddings_alone_are_left(float64, source, tokens):
     model = initial_model(norm_first=True)
     for block in model.decoder_blocks:
         block.dropout.p = 1.0
     embedded = model.token_embedding(tokens) * C**0.5
     expected = model.lm_head(model.final_norm(model.position_embedding(embedded, slice(0, T))))
-    assert_close(model.train()(source, tokens), expected)
+    assert_close(model.train()(source, tokens), expected, rtol=0, atol=1e-10)
 
 
 @torch.no_grad()
@@ -184,7 +185,7 @@ def test_maps_are_of_what_each_layer_did(float64, make_encoder_decoder, position
     for hook in hooks:
         hook.remove()
     maps = model.cross_attention_weights(source, tokens)
-    assert_close(maps.sum(dim=-1), torch.ones(NUM_BLOCKS, 2, H, T))
+    assert_close(maps.sum(dim=-1), torch.ones(NUM_BLOCKS, 2, H, T), rtol=0, atol=1e-10)
     assert not maps[:, 1, :, :, 3:].any()
     for weights, (layer, (_, memory, *_), output) in zip(maps, given, strict=True):
         value = layer.key_value(memory)[..., C:].unflatten(-1, (H, D))

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from transformer.models import build_model
 from transformer.models.gpt import GPT
 
+pytestmark = pytest.mark.parity
 V, T, H, C, NUM_BLOCKS, FEEDFORWARD = 13, 7, 3, 30, 2, 17
 SHAPE = {
     "vocab_size": V,
@@ -86,13 +87,9 @@ def from_hugging_face(theirs):
     return state
 
 
-@pytest.mark.parametrize(
-    ("dtype", "atol"),
-    # float64: the same mathematics; float32: rounding over two blocks, logits of size 1
-    [(torch.float64, 1e-10), (torch.float32, 1e-5)],
-)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @torch.no_grad()
-def test_logits_and_attention_equal_hugging_faces_gpt2(dtype, atol, tokens, generator):
+def test_logits_and_attention_equal_hugging_faces_gpt2(dtype, tokens, generator, same_logits):
     from transformers import GPT2Config, GPT2LMHeadModel
 
     shape = {"vocab_size": V, "n_positions": T, "n_embd": C, "n_layer": NUM_BLOCKS, "n_head": H}
@@ -104,10 +101,10 @@ def test_logits_and_attention_equal_hugging_faces_gpt2(dtype, atol, tokens, gene
     ours.load_state_dict(from_hugging_face(theirs.state_dict()))
     expected = theirs(tokens, output_attentions=True)
     assert expected.logits.std() > 0.1  # otherwise closeness would say little
-    assert_close(ours(tokens), expected.logits, rtol=0, atol=atol)
+    same_logits(ours(tokens), expected.logits, ours)
     maps = ours.attention_weights(tokens)
     assert maps.shape == (NUM_BLOCKS, 2, H, T, T)
-    assert_close(maps, torch.stack(expected.attentions), rtol=0, atol=atol)
+    same_logits(maps, torch.stack(expected.attentions), ours)  # the sums that make logits
 
 
 @each_option

@@ -20,6 +20,7 @@ from transformer.models.layers import (
     skipped_initialization,
 )
 
+pytestmark = pytest.mark.parity
 B, T, H, D, F = 2, 5, 3, 7, 17
 C = H * D
 

@@ -18,7 +18,7 @@ B, H, T, S, D = 2, 3, 5, 7, 11
 
 same = partial(assert_close, rtol=0, atol=1e-10)  # the same mathematics in float64
 
-pytestmark = pytest.mark.usefixtures("float64")
+pytestmark = [pytest.mark.parity, pytest.mark.usefixtures("float64")]
 
 
 def test_queries_and_keys_are_normalized_per_head_before_they_are_turned(generator):

@@ -22,6 +22,7 @@ from transformer.models.numpy_reference import (
     softmax,
 )
 
+pytestmark = pytest.mark.parity
 B, H, T, S, D, V = 2, 3, 5, 7, 11, 13
 C = H * D
 

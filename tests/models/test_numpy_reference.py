@@ -18,6 +18,7 @@ from transformer.models.numpy_reference import gpt, load_gpt
 from transformer.models.numpy_reference.safetensors_file import read_safetensors
 from transformer.models.positions import POSITIONS
 
+pytestmark = pytest.mark.parity
 B, T = 2, 7
 
 OPTIONS = [

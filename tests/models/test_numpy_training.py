@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from transformer.models.numpy_reference import Adam, Linear, Transformer, cross_entropy, softmax
 
+pytestmark = pytest.mark.parity
 B, H, T, D, FEEDFORWARD, V, NUM_LAYERS = 2, 3, 5, 11, 17, 13, 2
 C = H * D
 

@@ -13,7 +13,7 @@ B, H, T, D, C = 2, 3, 7, 10, 13
 
 same = partial(assert_close, rtol=0, atol=1e-10)  # the same mathematics in float64
 
-pytestmark = pytest.mark.usefixtures("float64")
+pytestmark = [pytest.mark.parity, pytest.mark.usefixtures("float64")]
 
 
 def test_rotary_turns_complex_numbers_made_of_half_split_pairs(generator):

@@ -8,6 +8,8 @@ from pytorch_lightning import Trainer
 
 from transformer.training.lightning_module import LanguageModule
 
+pytestmark = pytest.mark.parity
+
 
 @pytest.fixture
 def make_module(make_gpt, generator):

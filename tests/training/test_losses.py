@@ -1,5 +1,6 @@
 """What is minimized and reported: label smoothing, R-Drop, CTC, and the units of a loss."""
 
+from functools import partial
 from itertools import groupby, product
 
 import pytest
@@ -11,6 +12,8 @@ from transformer.training.lightning_module import LanguageModule
 from transformer.training.losses import ctc_loss
 from transformer.training.pair_module import PairModule
 
+pytestmark = [pytest.mark.parity, pytest.mark.usefixtures("float64")]
+same = partial(assert_close, rtol=0, atol=1e-10)  # the same mathematics in float64
 V, SMOOTHING = 13, 0.2
 
 
@@ -35,7 +38,7 @@ def test_label_smoothing_gives_every_symbol_its_share_of_each_target(make_gpt, b
     module = LanguageModule(make_gpt(vocab_size=V), lr=1e-3, label_smoothing=SMOOTHING)
     own, uniform = losses_by_hand(module.model, batch)
     loss = module.training_step(batch, 0)
-    assert_close(loss, (1 - SMOOTHING) * own + SMOOTHING * uniform)
+    same(loss, (1 - SMOOTHING) * own + SMOOTHING * uniform)
 
 
 def test_validation_is_against_the_targets_alone(make_gpt, batch):
@@ -44,7 +47,7 @@ def test_validation_is_against_the_targets_alone(make_gpt, batch):
     module.validation_step(batch, 0)
     ((total, num_scored),) = module._val_sums
     assert num_scored == 13
-    assert_close(total / num_scored, own)
+    same(total / num_scored, own)
 
 
 def test_a_loss_has_bits_per_character_where_tokens_are_characters(make_gpt, make_encoder_decoder):
@@ -72,8 +75,8 @@ def test_r_drop_adds_both_directions_divergence_of_two_passes(make_gpt, batch):
     )
     own = -torch.stack([half[scored].log_softmax(dim=-1) for half in logits.chunk(2)])
     entropy = own.gather(2, targets[scored].expand(2, -1)[..., None]).mean()
-    assert_close(loss, entropy + 0.7 * (one_way + other_way) / 2)
-    assert_close(module._train_losses[0], entropy)
+    same(loss, entropy + 0.7 * (one_way + other_way) / 2)
+    same(module._train_losses[0], entropy)
 
 
 def test_r_drop_of_a_model_without_dropout_changes_no_gradient(make_gpt, batch):
@@ -82,7 +85,7 @@ def test_r_drop_of_a_model_without_dropout_changes_no_gradient(make_gpt, batch):
         module = LanguageModule(make_gpt(vocab_size=V), lr=1e-3, r_drop=r_drop)
         module.training_step(batch, 0).backward()
         gradients.append([p.grad for p in module.parameters()])
-    assert_close(*gradients)
+    same(*gradients)
 
 
 A, B = NUM_SPECIALS, NUM_SPECIALS + 1  # two units of a target
@@ -104,7 +107,7 @@ def test_ctc_is_minus_the_log_of_all_alignments_probability(generator):
         paths = [path for path in product(range(5), repeat=places) if read_off(path) == target]
         total = sum(probabilities[range(places), list(path)].prod() for path in paths)
         by_hand.append(-total.log() / len(target))
-    assert_close(ctc_loss(logits, source, targets), torch.stack(by_hand).mean())
+    same(ctc_loss(logits, source, targets), torch.stack(by_hand).mean())
 
 
 def test_a_target_too_long_for_its_places_has_no_ctc(generator):
@@ -135,8 +138,8 @@ def test_ctc_adds_the_memorys_guess_to_the_loss(make_encoder_decoder, pair_batch
     assert guess.shape == (3, 12, 13)
     loss = module.training_step(pair_batch, 0)
     own = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-    assert_close(loss, own + 0.3 * ctc_loss(guess, source, targets))
-    assert_close(module._train_losses[0], own)
+    same(loss, own + 0.3 * ctc_loss(guess, source, targets))
+    same(module._train_losses[0], own)
     loss.backward()
     assert model.ctc_head.weight.grad.any()
 
@@ -146,4 +149,4 @@ def test_the_guess_does_not_look_at_what_pads_a_source(make_encoder_decoder, pai
     source, tokens, _ = pair_batch
     _, guess = model(source[:1], tokens[:1], guess=True)
     _, alone = model(source[:1, :4], tokens[:1], guess=True)
-    assert_close(guess[:, :8], alone)
+    same(guess[:, :8], alone)

@@ -6,6 +6,7 @@ from torch.testing import assert_close
 
 from transformer.training.optimizers import make_optimizer, parameter_groups
 
+pytestmark = pytest.mark.parity
 SETTINGS = {"lr": 0.01, "weight_decay": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7}
 OPTIONS = [
     {},

@@ -36,7 +36,7 @@ def dropout_divergence(logits: Float[Tensor, "R T V"], targets: Int[Tensor, "R T
     The rows are those of `passed_twice`. The mean of both directions' Kullback-Leibler divergence:
     Liang et al. 2021, R-Drop (arXiv:2106.14448), eq. 2.
     """
-    first, second = logits.float().log_softmax(dim=-1).chunk(2)  # (B, T, V) each
+    first, second = _log_softmax(logits).chunk(2)  # (B, T, V) each
     scored = targets.chunk(2)[0] != IGNORED
     both_ways = ((first.exp() - second.exp()) * (first - second)).sum(dim=-1) / 2  # (B, T)
     return (both_ways * scored).sum() / scored.sum()
@@ -53,10 +53,15 @@ def ctc_loss(
     places = (source != PADDING).sum(dim=1) * (logits.shape[1] // source.shape[1])
     lengths = (targets != IGNORED).sum(dim=1) - 1
     return F.ctc_loss(
-        logits.float().log_softmax(dim=-1).transpose(0, 1),
+        _log_softmax(logits).transpose(0, 1),
         targets.clamp(min=PADDING),
         places,
         lengths,
         blank=PADDING,
         zero_infinity=True,
     )
+
+
+def _log_softmax(logits: Float[Tensor, "R T V"]) -> Float[Tensor, "R T V"]:
+    """In float32 or wider."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)
