@@ -59,9 +59,9 @@ def test_it_is_the_optimizer_that_skips_where_reading_a_number_would_wait(traine
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_step_that_counts_is_as_without_the_guard(all_float64, make_gpt, name):
+def test_a_step_that_counts_is_as_without_the_guard(float64, make_gpt, name):
     results = []
-    for found_inf in (None, torch.tensor(0.0)):
+    for found_inf in (None, torch.tensor(0.0, dtype=torch.float32)):  # what fused AdamW takes
         model = make_gpt()
         optimizer = make_optimizer(name, model, **SETTINGS)
         for _ in range(3):
@@ -69,7 +69,8 @@ def test_a_step_that_counts_is_as_without_the_guard(all_float64, make_gpt, name)
             optimizer.found_inf = found_inf
             optimizer.step()
         results.append(everything(model, optimizer))
-    assert_close(*results, rtol=0, atol=1e-10)  # the same mathematics
+    bound = 2e-2 * SETTINGS["lr"] if name == "muon" else 1e-10  # of a step in bfloat16; float64
+    assert_close(*results, rtol=0, atol=bound)
 
 
 def test_skipped_steps_are_counted_and_reported_once(caplog):
