@@ -126,6 +126,27 @@ def test_target_dropout_hides_whole_tokens_of_the_target_in_training_alone(sourc
     assert hidden.float().mean().item() == pytest.approx(0.3, abs=0.03)  # 4 standard deviations
 
 
+@pytest.mark.parametrize("ngram_size", [1, 2, 3])
+@torch.no_grad()
+def test_a_hidden_token_is_seen_nowhere_not_even_in_later_ngrams(ngram_size, source, tokens):
+    """Of 20 draws, another third token changes no logits in those alone that hide it."""
+    model = initial_model(target_dropout=0.4, ngram_size=ngram_size, ngram_buckets=V**3)
+    for table in model.token_embedding.ngram_tables:
+        table.normal_()
+    changed = tokens.clone()
+    changed[:, 2] = 6
+    model.train()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        hidden = torch.rand(*tokens.shape, 1)[:, 2, 0] < 0.4
+        logits = []
+        for target in (tokens, changed):
+            torch.manual_seed(seed)
+            logits.append(model(source, target))
+        unchanged = (logits[0] == logits[1]).flatten(1).all(dim=1)
+        assert torch.equal(unchanged, hidden)
+
+
 @pytest.mark.parametrize("part", ["none", "", "encoder_blocks.1", "decoder_blocks.1"])
 def test_dropout_is_on_the_embeddings_and_on_what_each_part_adds(part, source, tokens):
     """All but one place is switched off; what is left changes the logits, and without it nothing.

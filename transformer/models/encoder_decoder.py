@@ -203,9 +203,7 @@ class EncoderDecoder(SequenceModel):
         if cache is not None:
             tokens, mask = cache.extend(tokens, self.num_tokens_before)
             positions = cache.positions
-        x = self.token_embedding(tokens)[:, -num_new:] * self.embedding_scale
-        if self.training and self.target_dropout:
-            x = x * (torch.rand(*x.shape[:2], 1, device=x.device) >= self.target_dropout)
+        x = self._embed_target(tokens)[:, -num_new:]
         if cache is not None:  # the rows of a source are one row of its tree: (B, K T, C)
             x = x.reshape(len(memory), -1, x.shape[2])
         x = self.dropout(self.position_embedding(x, positions))
@@ -217,6 +215,17 @@ class EncoderDecoder(SequenceModel):
             return logits
         logits = logits.reshape(-1, num_new, logits.shape[2])
         return logits.repeat_interleave(num_rows // len(logits), dim=0)  # what was read once
+
+    def _embed_target(self, tokens: Int[Tensor, "R T"]) -> Float[Tensor, "R T C"]:
+        """The vectors of tokens; in training, zeros where target_dropout hides the token.
+
+        Later n-grams read PADDING in place of a hidden token, as they do before the first one.
+        """
+        if not (self.training and self.target_dropout):
+            return self.token_embedding(tokens) * self.embedding_scale
+        shown = torch.rand(*tokens.shape, 1, device=tokens.device) >= self.target_dropout
+        tokens = tokens.masked_fill(~shown[..., 0], PADDING)
+        return self.token_embedding(tokens) * self.embedding_scale * shown
 
     def given(self, source: Int[Tensor, "B S"], most: int | None = None) -> "ConditionedDecoder":
         """A model of the target's next token, for decoding, of up to `most` tokens."""
