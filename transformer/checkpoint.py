@@ -23,6 +23,7 @@ from transformer.data.tokenizers import CharacterTokenizer, tokenizer_from_state
 from transformer.errors import UserError
 from transformer.files import read_bytes, replacing
 from transformer.models import SequenceModel, build_model
+from transformer.models.build import completed
 from transformer.models.layers import skipped_initialization
 
 FORMAT_VERSION = "2"
@@ -117,7 +118,7 @@ def load_model(path: str | Path) -> SavedModel:
             raise ValueError("its content does not match its checksum")
         parts = {name: json.loads(t) for name, t in texts.items() if name != "format_version"}
         tokenizer = tokenizer_from_state(parts["tokenizer"])
-        architecture = dict(parts["architecture"])
+        architecture = completed(parts["architecture"])
         for name, size in tokenizer.sizes.items():
             if size != architecture[name]:
                 raise ValueError(f"{name}={architecture[name]}, and a tokenizer of {size} tokens")
@@ -185,6 +186,18 @@ def read_training_state(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint of this program: it holds no names")
     return content
+
+
+def read_architecture(path: Path) -> dict[str, Any]:
+    """Of the model in a run's .ckpt.
+
+    Raises: UserError for a file that is damaged.
+    """
+    state = read_training_state(path)
+    try:
+        return completed(json.loads(state[METADATA_KEY]["architecture"]))
+    except _READ_ERRORS as error:
+        raise UserError(f"{path}: damaged: it has no architecture ({error})") from None
 
 
 def model_tensors(weights: Mapping[Any, Any]) -> dict[str, Tensor]:

@@ -189,6 +189,7 @@ def closed_formula(
     )
     blocks = NUM_BLOCKS * (attention + feedforward + 2 * per_norm)
     embeddings = V * C * (1 if tie_weights else 2) + (T * C if positions == "learned" else 0)
+    embeddings += positions == "sinusoidal"  # its gain
     embeddings += C * sum(min(V**size, ngram_buckets) for size in range(2, ngram_size + 1))
     embeddings += token_shift * C
     return embeddings + blocks + (per_norm if norm_first else 0)

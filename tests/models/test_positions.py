@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from transformer.models.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
+from transformer.models import build_model
+from transformer.models.positions import (
+    LearnedPositions,
+    RotaryPositions,
+    ScaledSinusoidalPositions,
+    SinusoidalPositions,
+)
 
 B, H, T, D, C = 2, 3, 7, 10, 13
 
@@ -63,6 +69,32 @@ def test_sinusoidal_adds_the_formula_of_the_paper(width, generator):
     same(SinusoidalPositions(T, width)(x, slice(0, T - 2)), x + table)
 
 
+def test_scaled_sinusoidal_adds_the_same_times_its_gain(generator):
+    x = torch.randn(B, T, C, generator=generator)
+    plain, scaled = SinusoidalPositions(T, C), ScaledSinusoidalPositions(T, C)
+    torch.nn.init.constant_(scaled.gain, 0.7)
+    added = plain(x, slice(0, T)) - x
+    same(scaled(x, slice(0, T)), x + 0.7 * added)
+
+
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
+@pytest.mark.parametrize("model", ["gpt", "encoder_decoder"])
+def test_positions_start_as_large_as_tokens(model, positions):
+    """Far smaller ones are not seen for long, far larger ones drown the tokens."""
+    pairs = model == "encoder_decoder"
+    sizes = {"vocab_size": 211} | ({"source_vocab_size": 199} if pairs else {})
+    shape = {"block_size": 101, "embedding_dim": 66, "num_heads": 3, "num_blocks": 1}
+    torch.manual_seed(0)
+    made = build_model(model, positions=positions, **sizes, **shape)
+    sides = [(made.token_embedding, made.position_embedding)]
+    if pairs:
+        sides.append((made.source_embedding, made.source_positions))
+    for embedding, added in sides:
+        tokens = embedding.weight * getattr(made, "embedding_scale", 1.0)
+        vectors = added(torch.zeros(1, 101, 66), slice(0, 101))
+        assert 0.6 < (vectors.square().mean() / tokens.square().mean()).sqrt() < 1.1
+
+
 def test_learned_adds_one_vector_a_position_to_every_row(generator):
     positions = LearnedPositions(T, C)
     x = torch.randn(B, T - 2, C, generator=generator)
@@ -92,6 +124,7 @@ def test_each_column_is_treated_by_the_place_where_it_stands(kind, generator):
 def test_tables_of_angles_are_not_saved():
     assert not RotaryPositions(T, D).state_dict()
     assert not SinusoidalPositions(T, C).state_dict()
+    assert list(ScaledSinusoidalPositions(T, C).state_dict()) == ["gain"]
 
 
 def swap_earlier_tokens(model):

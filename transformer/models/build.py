@@ -1,5 +1,6 @@
 """The models by name."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from transformer.models.base import SequenceModel
@@ -8,6 +9,14 @@ from transformer.models.encoder_decoder import EncoderDecoder
 from transformer.models.gpt import GPT
 
 MODELS = {"gpt": GPT, "bigram": Bigram, "encoder_decoder": EncoderDecoder}
+
+# What an architecture means that does not name these: its file is older than they are.
+_WHERE_ABSENT = {"gpt": {"position_gain": False}}
+
+
+def completed(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """An architecture as a file has it, with what was not named when the file was written."""
+    return _WHERE_ABSENT.get(architecture["model"], {}) | dict(architecture)
 
 
 def build_model(model: str, **architecture: Any) -> SequenceModel:

@@ -23,7 +23,7 @@ from transformer.models.layers import (
     make_feedforward,
     make_norm,
 )
-from transformer.models.positions import RotaryPositions, make_positions
+from transformer.models.positions import LearnedPositions, RotaryPositions, make_positions
 
 GUESSES = 2  # of the CTC head at each position of a source: a target may be longer than that
 
@@ -148,10 +148,16 @@ class EncoderDecoder(SequenceModel):
         return {name: self.architecture[name] for name in ("norm_first", "dropout")}
 
     def _initialize(self) -> None:
-        """Embeddings are N(0, 1 / C): scaled ones and the head's logits have variance 1."""
+        """Embeddings are N(0, 1 / C): scaled ones and the head's logits have variance 1.
+
+        Learned positions start as sinusoids, whose mean square is 1/2.
+        """
         initialize_linears(self)
         for module in (self.source_embedding, self.token_embedding, self.lm_head):
             nn.init.normal_(module.weight, std=1 / self.embedding_scale)
+        for positions in (self.source_positions, self.position_embedding):
+            if isinstance(positions, LearnedPositions):
+                positions.start_as_sinusoids()
 
     def forward(
         self, source: Int[Tensor, "B S"], tokens: Int[Tensor, "B T"], *, guess: bool = False

@@ -19,6 +19,8 @@ _NOT_ARGUMENTS = ("self", "__class__")
 class GPT(TokenModel):
     """Tokens -> logits of the token that follows each: no position reads a later one.
 
+    `position_gain` scales sinusoidal positions by a learned number: `ScaledSinusoidalPositions`.
+
     Raises: ValueError for sizes that do not fit each other and for unknown names of parts.
     """
 
@@ -42,6 +44,7 @@ class GPT(TokenModel):
         ngram_size: int = 1,
         ngram_buckets: int = 8192,
         token_shift: bool = False,
+        position_gain: bool = True,
     ) -> None:
         # The first line, so that the locals are the arguments and nothing else.
         arguments = {name: value for name, value in locals().items() if name not in _NOT_ARGUMENTS}
@@ -54,7 +57,9 @@ class GPT(TokenModel):
         self.token_embedding = NgramEmbedding(vocab_size, embedding_dim, ngram_size, ngram_buckets)
         self.token_shift = TokenShift(embedding_dim) if token_shift else nn.Identity()
         self.num_tokens_before = ngram_size - 1 + token_shift  # that an embedding reads
-        self.position_embedding = make_positions(positions, block_size, embedding_dim)
+        self.position_embedding = make_positions(
+            positions, block_size, embedding_dim, gain=position_gain
+        )
         self.dropout = Dropout(dropout)
         self.blocks = self._make_blocks()
         self.final_norm = self._make_norm() if norm_first else nn.Identity()

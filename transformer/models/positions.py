@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformer.models.cache import Positions
 
 _BASE = 10000.0  # arXiv:1706.03762, 3.5; arXiv:2104.09864, 3.2.2
+_INITIAL_STD = 0.02  # a GPT's token embeddings start with it too
 
 
 class NoPositions(nn.Module):
@@ -29,10 +30,15 @@ class LearnedPositions(nn.Module):
     def __init__(self, block_size: int, embedding_dim: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(block_size, embedding_dim))
-        nn.init.normal_(self.weight, std=0.02)
+        nn.init.normal_(self.weight, std=_INITIAL_STD)
 
     def forward(self, x: Float[Tensor, "B T C"], positions: Positions) -> Float[Tensor, "B T C"]:
         return x + self.weight[positions]
+
+    @torch.no_grad()
+    def start_as_sinusoids(self) -> None:
+        """For tokens of variance 1, beside which vectors of std 0.02 are not seen for long."""
+        self.weight.copy_(sinusoids(*self.weight.shape))
 
     def similarity(self) -> Float[Tensor, "T T"]:
         """The cosine between each two positions' vectors: 1 where they point the same way."""
@@ -41,18 +47,31 @@ class LearnedPositions(nn.Module):
 
 
 class SinusoidalPositions(nn.Module):
-    """Adds PE(t, 2i) = sin(t / 10000^(2i/C)) and PE(t, 2i+1) = cos of the same: 1706.03762, 3.5."""
+    """Adds a table of sines and cosines, the same for good: arXiv:1706.03762, 3.5."""
 
     table: Tensor
 
     def __init__(self, block_size: int, embedding_dim: int) -> None:
         super().__init__()
-        angles = position_angles(block_size, embedding_dim)
-        table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :embedding_dim]
-        self.register_buffer("table", table, persistent=False)
+        self.register_buffer("table", sinusoids(block_size, embedding_dim), persistent=False)
 
     def forward(self, x: Float[Tensor, "B T C"], positions: Positions) -> Float[Tensor, "B T C"]:
         return x + self.table[positions].to(x.dtype)
+
+
+class ScaledSinusoidalPositions(SinusoidalPositions):
+    """The same times a learned number, which starts where the sines are as large as tokens.
+
+    The mean square of sines and cosines is 1/2. As they are, they drown a GPT's small tokens. Li et
+    al. 2019 (arXiv:1809.08895), 3.2, have the same learned number, and start it at 1.
+    """
+
+    def __init__(self, block_size: int, embedding_dim: int) -> None:
+        super().__init__(block_size, embedding_dim)
+        self.gain = nn.Parameter(torch.full((1,), _INITIAL_STD * 2**0.5))
+
+    def forward(self, x: Float[Tensor, "B T C"], positions: Positions) -> Float[Tensor, "B T C"]:
+        return x + (self.gain * self.table[positions]).to(x.dtype)
 
 
 class RotaryPositions(nn.Module):
@@ -94,11 +113,25 @@ POSITIONS = {
 }
 
 
-def make_positions(name: str, block_size: int, embedding_dim: int) -> nn.Module:
-    """Raises: ValueError for an unknown name, listing the known ones."""
+def make_positions(
+    name: str, block_size: int, embedding_dim: int, *, gain: bool = False
+) -> nn.Module:
+    """With a `gain`, sinusoids are scaled by a learned number; the others are scaled anyway.
+
+    Raises: ValueError for an unknown name, listing the known ones.
+    """
     if name not in POSITIONS:
         raise ValueError(f"positions must be one of {', '.join(POSITIONS)}, got {name!r}")
-    return POSITIONS[name](block_size, embedding_dim)
+    kind = POSITIONS[name]
+    if gain and kind is SinusoidalPositions:
+        kind = ScaledSinusoidalPositions
+    return kind(block_size, embedding_dim)
+
+
+def sinusoids(size: int, dim: int) -> Float[Tensor, "T C"]:
+    """PE(t, 2i) = sin(t / 10000^(2i/C)), PE(t, 2i+1) = cos of the same: arXiv:1706.03762, 3.5."""
+    angles = position_angles(size, dim)
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :dim]
 
 
 def position_angles(size: int, dim: int) -> Float[Tensor, "T P"]:

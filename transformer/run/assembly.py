@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.profilers import PyTorchProfiler
 from torch import Tensor
 
-from transformer.checkpoint import save_weights
+from transformer.checkpoint import read_architecture, save_weights
 from transformer.config import Config
 from transformer.config_files import to_yaml
 from transformer.data.corpus import Corpus
@@ -20,7 +20,7 @@ from transformer.data.endless_datamodule import MOST_VALIDATION_TOKENS, EndlessD
 from transformer.data.pairs import Pairs
 from transformer.devices import available_cores, resolve_accelerator
 from transformer.errors import UserError
-from transformer.models import build_model
+from transformer.models import SequenceModel, build_model
 from transformer.models.layers import recompute_blocks, skipped_initialization
 from transformer.processes import is_rank_0
 from transformer.runs import WEIGHTS
@@ -123,12 +123,12 @@ def count_steps(config: Config, num_examples: int, num_devices: int) -> int:
     return min(steps, config.max_steps or steps)
 
 
-def build_module(config: Config, task: Task, total_steps: int) -> LanguageModule:
+def build_model_of(config: Config, architecture: Mapping[str, Any]) -> SequenceModel:
     """Draws the weights, and seeds all that is drawn after them."""
     pl.seed_everything(config.seed, verbose=False)
     others_weights = config.strategy == "fsdp" and not is_rank_0()  # which come from rank 0
     with skipped_initialization() if others_weights else nullcontext():
-        model = build_model(**config.architecture(**task.data.sizes))
+        model = build_model(**architecture)
     if config.activation_checkpointing:
         recompute_blocks(model)
     accelerator = resolve_accelerator(config.accelerator)
@@ -137,6 +137,17 @@ def build_module(config: Config, task: Task, total_steps: int) -> LanguageModule
             model.compile()  # in place: no name of a weight changes
         else:
             log.info("compile: no compiler is found here, so the model runs as it is")
+    return model
+
+
+def build_module(
+    config: Config, task: Task, total_steps: int, resume: Path | None = None
+) -> LanguageModule:
+    """What a config does not name of an architecture is as in the checkpoint `resume`."""
+    architecture = config.architecture(**task.data.sizes)
+    if resume is not None:
+        architecture = read_architecture(resume) | architecture
+    model = build_model_of(config, architecture)
     keys = (
         *("lr", "optimizer", "weight_decay", "momentum", "beta1", "beta2", "eps"),
         *(

@@ -64,7 +64,7 @@ def train(
     num_devices = hardware["devices"] * hardware["num_nodes"]
     assembly.check_shares(config, data.num_val_examples, num_devices)
     total_steps = assembly.count_steps(config, data.num_examples, num_devices)
-    module = assembly.build_module(config, task, total_steps)
+    module = assembly.build_module(config, task, total_steps, resume)
     step = resuming.check_unfinished(resume, total_steps, before, config) if resume else 0
     folder = choose_folder(config, resume)
     throughput = Throughput(data.num_train_tokens, task.tokens_per_example, started_at)

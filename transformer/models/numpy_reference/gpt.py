@@ -110,6 +110,7 @@ class Architecture:
     ngram_size: int
     ngram_buckets: int
     token_shift: bool
+    position_gain: bool = False  # what a file means that does not name it
 
     def __post_init__(self) -> None:
         for name, known in _KNOWN.items():
@@ -162,7 +163,8 @@ class GPT:
         if self.architecture.positions == "learned":
             return x + self.tensors["position_embedding.weight"][:length]
         if self.architecture.positions == "sinusoidal":
-            return x + positional_encoding(length, width)
+            gain = self.tensors["position_embedding.gain"] if self.architecture.position_gain else 1
+            return x + gain * positional_encoding(length, width)
         return x  # rotary positions act on queries and keys
 
     def _block(self, x: Floats, name: str) -> Floats:
