@@ -25,6 +25,14 @@ from transformer.generation.options import SEARCHING, SearchOptions
 from transformer.own_data import compare_text, find_own_text, own_path
 from transformer.runs import find_model
 
+# What the rows beside the model's are.
+BASELINES = (
+    "The baselines learned from the model's training split: bigram and unigram how often each "
+    "character follows another, and how often it occurs; xz is a file packer that copies passages "
+    "it has seen anywhere before, so on a text that repeats itself it can beat a good model, which "
+    "reads no further back than its block_size."
+)
+
 if TYPE_CHECKING:
     from transformer.checkpoint import SavedModel
 
@@ -202,10 +210,10 @@ def pairs_as_table(report: dict[str, Any]) -> str:
     rows = []
     for name, rates in report["scores"].items():
         for kind, words in names.items():
-            interval = "{:.2f} to {:.2f}".format(
+            interval = "{:z.2f} to {:z.2f}".format(
                 *(100 * x for x in rates[f"{kind}_error_interval"])
             )
-            rows.append((words, name, f"{100 * rates[f'{kind}_error_rate']:.2f}", interval))
+            rows.append((words, name, f"{100 * rates[f'{kind}_error_rate']:z.2f}", interval))
     table = tabulate(rows, ("", "phones" if phones else "units", "%", "95 % interval"))
     skipped = f", {report['skipped']:,} unknown units skipped" * bool(report["skipped"])
     bad = f", {report['bad_lines']:,} bad lines left out" * bool(report["bad_lines"])
@@ -229,11 +237,12 @@ def as_table(report: dict[str, Any]) -> str:
         for name, score in report["scores"].items()
     ]
     headers = ("", "loss (nats)", "bits per character", "perplexity")
-    table = tabulate(rows, headers=headers, floatfmt=("", ".4f", ".4f", ".3f"))
+    table = tabulate(rows, headers=headers, floatfmt=("", "z.4f", "z.4f", "z.3f"))
+    baselines = f"{BASELINES}\n" * ("xz" in report["scores"])
     skipped = f", {report['skipped']:,} of them unknown and skipped" * bool(report["skipped"])
     return (
         f"{report['checkpoint']} on {report['data_path']} ({report['split']}, "
-        f"{report['characters']:,} characters{skipped})\n{compared(report)}\n{table}"
+        f"{report['characters']:,} characters{skipped})\n{compared(report)}{baselines}\n{table}"
     )
 
 

@@ -155,7 +155,7 @@ def tick_labels(units: list[str], most: int) -> list[str]:
 def summary(explanation: "Explanation") -> str:
     name = "characters" if explanation.source is None else "units"
     mean = explanation.mean_surprise
-    surprise = "" if mean is None else f", {mean:.4f} bits of surprise on average"
+    surprise = "" if mean is None else f", {mean:z.4f} bits of surprise on average"
     return f"{len(explanation.units):,} {name}{surprise}"
 
 

@@ -87,7 +87,8 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
     if arguments.config:
         raise UserError("--config does not go with --resume, which takes the run's own config.yaml")
     resume = find_resume(arguments.resume, flags.get("runs_dir", "runs"))
-    return Arguments(load_config(run_of(resume[0]) / CONFIG, flags), resume, *switches)
+    config = load_config(run_of(resume[0]) / CONFIG, flags, same_text=True)
+    return Arguments(config, resume, *switches)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -112,7 +112,7 @@ def run(variants: dict[str, Variant], corpus: Corpus, arguments: argparse.Namesp
         half.append(loss_after(variants["base"], corpus, seed, arguments.steps // 2))
         for name, variant in variants.items():
             losses[name].append(loss_after(variant, corpus, seed, arguments.steps))
-            report(f"seed {seed}: {name}: val_loss {losses[name][-1]:.4f}")
+            report(f"seed {seed}: {name}: val_loss {losses[name][-1]:z.4f}")
         if seed == 0:
             continue
         switches = [name for name in variants if name != "base"]
@@ -148,9 +148,9 @@ def table(figures: dict[str, Any]) -> str:
     base, tried = figures["base"], figures["num_switches"]
     lines = tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
     return (
-        f"{lines}\n\nbase {figures['config']}: loss {mean(base['losses']):.4f} after "
+        f"{lines}\n\nbase {figures['config']}: loss {mean(base['losses']):z.4f} after "
         f"{figures['steps']:,} steps of {1000 * base['seconds_per_step']:.1f} ms, "
-        f"{mean(base['losses_at_half']):.4f} after half of them; {figures['seeds']} seeds; "
+        f"{mean(base['losses_at_half']):z.4f} after half of them; {figures['seeds']} seeds; "
         f"less is better\nswitches tried: {tried}; of so many without any effect, about "
         f"{0.05 * tried:.2g} would have an interval without 0 by chance"
     )
@@ -158,7 +158,7 @@ def table(figures: dict[str, Any]) -> str:
 
 def _cells(values: tuple[float, float, float]) -> list[str]:
     center, low, high = values
-    return [f"{center:+.4f}", f"{low:+.4f} to {high:+.4f}"]
+    return [f"{center:+z.4f}", f"{low:+z.4f} to {high:+z.4f}"]
 
 
 def shown(path: Path) -> str:

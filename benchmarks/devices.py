@@ -241,7 +241,7 @@ def free_port() -> int:
 def table(figures: dict[str, Any]) -> str:
     same, losses = figures["same_curves"], figures["recipe"]
     restart, failure = figures["restarted"], figures["failed"]
-    seeds = ", ".join(f"{loss:.4f}" for loss in sorted(losses["of seeds in one"]))
+    seeds = ", ".join(f"{loss:z.4f}" for loss in sorted(losses["of seeds in one"]))
     rows = (
         ("ddp against one process", f"{same['ddp against one process']:.1e}"),
         ("fsdp against ddp", f"{same['fsdp against ddp']:.1e}"),
@@ -256,7 +256,7 @@ def table(figures: dict[str, Any]) -> str:
         ),
         (
             "default.yaml, val_loss, two processes",
-            f"{losses['val_loss of two processes']:.4f}",
+            f"{losses['val_loss of two processes']:z.4f}",
         ),
         ("default.yaml, val_loss, one process, three seeds", seeds),
     )

@@ -84,8 +84,8 @@ def table(rows: dict[str, Any]) -> str:
             f"{row['num_parameters']:,}",
             row["circumstances"]["machine"],
             f"{row['process_seconds'] / 60:.1f}",
-            f"{row['val_loss']:.3f}",
-            f"{row['val_bits_per_char']:.3f}",
+            f"{row['val_loss']:z.3f}",
+            f"{row['val_bits_per_char']:z.3f}",
             f"{row['peak_resident_gigabytes']:.2f} GB",
         )
         lines.append(f"| {' | '.join(cells)} |")

@@ -64,7 +64,7 @@ DEFAULTS = {
     "val_every_steps": "auto",
     "checkpoint_every_minutes": 5.0,
     "patience": None,
-    "sample_prompt": "\n",
+    "sample_prompt": "",
     "accelerator": "auto",
     "devices": 1,
     "num_nodes": 1,

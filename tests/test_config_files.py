@@ -257,3 +257,25 @@ def test_a_typo_of_a_required_key_is_named_with_its_line(path):
 def test_large_whole_numbers_keep_every_digit(path):
     path.write_text(NINE_KEYS, encoding="utf-8")
     assert load_config(path, {"epochs": "9007199254740993"}).epochs == 9007199254740993
+
+
+ROMEO = "data_path: data/input.txt\nsample_prompt: 'ROMEO:'\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "prompt"),
+    [
+        ({}, "ROMEO:"),
+        ({"lr": "1"}, "ROMEO:"),
+        ({"data_path": "./data/input.txt"}, "ROMEO:"),
+        ({"data_path": "my_book.txt"}, ""),
+        ({"data_path": "my_book.txt", "sample_prompt": "Call"}, "Call"),
+    ],
+)
+def test_a_files_sample_prompt_is_for_the_files_own_text(tmp_path, flags, prompt):
+    keys = "batch_size: 3\nepochs: 1\nlr: 1\nblock_size: 5\nnum_heads: 1\nembedding_dim: 2\n"
+    path = tmp_path / "play.yaml"
+    path.write_text(f"{keys}num_blocks: 1\nnum_workers: 0\n{ROMEO}", encoding="utf-8")
+    assert load_config(path, flags).sample_prompt == prompt
+    moved = load_config(path, {"data_path": "moved.txt"}, same_text=True)
+    assert moved.sample_prompt == "ROMEO:"

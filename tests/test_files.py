@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from transformer.errors import UserError
-from transformer.files import read_bytes, read_utf8, remove_leftovers, replacing, write_text
+from transformer.files import (
+    describe_nuls,
+    read_bytes,
+    read_text,
+    read_utf8,
+    remove_leftovers,
+    replacing,
+    wide_encoding,
+    write_text,
+)
 
 
 @pytest.fixture
@@ -140,3 +149,53 @@ def test_where_files_cannot_have_two_names_the_old_one_is_moved(tmp_path, monkey
 
     monkeypatch.setattr(os, "link", refuse)
     test_what_was_there_is_kept_under_another_name(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"a\nb\n", ("a\nb\n", 0, "")),
+        (b"a\r\nb\r\n", ("a\nb\n", 2, "CRLF")),
+        (b"a\rb\rc\r", ("a\nb\nc\n", 3, "CR")),
+        (b"a\rb\rc\n", ("a\nb\nc\n", 2, "CR")),  # the last line was added elsewhere
+        (b"a\r\nb\rc\rd\r", ("a\nb\nc\nd\n", 4, "CRLF and CR")),
+        (b"a\r\nb\r\nc\rd\n", ("a\nb\nc\rd\n", 2, "CRLF")),
+        (b"a\nb\rc\n", ("a\nb\rc\n", 0, "")),
+    ],
+)
+def test_every_files_own_line_ends_are_read_as_lf_and_counted(path, data, expected):
+    path.write_bytes(data)
+    assert read_text(path, "text file") == expected
+
+
+WIDE = ["UTF-16-LE", "UTF-16-BE", "UTF-32-LE", "UTF-32-BE"]
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Call me Ishmael.\nSome years ago, never mind how long.\n",
+        "Мой дядя самых честных правил,\nКогда не в шутку занемог,\n",
+        "naïve café\r\n",
+    ],
+)
+def test_a_wide_encoding_without_a_mark_is_known_by_its_nuls(path, encoding, text):
+    data = text.encode(encoding) * 30
+    assert wide_encoding(data) == encoding
+    path.write_bytes(data)
+    try:
+        assert f"looks like {encoding} without a" in (describe_nuls(data.decode()) or "")
+    except UnicodeDecodeError:
+        with pytest.raises(
+            UserError, match=rf"not UTF-8 at byte \d+ .* \(it looks like {encoding}"
+        ):
+            read_utf8(path, "text file")
+
+
+def test_texts_without_nuls_and_with_stray_ones_are_of_no_wide_encoding():
+    for text in ("", "plain words\n" * 9, "Мой дядя\n" * 9, "天地玄黃\n" * 9):
+        assert wide_encoding(text.encode()) is None
+        assert describe_nuls(text) is None
+    assert wide_encoding(b"plain words\n" * 99 + b"\0") is None
+    assert describe_nuls("words\0" * 3) == "3 of its 18 characters are NUL, as no plain text has"

@@ -193,7 +193,11 @@ class Config(BaseModel):
     patience: Integer | None = Field(
         None, gt=0, description="validations without improvement after which to stop"
     )
-    sample_prompt: str = Field("\n", description="start of the text sampled at each validation")
+    sample_prompt: str = Field(
+        "",
+        description="start of the text sampled at each validation; empty, and where --data_path "
+        "names another text than the file: the text's most frequent line beginning",
+    )
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="device kind")
     devices: Positive | Auto = Field(1, description="devices a node; auto is all of them")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from os.path import normpath
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 
@@ -25,14 +26,24 @@ class Setting(NamedTuple):
     text: str | None = None
 
 
-def load_config(path: str | Path, flags: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    path: str | Path, flags: Mapping[str, Any] | None = None, *, same_text: bool = False
+) -> Config:
     """The config of a YAML file with `flags` over it.
+
+    The file's sample_prompt is for the file's own text: it goes where a flag names another
+    data_path, unless that is known to be the `same_text` elsewhere, as on resuming.
 
     Raises: UserError for a file that cannot be read, is not flat YAML, holds an unknown key,
     lacks one of the nine required keys, or holds a value out of range.
     """
     settings = read_settings(path)
-    settings |= {key: Setting(value, f"--{key}") for key, value in (flags or {}).items()}
+    flags = flags or {}
+    if not same_text and "data_path" in settings and "data_path" in flags:
+        own, given = settings["data_path"].value, flags["data_path"]
+        if normpath(str(own)) != normpath(str(given)):
+            settings.pop("sample_prompt", None)
+    settings |= {key: Setting(value, f"--{key}") for key, value in flags.items()}
     missing = [key for key in REQUIRED_KEYS if key not in settings]
     for key in settings if missing else ():  # a key that is missing may be one with a typo
         if key not in Config.model_fields:

@@ -80,7 +80,7 @@ def _legend(runs: Mapping[str, Curves], floors: Mapping[str, float]) -> list[tup
     if number is None:
         styles += [(name, _style(VAL_LOSS, place)) for place, name in enumerate(runs)]
     styles += [("training", _style(TRAIN_LOSS, number)), ("validation", _style(VAL_LOSS, number))]
-    styles += [(f"{name}: {loss:.3f}", _style("floor")) for name, loss in floors.items()]
+    styles += [(f"{name}: {loss:z.3f}", _style("floor")) for name, loss in floors.items()]
     return [(label, Line2D([], [], **style)) for label, style in styles]
 
 

@@ -67,7 +67,7 @@ class Explanation:
         """-sum w log2 w of the weights of each position, in bits: the mean by block and head."""
         weights = self.attention.astype(np.float64)
         logarithms = np.log2(weights, out=np.zeros_like(weights), where=weights > 0)
-        return -(weights * logarithms).sum(axis=-1).mean(axis=-1)
+        return np.abs((weights * logarithms).sum(axis=-1).mean(axis=-1))  # never -0.0
 
 
 @torch.inference_mode()
@@ -125,7 +125,7 @@ def _predicted(
         raise UserError("the model's logits are not finite, so there is nothing to explain")
     targets = targets.cpu()
     log_probabilities = logits.cpu().double().log_softmax(dim=-1)  # mps has no float64
-    surprises = -log_probabilities.gather(1, targets[:, None]).squeeze(1) / math.log(2)
+    surprises = log_probabilities.gather(1, targets[:, None]).squeeze(1).abs() / math.log(2)
     log_probabilities[:, list(never)] = -math.inf
     count = min(NUM_ALTERNATIVES, len(names) - len(never))
     likeliest, ids = log_probabilities.exp().topk(count, dim=-1)

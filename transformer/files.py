@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from transformer.errors import UserError
 
@@ -29,18 +30,75 @@ def read_utf8(path: str | Path, what: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        utf_16 = " (it looks like UTF-16)" * data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        encoding = "UTF-16" if marked else wide_encoding(data)
+        hint = f" (it looks like {encoding})" if encoding else ""
         raise UserError(
-            f"{path}: not UTF-8 at byte {error.start} (0x{data[error.start]:02x}){utf_16}: "
+            f"{path}: not UTF-8 at byte {error.start} (0x{data[error.start]:02x}){hint}: "
             "save the file as UTF-8 and try again"
         ) from None
 
 
-def read_text(path: str | Path, what: str) -> tuple[str, int]:
-    """The text of a UTF-8 file without a byte order mark, and how many CRLF it has as LF."""
+_FEWEST_NULS = 8  # that tell an encoding
+
+
+class ReadText(NamedTuple):
+    """A text without a byte order mark, and how many line ends became LF, which were `line_end`."""
+
+    text: str
+    num_carriage_returns: int
+    line_end: str  # CRLF, CR or both
+
+
+def read_text(path: str | Path, what: str) -> ReadText:
+    """The text of a UTF-8 file with LF line ends.
+
+    CRLF is a line end. CR alone is one too where it outnumbers all others, as in files of old
+    Macs; a few among other line ends are kept.
+    """
     text = read_utf8(path, what).removeprefix("\ufeff")
-    num_carriage_returns = text.count("\r\n")
-    return text.replace("\r\n", "\n") if num_carriage_returns else text, num_carriage_returns
+    num_crlf = text.count("\r\n")
+    if num_crlf:
+        text = text.replace("\r\n", "\n")
+    num_cr = text.count("\r")
+    if num_cr > text.count("\n"):
+        text = text.replace("\r", "\n")
+    else:
+        num_cr = 0
+    names = [name for name, number in (("CRLF", num_crlf), ("CR", num_cr)) if number]
+    return ReadText(text, num_crlf + num_cr, " and ".join(names))
+
+
+def wide_encoding(data: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a byte order mark, by where among the bytes the NULs stand."""
+    start = data[: 1 << 20]
+    nuls = [start[place::4].count(0) for place in range(4)]
+    if sum(nuls) < max(_FEWEST_NULS, len(start) / 100):
+        return None
+    most = 0.9 * len(start) / 4
+    if min(nuls[2:]) >= most > nuls[0]:
+        return "UTF-32-LE"
+    if min(nuls[:2]) >= most > nuls[3]:
+        return "UTF-32-BE"
+    even, odd = nuls[0] + nuls[2], nuls[1] + nuls[3]
+    if odd > 20 * even:
+        return "UTF-16-LE"
+    return "UTF-16-BE" if even > 20 * odd else None
+
+
+def describe_nuls(text: str) -> str | None:
+    """What a text that was read as UTF-8 and has NULs probably is."""
+    num_nuls = text.count("\0")
+    if not num_nuls:
+        return None
+    found = f"{num_nuls:,} of its {len(text):,} characters are NUL"
+    encoding = wide_encoding(text.encode("utf-8"))
+    if encoding is None:
+        return f"{found}, as no plain text has"
+    return (
+        f"{found}: it looks like {encoding} without a byte order mark, and is read as UTF-8; "
+        "save it as UTF-8"
+    )
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def own_path(saved: "SavedModel") -> str:
             f"{path}: what {saved.path} was trained on is not here: start from the folder that its "
             "run was started in, or give its place with --data_path"
         )
-    text, _ = read_text(path, "file")
+    text = read_text(path, "file").text
     if digest(text) != saved.corpus["sha256"]:
         whole = f"give --data_path {quoted(path)} to evaluate on all of this file"
         raise UserError(

@@ -1,6 +1,7 @@
 """What single keys do to a run: texts of any script, seeds, workers, limits, models."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -188,3 +189,33 @@ def test_profile_writes_a_trace_that_names_the_products(run, write_inputs, tmp_p
     traces = list((tmp_path / "runs" / "tiny" / "version_0").glob("*.pt.trace.json"))
     assert traces
     assert any('"aten::addmm"' in path.read_text(encoding="utf-8") for path in traces)
+
+
+def test_samples_of_another_text_start_as_its_own_lines_do(train_here, tmp_path, capsys):
+    """tiny.yaml's sample_prompt is for Hamlet; the suggested command starts alike."""
+    from transformer.config_files import load_config
+
+    text = "Call me Ishmael.\nSome years ago.\nCall it chance.\nNever mind.\n" * 20
+    (tmp_path / "own.txt").write_text(text, encoding="utf-8")
+    folder = train_here(data_path="own.txt", max_steps=2)
+    assert load_config(folder / "config.yaml").sample_prompt == "Call"
+    said = capsys.readouterr().out
+    assert "\n\nCall" in said
+    assert re.search(r"generate\.py .* --prompt [\"']?Call[\"']?\n", said)
+
+
+def test_a_resumed_run_keeps_its_prompt_where_its_text_was_moved(
+    train_here, tmp_path, monkeypatch, caplog
+):
+    import train
+    from transformer.config_files import load_config
+
+    folder = train_here(max_steps=2)
+    (tmp_path / "hamlet.txt").rename(tmp_path / "moved.txt")
+    flags = ["--resume", str(folder), "--data_path", "moved.txt", "--max_steps", "4"]
+    arguments = train.parse_arguments(flags)
+    with caplog.at_level("INFO"):
+        train.train(arguments.config, arguments.resume[0])
+    assert load_config(folder / "config.yaml").sample_prompt == "To "
+    (said,) = [line for line in caplog.messages if "changed on resuming" in line]
+    assert "sample_prompt" not in said

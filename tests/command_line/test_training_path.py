@@ -214,3 +214,23 @@ def test_the_table_names_model_and_baselines(finished, monkeypatch, capsys):
         "xz",
     ]
     assert f"{finished.summary['val_loss']:.4f}" in table
+
+
+def test_the_table_says_in_a_line_what_each_baseline_is(finished, monkeypatch, capsys):
+    lines = evaluate_here(finished, monkeypatch, capsys).splitlines()
+    (line,) = [line for line in lines if "bigram and unigram" in line]
+    assert "xz is a file packer" in line
+    assert "repeats itself" in line
+
+
+def test_tables_and_headlines_have_no_minus_before_zero():
+    """Of a certain prediction the loss is -log 1, which is -0.0, or falls a rounding below it."""
+    import evaluate
+    from transformer.evaluation import Score
+    from transformer.tasks.text import TextTask
+
+    report = {"checkpoint": "a", "data_path": "b", "split": "c", "characters": 2, "skipped": 0}
+    scores = {"model": Score(-0.0, 5).as_dict(), "xz": Score(-1e-9, 5).as_dict()}
+    assert "-0.0" not in evaluate.as_table(report | {"comparison": None, "scores": scores})
+    line = TextTask.headline(None, {"val_loss": -1e-9, "val_bits_per_char": -0.0})  # type: ignore
+    assert line == "val_loss 0.0000 (0.0000 bits per character)"

@@ -44,6 +44,22 @@ def test_windows_line_ends_are_read_as_lf_and_counted(path):
     assert text.num_carriage_returns == 3
 
 
+def test_line_ends_of_old_macs_make_the_same_text(path):
+    corpus = Corpus.from_file(write(path, b"a\rb\r\rc\r"))
+    assert corpus.sha256 == read_corpus(write(path, b"a\nb\n\nc\n")).sha256
+    assert corpus.tokenizer.vocabulary == "\nabc"
+    assert (corpus.num_carriage_returns, corpus.line_end) == (4, "CR")
+
+
+def test_a_text_full_of_nuls_is_read_with_a_warning_that_names_its_encoding(path, caplog):
+    text = read_corpus(write(path, "Call me Ishmael.\n".encode("utf-16-le")))
+    assert text.characters.count("\0") == 17
+    assert caplog.messages == [
+        f"{path}: 17 of its 34 characters are NUL: it looks like UTF-16-LE without a byte order "
+        "mark, and is read as UTF-8; save it as UTF-8"
+    ]
+
+
 def test_digest_is_that_of_the_text_whatever_its_line_ends(path):
     digest = read_corpus(write(path, "é\nb\n".encode())).sha256
     assert digest == hashlib.sha256("é\nb\n".encode()).hexdigest()

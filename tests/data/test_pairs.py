@@ -157,6 +157,15 @@ def test_built_in_file_that_is_missing_is_built_where_that_is_asked_for(tmp_path
     assert pairs.tokenizer.source.vocabulary == list("abcdefghijklmnopqrstuvwxyz")
 
 
+def test_line_ends_of_old_macs_end_lines_and_nuls_are_warned_of(path, caplog):
+    pairs = read(path, GOOD.replace("\n", "\r"))
+    assert pairs.sha256 == read(path, GOOD).sha256
+    assert (pairs.num_carriage_returns, pairs.line_end) == (GOOD.count("\n"), "CR")
+    assert caplog.messages == []
+    read(path, "a\tb\n\0\tb\n")
+    assert "1 of its 8 characters are NUL, as no plain text has" in caplog.messages[0]
+
+
 def test_splits_share_no_pair_and_lose_none(path):
     splits = many(path, range(1000)).split(0.1, 0.2)
     assert sorted(np.concatenate(splits).tolist()) == list(range(1334))

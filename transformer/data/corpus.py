@@ -1,5 +1,6 @@
 """A text file -> its ids in one array, split into training and validation. Imports no torch."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from transformer.data.record import digest, record_of
 from transformer.data.sources import provide_corpus
 from transformer.data.tokenizers import CharacterTokenizer
 from transformer.errors import UserError
-from transformer.files import read_text
+from transformer.files import describe_nuls, read_text
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Text:
 
     characters: str
     num_carriage_returns: int
+    line_end: str = "CRLF"  # before it became LF
 
     @property
     def sha256(self) -> str:
@@ -33,12 +37,14 @@ def read_corpus(path: str | Path, *, build: bool = False) -> Text:
     Raises: UserError for a file that is missing, a folder, empty or not UTF-8.
     """
     provide_corpus(path, "text file", build=build)
-    text, num_carriage_returns = read_text(path, "text file")
+    text, num_carriage_returns, line_end = read_text(path, "text file")
     if not text:
         raise UserError(
             f"{path}: the file is empty; give a text of a few thousand characters or more"
         )
-    return Text(text, num_carriage_returns)
+    if nuls := describe_nuls(text):
+        log.warning("%s: %s", path, nuls)
+    return Text(text, num_carriage_returns, line_end)
 
 
 def num_train(num_tokens: int, val_fraction: float) -> int:
@@ -54,13 +60,14 @@ class Corpus:
     tokenizer: CharacterTokenizer
     sha256: str
     num_carriage_returns: int = 0
+    line_end: str = "CRLF"
 
     @classmethod
     def from_file(cls, path: str | Path, *, build: bool = False) -> "Corpus":
         text = read_corpus(path, build=build)
         tokenizer = CharacterTokenizer.from_text(text.characters)
         tokens = tokenizer.encode(text.characters)
-        return cls(tokens, tokenizer, text.sha256, text.num_carriage_returns)
+        return cls(tokens, tokenizer, text.sha256, text.num_carriage_returns, text.line_end)
 
     def facts(self, val_fraction: float) -> dict[str, Any]:
         """For a model's file: which text this is, and which of it trained the model."""

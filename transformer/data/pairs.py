@@ -1,6 +1,7 @@
 """A file of source -> target pairs, its vocabulary and its split. Imports no torch."""
 
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ from transformer.data.pair_tokenizers import (
 from transformer.data.record import digest, record_of
 from transformer.data.sources import provide_corpus
 from transformer.errors import UserError
-from transformer.files import read_text
+from transformer.files import describe_nuls, read_text
+
+log = logging.getLogger(__name__)
 
 _NAMED_LINES = 5
 
@@ -45,6 +48,8 @@ class Pairs:
     sha256: str  # of the text as read, so that line ends do not make another file
     num_skipped: int = 0
     path: str | Path = "pairs"
+    num_carriage_returns: int = 0
+    line_end: str = "CRLF"  # before it became LF
     record: Mapping[str, Any] = field(default_factory=dict)  # of the text, for a model's file
 
     @property
@@ -115,7 +120,9 @@ def read_pairs(
             f"got source_units={source_units} and target_units={target_units}"
         )
     provide_corpus(path, "file of pairs", build=build)
-    text, _ = read_text(path, "file of pairs")
+    text, num_carriage_returns, line_end = read_text(path, "file of pairs")
+    if nuls := describe_nuls(text):
+        log.warning("%s: %s", path, nuls)
     lines = text.rstrip("\n").split("\n")
     if lines == [""]:
         raise UserError(f"{path}: the file is empty; give a source, a tab and a target a line")
@@ -130,6 +137,8 @@ def read_pairs(
         record=record_of(text),
         num_skipped=sum(map(len, faults.values())),
         path=path,
+        num_carriage_returns=num_carriage_returns,
+        line_end=line_end,
     )
 
 

@@ -19,7 +19,7 @@ from transformer.errors import UserError, is_out_of_memory
 from transformer.files import remove_leftovers, write_text
 from transformer.processes import is_rank_0, launch_id, num_sharing_cores
 from transformer.runs import CONFIG, LAUNCH, check_writable, new_run_folder, run_of
-from transformer.tasks.registry import read_corpus
+from transformer.tasks.registry import read_corpus, settle
 from transformer.training.terminal import quiet_libraries
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def train(
     started_at = time.monotonic()
     check_writable(run_of(resume) if resume else config.runs_dir)
     corpus = read_corpus(config, build=resume is None)
+    config = settle(config, corpus)
     before = config_before(resume, config, corpus)
 
     from transformer.run import assembly, resuming

@@ -61,7 +61,7 @@ def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> dict[s
         path = config.data_path
         raise UserError(
             f"{resume}: {path} is not what it was trained on: "
-            f"{describe_change(read_text(path, 'file')[0], saved.corpus)}: "
+            f"{describe_change(read_text(path, 'file').text, saved.corpus)}: "
             "give the --data_path it was trained on, or start a new run without --resume"
         )
     keys = config.resolved()

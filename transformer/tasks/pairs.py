@@ -59,12 +59,14 @@ class PairTask:
     def introduction(self) -> str:
         splits, sizes = self.data.splits, self.data.sizes
         skipped, padding = self.pairs.num_skipped, self.data.padding_fraction()
+        num_ends = self.pairs.num_carriage_returns
+        ends = f", {num_ends:,} {self.pairs.line_end} read as LF" * bool(num_ends)
         return (
             f"{self.config.data_path}: {len(self.pairs.sources):,} pairs"
-            f"{f', {skipped:,} bad lines left out' if skipped else ''}; "
+            f"{f', {skipped:,} bad lines left out' if skipped else ''}{ends}; "
             f"{len(splits.train):,} to train on, {len(splits.val):,} for validation, "
             f"{len(splits.test):,} for testing; vocabularies of {sizes['source_vocab_size']} and "
-            f"{sizes['vocab_size']}; padding is {padding:.1%} of a batch"
+            f"{sizes['vocab_size']}; padding is {padding:z.1%} of a batch"
         )
 
     def show(self, model: SequenceModel) -> Shown:
@@ -115,9 +117,10 @@ class PairTask:
         }
 
     def headline(self, summary: dict[str, Any]) -> str:
+        words, units = summary["val_word_error_rate"], summary["val_unit_error_rate"]
         return (
-            f"val_loss {summary['val_loss']:.4f}, {summary['val_word_error_rate']:.2%} of sources "
-            f"wrong, {summary['val_unit_error_rate']:.2%} of their units"
+            f"val_loss {summary['val_loss']:z.4f}, {words:.2%} of sources wrong, "
+            f"{units:.2%} of their units"
         )
 
     def prompt(self, shown: str) -> str:

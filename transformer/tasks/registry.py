@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from transformer.config import Config
 from transformer.data.corpus import Corpus, check_length
 from transformer.data.pairs import Pairs, read_pairs
+from transformer.tasks.prompts import choose_prompt
 
 if TYPE_CHECKING:
     from transformer.tasks.base import Task
@@ -24,6 +25,14 @@ def read_corpus(config: Config, *, build: bool = True) -> Corpus | Pairs:
     corpus = Corpus.from_file(config.data_path, build=build)
     check_length(len(corpus.tokens), config.val_fraction, config.block_size, config.data_path)
     return corpus
+
+
+def settle(config: Config, corpus: Corpus | Pairs) -> Config:
+    """The config with what only its corpus can say: how samples of a text begin."""
+    if isinstance(corpus, Pairs):
+        return config
+    prompt = choose_prompt(config.sample_prompt, corpus, config.data_path)
+    return config.model_copy(update={"sample_prompt": prompt})
 
 
 def make_task(config: Config, corpus: Corpus | Pairs, num_workers: int) -> "Task":

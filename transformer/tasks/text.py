@@ -51,7 +51,7 @@ class TextTask:
 
     def introduction(self) -> str:
         num_ends = self.corpus.num_carriage_returns
-        ends = f", {num_ends:,} CRLF read as LF" * bool(num_ends)
+        ends = f", {num_ends:,} {self.corpus.line_end} read as LF" * bool(num_ends)
         return (
             f"{self.config.data_path}: {len(self.corpus.tokens):,} characters, "
             f"{self.data.vocab_size} symbols{ends}"
@@ -68,14 +68,13 @@ class TextTask:
         return Shown(self.examples(model), images=self._pictures.draw(model))
 
     def examples(self, model: SequenceModel) -> str:
-        """A text that starts with sample_prompt, of which characters never seen are dropped."""
+        """A text that starts with sample_prompt."""
         assert isinstance(model, TokenModel)
         (text,) = TextGenerator(model, self.corpus.tokenizer).generate(
             self.config.sample_prompt,
             max_new_tokens=SAMPLE_TOKENS,
             temperature=SAMPLE_TEMPERATURE,
             seed=self.config.seed,
-            skip_unknown=True,
         )
         return text
 
@@ -86,8 +85,12 @@ class TextTask:
 
     def headline(self, summary: dict[str, Any]) -> str:
         bits = summary["val_bits_per_char"]
-        return f"val_loss {summary['val_loss']:.4f} ({bits:.4f} bits per character)"
+        return f"val_loss {summary['val_loss']:z.4f} ({bits:z.4f} bits per character)"
 
     def prompt(self, shown: str) -> str:
-        word = re.search(r"\w{1,20}:?", shown)  # needs no quoting in any shell
+        """The one that samples start with, or the first word that was shown."""
+        prompt = self.config.sample_prompt.strip()
+        if re.fullmatch(r"[\w ,.:-]+", prompt):  # in quotation marks, as it is in any shell
+            return prompt
+        word = re.search(r"\w{1,20}:?", shown)
         return word[0] if word else ""

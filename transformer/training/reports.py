@@ -82,10 +82,10 @@ def overfitting_note(summary: dict[str, Any]) -> str | None:
         return None
     # With label smoothing, train_loss is another loss and may be the larger.
     below = train_loss is not None and train_loss < last
-    gap = f", {last - train_loss:.4f} above train_loss ({train_loss:.4f})" if below else ""
+    gap = f", {last - train_loss:z.4f} above train_loss ({train_loss:z.4f})" if below else ""
     return (
-        f"val_loss was lowest at step {summary['best_step']:,} ({best:.4f}), whose weights are "
-        f"kept, and {last:.4f} at the end{gap}: the model has begun to learn its examples by "
+        f"val_loss was lowest at step {summary['best_step']:,} ({best:z.4f}), whose weights are "
+        f"kept, and {last:z.4f} at the end{gap}: the model has begun to learn its examples by "
         "heart. More of them, --dropout, a smaller model or fewer epochs help; --patience 5 stops "
         "a run in time"
     )

@@ -42,7 +42,7 @@ class Announcements(AfterBatch):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = trainer.callback_metrics
         names = ("train_loss", "val_loss", "val_bits_per_char", "val_word_error_rate")
-        parts = [f"{name} {metrics[name]:.4f}" for name in names if name in metrics]
+        parts = [f"{name} {metrics[name]:z.4f}" for name in names if name in metrics]
         if "tokens_per_second" in metrics:
             parts.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
         log.info("step %s: %s", f"{trainer.global_step:,}", ", ".join(parts))

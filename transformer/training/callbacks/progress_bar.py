@@ -36,7 +36,7 @@ class RunProgressBar(AfterBatch, ProgressBar):
         if self._bar is None or self._bar.disable or not logs_now(trainer):
             return
         metrics = trainer.callback_metrics
-        formats = {"train_loss": ".3f", "val_loss": ".3f", "tokens_per_second": ",.0f"}
+        formats = {"train_loss": "z.3f", "val_loss": "z.3f", "tokens_per_second": ",.0f"}
         known = {
             name: f"{metrics[name]:{form}}" for name, form in formats.items() if name in metrics
         }
