@@ -73,10 +73,11 @@ class ExplainOptions(ModelOptions):
 
 
 class Explained(NamedTuple):
-    """An explanation, and how many units at its end the model wrote itself."""
+    """An explanation, how many units at its end the model wrote itself, and what is not shown."""
 
     explanation: "Explanation"
     num_written: int = 0
+    cut: str = ""
 
 
 def explain_with_text_model(saved: "SavedModel", prompt: str, options: ExplainOptions) -> Explained:
@@ -97,11 +98,25 @@ def explain_with_text_model(saved: "SavedModel", prompt: str, options: ExplainOp
             "--max_new_tokens 100 to let the model go on"
         )
     most = generator.model.block_size
-    if len(text) > most:
-        say(f"{len(text):,} characters, and the model reads {most:,}: the last {most:,} are shown")
+    if cut := cut_off(len(prompt), len(text), most):
+        say(cut)
     explanation = explain_text(generator.model, generator.tokenizer, text)
     num_written = min(len(text) - len(prompt), len(explanation.units))
-    return Explained(explanation, num_written)
+    return Explained(explanation, num_written, cut)
+
+
+def cut_off(num_prompt: int, num_all: int, most: int) -> str:
+    """Says that not all characters are shown, and what becomes of the prompt where more follows."""
+    if num_all <= most:
+        return ""
+    told = f"{num_all:,} characters, and the model reads {most:,}: the last {most:,} are shown"
+    if num_all == num_prompt:
+        return told
+    left = max(0, num_prompt - (num_all - most))
+    shown = f"the last {left:,} of the prompt's {num_prompt:,}" if left else "nothing of the prompt"
+    told = f"{told}, with {shown}" if left else f"{told}, and {shown}"
+    room = most - num_prompt
+    return f"{told}; --max_new_tokens {room} or fewer shows all of it" if room > 0 else told
 
 
 def explain_with_pair_model(saved: "SavedModel", prompt: str, options: ExplainOptions) -> Explained:
@@ -188,7 +203,8 @@ def main(argv: list[str] | None = None) -> int:
     else:
         from transformer.explanation_page import as_page
 
-        page = as_page(explained.explanation, model=str(path), num_written=explained.num_written)
+        parts = {"num_written": explained.num_written, "cut": explained.cut}
+        page = as_page(explained.explanation, model=str(path), **parts)
         write_text(options.out, page)
     print(f"{options.out}: {summary(explained.explanation)}")
     return 0

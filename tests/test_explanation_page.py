@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from transformer.explanation import Explanation, Unit
-from transformer.explanation_page import as_data, as_page, packed, quantized
+from transformer.explanation_page import as_data, as_page, packed, quantized, template
 
 ROOT = Path(__file__).parents[1]
 N, H, T, S = 2, 3, 5, 7
@@ -42,7 +42,7 @@ def data_of(page):
 def test_any_text_comes_back_from_the_page_as_it_was():
     explanation = explanation_of(ODD)
     page = as_page(explanation, model="<b>\u2028", num_written=2)
-    expected = {"model": "<b>\u2028", "num_written": 2} | as_data(explanation)
+    expected = {"model": "<b>\u2028", "num_written": 2, "cut": ""} | as_data(explanation)
     assert data_of(page) == json.loads(json.dumps(expected))
     assert data_of(page)["units"] == ODD
 
@@ -90,3 +90,15 @@ def test_an_installed_package_has_the_templates():
     packaged = {path for pattern in patterns for path in package.glob(pattern)}
     others = {p for p in package.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
     assert others == packaged != set()
+
+
+def test_a_screen_that_is_touched_is_told_to_be_touched():
+    """The words for a mouse and for a finger both stand there; the style shows one of them."""
+    page, script, style = (template(f"explain.{kind}") for kind in ("html", "js", "css"))
+    assert re.search(r"hover: none\) \{\s*\.by-touch \{ display: inline", style)
+    for text in (page, script):
+        assert "by-touch" in text
+        assert "by-mouse" in text
+    assert all(
+        "by-mouse" in page[i - 30 : i] for i in [m.start() for m in re.finditer("Point at", page)]
+    )

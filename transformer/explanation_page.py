@@ -17,12 +17,12 @@ _MOST = 255  # of uint8
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
 
-def as_page(explanation: Explanation, *, model: str, num_written: int = 0) -> str:
+def as_page(explanation: Explanation, *, model: str, num_written: int = 0, cut: str = "") -> str:
     """The page of `templates/`; `model` is its name there.
 
-    The last `num_written` units of a text are the model's own.
+    The last `num_written` units of a text are the model's own; `cut` says what is not shown.
     """
-    facts = {"model": model, "num_written": num_written} | as_data(explanation)
+    facts = {"model": model, "num_written": num_written, "cut": cut} | as_data(explanation)
     # A text could end the <script> that it stands in: JSON's own escapes leave no < and no U+2028.
     data = json.dumps(facts, separators=(",", ":")).translate(_ESCAPES)
 

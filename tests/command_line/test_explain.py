@@ -108,6 +108,31 @@ def test_of_more_than_block_size_the_end_is_explained_and_that_is_said(explained
     assert data["num_written"] == 16
 
 
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((5, 16, 16), ""),
+        ((40, 40, 16), "40 characters, and the model reads 16: the last 16 are shown"),
+        (
+            (6, 206, 128),
+            "are shown, and nothing of the prompt; --max_new_tokens 122 or fewer shows",
+        ),
+        ((20, 140, 128), "are shown, with the last 8 of the prompt's 20; --max_new_tokens 108 or"),
+        ((16, 21, 16), "the last 16 are shown, with the last 11 of the prompt's 16"),
+    ],
+)
+def test_a_prompt_that_is_not_shown_is_said_to_be_hidden(sizes, said):
+    text = explain.cut_off(*sizes)
+    assert (said in text) if said else not text
+
+
+def test_the_page_says_so_too(explained):
+    data, _, err = explained("--prompt", "To ", "--max_new_tokens", 40)
+    assert data["cut"] in err
+    assert "nothing of the prompt; --max_new_tokens 13 or fewer" in data["cut"]
+    assert explained("--prompt", PROMPT)[0]["cut"] == ""
+
+
 def test_what_was_never_seen_is_dropped_if_asked(explained):
     data, _, err = explained("--prompt", "Tö→ be", "--skip_unknown")
     assert "2 unknown characters of the prompt dropped" in err

@@ -166,6 +166,7 @@ async function start() {
   const mean = data.mean_surprise;
   const loss = mean === null ? "" : `, ${mean.toFixed(2)} bits of surprise per ${WORD} on average`;
   find("facts").textContent = `${data.model}: ${T} ${WORD}${T > 1 ? "s" : ""}${loss}`;
+  find("cut").textContent = data.cut;
   makeText();
   listen();
   if (data.num_blocks) {

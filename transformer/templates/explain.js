@@ -183,7 +183,11 @@ function show(t) {
   shown = t >= 0 ? t : null;
   const panel = find("panel");
   if (shown === null) {
-    panel.replaceChildren(element("p", {}, `Point at a ${WORD} to see the five likeliest there.`));
+    const ways = { "by-mouse": "Point at", "by-touch": "Touch" };
+    const words = Object.entries(ways).map(([className, textContent]) =>
+      element("span", { className, textContent }),
+    );
+    panel.replaceChildren(element("p", {}, ...words, ` a ${WORD} to see the five likeliest there.`));
     return;
   }
   const bits = data.surprises[t];
