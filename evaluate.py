@@ -16,6 +16,7 @@ from transformer.command_line import (
     check_flags,
     given_flags,
     run_script,
+    with_flags_in_errors,
 )
 from transformer.config_types import Boolean
 from transformer.data.corpus import Text, num_train, read_corpus
@@ -54,6 +55,7 @@ class EvaluateOptions(SearchOptions):
     skip_bad_lines: Boolean = Field(False, description="leave out lines that are no pair")
 
 
+@with_flags_in_errors()
 def main(argv: list[str] | None = None) -> int:
     parser = FlagParser(
         prog="evaluate.py",

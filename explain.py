@@ -18,6 +18,7 @@ from transformer.command_line import (
     interrupted_at_once,
     run_script,
     say,
+    with_flags_in_errors,
 )
 from transformer.config_types import Integer
 from transformer.errors import UserError
@@ -186,6 +187,7 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[Path, ExplainOptions
     return find_model(arguments.checkpoint, options.runs_dir), options
 
 
+@with_flags_in_errors()
 def main(argv: list[str] | None = None) -> int:
     path, options = parse_arguments(argv)
     prompt = options.prompt

@@ -23,6 +23,7 @@ from transformer.command_line import (
     interrupted_at_once,
     run_script,
     say,
+    with_flags_in_errors,
 )
 from transformer.errors import UserError
 from transformer.generation.options import GenerateOptions
@@ -216,6 +217,7 @@ def write_from_pair_model(
         write_translations(translator, prompts, options, as_json=as_json)
 
 
+@with_flags_in_errors()
 def main(argv: list[str] | None = None) -> int:
     path, options, as_json = parse_arguments(argv)
     prompts = [] if options.info else read_prompts(options)

@@ -12,6 +12,7 @@ from transformer.command_line import (
     given_flags,
     run_script,
     say,
+    with_flags_in_errors,
 )
 from transformer.curves import (
     ERROR_RATE,
@@ -20,7 +21,7 @@ from transformer.curves import (
     read_curves,
     read_trained_on,
 )
-from transformer.errors import UserError
+from transformer.errors import UserError, in_flags
 from transformer.files import replacing
 from transformer.runs import find_run
 
@@ -39,6 +40,7 @@ class PlotOptions(BaseModel):
     runs_dir: str = Field("runs", description="where the newest run is looked for")
 
 
+@with_flags_in_errors()
 def main(argv: list[str] | None = None) -> int:
     parser = FlagParser(
         prog="plot.py",
@@ -98,7 +100,7 @@ def find_floors(folders: Sequence[Path]) -> dict[str, float]:
             if trained_on not in losses:
                 losses[trained_on] = bigram_floor(trained_on)
         except UserError as error:
-            say(f"no bigram floor for {folder}: {error}")
+            say(f"no bigram floor for {folder}: {in_flags(str(error))}")
     if len(losses) == 1:
         (loss,) = losses.values()
         return {"bigram floor": loss}

@@ -10,7 +10,13 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from transformer.command_line import FlagParser, add_flags, given_flags, run_script
+from transformer.command_line import (
+    FlagParser,
+    add_flags,
+    given_flags,
+    run_script,
+    with_flags_in_errors,
+)
 from transformer.config import Config
 from transformer.config_files import load_config, to_yaml
 from transformer.errors import UserError
@@ -91,6 +97,7 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
     return Arguments(config, resume, *switches)
 
 
+@with_flags_in_errors()
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     config = arguments.config

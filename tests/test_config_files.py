@@ -87,7 +87,7 @@ def test_unknown_key_is_an_error_with_file_line_and_the_nearest_name(path, writt
 
 
 def test_unknown_key_that_resembles_none_points_to_help(path):
-    with pytest.raises(UserError, match="unknown key 'zzz': --help lists them all"):
+    with pytest.raises(UserError, match=r"unknown key 'zzz': train\.py --help lists them all"):
         load_config(add(path, "zzz: 1\n"))
 
 

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from transformer.config_files import Setting, check, leaves, may_be_unset
 from transformer.config_types import Boolean
-from transformer.errors import UserError, is_out_of_memory
+from transformer.errors import UserError, in_flags, is_out_of_memory
 from transformer.flag_parser import FlagParser
 from transformer.scalars import unsets
 
@@ -88,6 +88,15 @@ def _help(field: FieldInfo) -> str:
     default = str(field.default).lower() if isinstance(field.default, bool) else field.default
     note = "" if field.default in (None, "", ()) else f" (default {default!r})".replace("'", "")
     return f"{field.description}{note}"
+
+
+@contextlib.contextmanager
+def with_flags_in_errors() -> Iterator[None]:
+    """What the package says in Python's words is said in those of the command line."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(in_flags(str(error))) from None
 
 
 def _report(text: str) -> int:

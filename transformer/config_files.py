@@ -52,7 +52,7 @@ def load_config(
     if missing:
         raise UserError(
             f"{path}: missing key {', '.join(missing)}: every config holds "
-            f"{' '.join(REQUIRED_KEYS)} (or give --{missing[0]} VALUE)"
+            f"{' '.join(REQUIRED_KEYS)} (or give `{missing[0]}=VALUE`)"
         )
     return check(Config, settings, str(path))
 
@@ -216,7 +216,7 @@ def unknown_name(
     what: str,
     name: str,
     known: Mapping[str, Any] | list[str],
-    otherwise: str = "--help lists them all",
+    otherwise: str = "train.py --help lists them all",
 ) -> str:
     """`unknown key 'lerning_rate', ...` with the nearest known name where there is one."""
     by_bare_name = {candidate.lstrip("-"): candidate for candidate in known}

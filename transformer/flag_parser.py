@@ -74,7 +74,7 @@ class FlagParser(argparse.ArgumentParser):
     def _mistake(self, name: str, argv: list[str]) -> UserError:
         if name.startswith("-"):
             names = [flag for flag in self._option_string_actions if flag.startswith("--")]
-            return UserError(unknown_name("flag", name, names))
+            return UserError(unknown_name("flag", name, names, "--help lists them all"))
         before = argv[argv.index(name) - 1] if name in argv[1:] else ""
         if before in self._switches:
             known = ["true", "false", *map(repr, self._switches[before][len(TRUTHS) :])]

@@ -24,9 +24,9 @@ def check_writable(runs_dir: str | Path) -> None:
     folder = Path(runs_dir).absolute()
     folder = next(path for path in (folder, *folder.parents) if path.exists())
     if not folder.is_dir():
-        raise UserError(f"{runs_dir}: {folder} is a file, not a folder: give another --runs_dir")
+        raise UserError(f"{runs_dir}: {folder} is a file, not a folder: give another `runs_dir`")
     if not os.access(folder, os.W_OK):
-        raise UserError(f"{runs_dir}: cannot write in {folder}: give another --runs_dir")
+        raise UserError(f"{runs_dir}: cannot write in {folder}: give another `runs_dir`")
 
 
 def new_run_folder(runs_dir: str | Path, name: str) -> Path:
@@ -48,7 +48,7 @@ def new_run_folder(runs_dir: str | Path, name: str) -> Path:
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{home}: cannot make a folder here ({reason}): give another --runs_dir"
+            f"{home}: cannot make a folder here ({reason}): give another `runs_dir`"
         ) from None
 
 
@@ -58,7 +58,7 @@ def newest_run(runs_dir: str | Path) -> Path:
     if not found:
         raise UserError(
             f"{runs_dir}: no run with a checkpoint here: train one with `python train.py`, "
-            "or name one, or another --runs_dir"
+            "or name one, or another `runs_dir`"
         )
     return _newest(found)
 

@@ -50,7 +50,7 @@ def test_a_run_that_its_limits_ended_goes_on_with_larger_ones_alone(train_here, 
     ended_at = summary_of(folder)["step"]
     assert ended_at < 60
     config, last = str(folder / "config.yaml"), folder / "checkpoints" / "last.ckpt"
-    with pytest.raises(UserError, match=f"stands at step {ended_at} of 60, nothing .* --patience"):
+    with pytest.raises(UserError, match=f"stands at step {ended_at} of 60, nothing .* `patience`"):
         train_here(config, resume=last, **limits)
     train_here(config, resume=last, **limits | {"patience": 2})
     assert summary_of(folder)["step"] > ended_at

@@ -52,7 +52,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
 def test_many_such_steps_end_the_run_and_leave_good_checkpoints(train_here, tmp_path, spoil_steps):
     spoil_steps(range(12, 100))
     with pytest.raises(
-        UserError, match=r"not finite, 19 steps in a row, at step 30 .* smaller --lr"
+        UserError, match=r"not finite, 19 steps in a row, at step 30 .* smaller `lr`"
     ):
         train_here(val_every_steps=10)
     folder = tmp_path / "runs" / "gpt" / "version_0"
@@ -62,7 +62,7 @@ def test_many_such_steps_end_the_run_and_leave_good_checkpoints(train_here, tmp_
 
 def test_out_of_memory_names_the_batch_and_as_large_a_step(train_here, spoil_steps):
     spoil_steps({2}, RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"))
-    match = "out of memory with batch_size 12: give --batch_size 6 --accumulate_grad_batches 4, as"
+    match = "out of memory with batch_size 12: give `batch_size=6` `accumulate_grad_batches=4`, as"
     with pytest.raises(UserError, match=match):
         train_here(batch_size=12, accumulate_grad_batches=2)
 

@@ -97,8 +97,8 @@ def test_every_kind_of_bad_line_is_named_with_its_lines_in_one_message(path):
     with pytest.raises(UserError) as caught:
         read(path, text)
     assert str(caught.value) == (
-        f"{path}: 6 bad lines: {kinds}: mend them, or train with a larger --block_size, "
-        "or give --skip_bad_lines to go on without"
+        f"{path}: 6 bad lines: {kinds}: mend them, or train with a larger `block_size`, "
+        "or give `skip_bad_lines=True` to go on without"
     )
 
 
@@ -109,7 +109,7 @@ def test_first_five_bad_lines_of_a_kind_are_named_and_the_others_counted(path):
 
 
 def test_larger_block_size_is_a_way_out_only_where_it_is_one(path):
-    with pytest.raises(UserError, match=r"1 bad line: no tab in line 1: mend it, or give --skip"):
+    with pytest.raises(UserError, match=r"1 bad line: no tab in line 1: mend it, or give `skip"):
         read(path, "word\n" + GOOD)
 
 

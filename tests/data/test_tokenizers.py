@@ -46,7 +46,7 @@ def test_empty_text_has_no_ids():
 
 
 def test_unknown_character_is_an_error_with_its_unicode_name():
-    match = r"^the model never saw 'é' \(LATIN SMALL LETTER E WITH ACUTE\): .* --skip_unknown"
+    match = r"^the model never saw 'é' \(LATIN SMALL LETTER E WITH ACUTE\): .* `skip_unknown=True`"
     with pytest.raises(UserError, match=match):
         ABC.encode("abécé")
 

@@ -134,7 +134,7 @@ def test_more_gpus_than_there_are_are_refused(machine, monkeypatch):
     machine("old gpu")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     settings = {"num_nodes": 1, "strategy": "auto", "precision": "auto"}
-    with pytest.raises(UserError, match="devices is 3, and 2 are found here: give --devices 2"):
+    with pytest.raises(UserError, match="devices is 3, and 2 are found here: give `devices=2`"):
         trainer_arguments(accelerator="cuda", devices=3, **settings)
     assert trainer_arguments(accelerator="cuda", devices=2, **settings)["devices"] == 2
     assert trainer_arguments(accelerator="cuda", devices="auto", **settings)["devices"] == 2

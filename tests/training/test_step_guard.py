@@ -89,7 +89,7 @@ def test_many_in_a_row_end_the_run_with_advice():
     guard = StepGuard()
     for norm in (math.nan, 1.0, *[math.nan] * MOST_IN_A_ROW):
         guard.count(torch.tensor(norm))
-    match = "10 steps in a row, at step 1,234 .lr 0.5, grad_norm nan.: .* give a smaller --lr"
+    match = "10 steps in a row, at step 1,234 .lr 0.5, grad_norm nan.: .* give a smaller `lr`"
     with pytest.raises(UserError, match=match):
         guard.report(1234, 0.5, math.nan)
 

@@ -71,11 +71,13 @@ class UnitTokenizer:
     def join(self, parts: Iterable[str]) -> str:
         return join_units(parts, self.units)
 
-    def encode(self, text: str) -> NDArray[np.int32]:
+    def encode(self, text: str, *, skip_unknown: bool = False) -> NDArray[np.int32]:
         """One id a unit, without begin and end.
 
-        Raises: UserError that names the units outside the vocabulary.
+        Raises: UserError that names the units outside the vocabulary, unless `skip_unknown`.
         """
+        if skip_unknown:
+            return self.encode_known(text)[0]
         parts = self.split(text)
         unknown = set(parts) - self._ids.keys()
         if unknown:

@@ -176,9 +176,9 @@ def _described(faults: dict[str, list[int]], skip_bad_lines: bool) -> str:
     kinds = "; ".join(f"{fault} in {_numbered(lines)}" for fault, lines in faults.items())
     ways_out = ["mend them" if total > 1 else "mend it"]
     if any("block_size" in fault for fault in faults):
-        ways_out.append("train with a larger --block_size")
+        ways_out.append("train with a larger `block_size`")
     if not skip_bad_lines:
-        ways_out.append("give --skip_bad_lines to go on without")
+        ways_out.append("give `skip_bad_lines=True` to go on without")
     bad = "no line is good" if skip_bad_lines else f"{total:,} bad line{'s' * (total > 1)}"
     return f"{bad}: {kinds}: {', or '.join(ways_out)}"
 

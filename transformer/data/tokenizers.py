@@ -59,11 +59,13 @@ class CharacterTokenizer:
         """What a model must be built for, by the names that it has there."""
         return {"vocab_size": self.vocab_size}
 
-    def encode(self, text: str) -> NDArray[np.int32]:
+    def encode(self, text: str, *, skip_unknown: bool = False) -> NDArray[np.int32]:
         """One id a character.
 
-        Raises: UserError that names the characters outside the vocabulary.
+        Raises: UserError that names the characters outside the vocabulary, unless `skip_unknown`.
         """
+        if skip_unknown:
+            return self.encode_known(text)[0]
         ids = self._lookup(text)
         if ids.size and ids.min() == _UNKNOWN:
             raise unknown_characters({text[i] for i in np.flatnonzero(ids == _UNKNOWN)})

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from transformer.command_line import check_flags, given
 from transformer.config_files import unknown_name
-from transformer.errors import UserError
+from transformer.errors import UserError, in_flags
 from transformer.generation.options import SAMPLING, SEARCHING, GenerateOptions
 from transformer.generation.sampling import Sampler
 from transformer.generation.text import TextGenerator
@@ -53,7 +53,7 @@ class CommandLoop(ABC):
             try:
                 self.take(line)
             except UserError as error:
-                self.write(f"{error}\n")
+                self.write(f"{in_flags(str(error))}\n")
 
     def take(self, line: str) -> None:
         """One line: a command or a prompt.

@@ -64,6 +64,7 @@ class Translator:
         length_penalty: float = LENGTH_PENALTY,
         max_new_tokens: int | None = None,
         batch_size: int = BATCH_SIZE,
+        skip_unknown: bool = False,
     ) -> list[str]:
         """The likeliest target that is found for each source; one beam is greedy decoding.
 
@@ -75,6 +76,7 @@ class Translator:
             length_penalty=length_penalty,
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
+            skip_unknown=skip_unknown,
         )
         return [self.text(best[0]) for best in found]
 
@@ -87,6 +89,7 @@ class Translator:
         length_penalty: float = LENGTH_PENALTY,
         max_new_tokens: int | None = None,
         batch_size: int = BATCH_SIZE,
+        skip_unknown: bool = False,
     ) -> list[list[Hypothesis]]:
         """At least one hypothesis for each source, the best first; see `beam_search`.
 
@@ -94,10 +97,10 @@ class Translator:
         none or more, leaves room for a target of block_size and its end.
 
         Raises: UserError for a source that is empty, longer than block_size or holds what the
-        model never saw, and for a model whose logits are not finite; ValueError for settings out
-        of range.
+        model never saw (`skip_unknown` drops that), and for a model whose logits are not finite;
+        ValueError for settings out of range.
         """
-        encoded = [self.encode(source) for source in sources]
+        encoded = [self.encode(source, skip_unknown=skip_unknown) for source in sources]
         order = sorted(range(len(sources)), key=lambda number: len(encoded[number]))
         found: list[list[Hypothesis]] = [[]] * len(sources)
         most = self.model.block_size + 1
@@ -133,10 +136,10 @@ class Translator:
             name = f"{self.saved.path}: " if self.saved else ""
             raise UserError(f"{name}{error}") from None
 
-    def encode(self, source: str) -> NDArray:
+    def encode(self, source: str, *, skip_unknown: bool = False) -> NDArray:
         """Raises: UserError as `search`."""
         try:
-            tokens = self.tokenizer.source.encode(source)
+            tokens = self.tokenizer.source.encode(source, skip_unknown=skip_unknown)
         except UserError as error:
             raise UserError(f"{source[:40]!r}: {error}") from None
         if not len(tokens):

@@ -112,7 +112,7 @@ def check_shares(config: Config, num_val_examples: int, num_devices: int) -> Non
     if num_val_examples < num_devices:
         raise UserError(
             f"{config.data_path}: {num_val_examples} chunks or pairs for validation on "
-            f"{num_devices} devices: give a larger --val_fraction or fewer --devices"
+            f"{num_devices} devices: give a larger `val_fraction` or fewer `devices`"
         )
 
 

@@ -113,7 +113,7 @@ def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
     if (error := run.checkpoint_io.error) is not None:
         raise UserError(
             f"{run.folder}: the last checkpoint could not be saved ({write_error(error)}): make "
-            "room and go on with --resume"
+            "room and go on with `resume`"
         )
 
 

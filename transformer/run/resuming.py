@@ -62,7 +62,7 @@ def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> dict[s
         raise UserError(
             f"{resume}: {path} is not what it was trained on: "
             f"{describe_change(read_text(path, 'file').text, saved.corpus)}: "
-            "give the --data_path it was trained on, or start a new run without --resume"
+            "give the `data_path` it was trained on, or start a new run without `resume`"
         )
     keys = config.resolved()
     wanted = config.architecture(**corpus.tokenizer.sizes)
@@ -72,7 +72,7 @@ def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> dict[s
         if key not in CHANGED_ON_RESUME and before.get(key) != value:
             raise UserError(
                 f"{resume}: was trained with {key}={before.get(key)}, not {value}: "
-                "leave it as it was, or start a new run without --resume"
+                "leave it as it was, or start a new run without `resume`"
             )
     report_changes(saved.config, keys)
     return saved.config
@@ -106,9 +106,9 @@ def check_unfinished(
     as_before = limited and all(before.get(key) == getattr(config, key) for key in LIMITS)
     finished = step == _summed_up_step(run_of(resume)) and (step == total_steps or as_before)
     if step > total_steps or finished:
-        longer = "--max_steps or --epochs"
+        longer = "`max_steps` or `epochs`"
         if step < total_steps:
-            longer = "--max_minutes or --patience"
+            longer = "`max_minutes` or `patience`"
         raise UserError(
             f"{resume}: stands at step {step:,} of {total_steps:,}, nothing is left to do: "
             f"give a larger {longer}"

@@ -53,7 +53,7 @@ def trainer_arguments(
     if devices == "auto":  # more processes on one CPU would share its cores
         devices = found or 1
     if found is not None and int(devices) > found:
-        raise UserError(f"devices is {devices}, and {found} are found here: give --devices {found}")
+        raise UserError(f"devices is {devices}, and {found} are found here: give `devices={found}`")
     return {
         "accelerator": accelerator,
         "devices": devices,

@@ -147,7 +147,7 @@ class LanguageModule(pl.LightningModule):
         if not scalars["val_loss"].isfinite():
             raise UserError(
                 f"val_loss is {scalars['val_loss']:g} after step {self.trainer.global_step:,}: "
-                "training has diverged; give a smaller --lr or more --warmup_steps (the best "
+                "training has diverged; give a smaller `lr` or more `warmup_steps` (the best "
                 "weights so far are kept)"
             )
         self.log_dict(scalars, logger=False, sync_dist=True)  # alike on all ranks already

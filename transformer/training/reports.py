@@ -96,9 +96,9 @@ def out_of_memory_advice(batch_size: int, batches: int) -> str:
     there are now.
     """
     if batch_size == 1:
-        return "out of memory with batch_size 1: give a smaller --block_size or --embedding_dim"
+        return "out of memory with batch_size 1: give a smaller `block_size` or `embedding_dim`"
     divisor = next(n for n in range(2, batch_size + 1) if batch_size % n == 0)
     return (
-        f"out of memory with batch_size {batch_size}: give --batch_size {batch_size // divisor} "
-        f"--accumulate_grad_batches {batches * divisor}, as many a step, or a smaller model"
+        f"out of memory with batch_size {batch_size}: give `batch_size={batch_size // divisor}` "
+        f"`accumulate_grad_batches={batches * divisor}`, as many a step, or a smaller model"
     )

@@ -62,8 +62,8 @@ class StepGuard(nn.Module):
             raise UserError(
                 f"the gradient is not finite, {int(self.in_a_row)} steps in a row, at step "
                 f"{step:,} (lr {lr:g}, grad_norm {grad_norm:g}): these steps were skipped, and "
-                "the last checkpoint is good; give a smaller --lr, more --warmup_steps, or "
-                "--precision float32"
+                "the last checkpoint is good; give a smaller `lr`, more `warmup_steps`, or "
+                "`precision=float32`"
             )
         log.warning(
             "step %s: %d steps were skipped, whose gradient was not finite (%d in all)",

@@ -37,7 +37,7 @@ class Agreement(AfterBatch):
         if len(steps) > 1:
             raise UserError(
                 f"some processes go on from step {steps[-1]:,} and others from {steps[0]:,}: give "
-                "torchrun an --rdzv_id of your own, or --resume the name of a checkpoint"
+                "torchrun an --rdzv_id of your own, or `resume` the name of a checkpoint"
             )
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:

@@ -111,7 +111,7 @@ def ended_together(trainer: pl.Trainer) -> Iterator[None]:
         if is_lost_connection(error):
             raise UserError(
                 "another process of this run has ended, and this one with it: its message is "
-                "above; without one it was killed, as where memory runs out. To go on: --resume"
+                "above; without one it was killed, as where memory runs out. To go on: `resume`"
             ) from None
         if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None  # Lightning makes an exit with status 1 of it
