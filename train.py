@@ -64,7 +64,7 @@ def make_parser() -> FlagParser:
     parser.add_argument(
         "--estimate",
         action="store_true",
-        help="show memory by part, arithmetic and time for the given devices, and exit",
+        help="show memory by part and arithmetic, time a few steps here, write nothing, and exit",
     )
     parser.add_argument(
         "--verify_resume",
@@ -107,7 +107,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.estimate:
         from transformer.run.estimation import estimate
 
-        print(estimate(config, read_corpus(config, build=not arguments.resume)))
+        for part in estimate(config, read_corpus(config, build=not arguments.resume)):
+            print(part, flush=True)
         return 0
     level = logging.INFO if is_rank_0() else logging.ERROR
     logging.basicConfig(level=level, format="%(message)s", handlers=[PrintAboveBar()])

@@ -97,7 +97,8 @@ MAY_IMPORT = {
     "transformer.run.estimation": "tabulate torch transformer",
     "transformer.run.resuming": "transformer.checkpoint transformer.command_line "
     "transformer.config transformer.data.corpus transformer.data.pairs transformer.data.record "
-    "transformer.errors transformer.files transformer.processes transformer.runs",
+    "transformer.errors transformer.files transformer.processes transformer.runs "
+    "transformer.training.estimates",
     "transformer.run.verification": "pytorch_lightning tensorboard torch transformer.checkpoint "
     "transformer.config transformer.devices transformer.runs transformer.training.callbacks",
     "transformer.runs": "transformer.errors transformer.files transformer.processes",

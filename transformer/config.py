@@ -71,7 +71,7 @@ class Config(BaseModel):
     )
 
     batch_size: Integer = Field(gt=0, description="chunks or pairs in a batch, per device")
-    epochs: Integer = Field(gt=0, description="times that every chunk or pair is trained on")
+    epochs: Integer | None = Field(gt=0, description="passes over all examples; none: no limit")
     lr: Number = Field(gt=0, description="peak learning rate")
     data_path: str = Field(
         min_length=1,
@@ -185,7 +185,8 @@ class Config(BaseModel):
         0.1, description="kept for evaluate.py alone: sources by their hash"
     )
     val_every_steps: Positive | Auto = Field(
-        "auto", description="steps between validations; auto spends under 10 % of the run"
+        "auto",
+        description="steps between validations; auto: ten or more, for under 10 % of the run",
     )
     checkpoint_every_minutes: Number = Field(
         5.0, gt=0, description="minutes between two checkpoints, beside those of validations"
@@ -225,6 +226,10 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _check_fields_together(self) -> "Config":
+        if self.epochs is self.max_steps is self.max_minutes is None:
+            raise ValueError(
+                "nothing would end this run: epochs, max_steps and max_minutes are none; give one"
+            )
         foreign = foreign_keys(self.model)
         if misplaced := sorted(foreign & self.model_fields_set):
             raise ValueError(f"{misplaced[0]} does not apply to model: {self.model}; remove it")

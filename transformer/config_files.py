@@ -44,6 +44,7 @@ def load_config(
         if normpath(str(own)) != normpath(str(given)):
             settings.pop("sample_prompt", None)
     settings |= {key: Setting(value, f"--{key}") for key, value in flags.items()}
+    settings |= _lifted_limits(flags, settings)
     missing = [key for key in REQUIRED_KEYS if key not in settings]
     for key in settings if missing else ():  # a key that is missing may be one with a typo
         if key not in Config.model_fields:
@@ -55,6 +56,14 @@ def load_config(
             f"{' '.join(REQUIRED_KEYS)} (or give `{missing[0]}=VALUE`)"
         )
     return check(Config, settings, str(path))
+
+
+def _lifted_limits(flags: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """A time that flags ask for is used in full: no number of steps in the file cuts it short."""
+    if flags.get("max_minutes") is None:
+        return {}
+    lifted = {"epochs", "max_steps"} & settings.keys() - flags.keys()
+    return {key: Setting(None, "--max_minutes") for key in lifted}
 
 
 def read_settings(path: str | Path) -> dict[str, Setting]:

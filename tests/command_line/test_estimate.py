@@ -25,7 +25,11 @@ def test_parts_sum_up_and_nothing_is_written(run, write_inputs, tmp_path):
     assert memory["in all"] == pytest.approx(sum(memory[part] for part in parts), abs=0.003)
     assert memory["the process, where that is a CPU's"] > memory["in all"]
     assert "TFLOP a step; a corpus pass of" in result.stdout
-    assert not (tmp_path / "runs").exists()
+    assert re.search(
+        r"measured here \(.+\), over 30 steps: .* a step, .* a corpus pass", result.stdout
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hamlet.txt", "tiny.yaml"]
+    assert result.stderr == ""
 
 
 def test_devices_that_are_not_there_share_weights(write_inputs, tmp_path, monkeypatch, capsys):
@@ -40,3 +44,45 @@ def test_devices_that_are_not_there_share_weights(write_inputs, tmp_path, monkey
     assert memory_of(shared)["optimizer"] == pytest.approx(
         memory_of(alone)["optimizer"] / 8, abs=0.001
     )
+    assert "not measured: the run has 8 devices" in shared
+
+
+@pytest.fixture
+def tell_time(write_inputs, tmp_path, monkeypatch, capsys):
+    """What --estimate says of time, and how long each part is made to take."""
+    from transformer.run import timing
+
+    def tell(*arguments):
+        assert train.main(["--config=tiny.yaml", "--estimate", *arguments]) == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    times = timing.Times(step=2.0, validated_token=0.01, shown=3.0, num_steps=5, device="cpu")
+    monkeypatch.setattr(timing, "measure", lambda run, hardware: times)
+    write_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tell
+
+
+def test_the_whole_run_is_steps_and_validations_and_its_end(tell_time):
+    """70 x 2 s, 3 validations of 1.17 + 3 s (117 tokens), 2 x 1.17 + 3 + 10 s at the end."""
+    assert tell_time() == (
+        "this run takes about 2.8 minutes here: 70 steps, 3 validations of 4.17 s, start and end"
+    )
+    assert "20 steps, 1 validation of" in tell_time("--max_steps=20")
+
+
+def test_a_time_limit_is_how_long_a_run_takes(tell_time):
+    words = r"ends after max_minutes, 10.0 minutes: about (\d+) steps"
+    steps = int(re.search(words, tell_time("--max_minutes=10", "--val_every_steps=auto"))[1])
+    assert steps == pytest.approx(0.9 * (600 - 15) / 2, abs=3)
+    steps = int(re.search(words, tell_time("--max_minutes=10"))[1])  # 4.17 s every 30 steps
+    assert steps == pytest.approx((600 - 15) / (2 + 4.17 / 30), abs=3)
+    assert "this run takes about 2.8 minutes" in tell_time("--max_minutes=10", "--max_steps=70")
+
+
+def test_a_model_that_does_not_fit_is_not_tried(write_inputs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("transformer.run.timing.free_memory", lambda device_type: 1e6)
+    write_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert train.main(["--config=tiny.yaml", "--estimate"]) == 0
+    assert "not measured: it needs 0.6 GB, and 0.001 GB are free" in capsys.readouterr().out

@@ -126,11 +126,18 @@ def test_ranks_have_equally_many_validation_batches(monkeypatch, world_size):
     assert sorted(scored) == list(range(int(0.9 * N) + 1, N))
 
 
-def test_large_validation_split_is_sampled_evenly(monkeypatch):
-    monkeypatch.setattr(datamodule, "MOST_VALIDATION_TOKENS", 3 * T)
+def test_large_validation_split_is_sampled_evenly():
     data = make_data(val_fraction=0.5)  # 166 tokens, 24 windows
+    data.look_at(3 * T)
+    assert data.looked_at_tokens == 3 * T
     first = len(data.train_tokens)
     assert flat(starts(data.val_dataloader())) == [first, first + 8 * T, first + 16 * T]
+
+
+def test_every_rank_has_something_to_validate_of_a_split_that_is_sampled():
+    data = on_rank(make_data(val_fraction=0.5), 1, 2)
+    data.look_at(1)
+    assert len(flat(starts(data.val_dataloader()))) == 1
 
 
 def test_finite_pass_has_as_many_batches_as_there_are_chunks_to_fill():

@@ -136,9 +136,9 @@ def test_ranks_have_equally_many_validation_batches(make_data, monkeypatch, worl
     assert num_ends == len(datas[0].splits.val)
 
 
-def test_large_validation_split_is_sampled_evenly(make_data, monkeypatch):
+def test_large_validation_split_is_sampled_evenly(make_data):
     data = make_data(val_fraction=0.5)
-    monkeypatch.setattr(pair_datamodule, "MOST_VALIDATION_TOKENS", data.num_val_tokens // 3)
+    data.look_at(data.num_val_tokens // 3)
     total = len(data.splits.val)
     assert len(flat(seen(data, data.val_dataloader()))) == pytest.approx(total / 3, abs=1)
 

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from transformer.data.batches import ChunkBatches, WindowBatches, validation_batch_size
 from transformer.data.chunks import EndlessOrder, num_chunks, num_windows, sampled_windows
 from transformer.data.corpus import Corpus, check_length
-from transformer.data.endless_datamodule import MOST_VALIDATION_TOKENS, EndlessDataModule
+from transformer.data.endless_datamodule import EndlessDataModule
 from transformer.data.tokenizers import CharacterTokenizer
 
 
@@ -66,7 +66,7 @@ class CharacterDataModule(EndlessDataModule):
 
     def _val_batches(self, rank: int, world_size: int) -> Dataset:
         total = num_windows(len(self.val_tokens), self.block_size)
-        most = max(1, MOST_VALIDATION_TOKENS // self.block_size)
+        most = max(world_size, self.most_val_tokens // self.block_size)
         windows = torch.from_numpy(sampled_windows(total, most))[rank::world_size]
         batch_size = validation_batch_size(self.block_size)
         return WindowBatches(self.val_tokens, windows, self.block_size, batch_size)

@@ -41,6 +41,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.endless = endless
+        self.most_val_tokens = MOST_VALIDATION_TOKENS
         self._first_example = 0
         self._batches_before = 0
 
@@ -64,6 +65,16 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
     def sizes(self) -> dict[str, int]:
         """What a model must be built for, by the names that it has there."""
         return self.tokenizer.sizes
+
+    @property
+    def looked_at_tokens(self) -> int:
+        """Of the validation split, in training."""
+        return min(self.num_val_tokens, self.most_val_tokens)
+
+    def look_at(self, num_tokens: int) -> None:
+        """Has validation look at about so many tokens of its split, from its next loader on."""
+        whole = num_tokens >= self.num_val_tokens
+        self.most_val_tokens = MOST_VALIDATION_TOKENS if whole else num_tokens
 
     @property
     def examples_consumed(self) -> int:

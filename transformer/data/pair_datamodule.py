@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from transformer.data.chunks import EndlessOrder, sampled_windows
-from transformer.data.endless_datamodule import MOST_VALIDATION_TOKENS, EndlessDataModule
+from transformer.data.endless_datamodule import EndlessDataModule
 from transformer.data.pair_batches import (
     PairBatch,
     PairBatches,
@@ -107,6 +107,6 @@ class PairDataModule(EndlessDataModule):
 
     def _val_batches(self, rank: int, world_size: int) -> Dataset:
         total = len(self.val_pairs)
-        most = max(1, MOST_VALIDATION_TOKENS * total // self.num_val_tokens)
+        most = max(world_size, self.most_val_tokens * total // self.num_val_tokens)
         rows = torch.from_numpy(sampled_windows(total, most))[rank::world_size]
         return SortedPairBatches(self.val_pairs, rows)

@@ -1,95 +1,38 @@
 """A config's parts put together: data, module, trainer. The one place where they all meet."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.profilers import PyTorchProfiler
-from torch import Tensor
 
-from transformer.checkpoint import read_architecture, save_weights
+from transformer.checkpoint import read_architecture
 from transformer.config import Config
-from transformer.config_files import to_yaml
 from transformer.data.corpus import Corpus
-from transformer.data.endless_datamodule import MOST_VALIDATION_TOKENS, EndlessDataModule
 from transformer.data.pairs import Pairs
 from transformer.devices import available_cores, resolve_accelerator
 from transformer.errors import UserError
 from transformer.models import SequenceModel, build_model
 from transformer.models.layers import recompute_blocks, skipped_initialization
 from transformer.processes import is_rank_0
-from transformer.runs import WEIGHTS
+from transformer.run.callbacks import build_callbacks
+from transformer.run.parts import Run
 from transformer.tasks.base import Task
 from transformer.tasks.registry import make_task
-from transformer.training.callbacks.agreement import Agreement
-from transformer.training.callbacks.announcements import Announcements
-from transformer.training.callbacks.checkpoints import RunCheckpointIO, RunCheckpoints
-from transformer.training.callbacks.interruption import Interruption
-from transformer.training.callbacks.progress_bar import RunProgressBar
-from transformer.training.callbacks.random_state import RandomState
-from transformer.training.callbacks.showing import ConfigText, Samples
-from transformer.training.callbacks.stopping import LastStep, Patience, TimeLimit
-from transformer.training.callbacks.throughput import Throughput
-from transformer.training.estimates import automatic_val_every_steps
+from transformer.training.estimates import ENDLESS_STEPS
 from transformer.training.hardware import has_compiler, resolve_compile, trainer_arguments
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import RunLogger
+from transformer.training.loop_state import NEVER
 from transformer.training.strategies import make_strategy, sharded
+from transformer.training.validations import plan_validations
 
 LOG_EVERY_STEPS = 10
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Run:
-    """The parts of a run but for its Trainer."""
-
-    config: Config
-    folder: Path
-    task: Task
-    module: LanguageModule
-    throughput: Throughput
-    total_steps: int
-    num_devices: int = 1
-    checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
-
-    @property
-    def tokens_per_step(self) -> int:
-        """Of all devices."""
-        config = self.config
-        return self.num_devices * config.accumulate_grad_batches * self.tokens_per_batch
-
-    @property
-    def tokens_per_batch(self) -> int:
-        """Of one device."""
-        return round(self.config.batch_size * self.task.tokens_per_example)
-
-    @property
-    def batch_words(self) -> str:
-        """What the examples of a step are: of a batch, of all devices, of several batches."""
-        config = self.config
-        factors = [f"batch_size {config.batch_size}"]
-        if self.num_devices > 1:
-            factors.append(f"{self.num_devices} devices")
-        if config.accumulate_grad_batches > 1:
-            factors.append(f"{config.accumulate_grad_batches} batches")
-        examples = config.batch_size * self.num_devices * config.accumulate_grad_batches
-        return " x ".join(factors) + (f" = {examples:,} examples" if len(factors) > 1 else "")
-
-    @property
-    def forward_passes(self) -> int:
-        """In which a training step reads each of its tokens."""
-        return 2 if self.config.r_drop else 1
-
-    @property
-    def data(self) -> EndlessDataModule:
-        return self.task.data
 
 
 def choose_hardware(config: Config) -> dict[str, Any]:
@@ -117,10 +60,17 @@ def check_shares(config: Config, num_val_examples: int, num_devices: int) -> Non
 
 
 def count_steps(config: Config, num_examples: int, num_devices: int) -> int:
-    """Optimizer steps of the run: `epochs` as steps, or max_steps where that is fewer."""
+    """Optimizer steps of the run: `epochs` as steps, or max_steps where that is fewer.
+
+    Without either, max_minutes ends the run, and the number is ENDLESS_STEPS.
+    """
     examples_per_step = config.batch_size * config.accumulate_grad_batches * num_devices
-    steps = -(-config.epochs * num_examples // examples_per_step)
-    return min(steps, config.max_steps or steps)
+    limits = [ENDLESS_STEPS]
+    if config.epochs is not None:
+        limits.append(-(-config.epochs * num_examples // examples_per_step))
+    if config.max_steps is not None:
+        limits.append(config.max_steps)
+    return min(limits)
 
 
 def build_model_of(config: Config, architecture: Mapping[str, Any]) -> SequenceModel:
@@ -207,62 +157,16 @@ def build_trainer(
 
 
 def choose_val_every_steps(run: Run) -> int:
+    """And how much of its split a validation looks at; TimedValidations sees to runs by time."""
     if run.config.val_every_steps != "auto":
         return int(run.config.val_every_steps)
-    val_tokens = min(run.data.num_val_tokens, MOST_VALIDATION_TOKENS)
-    return automatic_val_every_steps(
+    if run.config.max_minutes is not None:
+        return NEVER
+    plan = plan_validations(
         run.total_steps,
         run.tokens_per_step * run.forward_passes,
-        val_tokens + run.task.shown_tokens,
+        run.data.looked_at_tokens,
+        run.task.shown_tokens,
     )
-
-
-def tokens_afterwards(run: Run) -> float:
-    """How many tokens' training would pass as many through the model as what follows training.
-
-    That is validation as in training, the exact score, and what is shown at both.
-    """
-    tokens = run.data.num_val_tokens + run.task.score_tokens + 2 * run.task.shown_tokens
-    return tokens / run.forward_passes
-
-
-def build_callbacks(run: Run) -> list[pl.Callback]:
-    def save(step: int, val_loss: float, weights: Mapping[str, Tensor]) -> None:
-        results = {"results": {"best_step": step, "val_loss": val_loss}}
-        save_weights(run.folder / WEIGHTS, weights, run.module.metadata | results)
-
-    agreement = Agreement()
-    checkpoints = RunCheckpoints(
-        run.folder,
-        run.checkpoint_io,
-        agreement,
-        save,
-        run.task.monitor,
-        run.config.checkpoint_every_minutes,
-    )
-    limit = None
-    if run.config.max_minutes is not None:
-        limit = TimeLimit(
-            run.config.max_minutes,
-            run.throughput,
-            agreement,
-            tokens_afterwards(run),
-            run.module.spend_time,
-        )
-    parts: list[pl.Callback] = [
-        run.throughput,
-        agreement,
-        LastStep(),
-        Samples(run.task.show),
-        Announcements(lambda: limit.seconds_left if limit else math.inf),
-        ConfigText(to_yaml(run.config.resolved())),
-        RunProgressBar(),
-        Interruption(checkpoints, agreement),
-        RandomState(run.config.seed),
-        checkpoints,
-    ]
-    if limit is not None:
-        parts.append(limit)
-    if run.config.patience is not None:
-        parts.append(Patience(run.task.monitor, run.config.patience))
-    return parts
+    run.data.look_at(plan.num_tokens)
+    return plan.every_steps

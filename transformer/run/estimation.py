@@ -1,6 +1,6 @@
-"""What a config would take, before it is run: memory by part, arithmetic and time."""
+"""What a config would take: memory by part and arithmetic, computed, and time, measured."""
 
-import time
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,20 +9,15 @@ from tabulate import tabulate
 from transformer.config import Config
 from transformer.data.corpus import Corpus
 from transformer.data.pairs import Pairs
-from transformer.devices import has_bf16, processor_name, resolve_accelerator
+from transformer.devices import has_bf16, resolve_accelerator
 from transformer.errors import UserError
 from transformer.models import SequenceModel, build_model
 from transformer.models.layers import recompute_blocks
 from transformer.tasks.base import Task
 from transformer.tasks.registry import make_task
-from transformer.training.callbacks.announcements import duration
 from transformer.training.footprint import Footprint, Step, on_several, step_flops, step_memory
 from transformer.training.optimizers import make_optimizer
 
-UTILIZATION = 0.4
-# Dense bfloat16 FLOPs a second by NVIDIA's data sheets.
-CARDS = {"NVIDIA A100": 312e12, "NVIDIA H100": 989e12}
-PRODUCT_SIZE = 1024
 # Of a process on a CPU: what it takes without a model, and what the C library's allocator holds for
 # each byte of a step's tensors, as it does not give back all that is free (benchmarks/memory.py).
 PROGRAM_BYTES = 0.6e9
@@ -30,29 +25,46 @@ ALLOCATOR_FACTOR = 1.4
 _TABLE: dict[str, Any] = {"disable_numparse": True, "colalign": ("left", "right")}
 
 
-def estimate(config: Config, corpus: Corpus | Pairs) -> str:
-    """A table of memory for each device, and of a corpus pass's time on some machines.
-
-    The devices need not be there.
-    """
+def estimate(config: Config, corpus: Corpus | Pairs) -> Iterator[str]:
+    """Memory for each device, which need not be there; then the time that this run takes here."""
     task = make_task(config, corpus, 0)
     num_devices = _num_devices(config)
     examples = config.batch_size * config.accumulate_grad_batches * num_devices
     num_tokens = sum(rows * columns for rows, columns in task.largest_shapes[:-1])
     token_flops = step_flops(_step(config, task)) / num_tokens
     step_teraflops = token_flops * examples * task.tokens_per_example / 1e12
+    memory = device_memory(config, task, num_devices)
     corpus_tokens = task.data.num_train_tokens
-    measured = token_flops * corpus_tokens, num_devices, _in_half_precision(config)
-    return "\n".join(
-        (
-            f"{num_devices} device{'s' * (num_devices > 1)}, strategy {config.strategy}; "
-            f"{examples:,} examples a step",
-            _memory_table(device_memory(config, task, num_devices)),
-            f"\n{step_teraflops:.3g} TFLOP a step; a corpus pass of {corpus_tokens:,} "
-            f"tokens, at {UTILIZATION:.0%} of what a device multiplies at most, takes",
-            tabulate(_times(*measured), **_TABLE),
-        )
+    yield (
+        f"{num_devices} device{'s' * (num_devices > 1)}, strategy {config.strategy}; "
+        f"{examples:,} examples a step\n{_memory_table(memory)}\n\n"
+        f"{step_teraflops:.3g} TFLOP a step; a corpus pass of {corpus_tokens:,} tokens is "
+        f"{token_flops * corpus_tokens / 1e12:.3g} TFLOP\n"
     )
+    yield _time_here(config, corpus, num_devices, memory)
+
+
+def _time_here(config: Config, corpus: Corpus | Pairs, num_devices: int, memory: Footprint) -> str:
+    """Or why it was not measured."""
+    from transformer.run import timing
+
+    if num_devices > 1:
+        return f"how long it takes is not measured: the run has {num_devices} devices, this is one"
+    try:
+        device_type = resolve_accelerator(config.accelerator)
+    except UserError as error:
+        return f"how long it takes is not measured here: {error}"
+    needed = process_bytes(memory) if device_type == "cpu" else memory.total_bytes
+    free = timing.free_memory(device_type)
+    if needed > free:
+        return (
+            f"how long it takes is not measured: it needs {needed / 1e9:.3g} GB, and "
+            f"{free / 1e9:.3g} GB are free here"
+        )
+    try:
+        return timing.time_here(config, corpus)
+    except UserError as error:
+        return f"how long it takes is not measured here: {error}"
 
 
 def _memory_table(footprint: Footprint) -> str:
@@ -117,21 +129,3 @@ def _model(config: Config, task: Task) -> SequenceModel:
     if config.activation_checkpointing:
         recompute_blocks(model)
     return model
-
-
-def _times(flops: float, num_devices: int, bf16: bool) -> list[tuple[str, str]]:
-    rates = {f"{num_devices} x {name} (bf16)": num_devices * rate for name, rate in CARDS.items()}
-    rates |= {f"this machine's {processor_name()} alone, as measured now": product_rate(bf16)}
-    return [(name, duration(flops / (UTILIZATION * rate))) for name, rate in rates.items()]
-
-
-def product_rate(bf16: bool) -> float:
-    """FLOPs a second of a large matrix product on this machine's CPU."""
-    dtype = torch.bfloat16 if bf16 and has_bf16("cpu") else torch.float32
-    matrix = torch.randn(PRODUCT_SIZE, PRODUCT_SIZE, dtype=dtype)
-    seconds = []
-    for _ in range(5):
-        started_at = time.perf_counter()
-        torch.mm(matrix, matrix)
-        seconds.append(time.perf_counter() - started_at)
-    return 2 * PRODUCT_SIZE**3 / min(seconds)

@@ -69,7 +69,8 @@ def train(
     step = resuming.check_unfinished(resume, total_steps, before, config) if resume else 0
     folder = choose_folder(config, resume)
     throughput = Throughput(data.num_train_tokens, task.tokens_per_example, started_at)
-    run = assembly.Run(config, folder, task, module, throughput, total_steps, num_devices)
+    changed = resuming.changes_schedule(before, config)
+    run = assembly.Run(config, folder, task, module, throughput, total_steps, num_devices, changed)
     trainer = assembly.build_trainer(
         run, hardware, first_step=step, profile=profile, callbacks=callbacks
     )
@@ -138,6 +139,7 @@ def choose_folder(config: Config, resume: Path | None) -> Path:
 def introduce(run: "Run") -> None:
     """Writes config.yaml and says what is about to be trained, on what, and what it needs."""
     from transformer.run.estimation import device_memory
+    from transformer.training.estimates import ENDLESS_STEPS
     from transformer.training.reports import introduction
 
     config = run.config
@@ -154,6 +156,8 @@ def introduce(run: "Run") -> None:
     )
     tell(run.task.introduction())
     tell(text)
+    if run.total_steps < ENDLESS_STEPS and (note := run.many_passes_note(run.total_steps)):
+        tell(note)
     if config.max_minutes:
         tell(f"the whole run takes about {config.max_minutes:g} minutes, if not fewer")
     tell(f"the run is in {run.folder}")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from transformer.errors import UserError
 from transformer.files import read_text
 from transformer.processes import is_rank_0
 from transformer.runs import SUMMARY, run_of
+from transformer.training.estimates import ENDLESS_STEPS
 
 # Which data is trained on in which order, and whose moments are kept: another value would make it
 # another run.
@@ -27,6 +29,11 @@ KEPT_ON_RESUME = (
 CHANGED_ON_RESUME = ("dropout", "target_dropout")
 # What ends a run.
 LIMITS = ("epochs", "max_steps", "max_minutes", "patience")
+# What the learning rate of a step depends on.
+SCHEDULE = (
+    *("lr", "schedule", "warmup_steps", "decay_fraction", "final_lr_fraction"),
+    *("epochs", "max_steps", "max_minutes"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +95,11 @@ def report_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         log.info("changed on resuming: %s", ", ".join(changes))
 
 
+def changes_schedule(before: Mapping[str, Any], config: Config) -> bool:
+    """Whether a run that was saved with `before` goes on with other settings of its schedule."""
+    return any(before[key] != getattr(config, key) for key in SCHEDULE if key in before)
+
+
 def check_unfinished(
     resume: Path, total_steps: int, before: Mapping[str, Any], config: Config
 ) -> int:
@@ -102,6 +114,7 @@ def check_unfinished(
     step = state["global_step"]
     if not isinstance(step, int):
         raise UserError(f"{resume}: damaged: its global_step is {step!r}")
+    check_time_left(resume, state, before, config)
     limited = config.max_minutes is not None or config.patience is not None
     as_before = limited and all(before.get(key) == getattr(config, key) for key in LIMITS)
     finished = step == _summed_up_step(run_of(resume)) and (step == total_steps or as_before)
@@ -109,11 +122,30 @@ def check_unfinished(
         longer = "`max_steps` or `epochs`"
         if step < total_steps:
             longer = "`max_minutes` or `patience`"
+        of = f" of {total_steps:,}" if total_steps < ENDLESS_STEPS else ""
         raise UserError(
-            f"{resume}: stands at step {step:,} of {total_steps:,}, nothing is left to do: "
-            f"give a larger {longer}"
+            f"{resume}: stands at step {step:,}{of}, nothing is left to do: give a larger {longer}"
         )
     return step
+
+
+def check_time_left(
+    resume: Path, state: Mapping[str, Any], before: Mapping[str, Any], config: Config
+) -> None:
+    """Raises: UserError for a new max_minutes that the run has spent already.
+
+    With the limit that it was saved with, a run that was killed at its end still ends.
+    """
+    if config.max_minutes is None or not before or before.get("max_minutes") == config.max_minutes:
+        return
+    spent = state["callbacks"].get("Throughput", {}).get("elapsed_seconds", 0.0) / 60
+    smaller = (before.get("max_minutes") or math.inf) > config.max_minutes
+    finished = state["global_step"] == _summed_up_step(run_of(resume))
+    if spent >= config.max_minutes or (finished and smaller and before.get("max_minutes")):
+        raise UserError(
+            f"{resume}: has trained for {spent:.3g} minutes, over all resumes, and max_minutes is "
+            f"{config.max_minutes:g}: nothing is left to do: give a larger `max_minutes`"
+        )
 
 
 def _summed_up_step(run: Path) -> int | None:

@@ -9,7 +9,7 @@ from transformer.checkpoint import load_model, save_model
 from transformer.command_line import quoted
 from transformer.files import write_text
 from transformer.models.base import SequenceModel
-from transformer.run.assembly import Run
+from transformer.run.parts import Run
 from transformer.runs import SUMMARY, WEIGHTS
 from transformer.training.reports import conclusion, overfitting_note, run_facts
 
@@ -38,8 +38,9 @@ def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
     word = run.task.prompt(shown)
     prompt = f' --prompt "{word}"' if word else ""
     lines = [f"\n{conclusion(run.task.headline(summary), summary)}"]
-    note = overfitting_note(summary)
-    if note and run.config.patience is None and run.task.monitor == "val_loss":
+    dropout = run.config.dropout if run.config.model != "bigram" else None
+    note = overfitting_note(summary, dropout)
+    if note and run.task.monitor == "val_loss":
         lines.append(note)
     lines.append(f"\n{shown}\n\nnext:")
     lines.append(f"  python generate.py {quoted(run.folder / WEIGHTS)}{prompt}")

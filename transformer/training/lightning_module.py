@@ -70,6 +70,8 @@ class LanguageModule(pl.LightningModule):
         self.r_drop = r_drop
         self.total_steps = total_steps
         self.started = False  # True once all of a checkpoint has been taken over
+        self.lr_on_resuming = (lr, lr)  # the next step's, by the checkpoint and by the new settings
+        self.total_steps_before: int | None = None  # by the checkpoint
         self._time_share = 0.0
         self._optimizer = {
             "name": optimizer,
@@ -103,11 +105,13 @@ class LanguageModule(pl.LightningModule):
         assert self._scheduler is not None
         check_state(self._scheduler.optimizer)
         groups = self._scheduler.optimizer.param_groups
+        before = groups[0]["lr"]
         for group, settings in zip(groups, self._group_settings, strict=True):
             group.update(settings)
         self._scheduler.base_lrs = [settings["initial_lr"] for settings in self._group_settings]
         for group, factor in zip(groups, self._scheduler.lr_lambdas, strict=True):
             group["lr"] = group["initial_lr"] * factor(self._scheduler.last_epoch)
+        self.lr_on_resuming = (before, groups[0]["lr"])
         self.started = True
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
@@ -213,12 +217,13 @@ class LanguageModule(pl.LightningModule):
         checkpoint[STATE_KEY] = {
             "train_losses": of_all_ranks([loss.cpu() for loss in self._train_losses]),
             "train_loss": metrics.get("train_loss"),
-            "time_share": self._time_share,
+            "total_steps": self.total_steps,
             "skipped": self._guard.state(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._restored = state = checkpoint[STATE_KEY]
+        self.total_steps_before = state.get("total_steps")  # older checkpoints have none
         self._guard.restore(state["skipped"])
 
     def whole_weights(self) -> dict[str, Tensor]:
@@ -245,7 +250,10 @@ class LanguageModule(pl.LightningModule):
         return int(self._guard.total)
 
     def spend_time(self, share: float) -> None:
-        """Tells the schedule which share of a time limit is spent: its progress is no less."""
+        """Tells the schedule which share of a time limit is spent: its progress is no less.
+
+        A run without a time limit is never told, whatever its checkpoint had.
+        """
         self._time_share = share
 
     def log_training(self) -> None:
@@ -279,7 +287,6 @@ class LanguageModule(pl.LightningModule):
         self._train_losses = [loss.to(self.device) for loss in own]
         if self._restored["train_loss"] is not None:
             self.trainer.callback_metrics["train_loss"] = self._restored["train_loss"]
-        self._time_share = self._restored["time_share"]
         self._restored = None
 
     def _total_steps(self) -> int:

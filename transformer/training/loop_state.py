@@ -19,6 +19,16 @@ def logs_now(trainer: pl.Trainer) -> bool:
     return due and between_steps(trainer)
 
 
+# Batches until a validation that comes at no fixed step.
+NEVER = 2**62
+
+
+def validate_after_this_batch(trainer: pl.Trainer, due: bool) -> None:
+    """Or after no batch, for a Trainer that got NEVER as its val_check_interval."""
+    batches = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+    trainer.val_check_batch = batches if due else NEVER
+
+
 def validates_now(trainer: pl.Trainer) -> bool:
     """True where a validation follows on this batch."""
     data_fetcher = trainer.fit_loop._data_fetcher

@@ -10,12 +10,15 @@ from tabulate import tabulate
 from transformer.devices import device_name
 from transformer.models.base import SequenceModel
 from transformer.training.callbacks.throughput import Throughput
-from transformer.training.estimates import parameters_by_part
+from transformer.training.estimates import ENDLESS_STEPS, parameters_by_part
 from transformer.training.lightning_module import LanguageModule
 
 # Overfitting: the best validation lies before this share of the run, the last is so much worse.
 LATE = 0.9
 RISEN = 1.01
+DROPOUT = 0.2  # that is advised
+# Without dropout, models of the default's size are best after 2 to 8 passes.
+MANY_PASSES, FEW_PASSES = 10, 4
 
 
 def introduction(
@@ -34,11 +37,25 @@ def introduction(
     parts = parameters_by_part(model)
     rows = [*parts.items(), ("all parameters", sum(parts.values()))]
     table = tabulate([(name, f"{count:,}") for name, count in rows], colalign=("left", "right"))
+    steps = f"{total_steps:,} steps" if total_steps < ENDLESS_STEPS else "steps"
     passes = total_steps * tokens_per_step / num_train_tokens
+    so_many = f", so {passes:.3g} passes" * (total_steps < ENDLESS_STEPS)
     return (
-        f"{total_steps:,} steps of {tokens_per_step:,} tokens ({batch}); a corpus pass is "
-        f"{num_train_tokens:,}, so {passes:.3g} passes\n{table}\n"
+        f"{steps} of {tokens_per_step:,} tokens ({batch}); a corpus pass is "
+        f"{num_train_tokens:,}{so_many}\n{table}\n"
         f"memory that a step's tensors take: about {_size(memory)}; more of it: --estimate"
+    )
+
+
+def many_passes_note(total_steps: int, steps_per_pass: float, dropout: float) -> str | None:
+    """For a text that is read so often that a model without dropout learns it by heart."""
+    passes = total_steps / steps_per_pass
+    if dropout or passes < MANY_PASSES:
+        return None
+    few = max(1, round(FEW_PASSES * steps_per_pass))
+    return (
+        f"{passes:.3g} passes over so small a text: a model soon knows it by heart, and writes no "
+        f"better for it. Try --max_steps {few} ({FEW_PASSES} passes) or --dropout {DROPOUT:g}"
     )
 
 
@@ -75,19 +92,26 @@ def conclusion(headline: str, summary: dict[str, Any]) -> str:
     )
 
 
-def overfitting_note(summary: dict[str, Any]) -> str | None:
-    """For a run whose validation loss was lowest well before its end, and rose."""
+def overfitting_note(summary: dict[str, Any], dropout: float | None = 0.0) -> str | None:
+    """For a run whose validation loss was lowest well before its end, and rose.
+
+    `dropout` is the run's, None for a model without. tests/command_line/test_advice.py follows
+    the advice.
+    """
     best, last, train_loss = (summary[key] for key in ("val_loss", "last_val_loss", "train_loss"))
     if last is None or summary["best_step"] > LATE * summary["step"] or last < RISEN * best:
         return None
     # With label smoothing, train_loss is another loss and may be the larger.
     below = train_loss is not None and train_loss < last
     gap = f", {last - train_loss:z.4f} above train_loss ({train_loss:z.4f})" if below else ""
+    regular = (
+        f"; so does --dropout {DROPOUT:g}" if dropout is not None and dropout < DROPOUT else ""
+    )
     return (
         f"val_loss was lowest at step {summary['best_step']:,} ({best:z.4f}), whose weights are "
         f"kept, and {last:z.4f} at the end{gap}: the model has begun to learn its examples by "
-        "heart. More of them, --dropout, a smaller model or fewer epochs help; --patience 5 stops "
-        "a run in time"
+        f"heart. A run of that length ends lower, as its learning rate falls in time: "
+        f"--max_steps {summary['best_step']}{regular}"
     )
 
 

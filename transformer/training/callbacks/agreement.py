@@ -13,10 +13,11 @@ from transformer.training.ranks import of_all_ranks
 
 
 class Agreement(AfterBatch):
-    """Of every question the largest answer that any rank gives, after each batch and validation.
+    """Of every question the largest answer that any rank gives.
 
-    `ask` adds a question before training; callbacks that come after this one read `answers`. The
-    numbers go from CPU to CPU, so that no GPU is waited for.
+    Ranks agree after each batch and after each validation. `ask` adds a question before training;
+    callbacks that come after this one read `answers`. The numbers go from CPU to CPU, so that no
+    GPU is waited for.
     """
 
     def __init__(self) -> None:
@@ -30,9 +31,12 @@ class Agreement(AfterBatch):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Raises: UserError where ranks have begun at different steps, as of a restart."""
-        if trainer.world_size == 1:
-            return
-        self._group = distributed.new_group(backend="gloo")
+        if trainer.world_size > 1:
+            self._group = distributed.new_group(backend="gloo")
+            self._check_steps(trainer)
+
+    @staticmethod
+    def _check_steps(trainer: pl.Trainer) -> None:
         steps = sorted(set(of_all_ranks(trainer.global_step)))
         if len(steps) > 1:
             raise UserError(
@@ -41,13 +45,14 @@ class Agreement(AfterBatch):
             )
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
-        self._agree()
+        self.agree()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.sanity_checking:
-            self._agree()
+            self.agree()
 
-    def _agree(self) -> None:
+    def agree(self) -> None:
+        """All ranks call this at once."""
         own = [float(question()) for question in self._questions.values()]
         if self._group is not None:
             numbers = torch.tensor(own, dtype=torch.float64)

@@ -1,6 +1,7 @@
 """The lines that a run says while it trains."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from transformer.training.callbacks.after_batch import AfterBatch
+from transformer.training.lightning_module import LanguageModule
 
 log = logging.getLogger(__name__)
 
@@ -15,17 +17,37 @@ log = logging.getLogger(__name__)
 class Announcements(AfterBatch):
     """A line at every validation, and early in the run when it will be over.
 
-    `seconds_left` says how much of a time limit is left, infinity where there is none.
+    `seconds_left` says how much of a time limit is left, infinity where there is none. Of a resumed
+    run also a line with the learning rate, where that jumps or the `schedule_changed`. `note_of`
+    may have something to say of the number of steps, once that can be estimated.
     """
+
+    JUMP = 0.01  # relative; less comes from the seconds that a start takes, under a time limit
 
     # Long enough for a steady rate; the first step, which may compile, is left out.
     SECONDS_BEFORE_ESTIMATE = 5.0
     DAY_SECONDS = 24 * 3600
 
-    def __init__(self, seconds_left: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        seconds_left: Callable[[], float],
+        *,
+        schedule_changed: bool = False,
+        note_of: Callable[[int], str | None] | None = None,
+    ) -> None:
         self.seconds_left = seconds_left
+        self.schedule_changed = schedule_changed
+        self.note_of = note_of
+        self._begun = False
         self._first: tuple[int, float] | None = None
         self._estimated = False
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if not self._begun and isinstance(pl_module, LanguageModule):
+            self._say_learning_rate(pl_module)
+        self._begun = True
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         if self._estimated:
@@ -37,7 +59,7 @@ class Announcements(AfterBatch):
         steps, seconds = trainer.global_step - self._first[0], now - self._first[1]
         if steps and seconds >= self.SECONDS_BEFORE_ESTIMATE:
             self._estimated = True
-            self._announce(seconds / steps, trainer.max_steps - trainer.global_step)
+            self._announce(seconds / steps, trainer.global_step, trainer.max_steps)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = trainer.callback_metrics
@@ -47,14 +69,23 @@ class Announcements(AfterBatch):
             parts.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
         log.info("step %s: %s", f"{trainer.global_step:,}", ", ".join(parts))
 
-    def _announce(self, seconds_per_step: float, steps_left: int) -> None:
-        seconds = min(seconds_per_step * steps_left, self.seconds_left())
+    def _say_learning_rate(self, module: LanguageModule) -> None:
+        before, now = module.lr_on_resuming
+        steps_before = module.total_steps_before
+        longer = steps_before is not None and steps_before != module.total_steps
+        if longer or self.schedule_changed or not math.isclose(before, now, rel_tol=self.JUMP):
+            log.info("the learning rate was %.3g and goes on at %.3g", before, now)
+
+    def _announce(self, seconds_per_step: float, steps_done: int, max_steps: int) -> None:
+        seconds = min(seconds_per_step * (max_steps - steps_done), self.seconds_left())
         finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + seconds))
         log.info(
             "%s a step: about %s to go, until %s",
             *map(duration, (seconds_per_step, seconds)),
             finish,
         )
+        if self.note_of and (note := self.note_of(steps_done + round(seconds / seconds_per_step))):
+            log.info(note)
         if seconds > self.DAY_SECONDS:
             log.warning(
                 "this run takes days on this machine: stop it (Ctrl+C) and give --max_minutes, "

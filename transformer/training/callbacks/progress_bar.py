@@ -8,6 +8,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from tqdm import tqdm
 
 from transformer.training.callbacks.after_batch import AfterBatch
+from transformer.training.estimates import ENDLESS_STEPS
 from transformer.training.loop_state import logs_now
 
 
@@ -23,7 +24,7 @@ class RunProgressBar(AfterBatch, ProgressBar):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._bar = tqdm(
-            total=trainer.max_steps,
+            total=trainer.max_steps if trainer.max_steps < ENDLESS_STEPS else None,
             initial=trainer.global_step,
             desc="training",
             unit=" steps",

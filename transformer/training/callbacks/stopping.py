@@ -10,6 +10,7 @@ from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.estimates import PASSES_PER_TRAINING_STEP
+from transformer.training.loop_state import between_steps
 
 
 class LastStep(AfterBatch):
@@ -20,12 +21,30 @@ class LastStep(AfterBatch):
             trainer.should_stop = True
 
 
+class WholeSteps(AfterBatch):
+    """Puts off a stop that comes within an accumulated step to that step's end.
+
+    Otherwise the batches of that step would be consumed and never used. It comes after all other
+    callbacks that may stop a run.
+    """
+
+    def __init__(self) -> None:
+        self._put_off = False
+
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
+        if between_steps(trainer):
+            trainer.should_stop = trainer.should_stop or self._put_off
+            self._put_off = False
+        elif trainer.should_stop:
+            trainer.should_stop, self._put_off = False, True
+
+
 class TimeLimit(AfterBatch):
     """Ends a run so that all of it, what comes after the last step included, takes `max_minutes`.
 
     What comes after is the forward passes of `tokens_afterwards` tokens (validation, sample), timed
-    by the speed of training so far, and saving. `spend` is told at each step the share of the time
-    for steps that is spent, which the schedule follows to its end.
+    by the speed of training so far, and saving. `spend` is told, at the start and at each step, the
+    share of the time for steps that is spent, over all resumes: the schedule follows it to its end.
     """
 
     SAVING_SECONDS = 1.0
@@ -35,7 +54,7 @@ class TimeLimit(AfterBatch):
         max_minutes: float,
         throughput: Throughput,
         agreement: Agreement,
-        tokens_afterwards: float,
+        tokens_afterwards: Callable[[], float],
         spend: Callable[[float], None],
     ) -> None:
         self.max_seconds = 60 * max_minutes
@@ -55,15 +74,23 @@ class TimeLimit(AfterBatch):
         afterwards = self.SAVING_SECONDS
         if self.throughput.tokens_per_second:  # not known before the first logging
             forward = PASSES_PER_TRAINING_STEP * self.throughput.tokens_per_second
-            afterwards += self.tokens_afterwards / forward
+            afterwards += self.tokens_afterwards() / forward
         # A limit too short for what comes after still leaves half of itself for steps.
         return max(self.max_seconds - afterwards, self.max_seconds / 2)
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.agreement.agree()
+        self.spend(self.share)
+
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
-        share = self.agreement.answers["time"]
-        self.spend(min(1.0, share))
-        if share >= 1:
+        self.spend(self.share)
+        if self.share >= 1:
             trainer.should_stop = True
+
+    @property
+    def share(self) -> float:
+        """Of the time for steps, as all ranks have agreed on it last; 1 at the end."""
+        return min(1.0, self.agreement.answers["time"])
 
 
 class Patience(EarlyStopping):

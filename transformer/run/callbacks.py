@@ -1,0 +1,92 @@
+"""The callbacks of a run, in the order in which they are asked."""
+
+import math
+from collections.abc import Mapping
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from transformer.checkpoint import save_weights
+from transformer.config_files import to_yaml
+from transformer.run.parts import Run
+from transformer.runs import WEIGHTS
+from transformer.training.callbacks.agreement import Agreement
+from transformer.training.callbacks.announcements import Announcements
+from transformer.training.callbacks.checkpoints import RunCheckpoints
+from transformer.training.callbacks.interruption import Interruption
+from transformer.training.callbacks.progress_bar import RunProgressBar
+from transformer.training.callbacks.random_state import RandomState
+from transformer.training.callbacks.showing import ConfigText, Samples
+from transformer.training.callbacks.stopping import LastStep, Patience, TimeLimit, WholeSteps
+from transformer.training.callbacks.timed_validations import TimedValidations
+from transformer.training.estimates import ENDLESS_STEPS
+
+
+def tokens_afterwards(run: Run) -> float:
+    """How many tokens' training would pass as many through the model as what follows training.
+
+    That is validation as in training, the exact score, and what is shown at both.
+    """
+    tokens = run.data.looked_at_tokens + run.task.score_tokens + 2 * run.task.shown_tokens
+    return tokens / run.forward_passes
+
+
+def make_time_limit(run: Run, agreement: Agreement) -> TimeLimit | None:
+    if run.config.max_minutes is None:
+        return None
+    return TimeLimit(
+        run.config.max_minutes,
+        run.throughput,
+        agreement,
+        lambda: tokens_afterwards(run),
+        run.module.spend_time,
+    )
+
+
+def make_timed_validations(
+    run: Run, limit: TimeLimit | None, agreement: Agreement
+) -> TimedValidations:
+    """There in every run: Lightning warns of a callback that a checkpoint has and a run has not."""
+    by_steps = run.config.val_every_steps != "auto"
+    tokens = run.data.looked_at_tokens, run.task.shown_tokens
+    limit = None if by_steps else limit
+    return TimedValidations(limit, run.throughput, agreement, *tokens, run.data.look_at)
+
+
+def build_callbacks(run: Run) -> list[pl.Callback]:
+    def save(step: int, val_loss: float, weights: Mapping[str, Tensor]) -> None:
+        results = {"results": {"best_step": step, "val_loss": val_loss}}
+        save_weights(run.folder / WEIGHTS, weights, run.module.metadata | results)
+
+    agreement = Agreement()
+    checkpoints = RunCheckpoints(
+        run.folder,
+        run.checkpoint_io,
+        agreement,
+        save,
+        run.task.monitor,
+        run.config.checkpoint_every_minutes,
+    )
+    limit = make_time_limit(run, agreement)
+    parts: list[pl.Callback] = [
+        run.throughput,
+        agreement,
+        make_timed_validations(run, limit, agreement),
+        LastStep(),
+        Samples(run.task.show),
+        Announcements(
+            lambda: limit.seconds_left if limit else math.inf,
+            schedule_changed=run.schedule_changed,
+            note_of=run.many_passes_note if run.total_steps == ENDLESS_STEPS else None,
+        ),
+        ConfigText(to_yaml(run.config.resolved())),
+        RunProgressBar(),
+        Interruption(checkpoints, agreement),
+        RandomState(run.config.seed),
+        checkpoints,
+    ]
+    if limit is not None:
+        parts.append(limit)
+    if run.config.patience is not None:
+        parts.append(Patience(run.task.monitor, run.config.patience))
+    return [*parts, WholeSteps()]

@@ -1,0 +1,66 @@
+"""The parts of a run, from which a Trainer is built, and what follows from several of them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transformer.config import Config
+from transformer.data.endless_datamodule import EndlessDataModule
+from transformer.tasks.base import Task
+from transformer.training.callbacks.checkpoints import RunCheckpointIO
+from transformer.training.callbacks.throughput import Throughput
+from transformer.training.lightning_module import LanguageModule
+from transformer.training.reports import many_passes_note
+
+
+@dataclass(frozen=True)
+class Run:
+    """The parts of a run but for its Trainer."""
+
+    config: Config
+    folder: Path
+    task: Task
+    module: LanguageModule
+    throughput: Throughput
+    total_steps: int
+    num_devices: int = 1
+    schedule_changed: bool = False  # by resuming
+    checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Of all devices."""
+        config = self.config
+        return self.num_devices * config.accumulate_grad_batches * self.tokens_per_batch
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """Of one device."""
+        return round(self.config.batch_size * self.task.tokens_per_example)
+
+    @property
+    def batch_words(self) -> str:
+        """What the examples of a step are: of a batch, of all devices, of several batches."""
+        config = self.config
+        factors = [f"batch_size {config.batch_size}"]
+        if self.num_devices > 1:
+            factors.append(f"{self.num_devices} devices")
+        if config.accumulate_grad_batches > 1:
+            factors.append(f"{config.accumulate_grad_batches} batches")
+        examples = config.batch_size * self.num_devices * config.accumulate_grad_batches
+        return " x ".join(factors) + (f" = {examples:,} examples" if len(factors) > 1 else "")
+
+    def many_passes_note(self, num_steps: int) -> str | None:
+        """Of so many steps; for a text that a model could learn by heart."""
+        if self.config.model == "bigram" or self.task.monitor != "val_loss":
+            return None
+        steps_per_pass = self.data.num_train_tokens / self.tokens_per_step
+        return many_passes_note(num_steps, steps_per_pass, self.config.dropout)
+
+    @property
+    def forward_passes(self) -> int:
+        """In which a training step reads each of its tokens."""
+        return 2 if self.config.r_drop else 1
+
+    @property
+    def data(self) -> EndlessDataModule:
+        return self.task.data

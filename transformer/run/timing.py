@@ -1,0 +1,184 @@
+"""How long a run takes on this machine: a few of its steps, timed. Nothing is saved or logged."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from transformer.config import Config
+from transformer.data.corpus import Corpus
+from transformer.data.pairs import Pairs
+from transformer.defaults import IGNORED
+from transformer.devices import device_name
+from transformer.run import assembly
+from transformer.run.parts import Run
+from transformer.training.callbacks.after_batch import AfterBatch
+from transformer.training.callbacks.announcements import duration
+from transformer.training.callbacks.throughput import Throughput
+from transformer.training.loop_state import NEVER, between_steps
+from transformer.training.strategies import make_strategy
+from transformer.training.terminal import quiet_libraries
+from transformer.training.validations import VALIDATION_SHARE
+
+# Steps are timed for so long, after the first one, which may compile.
+MOST_STEPS, MOST_SECONDS = 30, 10.0
+VALIDATION_BATCHES = 4
+START_SECONDS = 10.0  # of a process: imports, reading the text, a model file at the end
+QUICK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds that the parts of a run take."""
+
+    step: float
+    validated_token: float
+    shown: float
+    num_steps: int  # that were timed
+    device: str
+
+
+class StopWatch(AfterBatch):
+    """Times steps and validation batches, each without the first, and ends the run soon."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []  # when each was over
+        self.batches: list[float] = []  # of validation
+        self.tokens: list[int] = []
+
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
+        if not between_steps(trainer):
+            return
+        self.steps.append(now(trainer))
+        long = len(self.steps) > 1 and self.steps[-1] - self.steps[0] >= MOST_SECONDS
+        if long or len(self.steps) > MOST_STEPS:
+            trainer.should_stop = True
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.batches.append(now(trainer))
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.batches.append(now(trainer))
+        self.tokens.append(int((batch[-1] != IGNORED).sum()))
+
+    @property
+    def step_seconds(self) -> float:
+        return (self.steps[-1] - self.steps[0]) / (len(self.steps) - 1)
+
+    @property
+    def token_seconds(self) -> float:
+        """Where there is one batch alone, of that."""
+        first = 1 if len(self.tokens) > 1 else 0
+        return (self.batches[-1] - self.batches[first]) / sum(self.tokens[first:])
+
+
+def now(trainer: pl.Trainer) -> float:
+    """Once the device has done what it was given."""
+    device = trainer.strategy.root_device
+    if device.type in ("cuda", "mps"):
+        getattr(torch, device.type).synchronize()
+    return time.perf_counter()
+
+
+def time_here(config: Config, corpus: Corpus | Pairs) -> str:
+    """What a step, a corpus pass and the whole run take here.
+
+    Raises: UserError for a device that is not here.
+    """
+    quiet_libraries()
+    hardware = assembly.choose_hardware(config)
+    task = assembly.build_task(config, corpus)
+    total_steps = assembly.count_steps(config, task.data.num_examples, 1)
+    module = assembly.build_module(config, task, total_steps)
+    throughput = Throughput(task.data.num_train_tokens, task.tokens_per_example)
+    run = Run(config, Path(), task, module, throughput, total_steps)
+    every_steps = assembly.choose_val_every_steps(run)
+    times = measure(run, hardware)
+    pass_seconds = times.step * task.data.num_train_tokens / run.tokens_per_step
+    return (
+        f"measured here ({times.device}), over {times.num_steps} steps: "
+        f"{duration(times.step)} a step, {duration(pass_seconds)} a corpus pass\n"
+        f"{whole_run(run, times, every_steps)}"
+    )
+
+
+def measure(run: Run, hardware: dict[str, Any]) -> Times:
+    watch = StopWatch()
+    own: dict[str, Any] = hardware | {"strategy": make_strategy(hardware["strategy"], 1)}
+    trainer = pl.Trainer(
+        **own,
+        max_epochs=-1,
+        max_steps=MOST_STEPS + 2,
+        accumulate_grad_batches=run.config.accumulate_grad_batches,
+        val_check_interval=NEVER,
+        check_val_every_n_epoch=None,
+        limit_val_batches=VALIDATION_BATCHES,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=[watch],
+    )
+    trainer.fit(run.module, run.data)
+    shown = shown_seconds(run)
+    if shown < QUICK_SECONDS:  # the first time has imports in it
+        shown = shown_seconds(run)
+    device = device_name(trainer.strategy.root_device)
+    return Times(watch.step_seconds, watch.token_seconds, shown, len(watch.steps) - 1, device)
+
+
+def shown_seconds(run: Run) -> float:
+    started_at = time.perf_counter()
+    with torch.compiler.set_stance("force_eager"):
+        run.task.show(run.module.whole_model())
+    return time.perf_counter() - started_at
+
+
+def whole_run(run: Run, times: Times, every_steps: int) -> str:
+    """Steps and validations, and the exact score at the end."""
+    config, limit = run.config, (run.config.max_minutes or float("inf")) * 60
+    validation = times.validated_token * run.data.looked_at_tokens + times.shown
+    score = times.validated_token * run.task.score_tokens + times.shown + START_SECONDS
+    number = -(-run.total_steps // every_steps) if every_steps != NEVER else 0
+    seconds = run.total_steps * times.step + number * validation + score
+    if config.max_minutes is not None and seconds > limit:
+        share = 1 - VALIDATION_SHARE if every_steps == NEVER else 1.0
+        own = times.step if every_steps == NEVER else times.step + validation / every_steps
+        steps = max(1, int(share * max(limit - score, limit / 2) / own))
+        return f"this run ends after max_minutes, {duration(limit)}: about {steps:,} steps"
+    noun = "validation" if number == 1 else "validations"
+    return (
+        f"this run takes about {duration(seconds)} here: {run.total_steps:,} steps"
+        + f", {number:,} {noun} of {duration(validation)}" * bool(number)
+        + ", start and end"
+    )
+
+
+def free_memory(device_type: str) -> float:
+    """In bytes, of this machine or its GPU; infinity where that is not known."""
+    if device_type == "cuda":
+        return float(torch.cuda.mem_get_info()[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        sizes = {line.split(":")[0]: float(line.split()[1]) for line in lines}
+        return 1024 * sizes["MemAvailable"]
+    except (OSError, KeyError, ValueError, IndexError):
+        pass
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return float("inf")

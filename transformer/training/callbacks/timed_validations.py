@@ -1,0 +1,117 @@
+"""Validations of a run that a time limit ends: spaced by the clock, as its steps are not known."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+
+from transformer.training.callbacks.after_batch import AfterBatch
+from transformer.training.callbacks.agreement import Agreement
+from transformer.training.callbacks.stopping import TimeLimit
+from transformer.training.callbacks.throughput import Throughput
+from transformer.training.estimates import PASSES_PER_TRAINING_STEP
+from transformer.training.loop_state import between_steps, validate_after_this_batch
+from transformer.training.validations import VALIDATION_SHARE, fewest_in, gap, part_of_split
+
+
+class TimedValidations(AfterBatch):
+    """Asks for a validation whenever a share of the run has passed; all ranks do so together.
+
+    The share follows from what a validation took, so that all of them take about a tenth of the
+    time, with ten at least in a run over a minute. How much of the split the run's validations
+    look at is settled before the first one, by the speed of training, and kept over resumes:
+    `look_at(num_tokens)` is told. Without a `limit` it does nothing: such a run validates at
+    fixed steps.
+    """
+
+    def __init__(
+        self,
+        limit: TimeLimit | None,
+        throughput: Throughput,
+        agreement: Agreement,
+        split_tokens: int,
+        shown_tokens: int,
+        look_at: Callable[[int], None],
+    ) -> None:
+        self.limit = limit
+        self.throughput = throughput
+        self.agreement = agreement
+        self.split_tokens, self.shown_tokens = split_tokens, shown_tokens
+        self.look_at = look_at
+        self.validated_at = 0.0  # progress of the run
+        self.num_tokens = 0  # not settled yet
+        self._validation_seconds = 0.0
+        self._began_at = 0.0  # the validation that is going on
+        self._first = (0.0, 0.0)  # tokens and seconds at the start
+        if limit is not None:
+            agreement.ask("elapsed", lambda: throughput.elapsed_seconds)
+            agreement.ask("validation", lambda: self._validation_seconds)
+            agreement.ask("speed", self._speed)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._first = (self.throughput.tokens, time.monotonic())
+        if self.limit is None:
+            return
+        self.agreement.agree()
+        self.validated_at = min(self.validated_at, self._progress(trainer, self.limit))
+        if self.num_tokens:
+            self.look_at(self.num_tokens)
+            reload_validation(trainer)
+
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
+        if self.limit is None:
+            return
+        progress, fewest = self._progress(trainer, self.limit), fewest_in(self.limit.max_seconds)
+        answers = self.agreement.answers
+        run_seconds = max(answers["elapsed"], 1e-9) / max(progress, 1e-9)
+        seconds = answers["validation"]
+        due = progress - self.validated_at >= gap(
+            seconds if seconds else run_seconds, run_seconds, fewest
+        )
+        due = (due or progress >= 1) and between_steps(trainer)
+        validate_after_this_batch(trainer, due)
+        if not due:
+            return
+        self.validated_at = progress
+        if not self.num_tokens:
+            each = VALIDATION_SHARE * run_seconds / (fewest + 1)
+            affordable = each * PASSES_PER_TRAINING_STEP * answers["speed"]
+            self.num_tokens = part_of_split(affordable - self.shown_tokens, self.split_tokens)
+            self.look_at(self.num_tokens)
+            reload_validation(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._began_at = time.monotonic()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """What is shown and saved after a validation is over by now."""
+        if self._began_at:
+            self._validation_seconds = time.monotonic() - self._began_at
+            self._began_at = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"validated_at": self.validated_at, "num_tokens": self.num_tokens}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.validated_at = state_dict["validated_at"]
+        self.num_tokens = state_dict["num_tokens"]
+
+    def _progress(self, trainer: pl.Trainer, limit: TimeLimit) -> float:
+        return max(trainer.global_step / trainer.max_steps, limit.share)
+
+    def _speed(self) -> float:
+        """Tokens a second since the start."""
+        tokens, seconds = self._first
+        return (self.throughput.tokens - tokens) / max(time.monotonic() - seconds, 1e-9)
+
+
+def reload_validation(trainer: pl.Trainer) -> None:
+    """Has Lightning ask for the validation batches anew."""
+    loop = trainer.fit_loop.epoch_loop.val_loop
+    loop._combined_loader = None
+    trainer.validating = True
+    loop.setup_data()
+    trainer.training = True
