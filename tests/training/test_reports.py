@@ -2,6 +2,7 @@
 
 import pytest
 
+from transformer.errors import in_flags
 from transformer.training.reports import many_passes_note, out_of_memory_advice, overfitting_note
 
 RISING = {"best_step": 40, "step": 100, "val_loss": 1.5, "last_val_loss": 1.75, "train_loss": 0.5}
@@ -51,10 +52,10 @@ def test_a_train_loss_that_says_nothing_is_left_out(train_loss):
     ("batch_size", "batches", "smaller", "more"), [(256, 1, 128, 2), (7, 3, 1, 21), (9, 2, 3, 6)]
 )
 def test_a_smaller_batch_makes_as_large_a_step(batch_size, batches, smaller, more):
-    advice = out_of_memory_advice(batch_size, batches)
+    advice = in_flags(out_of_memory_advice(batch_size, batches))
     assert f"--batch_size {smaller} --accumulate_grad_batches {more}," in advice
     assert smaller * more == batch_size * batches
 
 
 def test_of_a_batch_of_one_nothing_is_left_to_take():
-    assert "smaller --block_size" in out_of_memory_advice(1, 4)
+    assert "smaller --block_size" in in_flags(out_of_memory_advice(1, 4))
