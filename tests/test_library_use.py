@@ -95,9 +95,9 @@ def test_evaluate_scores_a_lightning_checkpoint_on_a_named_file(data_path, capsy
     assert report["scores"]["model"]["num_scored"] == len(TEXT) - 1
 
 
-def test_a_schedule_without_a_length_says_what_to_give(data_path):
-    data = CharacterDataModule(data_path, block_size=17, batch_size=11)
+def test_an_endless_run_without_a_length_says_what_to_give(data_path):
+    data = CharacterDataModule(data_path, block_size=17, batch_size=11, endless=True)
     module = LanguageModule(make_model(data), lr=1e-2)
     trainer = pl.Trainer(max_epochs=1, enable_checkpointing=False, **QUIET)
-    with pytest.raises(ValueError, match=r"give total_steps or Trainer\(max_steps=\)"):
+    with pytest.raises(ValueError, match=r"give total_steps, Trainer\(max_steps=\)"):
         trainer.fit(module, data)

@@ -12,6 +12,7 @@ from transformer.models import build_model
 from transformer.pictures import (
     CELL,
     LEAST_CHARACTERS,
+    LETTER,
     MOST_CHARACTERS,
     GPTPictures,
     attention_picture,
@@ -69,12 +70,12 @@ def test_maps_stand_side_by_side_for_heads_and_below_each_other_for_blocks():
 def test_every_map_has_the_same_letters_around_it():
     picture = attention_picture("ab\n$_ 国", N, H)  # no math, and a sign that the font lacks
     rims = [
-        picture.background[box.top : box.top + box.side + 14, box.left - 14 : box.left + box.side]
+        picture.background[box.top : box.top + box.side + 20, box.left - 20 : box.left + box.side]
         for box in picture.boxes
     ]
     assert all(np.array_equal(rim, rims[0]) for rim in rims)
-    assert (rims[0][:, :12] < 128).any()
-    assert (rims[0][-13:] < 128).any()
+    assert (rims[0][:, :18] < 128).any()
+    assert (rims[0][-18:] < 128).any()
 
 
 def test_the_similarity_picture_has_the_cosine_of_each_two_positions(make_gpt, tokens):
@@ -86,6 +87,17 @@ def test_the_similarity_picture_has_the_cosine_of_each_two_positions(make_gpt, t
     similarity = torch.cosine_similarity(vectors[:, None], vectors[None], dim=-1)
     found = image[np.ix_(box.top + middles, box.left + middles)]
     assert np.array_equal(found, colors("RdBu_r", (similarity + 1) / 2))
+
+
+@pytest.mark.parametrize("heads", [4, 6, 12])
+def test_letters_are_as_high_as_text_on_a_screen_and_the_picture_no_wider_than_one(
+    make_gpt, tokens, heads
+):
+    shape = {"num_heads": heads, "embedding_dim": 2 * heads, "block_size": 101}
+    pictures = GPTPictures(make_gpt(**shape, num_blocks=2), TOKENIZER, tokens)
+    assert 12 <= LETTER < CELL
+    assert pictures._attention.background.shape[1] < 2000
+    assert CELL * len(pictures.tokens) >= 100
 
 
 def test_more_positions_than_pixels_are_thinned_out():
@@ -101,7 +113,7 @@ def test_only_learned_positions_are_pictured(make_gpt, tokens, positions):
 
 @pytest.mark.parametrize(
     ("heads", "block_size", "expected"),
-    [(3, 7, 7), (3, 101, MOST_CHARACTERS), (10, 101, 20), (101, 101, LEAST_CHARACTERS)],
+    [(3, 7, 7), (3, 101, MOST_CHARACTERS), (10, 101, 12), (101, 101, LEAST_CHARACTERS)],
 )
 def test_more_heads_leave_fewer_characters(make_gpt, tokens, heads, block_size, expected):
     shape = {"num_heads": heads, "embedding_dim": 2 * heads, "block_size": block_size}

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import warnings
 from pathlib import Path
 
 import pytest
@@ -123,14 +124,20 @@ def test_tree_names_every_file():
         assert not (ROOT / folder).exists() or folder == ".github" or f"{folder}/" in listed
 
 
-def test_python_example_runs(tmp_path, monkeypatch):
+def test_python_example_runs_and_warns_of_nothing(tmp_path, monkeypatch, capsys):
     fit, _ = code_blocks("python")
     (tmp_path / "my_book.txt").write_text("To be, or not to be.\n" * 200, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     shorter = fit.replace(
-        "max_steps=500, val_check_interval=100", "max_steps=2, val_check_interval=2"
+        "max_steps=500, val_check_interval=100", "max_steps=3, val_check_interval=3"
     )
     assert shorter != fit
-    quiet = "enable_progress_bar=False, logger=False, enable_model_summary=False, "
-    exec(shorter.replace("pl.Trainer(", f"pl.Trainer({quiet}accelerator='cpu', "), {})
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        exec(shorter.replace("pl.Trainer(", "pl.Trainer(accelerator='cpu', "), {})
+    seen = (UserWarning, FutureWarning)  # by whoever does not ask for more
+    assert [str(w.message) for w in said if issubclass(w.category, seen)] == []
+    output = "".join(capsys.readouterr())
+    assert "val_loss" in output  # on the progress bar
+    assert "-2" not in output
     assert generate.main(["my_model.ckpt", "--max_new_tokens", "3"]) == 0

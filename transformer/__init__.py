@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from transformer.checkpoint import save_model
     from transformer.config import Config
     from transformer.config_files import load_config
     from transformer.data.datamodule import CharacterDataModule
@@ -54,6 +55,7 @@ _HOMES = {
     "load": "generation.text",
     "load_config": "config_files",
     "load_translator": "generation.translation",
+    "save_model": "checkpoint",
 }
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "load",
     "load_config",
     "load_translator",
+    "save_model",
 ]
 
 

@@ -39,6 +39,10 @@ _READ_ERRORS = (
 _MODEL_PREFIX = "model."  # LanguageModule's attribute, which starts each key of a .ckpt
 
 
+class NoTokenizerError(UserError):
+    """Whoever trains in Python may leave the metadata out."""
+
+
 @dataclass(frozen=True)
 class SavedModel:
     """A model ready to use (in eval mode), and what its file says of it."""
@@ -100,7 +104,8 @@ def load_model(path: str | Path) -> SavedModel:
     """The model of a `.safetensors` or `.ckpt` file, on the CPU.
 
     Raises: UserError for a file that is missing, truncated, made by something else, of a newer
-    format, carries code, or whose tensors are not those of its architecture.
+    format, carries code, or whose tensors are not those of its architecture. NoTokenizerError for
+    a file that is whole and has none.
     """
     path = Path(path)
     _check_is_file(path)
@@ -117,6 +122,14 @@ def load_model(path: str | Path) -> SavedModel:
         if expected != checksum(texts, tensors):
             raise ValueError("its content does not match its checksum")
         parts = {name: json.loads(t) for name, t in texts.items() if name != "format_version"}
+        if "tokenizer" not in parts:
+            raise NoTokenizerError(
+                f"{path}: no tokenizer is in it, so it cannot read or write text: train with "
+                "LanguageModule(..., metadata={'tokenizer': data.tokenizer_state}), or save this "
+                "one again: module = LanguageModule.load_from_checkpoint(path), then "
+                "transformer.save_model('model.safetensors', module.model, module.metadata | "
+                "{'tokenizer': data.tokenizer_state})"
+            )
         tokenizer = tokenizer_from_state(parts["tokenizer"])
         architecture = completed(parts["architecture"])
         for name, size in tokenizer.sizes.items():
@@ -124,6 +137,8 @@ def load_model(path: str | Path) -> SavedModel:
                 raise ValueError(f"{name}={architecture[name]}, and a tokenizer of {size} tokens")
         model = _build(architecture, tensors)
         others = {name: dict(parts.get(name, {})) for name in ("config", "corpus", "results")}
+    except NoTokenizerError:
+        raise
     except (*_READ_ERRORS, OverflowError) as error:  # RuntimeError: too deeply nested, too
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{path}: damaged or not a model of this program: {reason}") from None

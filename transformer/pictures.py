@@ -22,19 +22,19 @@ from transformer.models.gpt import GPT
 from transformer.models.positions import LearnedPositions
 from transformer.plots import as_image
 
-MOST_CHARACTERS = 40
+MOST_CHARACTERS = 32
 LEAST_CHARACTERS = 8  # of a model of so many heads or blocks that fewer would fit
-# All lengths are pixels.
-CELL = 9
+# All lengths are pixels. TensorBoard shows pictures at their own size on a click.
+CELL = 14  # so that letters of LETTER pixels stand one to a cell
+LETTER = 13
 _MOST_SIDE = 1800  # about, of all maps of a row or column together
-_SIMILARITY_SIDE = 256
-_LETTERS = 14  # the room for those beside a map
-_TITLE = 22
-_GAP = 6
+_SIMILARITY_SIDE = 512
+_LETTERS = 20  # the room for those beside a map
+_TITLE = 28
+_GAP = 10
 _DPI = 64  # a power of two, so that pixels / dpi * dpi gives them back
 _POINTS = 72 / _DPI  # a pixel in the unit of font sizes
-_SMALL = {"fontsize": 8 * _POINTS, "parse_math": False}  # a text may hold a $
-_PLAIN = {"fontsize": 10 * _POINTS, "parse_math": False}
+_PLAIN = {"fontsize": LETTER * _POINTS, "parse_math": False}  # a text may hold a $
 _VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥"})
 
 
@@ -113,12 +113,12 @@ def attention_picture(text: str, num_blocks: int, num_heads: int) -> MapPicture:
     figure, axes = _canvas(num_heads * across, num_blocks * down + _GAP)
     for number, box in enumerate(boxes):
         block, head = divmod(number, num_heads)
-        axes.text(box.left, box.top - 6, f"block {block + 1}, head {head + 1}", **_PLAIN)
+        axes.text(box.left, box.top - 8, f"block {block + 1}, head {head + 1}", **_PLAIN)
     _frame(axes, boxes[0])
     for place, letter in enumerate(letters):
         middle = CELL * (place + 0.5)
-        axes.text(_LETTERS + middle, _TITLE + side + 10, letter, ha="center", **_SMALL)
-        axes.text(_LETTERS - 7, _TITLE + middle + 3, letter, ha="center", **_SMALL)
+        axes.text(_LETTERS + middle, _TITLE + side + 14, letter, ha="center", **_PLAIN)
+        axes.text(_LETTERS - 9, _TITLE + middle + 4, letter, ha="center", **_PLAIN)
     image = as_image(figure)
     surrounding = image[_TITLE - 2 : down, :across].copy()
     for box in boxes:  # drawing the letters for each would take as long as a short validation
@@ -130,19 +130,19 @@ def attention_picture(text: str, num_blocks: int, num_heads: int) -> MapPicture:
 
 def similarity_picture(num_positions: int) -> MapPicture:
     """Red where two positions' vectors point the same way, blue where they oppose each other."""
-    side, left = _SIMILARITY_SIDE, 44
+    side, left = _SIMILARITY_SIDE, 64
     box = Box(left, _TITLE, side)
     scale = Box(left + side + 16, _TITLE, 12)
-    figure, axes = _canvas(scale.left + 50, _TITLE + side + 36)
-    axes.text(left, _TITLE - 6, "cosine similarity of the positions' vectors", **_PLAIN)
+    figure, axes = _canvas(scale.left + 50, _TITLE + side + 46)
+    axes.text(left, _TITLE - 8, "cosine similarity of the positions' vectors", **_PLAIN)
     _frame(axes, box)
     apart = 2 ** max(0, (num_positions - 1).bit_length() - 3)  # 5 to 8 numbers a side
     for position in range(0, num_positions, apart):
         middle = (position + 0.5) * side / num_positions
-        axes.text(left + middle, box.top + side + 13, str(position), ha="center", **_PLAIN)
-        axes.text(left - 5, box.top + middle + 4, str(position), ha="right", **_PLAIN)
-    axes.text(left + side / 2, box.top + side + 29, "position", ha="center", **_PLAIN)
-    axes.text(12, box.top + side / 2, "position", rotation=90, va="center", ha="center", **_PLAIN)
+        axes.text(left + middle, box.top + side + 16, str(position), ha="center", **_PLAIN)
+        axes.text(left - 6, box.top + middle + 4, str(position), ha="right", **_PLAIN)
+    axes.text(left + side / 2, box.top + side + 36, "position", ha="center", **_PLAIN)
+    axes.text(16, box.top + side / 2, "position", rotation=90, va="center", ha="center", **_PLAIN)
     right, bottom = scale.left + scale.side, scale.top + side
     colors = np.linspace(1, -1, side)[:, None]
     axes.imshow(colors, "RdBu_r", extent=(scale.left, right, bottom, scale.top), aspect="auto")

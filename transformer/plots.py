@@ -16,9 +16,9 @@ from transformer.defaults import BEGIN
 from transformer.models.base import evaluating
 from transformer.models.encoder_decoder import EncoderDecoder
 
-_CELL_INCHES = 0.16
-_LEAST_INCHES = 1.2
-_LABEL_POINTS = 6
+_CELL_INCHES = 0.2
+_LEAST_INCHES = 1.6
+_LABEL_POINTS = 9  # 12.5 pixels
 _MOST_INCHES = 20.0  # of a figure's longer side
 _MOST_SHOWN = 40  # units a side; the rest is cut off
 

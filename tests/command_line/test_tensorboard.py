@@ -157,7 +157,7 @@ def test_the_config_is_shown_as_it_stands_in_the_run_folder(address, tags, finis
 
 # A map of 16 x 16 cells for each of two heads, and one of the 16 positions, with what is around.
 @pytest.mark.parametrize(
-    ("tag", "size"), [("attention", (328, 186)), ("position_similarity", (366, 314))]
+    ("tag", "size"), [("attention", (508, 282)), ("position_similarity", (642, 586))]
 )
 def test_pictures_are_shown_at_every_validation(address, tags, tag, size):
     assert set(tags["images"]) == {"attention", "position_similarity"}

@@ -1,7 +1,7 @@
 """Batches of chunks for training and of windows for validation, gathered in one indexing each."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count, islice
 
 import torch
@@ -20,7 +20,7 @@ class EndlessBatches(IterableDataset, ABC):
 
     A global batch is what all ranks together take; each rank has its slice of it. Where
     `batches_per_pass` is given, an iteration ends after as many batches and the next one goes on
-    where it ended.
+    where it ended; the first one ends `batches_given` earlier, which a run before had of it.
     """
 
     def __init__(
@@ -40,19 +40,45 @@ class EndlessBatches(IterableDataset, ABC):
         self.world_size = world_size
         self.global_batch = batch_size * world_size
         self.batches_per_pass = batches_per_pass
+        self.batches_given = 0
         self._passes = 0
 
     @abstractmethod
     def batch(self, number: int) -> tuple[Tensor, ...]:
         """This rank's batch `number`, counted from 0 over all passes: no state has a part in it."""
 
+    def __len__(self) -> int:
+        """Raises: TypeError for one that never ends, as Python and torch expect it."""
+        if self.batches_per_pass is None:
+            raise TypeError("these batches never end")
+        return self.batches_per_pass
+
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         worker = get_worker_info()
         offset, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        first = self._passes * (self.batches_per_pass or 0)
+        first, end = 0, None
+        if self.batches_per_pass is not None:
+            first = max(0, self._passes * self.batches_per_pass - self.batches_given)
+            end = (self._passes + 1) * self.batches_per_pass - self.batches_given - first
         self._passes += 1
-        for number in islice(count(), offset, self.batches_per_pass, step):
+        for number in islice(count(), offset, end, step):
             yield self.batch(first + number)
+
+
+class OnePass(Dataset):
+    """The first batches of an endless sequence, the same at every pass."""
+
+    def __init__(self, batch: Callable[[int], tuple[Tensor, ...]], num_batches: int) -> None:
+        self.batch = batch
+        self.num_batches = num_batches
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        return self.batch(number)
 
 
 def chunk_batch(tokens: Int[Tensor, " N"], starts: Int[Tensor, " B"], block_size: int) -> Batch:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from transformer.data.batches import ChunkBatches, WindowBatches, validation_batch_size
@@ -16,6 +18,7 @@ from transformer.data.tokenizers import CharacterTokenizer
 class CharacterDataModule(EndlessDataModule):
     """Chunks of a text file for training, windows of its tail for validation.
 
+    A text has no other part to test on: a test looks at all of the validation windows.
     `stride` is the distance between the starts of two chunks, in characters.
 
     Raises: UserError for a corpus that is missing, not UTF-8 or shorter than a chunk in a split.
@@ -35,6 +38,8 @@ class CharacterDataModule(EndlessDataModule):
         corpus: Corpus | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
+        data_path = str(data_path)  # which a checkpoint can hold without code
+        self.save_hyperparameters(ignore=["corpus"])
         self.corpus = Corpus.from_file(data_path, build=True) if corpus is None else corpus
         check_length(len(self.corpus.tokens), val_fraction, block_size, data_path)
         self.block_size = block_size
@@ -55,7 +60,7 @@ class CharacterDataModule(EndlessDataModule):
     def vocab_size(self) -> int:
         return self.tokenizer.vocab_size
 
-    def _train_batches(self, share: dict[str, Any]) -> Dataset:
+    def _train_batches(self, share: dict[str, Any]):  # beartype warns of an IterableDataset
         return ChunkBatches(
             self.train_tokens,
             self.order,
@@ -65,8 +70,13 @@ class CharacterDataModule(EndlessDataModule):
         )
 
     def _val_batches(self, rank: int, world_size: int) -> Dataset:
-        total = num_windows(len(self.val_tokens), self.block_size)
         most = max(world_size, self.most_val_tokens // self.block_size)
-        windows = torch.from_numpy(sampled_windows(total, most))[rank::world_size]
+        windows = torch.from_numpy(sampled_windows(self.num_val_examples, most))
+        return self._windows(windows[rank::world_size])
+
+    def _test_batches(self, rank: int, world_size: int) -> Dataset:
+        return self._windows(torch.arange(rank, self.num_val_examples, world_size))
+
+    def _windows(self, windows: Int[Tensor, " M"]) -> Dataset:
         batch_size = validation_batch_size(self.block_size)
         return WindowBatches(self.val_tokens, windows, self.block_size, batch_size)

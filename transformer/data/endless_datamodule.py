@@ -1,14 +1,16 @@
 """What the LightningDataModules share: one endless order, counted over ranks and resumes."""
 
 import signal
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from transformer.data.batches import EvenBatches
+from transformer.data.batches import EvenBatches, OnePass
 from transformer.data.pair_tokenizers import PairTokenizer
 from transformer.data.tokenizers import CharacterTokenizer
 
@@ -28,7 +30,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
 
     The training loader never ends when `endless`, as a Trainer with max_steps wants it; otherwise
     a pass ends once as many examples were given as there are, so that a Trainer with max_epochs
-    counts passes.
+    counts passes. With a Trainer's overfit_batches each pass has the same batches.
     """
 
     num_examples: int  # what an epoch trains on once
@@ -44,18 +46,23 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         self.most_val_tokens = MOST_VALIDATION_TOKENS
         self._first_example = 0
         self._batches_before = 0
+        self._has_loader = False  # of this fit
 
     @property
     @abstractmethod
     def tokenizer(self) -> CharacterTokenizer | PairTokenizer: ...
 
     @abstractmethod
-    def _train_batches(self, share: dict[str, Any]) -> Dataset:
+    def _train_batches(self, share: dict[str, Any]):  # beartype warns of an IterableDataset
         """EndlessBatches; `share` has its arguments but for the order."""
 
     @abstractmethod
     def _val_batches(self, rank: int, world_size: int) -> Dataset:
         """Every rank takes every world_size-th example; a large split is sampled evenly."""
+
+    @abstractmethod
+    def _test_batches(self, rank: int, world_size: int) -> Dataset:
+        """The same of a whole split."""
 
     @property
     def tokenizer_state(self) -> dict[str, Any]:
@@ -82,7 +89,21 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         batches = self._batches_run() - self._batches_before
         return self._first_example + batches * self.batch_size * self._world_size
 
+    def setup(self, stage: str) -> None:
+        """Leaves out what Lightning warns of in loaders, and what is no matter of these.
+
+        A batch is one indexing, which needs no workers; each worker has batches of its own; and a
+        run that is resumed within an epoch goes on there.
+        """
+        self._has_loader = False
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message="Your `IterableDataset` has `__len__` defined")
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended")
+
     def train_dataloader(self) -> DataLoader:
+        if self._has_loader:  # as with reload_dataloaders_every_n_epochs: this one goes on
+            self._first_example = self.examples_consumed
+        self._has_loader = True
         self._batches_before = self._batches_run()
         batches = self._train_batches(
             {
@@ -93,18 +114,30 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
                 "batches_per_pass": None if self.endless else self._batches_per_pass(),
             }
         )
+        batches.batches_given = self._batches_of_epoch() % self._batches_per_pass()
+        if self.trainer and self.trainer.overfit_batches:
+            return self._loader(OnePass(batches.batch, self._batches_per_pass()))
         return self._loader(batches)
 
     def val_dataloader(self) -> DataLoader:
-        shares = [self._val_batches(rank, self._world_size) for rank in range(self._world_size)]
-        most = max(len(share) for share in shares)  # type: ignore[arg-type]
-        return self._loader(EvenBatches(shares[self._rank], most))
+        return self._scoring_loader(self._val_batches)
+
+    def test_dataloader(self) -> DataLoader:
+        return self._scoring_loader(self._test_batches)
+
+    def predict_dataloader(self) -> DataLoader:
+        return self.val_dataloader()
 
     def state_dict(self) -> dict[str, int]:
         return {"examples_consumed": self.examples_consumed}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self._first_example = state_dict["examples_consumed"]
+
+    def _scoring_loader(self, batches_of: Callable[[int, int], Dataset]) -> DataLoader:
+        shares = [batches_of(rank, self._world_size) for rank in range(self._world_size)]
+        most = max(len(share) for share in shares)  # type: ignore[arg-type]
+        return self._loader(EvenBatches(shares[self._rank], most))
 
     def _loader(self, batches: Dataset) -> DataLoader:
         return DataLoader(
@@ -119,6 +152,11 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
 
     def _batches_per_pass(self) -> int:
         return -(-self.num_examples // (self.batch_size * self._world_size))
+
+    def _batches_of_epoch(self) -> int:
+        if self.trainer is None:
+            return 0
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
     def _batches_run(self) -> int:
         if self.trainer is None:

@@ -19,6 +19,7 @@ from transformer.data.pair_batches import (
 )
 from transformer.data.pair_tokenizers import PairTokenizer, Units
 from transformer.data.pairs import Pairs, read_pairs
+from transformer.errors import UserError
 
 
 class PairDataModule(EndlessDataModule):
@@ -47,6 +48,8 @@ class PairDataModule(EndlessDataModule):
         pairs: Pairs | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
+        data_path = str(data_path)  # which a checkpoint can hold without code
+        self.save_hyperparameters(ignore=["pairs"])
         self.pairs = (
             pairs
             if pairs is not None
@@ -102,7 +105,7 @@ class PairDataModule(EndlessDataModule):
     def _batches_per_pass(self) -> int:
         return batches_per_epoch(self.num_examples, self.batch_size * self._world_size)
 
-    def _train_batches(self, share: dict[str, Any]) -> Dataset:
+    def _train_batches(self, share: dict[str, Any]):  # beartype warns of an IterableDataset
         return PairBatches(self.train_pairs, self.order, seed=self.seed, **share)
 
     def _val_batches(self, rank: int, world_size: int) -> Dataset:
@@ -110,3 +113,10 @@ class PairDataModule(EndlessDataModule):
         most = max(world_size, self.most_val_tokens * total // self.num_val_tokens)
         rows = torch.from_numpy(sampled_windows(total, most))[rank::world_size]
         return SortedPairBatches(self.val_pairs, rows)
+
+    def _test_batches(self, rank: int, world_size: int) -> Dataset:
+        """Raises: UserError where no pair was kept for a test."""
+        if not self.splits.test:
+            raise UserError("test_fraction=0 keeps no pairs for a test: give a larger one")
+        pairs = self._encoded(self.splits.test)
+        return SortedPairBatches(pairs, torch.arange(rank, len(pairs), world_size))

@@ -16,7 +16,7 @@ from transformer.training.callbacks.checkpoints import RunCheckpoints
 from transformer.training.callbacks.interruption import Interruption
 from transformer.training.callbacks.progress_bar import RunProgressBar
 from transformer.training.callbacks.random_state import RandomState
-from transformer.training.callbacks.showing import ConfigText, Samples
+from transformer.training.callbacks.showing import Introduction, Samples
 from transformer.training.callbacks.stopping import LastStep, Patience, TimeLimit, WholeSteps
 from transformer.training.callbacks.timed_validations import TimedValidations
 from transformer.training.estimates import ENDLESS_STEPS
@@ -58,6 +58,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         results = {"results": {"best_step": step, "val_loss": val_loss}}
         save_weights(run.folder / WEIGHTS, weights, run.module.metadata | results)
 
+    keys = run.config.resolved()
     agreement = Agreement()
     checkpoints = RunCheckpoints(
         run.folder,
@@ -79,7 +80,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
             schedule_changed=run.schedule_changed,
             note_of=run.many_passes_note if run.total_steps == ENDLESS_STEPS else None,
         ),
-        ConfigText(to_yaml(run.config.resolved())),
+        Introduction(to_yaml(keys), keys, run.task.charts),
         RunProgressBar(),
         Interruption(checkpoints, agreement),
         RandomState(run.config.seed),

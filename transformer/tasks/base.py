@@ -1,5 +1,6 @@
 """What is asked of a task: what a run trains on, shows and is measured by."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from transformer.data.endless_datamodule import EndlessDataModule
@@ -20,7 +21,12 @@ class Task(Protocol):
 
     @property
     def monitor(self) -> str:
-        """What is least where the model is best."""
+        """The metric that picks the best checkpoint; lower is better."""
+        ...
+
+    @property
+    def charts(self) -> Mapping[str, Sequence[str]]:
+        """What is logged beside the losses and belongs together, by a chart's title."""
         ...
 
     @property

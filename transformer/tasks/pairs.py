@@ -42,6 +42,7 @@ class PairTask:
             pairs=pairs,
         )
         self.config = config
+        self.charts = {"error rates": ["val_word_error_rate", "val_unit_error_rate"]}
         self.pairs = pairs
         self.tokens_per_example = self.data.num_train_tokens / self.data.num_examples
         self.largest_shapes = self.data.largest_shapes()

@@ -41,6 +41,7 @@ class TextTask:
             corpus=corpus,
         )
         self.config = config
+        self.charts = {"bits per character": ["val_bits_per_char"]}
         self.corpus = corpus
         self.tokens_per_example = float(config.block_size)
         self.largest_shapes = [(config.batch_size, config.block_size)] * 2

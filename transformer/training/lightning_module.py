@@ -4,32 +4,31 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
-from torch.optim.lr_scheduler import LambdaLR
 
 from transformer.checkpoint import METADATA_KEY, encode_metadata, model_tensors
-from transformer.defaults import IGNORED
 from transformer.errors import UserError
-from transformer.models import SequenceModel, build_model
-from transformer.models.layers import skipped_initialization
+from transformer.models import SequenceModel
 from transformer.training.loggers import log_scalars
 from transformer.training.loop_state import logs_now
+from transformer.training.loss_sums import LossSums
 from transformer.training.losses import cross_entropy, dropout_divergence, passed_twice
 from transformer.training.optimizers import check_state, make_optimizer
 from transformer.training.ranks import of_all_ranks
-from transformer.training.schedules import automatic_warmup, learning_rate_factor
+from transformer.training.saved_module import SavedModule
+from transformer.training.schedules import Schedule, ScheduledLR
 from transformer.training.step_guard import StepGuard, skip_step
 from transformer.training.strategies import whole
+from transformer.training.terminal import ignore_lightnings_own_warnings
 
 STATE_KEY = "language_module"  # in a checkpoint
 
 
-class LanguageModule(pl.LightningModule):
+class LanguageModule(SavedModule):
     """Next-token training of any model with `forward(tokens) -> logits` and an `architecture`.
 
     `lr` is the schedule's peak. `label_smoothing` spreads that share of each target's probability
@@ -38,8 +37,10 @@ class LanguageModule(pl.LightningModule):
     time with another dropout, and adds so much of `dropout_divergence` to the loss, but not to
     train_loss. `metadata` (plain dicts under the names tokenizer, config, corpus)
     goes into every checkpoint, so that text can be generated from it alone. `total_steps` is the
-    schedule's length, by default the Trainer's max_steps.
+    schedule's length, by default that of the Trainer's max_steps or max_epochs.
     """
+
+    num_inputs = 1  # of the model, at the beginning of a batch
 
     def __init__(
         self,
@@ -63,7 +64,10 @@ class LanguageModule(pl.LightningModule):
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        lr = float(lr)  # a number of NumPy's could not be read again without running code
+        self.save_hyperparameters(ignore=["model", "metadata"])
         self.model = model
+        self.lr = lr
         self.metadata = {"architecture": model.architecture} | dict(metadata or {})
         self.grad_clip = grad_clip
         self.label_smoothing = label_smoothing
@@ -72,29 +76,28 @@ class LanguageModule(pl.LightningModule):
         self.started = False  # True once all of a checkpoint has been taken over
         self.lr_on_resuming = (lr, lr)  # the next step's, by the checkpoint and by the new settings
         self.total_steps_before: int | None = None  # by the checkpoint
-        self._time_share = 0.0
         self._optimizer = {
             "name": optimizer,
-            "lr": lr,
             "weight_decay": weight_decay,
             "momentum": momentum,
             "beta1": beta1,
             "beta2": beta2,
             "eps": eps,
         }
-        self._schedule = schedule
-        self._scheduler: LambdaLR | None = None
+        self._schedule = Schedule(schedule, warmup_steps, decay_fraction, final_lr_fraction)
         self._group_settings: list[dict[str, Any]] = []
-        self._warmup_steps = warmup_steps
-        self._shape = {"decay_fraction": decay_fraction, "final_lr_fraction": final_lr_fraction}
         self._guard = StepGuard()
         self._restored: dict[str, Any] | None = None
         self._train_losses: list[Tensor] = []  # since the last logging
-        self._val_sums: list[Tensor] = []
+        self._val_sums = LossSums()  # of a test, too
         self._grad_norm = torch.zeros(())
 
     def forward(self, *inputs: Int[Tensor, "B _"]) -> Float[Tensor, "B T V"]:
         return self.model(*inputs)
+
+    def setup(self, stage: str) -> None:
+        ignore_lightnings_own_warnings()
+        self._train_losses.clear()  # of a fit before
 
     def on_train_start(self) -> None:
         """New settings of a resumed run take effect, although its checkpoint brought the old.
@@ -102,16 +105,16 @@ class LanguageModule(pl.LightningModule):
         Raises: ValueError for a checkpoint whose optimizer has not the state of this one.
         """
         self._restore()
-        assert self._scheduler is not None
-        check_state(self._scheduler.optimizer)
-        groups = self._scheduler.optimizer.param_groups
-        before = groups[0]["lr"]
-        for group, settings in zip(groups, self._group_settings, strict=True):
-            group.update(settings)
-        self._scheduler.base_lrs = [settings["initial_lr"] for settings in self._group_settings]
-        for group, factor in zip(groups, self._scheduler.lr_lambdas, strict=True):
-            group["lr"] = group["initial_lr"] * factor(self._scheduler.last_epoch)
-        self.lr_on_resuming = (before, groups[0]["lr"])
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ScheduledLR):  # not the one that Lightning finds a rate with
+            check_state(scheduler.optimizer)
+            groups = scheduler.optimizer.param_groups
+            before = groups[0]["lr"]
+            for group, settings in zip(groups, self._group_settings, strict=True):
+                group.update(settings, initial_lr=self.lr)
+                group["lr"] = self.lr * self._schedule.factor(scheduler.last_epoch)
+            scheduler.base_lrs = [self.lr for _ in groups]
+            self.lr_on_resuming = (before, groups[0]["lr"])
         self.started = True
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
@@ -132,60 +135,54 @@ class LanguageModule(pl.LightningModule):
         if logs_now(self.trainer):
             self.log_training()
 
+    def on_train_epoch_end(self) -> None:
+        """A run too short for a regular logging has its train_loss by its end."""
+        self._log_first_training()
+
     def on_validation_epoch_start(self) -> None:
-        """A run too short for a regular logging has its train_loss by its first validation."""
+        """Or by its first validation."""
         self._val_sums.clear()
-        if self._train_losses and "train_loss" not in self.trainer.callback_metrics:
-            self.log_training()
+        self._log_first_training()
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
         *inputs, targets = batch
-        loss_sum = cross_entropy(self.model(*inputs), targets, "sum")
-        self._val_sums.append(torch.stack((loss_sum, (targets != IGNORED).sum())))
+        self._val_sums.add(self.model(*inputs), targets)
 
     def on_validation_epoch_end(self) -> None:
-        """The mean over every scored token of all ranks, whatever the batches' sizes."""
-        sums = torch.stack(self._val_sums).cpu().double().sum(dim=0).to(self.device, torch.float32)
-        loss_sum, num_scored = self.trainer.strategy.reduce(sums, reduce_op="sum")
-        scalars = self.loss_units(loss_sum / num_scored)
-        if not scalars["val_loss"].isfinite():
-            raise UserError(
-                f"val_loss is {scalars['val_loss']:g} after step {self.trainer.global_step:,}: "
-                "training has diverged; give a smaller `lr` or more `warmup_steps` (the best "
-                "weights so far are kept)"
-            )
-        self.log_dict(scalars, logger=False, sync_dist=True)  # alike on all ranks already
-        if not self.trainer.sanity_checking:
-            log_scalars(self.trainer, {name: value.item() for name, value in scalars.items()})
+        self._log_score("val")
 
-    def loss_units(self, val_loss: Tensor) -> dict[str, Tensor]:
-        """What is logged of a validation's loss, in nats a token."""
-        return {"val_loss": val_loss, "val_bits_per_char": val_loss / math.log(2)}
+    def on_test_epoch_start(self) -> None:
+        self._val_sums.clear()
+
+    def test_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_score("test")
+
+    def predict_step(self, batch: Tensor | Sequence[Tensor]) -> Float[Tensor, "B T V"]:
+        """The logits of a batch, whether it has targets or not."""
+        inputs = [batch] if isinstance(batch, Tensor) else batch[: self.num_inputs]
+        return self.model(*inputs)
+
+    def loss_units(self, loss: Tensor, split: str = "val") -> dict[str, Tensor]:
+        """What is logged of a split's loss, in nats a token."""
+        return {f"{split}_loss": loss, f"{split}_bits_per_char": loss / math.log(2)}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         # Lightning cannot unscale the gradients of a fused optimizer before they are clipped.
         fused = self._trainer is None or self.trainer.precision != "16-mixed"
-        optimizer = make_optimizer(model=self.model, fused=fused, **self._optimizer)
-        total_steps = self._total_steps()
-        warmup_steps = self._warmup_steps
-        if isinstance(warmup_steps, str):
-            warmup_steps = automatic_warmup(total_steps)
-        warmup_steps = min(warmup_steps, total_steps)
-
-        def factor(step: int) -> float:
-            progress = max(step / total_steps, self._time_share)
-            return learning_rate_factor(
-                self._schedule, step, progress, warmup_steps=warmup_steps, **self._shape
-            )
-
-        self._scheduler = LambdaLR(optimizer, factor)
+        optimizer = make_optimizer(model=self.model, lr=self.lr, fused=fused, **self._optimizer)
+        total_steps = self.total_steps or self.trainer.estimated_stepping_batches
+        self._schedule = self._schedule.over(total_steps)
+        scheduler = ScheduledLR(optimizer, self._schedule.factor)
         self._group_settings = [
             {name: value for name, value in group.items() if name != "params"}
             for group in optimizer.param_groups
         ]
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self._scheduler, "interval": "step"},
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
     def configure_gradient_clipping(
@@ -194,15 +191,17 @@ class LanguageModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips at grad_clip (or the Trainer's own limit) and keeps the norm for the log.
+        """Clips at grad_clip (or as the Trainer is told to) and keeps the norm for the log.
 
         Without a limit the gradients are only read. The step is skipped where the norm is not
         finite.
         """
-        limit = gradient_clip_val or self.grad_clip
+        limit = self.grad_clip if gradient_clip_val is None else gradient_clip_val
         gradients = [part.grad for part in self.model.parameters() if part.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
-        if limit:
+        if limit and gradient_clip_val is not None and gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(self.model.parameters(), limit)
+        elif limit:
             nn.utils.clip_grads_with_norm_(self.model.parameters(), limit, norm)
         self._grad_norm = whole(norm)
         skipped = self._guard.count(self._grad_norm)
@@ -222,27 +221,12 @@ class LanguageModule(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._restored = state = checkpoint[STATE_KEY]
+        """A fit takes over where the checkpoint stood; weights alone are taken by all else."""
+        state = checkpoint[STATE_KEY]
         self.total_steps_before = state.get("total_steps")  # older checkpoints have none
-        self._guard.restore(state["skipped"])
-
-    def whole_weights(self) -> dict[str, Tensor]:
-        """The model's, put together on rank 0 where they are sharded; all ranks ask at once."""
-        return model_tensors(self.trainer.strategy.lightning_module_state_dict())
-
-    def whole_model(self) -> SequenceModel:
-        """One that a rank can use alone: of sharded weights a copy, which is on the CPU.
-
-        All ranks ask at once, and rank 0 has an answer of use.
-        """
-        if not isinstance(self.model, FSDPModule):
-            return self.model
-        weights = self.whole_weights()
-        with skipped_initialization():
-            model = build_model(**self.model.architecture)
-        if weights:
-            model.load_state_dict(weights)
-        return model
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            self._restored = state
+            self._guard.restore(state["skipped"])
 
     @property
     def skipped_steps(self) -> int:
@@ -254,7 +238,7 @@ class LanguageModule(pl.LightningModule):
 
         A run without a time limit is never told, whatever its checkpoint had.
         """
-        self._time_share = share
+        self._schedule.time_share = share
 
     def log_training(self) -> None:
         """Logs what was not logged yet; without a step since the last time, nothing."""
@@ -266,7 +250,7 @@ class LanguageModule(pl.LightningModule):
         sums = torch.stack((losses.where(counted, 0).sum(), counted.sum()))
         loss_sum, num_counted = self.trainer.strategy.reduce(sums, reduce_op="sum")
         train_loss = loss_sum / num_counted
-        self.log("train_loss", train_loss, logger=False, sync_dist=True)
+        self.log("train_loss", train_loss, prog_bar=True, logger=False, sync_dist=True)
         scalars = {
             "train_loss": train_loss.item(),
             "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
@@ -274,6 +258,28 @@ class LanguageModule(pl.LightningModule):
         }
         log_scalars(self.trainer, scalars)
         self._guard.report(self.trainer.global_step, scalars["lr"], scalars["grad_norm"])
+
+    def _log_first_training(self) -> None:
+        if self._train_losses and "train_loss" not in self.trainer.callback_metrics:
+            self.log_training()
+
+    def _log_score(self, split: str) -> None:
+        """Within a fit at the number of steps done; otherwise Lightning logs and returns it."""
+        scalars = self.loss_units(self._val_sums.mean(self.trainer.strategy, self.device), split)
+        loss = scalars[f"{split}_loss"]
+        if not loss.isfinite():
+            raise UserError(
+                f"{split}_loss is {loss:g} after step {self.trainer.global_step:,}: "
+                "training has diverged; give a smaller `lr` or more `warmup_steps` (the best "
+                "weights so far are kept)"
+            )
+        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        logger = False if fitting else None  # the default: True, without a logger too
+        for name, value in scalars.items():  # alike on all ranks already
+            shown = value is loss
+            self.log(name, value, prog_bar=shown, logger=logger, sync_dist=True)
+        if fitting and not self.trainer.sanity_checking:
+            log_scalars(self.trainer, {name: value.item() for name, value in scalars.items()})
 
     def _restore(self) -> None:
         """What a checkpoint brought, where the run is a resumed one."""
@@ -288,11 +294,3 @@ class LanguageModule(pl.LightningModule):
         if self._restored["train_loss"] is not None:
             self.trainer.callback_metrics["train_loss"] = self._restored["train_loss"]
         self._restored = None
-
-    def _total_steps(self) -> int:
-        total = self.total_steps or self.trainer.max_steps
-        if total < 1:
-            raise ValueError(
-                "the schedule needs its length: give total_steps or Trainer(max_steps=)"
-            )
-        return total

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,9 @@ class RunLogger(TensorBoardLogger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.write(lambda _: super(RunLogger, self).log_metrics(metrics, step))
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Not the module's, which Lightning offers: a run's are its config, see `log_hparams`."""
 
     def save(self) -> None:
         """Flushes, and writes no hparams.yaml."""
@@ -84,6 +88,27 @@ def log_image(trainer: pl.Trainer, name: str, image: NDArray[np.uint8]) -> None:
     _to_tensorboard(trainer, lambda writer: writer.add_image(name, image, step, dataformats="HWC"))
 
 
+def log_hparams(trainer: pl.Trainer, keys: Mapping[str, Any]) -> None:
+    """To TensorBoard's HParams; its metrics are the run's scalars.
+
+    TensorBoard itself finds out which keys all runs of a folder have and which of them differ, as
+    long as no run declares that for all.
+    """
+    known = {key: keys[key] for key in keys if keys[key] is not None}
+    plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in known.items()}
+    _, start, _ = hparams(plain, {})
+    _to_tensorboard(trainer, lambda writer: writer._get_file_writer().add_summary(start))
+
+
+def log_charts(trainer: pl.Trainer, charts: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """To TensorBoard's Custom Scalars: by category and title, the names on one chart."""
+    layout = {
+        category: {title: ["Multiline", [f"^{n}$" for n in names]] for title, names in of.items()}
+        for category, of in charts.items()
+    }
+    _to_tensorboard(trainer, lambda writer: writer.add_custom_scalars(layout))
+
+
 def flush(trainer: pl.Trainer) -> None:
     """What was logged goes to the disk."""
     for logger in trainer.loggers:
@@ -91,6 +116,8 @@ def flush(trainer: pl.Trainer) -> None:
 
 
 def _to_tensorboard(trainer: pl.Trainer, call: Callable[[Any], Any]) -> None:
+    if not trainer.is_global_zero:
+        return
     for logger in trainer.loggers:
         if isinstance(logger, RunLogger):
             logger.write(call)

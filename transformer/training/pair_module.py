@@ -1,4 +1,4 @@
-"""What is other in training on pairs."""
+"""How training on pairs differs from training on a text."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,8 @@ from transformer.training.losses import ctc_loss
 class PairModule(LanguageModule):
     """LanguageModule for batches of source, tokens and targets, whose tokens are no characters."""
 
+    num_inputs = 2
+
     def predict(self, inputs: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, Tensor | float]:
         """The memory's own guess at the target is scored too, where the model makes one."""
         weight = self.model.architecture["ctc_weight"]
@@ -19,5 +21,5 @@ class PairModule(LanguageModule):
         logits, guess = self.model(*inputs, guess=True)
         return logits, weight * ctc_loss(guess, inputs[0], targets)
 
-    def loss_units(self, val_loss: Tensor) -> dict[str, Tensor]:
-        return {"val_loss": val_loss}
+    def loss_units(self, loss: Tensor, split: str = "val") -> dict[str, Tensor]:
+        return {f"{split}_loss": loss}

@@ -2,6 +2,10 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch.optim.lr_scheduler import LambdaLR
 
 
 def _constant(progress: float, decay_fraction: float) -> float:
@@ -53,6 +57,57 @@ def learning_rate_factor(
     return warmup * (final_lr_fraction + (1 - final_lr_fraction) * remaining)
 
 
-def automatic_warmup(total_steps: int) -> int:
+def automatic_warmup(total_steps: int | float) -> int:
     """A twentieth of the run, at most 100 steps."""
-    return min(100, total_steps // 20)
+    return 100 if total_steps >= 2000 else int(total_steps) // 20
+
+
+@dataclass
+class Schedule:
+    """The factors of a run: `learning_rate_factor` with all but the step.
+
+    `total_steps` may be infinite where the schedule has no end. `time_share` is the share of a time
+    limit that is spent: the progress is no less.
+    """
+
+    name: str
+    warmup_steps: int | str  # "auto" is a twentieth of the run, at most 100
+    decay_fraction: float
+    final_lr_fraction: float
+    total_steps: int | float = math.inf
+    time_share: float = 0.0
+
+    def over(self, total_steps: int | float) -> "Schedule":
+        """The same for a run of another length; below 1 is one without an end.
+
+        Raises: ValueError where such a run has a schedule that decays towards its end.
+        """
+        endless = not 1 <= total_steps < math.inf
+        if endless and self.name in ("cosine", "trapezoid"):
+            raise ValueError(
+                f"the schedule {self.name} needs its length: give total_steps, "
+                "Trainer(max_steps=) or Trainer(max_epochs=), or schedule='constant'"
+            )
+        return replace(self, total_steps=math.inf if endless else total_steps)
+
+    def factor(self, step: int) -> float:
+        """A method and no function within a function, which could not be pickled."""
+        if isinstance(self.warmup_steps, str):
+            warmup_steps = automatic_warmup(self.total_steps)
+        else:
+            warmup_steps = self.warmup_steps
+        return learning_rate_factor(
+            self.name,
+            step,
+            max(step / self.total_steps, self.time_share),
+            warmup_steps=round(min(warmup_steps, self.total_steps)),
+            decay_fraction=self.decay_fraction,
+            final_lr_fraction=self.final_lr_fraction,
+        )
+
+
+class ScheduledLR(LambdaLR):
+    """Its state in a checkpoint has the step alone: the schedule is made anew from the settings."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"lr_lambdas": [None] * len(self.lr_lambdas)}

@@ -18,10 +18,15 @@ def quiet_libraries() -> None:
     """Leaves out what Lightning, once imported, says that a user cannot act on."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
+    ignore_lightnings_own_warnings()
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*torch.jit.script_method.*")
     threading.excepthook = _report_thread
+
+
+def ignore_lightnings_own_warnings() -> None:
+    """Of each fit, about what Lightning itself calls of torch."""
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
 
 
 def _report_thread(failure: threading.ExceptHookArgs) -> None:

@@ -1,8 +1,8 @@
 """What a run logs of its config and, at every validation, of its model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,16 +11,35 @@ from numpy.typing import NDArray
 
 from transformer.models.base import SequenceModel
 from transformer.training.lightning_module import LanguageModule
-from transformer.training.loggers import log_image, log_scalars, log_text
+from transformer.training.loggers import (
+    log_charts,
+    log_hparams,
+    log_image,
+    log_scalars,
+    log_text,
+)
 
 
-class ConfigText(pl.Callback):
-    """Logs the config as text, once."""
+class Introduction(pl.Callback):
+    """Logs, once, the config (as text and for comparing runs) and which curves share a chart.
 
-    def __init__(self, text: str) -> None:
+    `charts` are more names that belong together, by a title.
+    """
+
+    def __init__(
+        self, text: str, keys: Mapping[str, Any], charts: Mapping[str, Sequence[str]]
+    ) -> None:
         self.text = text
+        self.keys = keys
+        self.charts = {
+            "losses": {"train_loss and val_loss": ("train_loss", "val_loss"), **charts},
+            "steps": {name: (name,) for name in ("lr", "grad_norm")},
+            "speed": {name: (name,) for name in ("tokens_per_second", "corpus_passes")},
+        }
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        log_charts(trainer, self.charts)
+        log_hparams(trainer, self.keys)
         log_text(trainer, "config", self.text)
 
 
