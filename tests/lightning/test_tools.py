@@ -37,7 +37,7 @@ def test_lightning_finds_a_batch_size(kind, trainer_with):
     module, data = kind.make()
     tuner = Tuner(trainer_with(max_steps=3))
     found = tuner.scale_batch_size(module, datamodule=data, init_val=3, max_trials=2)
-    assert found == data.batch_size == 12
+    assert found == data.batch_size == 6
 
 
 # Lightning's words for a schedule by steps, which the averaging takes the place of at an epoch.
