@@ -42,6 +42,15 @@ _MODEL_PREFIX = "model."  # LanguageModule's attribute, which starts each key of
 class NoTokenizerError(UserError):
     """Whoever trains in Python may leave the metadata out."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path}: no tokenizer is in it, so it cannot read or write text: train with "
+            "LanguageModule(..., metadata={'tokenizer': data.tokenizer_state}), or save this one "
+            "again: module = LanguageModule.load_from_checkpoint(path), then "
+            "transformer.save_model('model.safetensors', module.model, module.metadata | "
+            "{'tokenizer': data.tokenizer_state})"
+        )
+
 
 @dataclass(frozen=True)
 class SavedModel:
@@ -123,13 +132,7 @@ def load_model(path: str | Path) -> SavedModel:
             raise ValueError("its content does not match its checksum")
         parts = {name: json.loads(t) for name, t in texts.items() if name != "format_version"}
         if "tokenizer" not in parts:
-            raise NoTokenizerError(
-                f"{path}: no tokenizer is in it, so it cannot read or write text: train with "
-                "LanguageModule(..., metadata={'tokenizer': data.tokenizer_state}), or save this "
-                "one again: module = LanguageModule.load_from_checkpoint(path), then "
-                "transformer.save_model('model.safetensors', module.model, module.metadata | "
-                "{'tokenizer': data.tokenizer_state})"
-            )
+            raise NoTokenizerError(path)
         tokenizer = tokenizer_from_state(parts["tokenizer"])
         architecture = completed(parts["architecture"])
         for name, size in tokenizer.sizes.items():
