@@ -18,6 +18,7 @@ from transformer.data.pairs import Pairs
 from transformer.errors import UserError, is_out_of_memory
 from transformer.files import remove_leftovers, write_text
 from transformer.processes import is_rank_0, launch_id, num_sharing_cores
+from transformer.run.doubts import doubts
 from transformer.runs import CONFIG, LAUNCH, check_writable, new_run_folder, run_of
 from transformer.tasks.registry import read_corpus, settle
 from transformer.training.terminal import quiet_libraries
@@ -75,6 +76,8 @@ def train(
         run, hardware, first_step=step, profile=profile, callbacks=callbacks
     )
     if trainer.is_global_zero:
+        for doubt in doubts(config) if resume is None else ():
+            log.warning(doubt)
         introduce(run)
     fit(run, trainer, resume)
     if trainer.is_global_zero and sum_up:

@@ -1,0 +1,36 @@
+"""No pair of options trains badly without a word: a covering array of them, on real data."""
+
+from itertools import combinations, product
+
+import pytest
+
+from transformer.config import REQUIRED_KEYS, Config
+from transformer.run.doubts import doubts
+
+
+def test_a_covering_array_has_every_pair_of_values_and_few_rows(load_benchmark):
+    script = load_benchmark("combinations")
+    rows = script.covering_array(script.OPTIONS)
+    for one, other in combinations(script.OPTIONS, 2):
+        wanted = set(product(script.OPTIONS[one], script.OPTIONS[other]))
+        assert {(row[one], row[other]) for row in rows} == wanted
+    assert len(rows) <= 24  # 4 positions x 5 activations are 20 pairs, one a row
+
+
+@pytest.mark.slow
+def test_every_pair_of_options_trains_or_is_warned_of(load_benchmark, tmp_path, monkeypatch):
+    """A row that a run has doubts of may be anywhere; the script explains the margins."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
+    monkeypatch.setattr("transformer.tasks.text.SAMPLE_TOKENS", 5)
+    script = load_benchmark("combinations")
+    rows = script.covering_array(script.OPTIONS)
+    for row in rows:
+        row["loss"] = script.train_row(row)
+    keys = dict.fromkeys(REQUIRED_KEYS, 2) | {"data_path": "x"}
+    bad = []
+    for row, above in zip(rows, script.above_best(rows), strict=True):
+        config = Config(**keys | {key: value for key, value in row.items() if key != "loss"})
+        if above > script.MARGINS[row["model"]] and not doubts(config):
+            bad.append(row | {"above": above})
+    assert not bad
