@@ -76,9 +76,7 @@ def train(
         run, hardware, first_step=step, profile=profile, callbacks=callbacks
     )
     if trainer.is_global_zero:
-        for doubt in doubts(config) if resume is None else ():
-            log.warning(doubt)
-        introduce(run)
+        introduce(run, new=resume is None)
     fit(run, trainer, resume)
     if trainer.is_global_zero and sum_up:
         conclude(run, trainer)
@@ -139,13 +137,18 @@ def choose_folder(config: Config, resume: Path | None) -> Path:
     return new_run_folder(config.runs_dir, name)
 
 
-def introduce(run: "Run") -> None:
-    """Writes config.yaml and says what is about to be trained, on what, and what it needs."""
+def introduce(run: "Run", *, new: bool) -> None:
+    """Writes config.yaml and says what is about to be trained, on what, and what it needs.
+
+    Of a new run also what its options are doubted for: of a resumed one they are settled.
+    """
     from transformer.run.estimation import device_memory
     from transformer.training.estimates import ENDLESS_STEPS
     from transformer.training.reports import introduction
 
     config = run.config
+    for doubt in doubts(config) if new else ():
+        log.warning(doubt)
     write_text(run.folder / CONFIG, to_yaml(config.resolved()))
     if launch := launch_id():
         write_text(run.folder / LAUNCH, launch)
