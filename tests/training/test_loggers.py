@@ -66,6 +66,6 @@ def test_runs_can_be_compared_by_the_keys_of_their_configs(introduced):
     keys = metadata.parse_session_start_info_plugin_data(content).hparams
     assert set(keys) == {"lr", "bias", "model", "sizes"}
     assert keys["lr"].number_value == 1e-3
-    assert keys["bias"].bool_value is True
+    assert keys["bias"].string_value == "true"
     assert keys["model"].string_value == "gpt"
     assert keys["sizes"].string_value == "[2, 3]"

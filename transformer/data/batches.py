@@ -47,12 +47,6 @@ class EndlessBatches(IterableDataset, ABC):
     def batch(self, number: int) -> tuple[Tensor, ...]:
         """This rank's batch `number`, counted from 0 over all passes: no state has a part in it."""
 
-    def __len__(self) -> int:
-        """Raises: TypeError for one that never ends, as Python and torch expect it."""
-        if self.batches_per_pass is None:
-            raise TypeError("these batches never end")
-        return self.batches_per_pass
-
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         worker = get_worker_info()
         offset, step = (worker.id, worker.num_workers) if worker else (0, 1)

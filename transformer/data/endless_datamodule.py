@@ -25,6 +25,16 @@ def _ignore_signals(_: int) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
+class EndlessLoader(DataLoader):
+    """Counts its batches. Its dataset does not: Lightning takes that for a number of examples."""
+
+    def __len__(self) -> int:
+        """Raises: TypeError for one that never ends, as Python and torch expect it."""
+        if (num_batches := self.dataset.batches_per_pass) is None:  # pyright: ignore
+            raise TypeError("these batches never end")
+        return num_batches
+
+
 class EndlessDataModule(pl.LightningDataModule, ABC):
     """Training examples in one endless sequence; a checkpoint holds how many were consumed.
 
@@ -117,7 +127,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         batches.batches_given = self._batches_of_epoch() % self._batches_per_pass()
         if self.trainer and self.trainer.overfit_batches:
             return self._loader(OnePass(batches.batch, self._batches_per_pass()))
-        return self._loader(batches)
+        return self._loader(batches, EndlessLoader)
 
     def val_dataloader(self) -> DataLoader:
         return self._scoring_loader(self._val_batches)
@@ -139,8 +149,8 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         most = max(len(share) for share in shares)  # type: ignore[arg-type]
         return self._loader(EvenBatches(shares[self._rank], most))
 
-    def _loader(self, batches: Dataset) -> DataLoader:
-        return DataLoader(
+    def _loader(self, batches: Dataset, kind: type[DataLoader] = DataLoader) -> DataLoader:
+        return kind(
             batches,
             batch_size=None,
             num_workers=self.num_workers,

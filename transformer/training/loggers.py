@@ -95,7 +95,11 @@ def log_hparams(trainer: pl.Trainer, keys: Mapping[str, Any]) -> None:
     long as no run declares that for all.
     """
     known = {key: keys[key] for key in keys if keys[key] is not None}
-    plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in known.items()}
+    words = {True: "true", False: "false"}  # torch writes a bool as a number
+    plain = {
+        key: words[value] if isinstance(value, bool) else value for key, value in known.items()
+    }
+    plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in plain.items()}
     _, start, _ = hparams(plain, {})
     _to_tensorboard(trainer, lambda writer: writer._get_file_writer().add_summary(start))
 
