@@ -16,9 +16,10 @@ from transformer.command_line import (
     check_flags,
     given_flags,
     run_script,
+    say_loading,
     with_flags_in_errors,
 )
-from transformer.config_types import Boolean
+from transformer.config_types import Boolean, FilePath
 from transformer.data.corpus import Text, num_train, read_corpus
 from transformer.data.pairs import Pairs, read_pairs
 from transformer.errors import UserError
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 class EvaluateOptions(SearchOptions):
     """The flags of evaluate.py."""
 
-    data_path: str | None = Field(
+    data_path: FilePath | None = Field(
         None,
         min_length=1,
         description="text or pairs to evaluate on; by default the model's own. Of these (by "
@@ -68,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     options = check_flags(EvaluateOptions, given_flags(arguments, EvaluateOptions))
     path = find_model(arguments.checkpoint, options.runs_dir)
     text = None if options.data_path is None else read_corpus(options.data_path)
+    say_loading(path)
     from transformer.checkpoint import load_model
 
     saved = load_model(path)

@@ -15,15 +15,16 @@ from transformer.command_line import (
     add_flags,
     check_flags,
     given_flags,
-    interrupted_at_once,
     run_script,
     say,
+    say_loading,
     with_flags_in_errors,
 )
-from transformer.config_types import Integer
+from transformer.config_types import FilePath, Integer
 from transformer.errors import UserError
 from transformer.files import read_text, replacing, write_text
 from transformer.runs import find_model
+from transformer.signals import ended_at_once
 
 if TYPE_CHECKING:  # torch is imported once the input is known to be good
     from transformer.checkpoint import SavedModel
@@ -45,8 +46,8 @@ class ExplainOptions(ModelOptions):
     prompt: str = Field(
         "", description="text to explain, of a long one its last block_size; of pairs, the source"
     )
-    prompt_file: str | None = Field(None, description="UTF-8 file that holds it")
-    out: str = Field(
+    prompt_file: FilePath | None = Field(None, description="UTF-8 file that holds it")
+    out: FilePath = Field(
         "explain.html", description=".html: a page; .png: the attention of each block and head"
     )
     max_new_tokens: Integer = Field(
@@ -193,7 +194,8 @@ def main(argv: list[str] | None = None) -> int:
     prompt = options.prompt
     if options.prompt_file:
         prompt = read_text(options.prompt_file, "prompt file")[0]
-    with interrupted_at_once():
+    say_loading(path)
+    with ended_at_once():
         from transformer.checkpoint import load_model
 
         saved = load_model(path)

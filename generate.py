@@ -20,9 +20,9 @@ from transformer.command_line import (
     add_flags,
     check_flags,
     given_flags,
-    interrupted_at_once,
     run_script,
     say,
+    say_loading,
     with_flags_in_errors,
 )
 from transformer.errors import UserError
@@ -30,6 +30,7 @@ from transformer.generation.options import GenerateOptions
 from transformer.generation.prompts import good_prompts, read_prompts
 from transformer.generation.speed import Speed
 from transformer.runs import find_model
+from transformer.signals import ended_at_once
 
 if TYPE_CHECKING:  # torch is imported once the input is known to be good
     from transformer.checkpoint import SavedModel
@@ -221,7 +222,8 @@ def write_from_pair_model(
 def main(argv: list[str] | None = None) -> int:
     path, options, as_json = parse_arguments(argv)
     prompts = [] if options.info else read_prompts(options)
-    with interrupted_at_once():
+    say_loading(path)
+    with ended_at_once():
         from transformer.checkpoint import load_model
 
         saved = load_model(path)

@@ -10,10 +10,13 @@ from transformer.command_line import (
     add_flags,
     check_flags,
     given_flags,
+    path_argument,
     run_script,
     say,
+    say_loading,
     with_flags_in_errors,
 )
+from transformer.config_types import FilePath
 from transformer.curves import (
     ERROR_RATE,
     TrainedOn,
@@ -34,10 +37,10 @@ class PlotOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    out: str = Field(
+    out: FilePath = Field(
         "curves.png", min_length=1, description="where the picture goes: a .png, .svg or .pdf"
     )
-    runs_dir: str = Field("runs", description="where the newest run is looked for")
+    runs_dir: FilePath = Field("runs", description="where the newest run is looked for")
 
 
 @with_flags_in_errors()
@@ -50,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         "runs",
         nargs="*",
         metavar="RUN",
+        type=path_argument,
         help="a run's folder, or a folder of runs for the newest in it; by default the newest run",
     )
     add_flags(parser, PlotOptions)
@@ -58,6 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     picture_format = check_format(options.out)
     folders = [find_run(run, options.runs_dir) for run in arguments.runs or [None]]
     named = name_runs(folders)
+    say_loading(", ".join(named))
     runs = {name: read_curves(folder) for name, folder in named.items()}
     floors = find_floors([named[name] for name in runs if ERROR_RATE not in runs[name]])
     from transformer.curve_plots import curves_figure

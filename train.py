@@ -14,15 +14,21 @@ from transformer.command_line import (
     FlagParser,
     add_flags,
     given_flags,
+    path_argument,
     run_script,
+    say_loading,
+    tell,
     with_flags_in_errors,
 )
 from transformer.config import Config
 from transformer.config_files import load_config, to_yaml
 from transformer.errors import UserError
-from transformer.processes import is_rank_0, restarts_would_wait
+from transformer.output import lasting_output
+from transformer.paths import expanded
+from transformer.processes import check_launch, is_rank_0, restarts_would_wait
 from transformer.run.fit import train
 from transformer.runs import CONFIG, find_restart, find_resume, run_of
+from transformer.signals import SIGNALS, ended_at_once
 from transformer.tasks.registry import read_corpus
 from transformer.training.terminal import PrintAboveBar
 
@@ -48,12 +54,18 @@ def make_parser() -> FlagParser:
         description="Train a transformer on a text file, or on a file of pairs.",
         epilog="A flag goes before the config file, and that before the defaults.",
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML file (default configs/default.yaml)")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=path_argument,
+        help="YAML file (default configs/default.yaml)",
+    )
     parser.add_argument(
         "--resume",
         metavar="CHECKPOINT",
         nargs="?",
         const="",
+        type=path_argument,
         help="go on with a run from its checkpoints/last.ckpt; without a name, the newest run",
     )
     parser.add_argument("--print_config", action="store_true", help="show the config and exit")
@@ -92,7 +104,7 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
         raise UserError("--verify_resume makes runs of its own: leave out --resume")
     if arguments.config:
         raise UserError("--config does not go with --resume, which takes the run's own config.yaml")
-    resume = find_resume(arguments.resume, flags.get("runs_dir", "runs"))
+    resume = find_resume(arguments.resume, expanded(flags.get("runs_dir", "runs")))
     config = load_config(run_of(resume[0]) / CONFIG, flags, same_text=True)
     return Arguments(config, resume, *switches)
 
@@ -104,12 +116,22 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.print_config:
         print(to_yaml(config.resolved()), end="")
         return 0
+    check_launch()
     if arguments.estimate:
+        say_loading("PyTorch")
         from transformer.run.estimation import estimate
 
         for part in estimate(config, read_corpus(config, build=not arguments.resume)):
             print(part, flush=True)
         return 0
+    with lasting_output(), ended_at_once(SIGNALS):
+        return train_or_verify(arguments)
+
+
+def train_or_verify(arguments: Arguments) -> int:
+    config = arguments.config
+    if is_rank_0():
+        tell(f"reading {config.data_path} and loading PyTorch ...")
     level = logging.INFO if is_rank_0() else logging.ERROR
     logging.basicConfig(level=level, format="%(message)s", handlers=[PrintAboveBar()])
     logging.getLogger("torch").setLevel(logging.WARNING)

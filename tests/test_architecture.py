@@ -25,16 +25,17 @@ MAY_IMPORT = {
     "transformer.checkpoint": "safetensors torch transformer.data.pair_tokenizers "
     "transformer.data.tokenizers transformer.errors transformer.files transformer.models",
     "transformer.command_line": "pydantic transformer.config_files transformer.config_types "
-    "transformer.errors transformer.flag_parser transformer.scalars",
+    "transformer.errors transformer.flag_parser transformer.output transformer.paths "
+    "transformer.scalars",
     "transformer.config": "pydantic transformer.config_types transformer.defaults",
-    "transformer.config_types": "pydantic pydantic_core transformer.scalars",
+    "transformer.config_types": "pydantic pydantic_core transformer.paths transformer.scalars",
     "transformer.config_files": "pydantic yaml transformer.config transformer.errors "
-    "transformer.files transformer.scalars",
+    "transformer.files transformer.paths transformer.scalars",
     "transformer.curve_plots": "matplotlib transformer.curves",
     "transformer.curves": "safetensors tensorboard transformer.data.corpus transformer.errors "
     "transformer.evaluation transformer.runs",
     "transformer.data": "jaxtyping numpy pytorch_lightning torch transformer.data "
-    "transformer.errors transformer.files",
+    "transformer.errors transformer.files transformer.paths",
     "transformer.data.batches": "jaxtyping torch transformer.data transformer.defaults",
     "transformer.data.chunks": "numpy",
     "transformer.data.corpus": "numpy transformer.data.record transformer.data.sources "
@@ -65,7 +66,8 @@ MAY_IMPORT = {
     "transformer.flag_parser": "transformer.config_files transformer.errors transformer.scalars",
     "transformer.generation": "jaxtyping numpy torch transformer.checkpoint "
     "transformer.data.pair_tokenizers transformer.data.tokenizers transformer.defaults "
-    "transformer.devices transformer.errors transformer.generation transformer.models",
+    "transformer.devices transformer.errors transformer.generation transformer.models "
+    "transformer.paths",
     "transformer.generation.beam_search": "jaxtyping torch transformer.defaults "
     "transformer.generation.sampling",
     "transformer.generation.continuation": "",
@@ -83,15 +85,19 @@ MAY_IMPORT = {
     "transformer.models": "jaxtyping torch transformer.defaults transformer.generation.decoding "
     "transformer.generation.sampling transformer.models",
     "transformer.models.numpy_reference": "numpy transformer.models.numpy_reference",
-    "transformer.own_data": "transformer.checkpoint transformer.command_line "
-    "transformer.data.corpus transformer.data.record transformer.errors transformer.files",
+    "transformer.own_data": "transformer.checkpoint transformer.data.corpus "
+    "transformer.data.record transformer.errors transformer.files transformer.shell",
     "transformer.pair_evaluation": "torch transformer.data.pair_tokenizers transformer.defaults "
     "transformer.error_rates transformer.models",
     "transformer.pictures": "jaxtyping matplotlib numpy torch transformer.data.tokenizers "
     "transformer.models transformer.plots",
     "transformer.plots": "jaxtyping matplotlib numpy torch transformer.data.pair_tokenizers "
     "transformer.defaults transformer.models",
-    "transformer.processes": "",
+    "transformer.output": "",
+    "transformer.paths": "transformer.errors",
+    "transformer.processes": "transformer.errors",
+    "transformer.shell": "",
+    "transformer.signals": "",
     "transformer.production": "jaxtyping torch transformer.models",
     "transformer.run": "pytorch_lightning torch transformer",
     "transformer.run.estimation": "tabulate torch transformer",
@@ -108,7 +114,7 @@ MAY_IMPORT = {
     "transformer.training": "jaxtyping numpy pytorch_lightning tabulate torch tqdm "
     "transformer.checkpoint transformer.defaults transformer.devices transformer.errors "
     "transformer.files transformer.models transformer.processes transformer.runs "
-    "transformer.training",
+    "transformer.signals transformer.training",
 }
 WITHOUT_TORCH = [
     *("transformer", "transformer.command_line", "transformer.config", "transformer.config_files"),
@@ -121,7 +127,11 @@ WITHOUT_TORCH = [
         "transformer.error_rates",
         "transformer.errors",
         "transformer.files",
+        "transformer.output",
+        "transformer.paths",
         "transformer.processes",
+        "transformer.shell",
+        "transformer.signals",
         "transformer.runs",
         "transformer.defaults",
         "transformer.generation.continuation",

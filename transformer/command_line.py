@@ -4,20 +4,19 @@ import argparse
 import contextlib
 import io
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from transformer.config_files import Setting, check, leaves, may_be_unset
-from transformer.config_types import Boolean
+from transformer.config_types import Boolean, FilePath
 from transformer.errors import UserError, in_flags, is_out_of_memory
 from transformer.flag_parser import FlagParser
+from transformer.output import fill_closed_descriptors
+from transformer.paths import expanded
 from transformer.scalars import unsets
 
 
@@ -30,13 +29,22 @@ class ModelOptions(BaseModel):
         False, description="drop characters (or words) that the model never saw, and count them"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
-    runs_dir: str = Field("runs", description="where the newest run is looked for")
+    runs_dir: FilePath = Field("runs", description="where the newest run is looked for")
+
+
+def path_argument(text: str) -> str:
+    """The type of an argument that is a path and no field of a model."""
+    try:
+        return expanded(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint",
         nargs="?",
+        type=path_argument,
         help="model.safetensors, a .ckpt or a run's folder; by default the newest run's best model",
     )
 
@@ -116,53 +124,60 @@ def say(text: str) -> None:
             print(text, file=sys.stderr)  # noqa: T201
 
 
-@contextlib.contextmanager
-def interrupted_at_once() -> Iterator[None]:
-    """Ctrl+C ends the process, without an exception: an import may swallow that."""
-    before = signal.getsignal(signal.SIGINT)
-    here = threading.current_thread() is threading.main_thread()
-    if not here or before is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _drop_stdout() -> None:
-    """So that Python's own flush at exit finds nothing that cannot be written."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def say_loading(path: object) -> None:
+    """What a person waits for, at a terminal; to a program stderr has errors and news alone."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        say(f"loading {path} ...")
 
 
 def run_script(main: Callable[[], int | None]) -> None:
     """Calls a script's main and exits with what it returns; a user's mistake is one line and 2."""
+    fill_closed_descriptors()
     if isinstance(sys.stdout, io.TextIOWrapper):  # samples in any script, on any console
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
+    status = _status_of(main)
+    error = _flush(sys.stdout)
+    if error is not None and not isinstance(error, BrokenPipeError):  # the reader has gone
+        status = status or _report(f"{_UNWRITTEN} ({error.strerror}): {_MAKE_ROOM}")
+    _flush(sys.stderr)
+    sys.exit(status)
+
+
+_UNWRITTEN = "what was printed could not be written whole"
+_MAKE_ROOM = "make room or choose another place"
+
+
+def _status_of(main: Callable[[], int | None]) -> int:
     try:
-        status = main() or 0
-        if sys.stdout is not None:  # as it is where stdout was closed before the start
-            sys.stdout.flush()
+        return main() or 0
+    except SystemExit as leaving:  # of argparse's --help, and of a run that was interrupted
+        if isinstance(leaving.code, str):
+            raise
+        return leaving.code or 0
     except UserError as error:
-        status = _report(str(error))
+        return _report(str(error))
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         line = " ".join(str(error).splitlines()[:1])
-        status = _report(f"out of memory: {line}: give fewer texts, a smaller batch or model")
+        return _report(f"out of memory: {line}: give fewer texts, a smaller batch or model")
     except BrokenPipeError:  # the reader, say `head`, has gone: no error of ours
-        _drop_stdout()
-        status = 0
+        return 0
     except OSError as error:  # a full disk, say, or a folder that went away
-        _drop_stdout()
-        status = _report(f"{error}: make room or choose another place, and try again")
+        return _report(f"{error}: {_MAKE_ROOM}, and try again")
     except KeyboardInterrupt:
-        status = 130
-    sys.exit(status)
+        return 130
 
 
-def quoted(path: str | Path) -> str:
-    """As a shell takes it for one word."""
-    return f'"{path}"' if " " in str(path) else str(path)
+def _flush(stream: Any) -> OSError | None:
+    """The error, where there is one, with the stream led to nowhere: Python's own flush at exit
+    finds nothing that cannot be written, and leaves the exit status as it is.
+    """
+    if stream is None:  # as it is where it was closed before the start
+        return None
+    try:
+        stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from transformer.config_types import (
     Auto,
     Boolean,
+    FilePath,
     Fraction,
     Integer,
     NotNegative,
@@ -73,7 +74,7 @@ class Config(BaseModel):
     batch_size: Integer = Field(gt=0, description="chunks or pairs in a batch, per device")
     epochs: Integer | None = Field(gt=0, description="passes over all examples; none: no limit")
     lr: Number = Field(gt=0, description="peak learning rate")
-    data_path: str = Field(
+    data_path: FilePath = Field(
         min_length=1,
         description="corpus, a plain UTF-8 text file, or for model encoder_decoder lines of "
         "source, tab, target; the built-in ones (data/README.md) are built when missing",
@@ -217,7 +218,7 @@ class Config(BaseModel):
         False, description="compute each block again in the backward pass: less memory, more time"
     )
     seed: Integer = Field(0, ge=0, le=2**32 - 1, description="source of all randomness")
-    runs_dir: str = Field("runs", min_length=1, description="folder of all runs")
+    runs_dir: FilePath = Field("runs", min_length=1, description="folder of all runs")
     run_name: str | None = Field(
         None,
         pattern=r"^[^/\\:*?\"<>|\x00-\x1f]*[^/\\:*?\"<>|. \x00-\x1f]$",

@@ -14,6 +14,7 @@ from transformer import scalars
 from transformer.config import REQUIRED_KEYS, Config
 from transformer.errors import UserError
 from transformer.files import read_utf8
+from transformer.paths import expanded
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -37,6 +38,7 @@ def load_config(
     Raises: UserError for a file that cannot be read, is not flat YAML, holds an unknown key,
     lacks one of the nine required keys, or holds a value out of range.
     """
+    path = expanded(path)
     settings = read_settings(path)
     flags = flags or {}
     if not same_text and "data_path" in settings and "data_path" in flags:

@@ -1,10 +1,12 @@
 """Types of a config's keys: a text means the same in a file, behind a flag and in Python."""
 
+import os
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticKnownError
 
+from transformer.paths import expanded
 from transformer.scalars import TRUTHS, number
 
 
@@ -44,6 +46,11 @@ def _boolean(value: Any) -> Any:
     return TRUTHS[value] if isinstance(value, str) else value
 
 
+def _path(value: Any) -> Any:
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    return expanded(text) if isinstance(text, str) else text
+
+
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Integer = Annotated[int, BeforeValidator(_whole_number)]
 Number = Annotated[float, BeforeValidator(_float)]
@@ -52,4 +59,5 @@ Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Positive = Annotated[Integer, Field(gt=0)]
 NotNegative = Annotated[Integer, Field(ge=0)]
 Auto = Literal["auto"]
+FilePath = Annotated[str, BeforeValidator(_path)]  # of a file or a folder
 Units = Literal["characters", "words"]

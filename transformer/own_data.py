@@ -4,11 +4,11 @@ from contextlib import suppress
 from os.path import exists, isfile
 from typing import TYPE_CHECKING
 
-from transformer.command_line import quoted
 from transformer.data.corpus import Text, num_train, read_corpus
 from transformer.data.record import describe_change, describe_inside, describe_shared, digest
 from transformer.errors import UserError
 from transformer.files import read_text
+from transformer.shell import quoted
 
 if TYPE_CHECKING:
     from transformer.checkpoint import SavedModel

@@ -5,6 +5,8 @@ Lightning starts one a device and tells the others alone; torchrun and SLURM's s
 
 import os
 
+from transformer.errors import UserError
+
 _PLACES = ("NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
@@ -13,6 +15,84 @@ def is_rank_0() -> bool:
     if "RANK" in os.environ:  # torchrun's, over all machines
         return os.environ["RANK"] == "0"
     return all(os.environ.get(name, "0") == "0" for name in _PLACES)
+
+
+# What Lightning and this program read of each; all are numbers.
+_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+_SRUN = ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
+_NUMBERS = (
+    *_TORCHRUN,
+    *_SRUN,
+    *("GROUP_RANK", "NODE_RANK", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT"),
+    *("SLURM_NTASKS_PER_NODE", "SLURM_NNODES", "SLURM_RESTART_COUNT"),
+)
+
+
+def check_launch() -> None:
+    """Raises: UserError for variables of torchrun or SLURM that are wrong, or not all there."""
+    given = {name: os.environ[name] for name in _NUMBERS if name in os.environ}
+    for name, value in given.items():
+        if not (value.isascii() and value.isdecimal()):
+            raise UserError(f"the variable {name} must be a whole number, got {value!r}: unset it")
+    if "TORCHELASTIC_RUN_ID" in os.environ or "RANK" in given:
+        _check_torchrun(given)
+    elif "SLURM_NTASKS" in given and not _by_hand():
+        _check_srun(given)
+    elif given.get("LOCAL_RANK", "0") != "0" and "WORLD_SIZE" not in given:
+        raise UserError(
+            f"the variable LOCAL_RANK is {given['LOCAL_RANK']}, and WORLD_SIZE is not set: start "
+            "with torchrun, or unset LOCAL_RANK"
+        )
+
+
+def _check_torchrun(given: dict[str, str]) -> None:
+    alone = given.get("RANK") == "0" and given.get("WORLD_SIZE") == "1"
+    if alone and "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    missing = [name for name in _TORCHRUN if name not in given]
+    if missing:
+        there = "RANK" if "RANK" in given else "TORCHELASTIC_RUN_ID"
+        raise UserError(
+            f"the variable {there} is set, and {', '.join(missing)} not: start with torchrun, "
+            f"or unset {there}"
+        )
+    for rank, size in (("RANK", "WORLD_SIZE"), ("LOCAL_RANK", "LOCAL_WORLD_SIZE")):
+        if int(given[rank]) >= int(given[size]):
+            raise UserError(
+                f"the variable {rank} must be less than {size}, got {rank}={given[rank]} and "
+                f"{size}={given[size]}: start with torchrun, or unset both"
+            )
+    if "TORCHELASTIC_RUN_ID" not in os.environ and given["WORLD_SIZE"] != "1":
+        raise UserError(
+            f"the variable WORLD_SIZE is {given['WORLD_SIZE']}, and torchrun has not started this "
+            "process: start with torchrun, or unset RANK"
+        )
+
+
+def _check_srun(given: dict[str, str]) -> None:
+    alone = "or, to train in one process, set SLURM_JOB_NAME=interactive"
+    if missing := [name for name in _SRUN if name not in given]:
+        raise UserError(
+            f"SLURM_NTASKS is set, and {', '.join(missing)} not, as without srun: start with "
+            f"`srun python train.py`, {alone}"
+        )
+    num_tasks = given["SLURM_NTASKS"]
+    in_a_job = "SLURM_JOB_ID" in os.environ and "SLURM_STEP_ID" not in os.environ
+    if num_tasks != "1" and in_a_job and "SLURM_STEPID" not in os.environ:
+        raise UserError(
+            f"SLURM has {num_tasks} tasks for this job, and this process is none of them: start "
+            f"with `srun python train.py`, {alone}"
+        )
+    if num_tasks != "1" and "SLURM_NTASKS_PER_NODE" not in given:
+        raise UserError(
+            f"SLURM_NTASKS is {num_tasks}, and nothing says how many are on a node: give sbatch or "
+            "srun --ntasks-per-node in place of --ntasks"
+        )
+
+
+def _by_hand() -> bool:
+    """Whether Lightning takes a job for one in which a person starts processes, without srun."""
+    return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
 
 
 def launch_id() -> str | None:
@@ -52,7 +132,6 @@ def launched_sizes() -> tuple[int, int] | None:
     if "TORCHELASTIC_RUN_ID" in os.environ:
         per_node = int(os.environ["LOCAL_WORLD_SIZE"])
         return per_node, int(os.environ["WORLD_SIZE"]) // per_node
-    by_hand = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # as Lightning sees it
-    if "SLURM_NTASKS_PER_NODE" in os.environ and not by_hand:
+    if "SLURM_NTASKS_PER_NODE" in os.environ and not _by_hand():
         return int(os.environ["SLURM_NTASKS_PER_NODE"]), int(os.environ["SLURM_NNODES"])
     return None

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 
 import pytest
 import torch
@@ -103,10 +104,12 @@ def test_a_run_says_what_it_trains_and_what_comes_next_and_nothing_else(finished
 
 
 def test_the_printed_next_command_works_as_it_stands(finished, run):
-    command = re.search(r"python generate\.py (\S+) --prompt \"(.+)\"", finished.output)
-    result = run("generate.py", command[1], "--prompt", command[2], "--seed", 1, cwd=finished.home)
+    command = re.search(r"python generate\.py (.+)", finished.output)
+    arguments = shlex.split(command[1])
+    result = run("generate.py", *arguments, "--seed", 1, cwd=finished.home)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith(command[2])
+    assert arguments[1] == "--prompt"
+    assert result.stdout.startswith(arguments[2])
 
 
 @pytest.mark.parametrize(

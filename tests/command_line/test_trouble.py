@@ -1,8 +1,6 @@
 """What goes wrong in a run costs as little as can be, and is said in one line."""
 
 import math
-import signal
-from unittest.mock import Mock
 
 import pytest
 import pytorch_lightning as pl
@@ -11,9 +9,6 @@ import torch
 from transformer.checkpoint import load_model
 from transformer.errors import UserError
 from transformer.runs import LAST, PREVIOUS, WEIGHTS
-from transformer.training.callbacks.agreement import Agreement
-from transformer.training.callbacks.checkpoints import RunCheckpoints
-from transformer.training.callbacks.interruption import Interruption
 from transformer.training.lightning_module import LanguageModule
 
 
@@ -132,17 +127,3 @@ def test_a_run_that_gets_worse_is_told_so_unless_it_has_patience(train_here, cap
     assert "--patience 5 stops a run in time" in said
     train_here(max_steps=4, patience=3)
     assert "lowest" not in capsys.readouterr().out
-
-
-def test_a_second_signal_ends_the_process_at_once(monkeypatch):
-    before = signal.getsignal(signal.SIGTERM)
-    statuses = []
-    monkeypatch.setattr("os._exit", statuses.append)
-    interruption = Interruption(Mock(RunCheckpoints), Agreement())
-    interruption.on_train_start(Mock(pl.Trainer), Mock(pl.LightningModule))
-    signal.raise_signal(signal.SIGINT)
-    assert statuses == []
-    signal.raise_signal(signal.SIGTERM)
-    assert statuses == [143]
-    interruption.on_exception(Mock(pl.Trainer), Mock(pl.LightningModule), ValueError())
-    assert signal.getsignal(signal.SIGTERM) == before

@@ -13,6 +13,7 @@ from transformer.data.chunks import EndlessOrder, num_chunks, num_windows, sampl
 from transformer.data.corpus import Corpus, check_length
 from transformer.data.endless_datamodule import EndlessDataModule
 from transformer.data.tokenizers import CharacterTokenizer
+from transformer.paths import expanded
 
 
 class CharacterDataModule(EndlessDataModule):
@@ -38,7 +39,7 @@ class CharacterDataModule(EndlessDataModule):
         corpus: Corpus | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
-        data_path = str(data_path)  # which a checkpoint can hold without code
+        data_path = str(expanded(data_path))  # which a checkpoint can hold without code
         self.save_hyperparameters(ignore=["corpus"])
         self.corpus = Corpus.from_file(data_path, build=True) if corpus is None else corpus
         check_length(len(self.corpus.tokens), val_fraction, block_size, data_path)

@@ -20,6 +20,7 @@ from transformer.data.pair_batches import (
 from transformer.data.pair_tokenizers import PairTokenizer, Units
 from transformer.data.pairs import Pairs, read_pairs
 from transformer.errors import UserError
+from transformer.paths import expanded
 
 
 class PairDataModule(EndlessDataModule):
@@ -48,7 +49,7 @@ class PairDataModule(EndlessDataModule):
         pairs: Pairs | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
-        data_path = str(data_path)  # which a checkpoint can hold without code
+        data_path = str(expanded(data_path))  # which a checkpoint can hold without code
         self.save_hyperparameters(ignore=["pairs"])
         self.pairs = (
             pairs

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from transformer.command_line import ModelOptions
-from transformer.config_types import Boolean, Integer, Number
+from transformer.config_types import Boolean, FilePath, Integer, Number
 from transformer.defaults import LENGTH_PENALTY
 from transformer.errors import UserError
 
@@ -41,7 +41,7 @@ class GenerateOptions(SearchOptions):
     prompt: str = Field(
         "", description="start of the text, empty starts from a newline; of pairs, the source"
     )
-    prompt_file: str | None = Field(None, description="UTF-8 file that holds the prompt")
+    prompt_file: FilePath | None = Field(None, description="UTF-8 file that holds the prompt")
     split_lines: Boolean = Field(False, description="each line of the prompt file is a prompt")
     skip_bad_lines: Boolean = Field(
         False,

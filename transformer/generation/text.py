@@ -14,6 +14,7 @@ from transformer.generation.decoding import Step, decode
 from transformer.generation.sampling import NotFiniteError, Sampler
 from transformer.generation.weights import prepare
 from transformer.models.base import TokenModel, evaluating
+from transformer.paths import expanded
 
 
 def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "TextGenerator":
@@ -24,7 +25,7 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "Te
     Raises: UserError for a file that does not hold a model of this program, for a device (cpu,
     cuda, mps) that is not there, and for int8 elsewhere than on a CPU.
     """
-    return make_generator(load_model(path), device, precision)
+    return make_generator(load_model(expanded(path)), device, precision)
 
 
 def make_generator(saved: SavedModel, device: str, precision: str) -> "TextGenerator":

@@ -18,6 +18,7 @@ from transformer.generation.sampling import NotFiniteError
 from transformer.generation.weights import prepare
 from transformer.models.base import evaluating
 from transformer.models.encoder_decoder import EncoderDecoder
+from transformer.paths import expanded
 
 BATCH_SIZE = 256  # sources that are searched together
 
@@ -31,7 +32,7 @@ def load_translator(
 
     Raises: UserError for a file that holds none, and for a device that is not there.
     """
-    return make_translator(load_model(path), device, precision)
+    return make_translator(load_model(expanded(path)), device, precision)
 
 
 def make_translator(saved: SavedModel, device: str, precision: str) -> "Translator":

@@ -22,6 +22,7 @@ from transformer.run.callbacks import build_callbacks
 from transformer.run.parts import Run
 from transformer.tasks.base import Task
 from transformer.tasks.registry import make_task
+from transformer.training.callbacks.interruption import leave_signals_alone
 from transformer.training.estimates import ENDLESS_STEPS
 from transformer.training.hardware import has_compiler, resolve_compile, trainer_arguments
 from transformer.training.lightning_module import LanguageModule
@@ -138,7 +139,7 @@ def build_trainer(
     profiler = None
     if profile and is_rank_0():
         profiler = PyTorchProfiler(str(run.folder), "trace", export_to_chrome=True)
-    return pl.Trainer(
+    trainer = pl.Trainer(
         **hardware,
         max_epochs=-1,
         max_steps=run.total_steps,
@@ -154,6 +155,8 @@ def build_trainer(
         enable_model_summary=False,
         profiler=profiler,
     )
+    leave_signals_alone(trainer)
+    return trainer
 
 
 def choose_val_every_steps(run: Run) -> int:

@@ -82,7 +82,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         ),
         Introduction(to_yaml(keys), keys, run.task.charts),
         RunProgressBar(),
-        Interruption(checkpoints, agreement),
+        Interruption(checkpoints, agreement, run.signals),
         RandomState(run.config.seed),
         checkpoints,
     ]

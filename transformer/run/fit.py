@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformer.command_line import quoted, tell
+from transformer.command_line import tell
 from transformer.config import Config
 from transformer.config_files import to_yaml
 from transformer.data.corpus import Corpus
 from transformer.data.pairs import Pairs
 from transformer.errors import UserError, is_out_of_memory
 from transformer.files import remove_leftovers, write_text
-from transformer.processes import is_rank_0, launch_id, num_sharing_cores
+from transformer.output import lasting_output
+from transformer.processes import check_launch, is_rank_0, launch_id, num_sharing_cores
 from transformer.run.doubts import doubts
 from transformer.runs import CONFIG, LAUNCH, check_writable, new_run_folder, run_of
+from transformer.shell import quoted
+from transformer.signals import Interrupted
 from transformer.tasks.registry import read_corpus, settle
 from transformer.training.terminal import quiet_libraries
 
@@ -34,6 +37,7 @@ DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeEr
 log = logging.getLogger(__name__)
 
 
+@lasting_output()
 def train(
     config: Config,
     resume: Path | None = None,
@@ -45,12 +49,14 @@ def train(
     """Trains, or goes on with the run that `resume` is a checkpoint of; returns the run's folder.
 
     `callbacks` of your own come before those of the run. Without `sum_up` the run ends with its
-    last validation: no exact loss of the best weights, no summary.json.
+    last validation: no exact loss of the best weights, no summary.json. In the main thread, a
+    signal that asks to end saves and raises SystemExit; the handlers of before are back then.
 
     Raises: UserError for what a config file cannot know: a corpus that is missing or too short, a
     device that is not there, a checkpoint of another corpus, a folder that cannot be written.
     """
     started_at = time.monotonic()
+    check_launch()
     check_writable(run_of(resume) if resume else config.runs_dir)
     corpus = read_corpus(config, build=resume is None)
     config = settle(config, corpus)
@@ -77,9 +83,7 @@ def train(
     )
     if trainer.is_global_zero:
         introduce(run, new=resume is None)
-    fit(run, trainer, resume)
-    if trainer.is_global_zero and sum_up:
-        conclude(run, trainer)
+    fit_and_conclude(run, trainer, resume, sum_up=sum_up)
     return folder
 
 
@@ -92,18 +96,31 @@ def config_before(resume: Path | None, config: Config, corpus: Corpus | Pairs) -
     return check_resume(resume, config, corpus)
 
 
+def fit_and_conclude(
+    run: "Run", trainer: "pl.Trainer", resume: Path | None, *, sum_up: bool
+) -> None:
+    """A signal is heeded between two steps, and at any time once all is saved."""
+    try:
+        with run.signals.heard():
+            fit(run, trainer, resume)
+            with run.signals.raised():
+                if trainer.is_global_zero and sum_up:
+                    conclude(run, trainer)
+        run.signals.check()
+    except Interrupted as interruption:
+        say_how_to_go_on(run, trainer.global_step)
+        sys.exit(interruption.exit_status)
+
+
 def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
     """Raises: UserError for too little memory, and for a checkpoint that was tampered with."""
     from transformer.training.callbacks.checkpoints import write_error
-    from transformer.training.callbacks.interruption import Interrupted, ended_together
+    from transformer.training.callbacks.interruption import ended_together
     from transformer.training.reports import out_of_memory_advice
 
     try:
         with ended_together(trainer):
             trainer.fit(run.module, run.data, ckpt_path=resume, weights_only=True)
-    except Interrupted as interruption:
-        say_how_to_go_on(trainer.global_step, run.folder, saved=interruption.saved)
-        sys.exit(interruption.exit_status)
     except DAMAGE as error:
         if is_out_of_memory(error):
             batches = run.config.accumulate_grad_batches
@@ -119,10 +136,16 @@ def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
         )
 
 
-def say_how_to_go_on(step: int, folder: Path, *, saved: bool) -> None:
+def say_how_to_go_on(run: "Run", step: int) -> None:
+    from transformer.run.resuming import summed_up_step
+
+    if summed_up_step(run.folder) == step:
+        log.info("\nstopped after step %s, the last; the run is finished: %s", step, run.folder)
+        return
+    saved = run.checkpoint_io.error is None
     state = "everything is saved" if saved else "it could not be saved, an earlier step is"
     log.info("\nstopped after step %s; %s; to go on:", step, state)
-    log.info("  python train.py --resume %s", quoted(folder))
+    log.info("  python train.py --resume %s", quoted(run.folder))
 
 
 def choose_folder(config: Config, resume: Path | None) -> Path:

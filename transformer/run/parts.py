@@ -5,6 +5,7 @@ from pathlib import Path
 
 from transformer.config import Config
 from transformer.data.endless_datamodule import EndlessDataModule
+from transformer.signals import Signals
 from transformer.tasks.base import Task
 from transformer.training.callbacks.checkpoints import RunCheckpointIO
 from transformer.training.callbacks.throughput import Throughput
@@ -25,6 +26,7 @@ class Run:
     num_devices: int = 1
     schedule_changed: bool = False  # by resuming
     checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
+    signals: Signals = field(default_factory=Signals)
 
     @property
     def tokens_per_step(self) -> int:

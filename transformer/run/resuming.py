@@ -117,7 +117,7 @@ def check_unfinished(
     check_time_left(resume, state, before, config)
     limited = config.max_minutes is not None or config.patience is not None
     as_before = limited and all(before.get(key) == getattr(config, key) for key in LIMITS)
-    finished = step == _summed_up_step(run_of(resume)) and (step == total_steps or as_before)
+    finished = step == summed_up_step(run_of(resume)) and (step == total_steps or as_before)
     if step > total_steps or finished:
         longer = "`max_steps` or `epochs`"
         if step < total_steps:
@@ -140,7 +140,7 @@ def check_time_left(
         return
     spent = state["callbacks"].get("Throughput", {}).get("elapsed_seconds", 0.0) / 60
     smaller = (before.get("max_minutes") or math.inf) > config.max_minutes
-    finished = state["global_step"] == _summed_up_step(run_of(resume))
+    finished = state["global_step"] == summed_up_step(run_of(resume))
     if spent >= config.max_minutes or (finished and smaller and before.get("max_minutes")):
         raise UserError(
             f"{resume}: has trained for {spent:.3g} minutes, over all resumes, and max_minutes is "
@@ -148,7 +148,7 @@ def check_time_left(
         )
 
 
-def _summed_up_step(run: Path) -> int | None:
+def summed_up_step(run: Path) -> int | None:
     """Where a run stood when its summary was written."""
     try:
         return json.loads((run / SUMMARY).read_text(encoding="utf-8"))["step"]

@@ -1,16 +1,17 @@
 """What a run has come to: summary.json, and the last lines that it prints."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
 from transformer.checkpoint import load_model, save_model
-from transformer.command_line import quoted
 from transformer.files import write_text
 from transformer.models.base import SequenceModel
 from transformer.run.parts import Run
 from transformer.runs import SUMMARY, WEIGHTS
+from transformer.shell import flag, quoted
 from transformer.training.reports import conclusion, overfitting_note, run_facts
 
 
@@ -36,7 +37,7 @@ def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
     """The result, what the best weights make of a few inputs, and what to do next."""
     shown = run.task.examples(model).strip()
     word = run.task.prompt(shown)
-    prompt = f' --prompt "{word}"' if word else ""
+    prompt = flag("prompt", word) if word else ""
     lines = [f"\n{conclusion(run.task.headline(summary), summary)}"]
     dropout = run.config.dropout if run.config.model != "bigram" else None
     note = overfitting_note(summary, dropout)
@@ -44,5 +45,5 @@ def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
         lines.append(note)
     lines.append(f"\n{shown}\n\nnext:")
     lines.append(f"  python generate.py {quoted(run.folder / WEIGHTS)}{prompt}")
-    lines.append(f"  tensorboard --logdir {quoted(run.config.runs_dir)}")
+    lines.append(f"  tensorboard --logdir {quoted(Path(run.config.runs_dir))}")
     return "\n".join(lines)

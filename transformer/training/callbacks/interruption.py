@@ -1,17 +1,15 @@
 """Ctrl+C and termination end a run between two steps, with last.ckpt saved; ranks end together."""
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
 from torch import distributed
 
 from transformer.errors import UserError
+from transformer.signals import Interrupted, Signals
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.callbacks.checkpoints import RunCheckpoints
@@ -22,75 +20,43 @@ SECONDS_FOR_RANK_0 = 3.0
 GLOO_SAYS = ("by peer", "Broken pipe", "connectFullMesh failed", "Timed out waiting")
 
 
-class Interrupted(Exception):
-    """The run was asked to end by `signal_number`, and `saved` says whether last.ckpt could be."""
-
-    def __init__(self, signal_number: int, saved: bool) -> None:
-        super().__init__(signal.Signals(signal_number).name)
-        self.exit_status = 128 + signal_number
-        self.saved = saved
-
-
 class Interruption(AfterBatch):
     """Saves and raises Interrupted after the step in which a signal came.
 
     Where a validation follows on that step, after the validation, which saves: a resumed run does
-    not go back to it. A second signal ends the process at once. SIGUSR1 is what SLURM's
-    --signal=USR1@120 sends before it ends a job. One that any rank received ends all of them.
+    not go back to it. A signal that any rank received ends all of them.
     """
 
-    SIGNALS = tuple(
-        getattr(signal, name)
-        for name in ("SIGINT", "SIGTERM", "SIGUSR1")  # the last is not on Windows
-        if hasattr(signal, name)
-    )
-
-    def __init__(self, checkpoints: RunCheckpoints, agreement: Agreement) -> None:
+    def __init__(self, checkpoints: RunCheckpoints, agreement: Agreement, signals: Signals) -> None:
         self.checkpoints = checkpoints
         self.agreement = agreement
-        self._received = 0
-        self._previous: dict[int, Any] = {}
-        agreement.ask("signal", lambda: self._received)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for number in self.SIGNALS:
-            self._previous[number] = signal.signal(number, self._receive)
+        agreement.ask("signal", lambda: signals.received)
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         if between_steps(trainer) and not validates_now(trainer) and self._asked:
             self.checkpoints.save(trainer)
-            self._end()
+            raise Interrupted(self._asked)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if self.checkpoints.saved_step == trainer.global_step and self._asked:
-            self._end()
+            raise Interrupted(self._asked)
 
     @property
     def _asked(self) -> int:
         """The signal's number, or 0."""
         return int(self.agreement.answers["signal"])
 
-    def _end(self) -> None:
-        raise Interrupted(self._asked, self.checkpoints.io.error is None)
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._restore()
+def leave_signals_alone(trainer: pl.Trainer) -> None:
+    """Keeps Lightning from setting handlers of its own: its SIGTERM would be lost between two
+    batches, and it does not put back a handler that C code has set.
+    """
+    trainer._signal_connector.register_signal_handlers = _do_nothing
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        self._restore()
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self._received:
-            os._exit(128 + number)
-        self._received = number
-
-    def _restore(self) -> None:
-        while self._previous:
-            signal.signal(*self._previous.popitem())
+def _do_nothing() -> None: ...
 
 
 @contextmanager
