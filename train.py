@@ -27,7 +27,8 @@ from transformer.output import lasting_output
 from transformer.paths import expanded
 from transformer.processes import check_launch, is_rank_0, restarts_would_wait
 from transformer.run.fit import train
-from transformer.runs import CONFIG, find_restart, find_resume, run_of
+from transformer.run_names import check_name
+from transformer.runs import CONFIG, Resume, find_restart, find_resume, run_of
 from transformer.signals import SIGNALS, ended_at_once
 from transformer.tasks.registry import read_corpus
 from transformer.training.terminal import PrintAboveBar
@@ -38,10 +39,10 @@ log = logging.getLogger("train")
 
 
 class Arguments(NamedTuple):
-    """The config, the checkpoints to go on from (the newest that is whole), and four switches."""
+    """The config, what to go on from, and four switches."""
 
     config: Config
-    resume: list[Path]
+    resume: Resume
     print_config: bool
     estimate: bool
     profile: bool
@@ -66,7 +67,8 @@ def make_parser() -> FlagParser:
         nargs="?",
         const="",
         type=path_argument,
-        help="go on with a run from its checkpoints/last.ckpt; without a name, the newest run",
+        help="go on with a run: its folder or a checkpoint; without a name, the newest run in "
+        "runs_dir that is not training",
     )
     parser.add_argument("--print_config", action="store_true", help="show the config and exit")
     parser.add_argument("--print_schema", action="store_true", help="show the JSON schema and exit")
@@ -96,17 +98,35 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
     names = ("print_config", "estimate", "profile", "verify_resume")
     switches = [getattr(arguments, name) for name in names]
     if arguments.resume is None:
-        path = Path(arguments.config or DEFAULT_CONFIG)
-        config = load_config(path, flags)
-        named = config.model_copy(update={"run_name": config.run_name or path.stem})
-        return Arguments(named, [], *switches)
+        config = load_config(arguments.config or DEFAULT_CONFIG, flags)
+        return Arguments(named(config, arguments.config or DEFAULT_CONFIG), Resume(), *switches)
     if arguments.verify_resume:
         raise UserError("--verify_resume makes runs of its own: leave out --resume")
     if arguments.config:
         raise UserError("--config does not go with --resume, which takes the run's own config.yaml")
+    if "run_name" in flags:
+        raise UserError("--run_name does not go with --resume: a run goes on in its own folder")
+    if "runs_dir" in flags and arguments.resume:
+        raise UserError(
+            f"--runs_dir does not go with --resume {arguments.resume}: a run goes on in its own "
+            "folder; leave out one of them"
+        )
     resume = find_resume(arguments.resume, expanded(flags.get("runs_dir", "runs")))
-    config = load_config(run_of(resume[0]) / CONFIG, flags, same_text=True)
+    config = load_config(run_of(resume.checkpoints[0]) / CONFIG, flags, same_text=True)
     return Arguments(config, resume, *switches)
+
+
+def named(config: Config, path: str | Path) -> Config:
+    """With a run_name, which is its file's where it has none.
+
+    Raises: UserError for one that no folder can have.
+    """
+    if config.run_name:
+        check_name(config.run_name, "run_name")
+        return config
+    name = Path(path).stem
+    check_name(name, str(path), "rename the file or give --run_name")
+    return config.model_copy(update={"run_name": name})
 
 
 @with_flags_in_errors()
@@ -121,7 +141,7 @@ def main(argv: list[str] | None = None) -> int:
         say_loading("PyTorch")
         from transformer.run.estimation import estimate
 
-        for part in estimate(config, read_corpus(config, build=not arguments.resume)):
+        for part in estimate(config, read_corpus(config, build=not arguments.resume.checkpoints)):
             print(part, flush=True)
         return 0
     with lasting_output(), ended_at_once(SIGNALS):
@@ -141,7 +161,9 @@ def train_or_verify(arguments: Arguments) -> int:
         return verify_resume(config, train)
     if not is_rank_0():  # rank 0 ends it, also while it waits for this one
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    checkpoints = arguments.resume
+    checkpoints, why = arguments.resume
+    if why:
+        log.info("--resume: %s, %s", run_of(checkpoints[0]), why)
     if not checkpoints:  # where torchrun or SLURM repeats the command of the first start
         checkpoints = find_restart(config.runs_dir, str(config.run_name))
     if restarts_would_wait() and is_rank_0():
@@ -149,12 +171,7 @@ def train_or_verify(arguments: Arguments) -> int:
             "restarts: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 where torchrun starts; without it, "
             "processes that are started again wait for those that are gone"
         )
-    resume = None
-    if checkpoints:
-        from transformer.run.resuming import newest_whole
-
-        resume = newest_whole(checkpoints)
-    train(config, resume, profile=arguments.profile)
+    train(config, checkpoints, profile=arguments.profile)
     return 0
 
 

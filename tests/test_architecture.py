@@ -107,7 +107,10 @@ MAY_IMPORT = {
     "transformer.training.estimates",
     "transformer.run.verification": "pytorch_lightning tensorboard torch transformer.checkpoint "
     "transformer.config transformer.devices transformer.runs transformer.training.callbacks",
-    "transformer.runs": "transformer.errors transformer.files transformer.processes",
+    "transformer.run_lock": "transformer.errors transformer.processes",
+    "transformer.run_names": "transformer.errors",
+    "transformer.runs": "transformer.errors transformer.files transformer.paths "
+    "transformer.processes transformer.run_lock",
     "transformer.scalars": "yaml",
     "transformer.tasks": "transformer",
     "transformer.teaching": "jaxtyping torch transformer.models",
@@ -130,6 +133,9 @@ WITHOUT_TORCH = [
         "transformer.output",
         "transformer.paths",
         "transformer.processes",
+        "transformer.run.folder",
+        "transformer.run_lock",
+        "transformer.run_names",
         "transformer.shell",
         "transformer.signals",
         "transformer.runs",

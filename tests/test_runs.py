@@ -122,14 +122,14 @@ def test_resume_without_a_name_takes_the_newest_runs_last_checkpoint(tmp_path):
     make_run(tmp_path, "a", 50)
     run = make_run(tmp_path, "b", 100)
     touch(run / BEST, 200)
-    assert find_resume("", tmp_path) == [run / LAST]
+    assert find_resume("", tmp_path).checkpoints == [run / LAST]
 
 
 def test_resume_takes_a_run_folder_or_a_checkpoint_by_name(tmp_path):
     make_run(tmp_path, "a", 100)
     run = make_run(tmp_path, "b", 50)
-    assert find_resume(str(run), tmp_path) == [run / LAST]
-    assert find_resume(str(touch(run / BEST)), tmp_path) == [run / BEST]
+    assert find_resume(str(run), tmp_path).checkpoints == [run / LAST]
+    assert find_resume(str(touch(run / BEST)), tmp_path).checkpoints == [run / BEST]
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_torchruns_id_tells_a_restart_from_a_first_start(lost_run, tmp_path, mon
 def test_resume_from_inside_the_checkpoints_folder_finds_the_run(tmp_path, monkeypatch):
     run = make_run(tmp_path, "a", 100)
     monkeypatch.chdir((run / LAST).parent)
-    assert find_resume(LAST.name, "no runs here")[0].parents[1].samefile(run)
+    assert find_resume(LAST.name, "no runs here").checkpoints[0].parents[1].samefile(run)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "runs/a/version_0/checkpoints/best.ckpt"])
@@ -187,13 +187,13 @@ def test_resume_from_a_missing_checkpoint_is_an_error(tmp_path, name):
 def test_resume_from_a_folder_of_runs_takes_the_newest_in_it(tmp_path):
     make_run(tmp_path / "runs", "a", 100)
     newest = make_run(tmp_path / "runs", "b", 200)
-    assert find_resume(str(tmp_path / "runs" / "b"), "no runs here")[0] == newest / LAST
-    assert find_resume(str(tmp_path / "runs"), "no runs here")[0] == newest / LAST
+    assert find_resume(str(tmp_path / "runs" / "b"), "no runs here").checkpoints[0] == newest / LAST
+    assert find_resume(str(tmp_path / "runs"), "no runs here").checkpoints[0] == newest / LAST
 
 
 def test_resume_of_a_run_without_a_checkpoint_says_that_there_is_nothing_to_go_on_from(tmp_path):
     (tmp_path / "runs" / "a" / "version_0").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"holds no checkpoint: .* starts again without --resume"):
+    with pytest.raises(UserError, match=r"holds no checkpoint: .* starts again without `resume`"):
         find_resume(str(tmp_path / "runs" / "a" / "version_0"), "no runs here")
 
 

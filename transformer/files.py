@@ -1,6 +1,7 @@
 """Files read with clear errors and written whole or not at all. Imports no torch."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -141,6 +142,15 @@ def _keep(path: Path, previous: Path) -> None:
         os.replace(path, previous)
     finally:
         link.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path, path: Path) -> None:
+    """Gives a file a second name in place of the file at `path`; a copy where that cannot be."""
+    path.unlink()
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copyfile(source, path)
 
 
 def _umask() -> int:

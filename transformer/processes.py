@@ -103,6 +103,13 @@ def launch_id() -> str | None:
     return None if name == "none" else name
 
 
+def job_id() -> str | None:
+    """The same in all processes of a run that torchrun or SLURM has started; None where neither
+    has, or torchrun on several machines without an id.
+    """
+    return launch_id() or os.environ.get("SLURM_JOB_ID")
+
+
 def was_restarted() -> bool:
     """Whether SLURM has started the job again, or a torchrun without an id the processes here."""
     names = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")

@@ -1,14 +1,18 @@
 """Where runs live: `runs_dir/<name>/version_<n>/`, and how the newest is found. No torch."""
 
 import os
+from collections.abc import Sequence
 
 # These take any name for no file; Path's own raise for one that the system refuses.
-from os.path import isdir, isfile
+from os.path import exists, isdir, isfile
 from pathlib import Path
+from typing import NamedTuple
 
 from transformer.errors import UserError
 from transformer.files import read_utf8
+from transformer.paths import expanded
 from transformer.processes import launch_id, was_restarted
+from transformer.run_lock import holder_of
 
 BEST = Path("checkpoints", "best.ckpt")
 LAST = Path("checkpoints", "last.ckpt")
@@ -22,11 +26,25 @@ LAUNCH = Path("launch_id.txt")  # of torchrun
 def check_writable(runs_dir: str | Path) -> None:
     """Raises: UserError where a run's folder could not be made; makes none."""
     folder = Path(runs_dir).absolute()
-    folder = next(path for path in (folder, *folder.parents) if path.exists())
+    folder = next(path for path in (folder, *folder.parents) if exists(path))
     if not folder.is_dir():
         raise UserError(f"{runs_dir}: {folder} is a file, not a folder: give another `runs_dir`")
     if not os.access(folder, os.W_OK):
         raise UserError(f"{runs_dir}: cannot write in {folder}: give another `runs_dir`")
+
+
+def check_run_writable(run: Path) -> None:
+    """Raises: UserError where a run cannot go on in its folder."""
+    for folder in (run, run / LAST.parent):
+        if exists(folder) and not os.access(folder, os.W_OK):
+            raise not_writable(run, f"cannot write in {folder}")
+
+
+def not_writable(run: Path, reason: str) -> UserError:
+    return UserError(
+        f"{run}: {reason}, and a run goes on in its own folder: make it writable, or copy it to a "
+        "place that is, and `resume` the copy"
+    )
 
 
 def new_run_folder(runs_dir: str | Path, name: str) -> Path:
@@ -54,17 +72,51 @@ def new_run_folder(runs_dir: str | Path, name: str) -> Path:
 
 def newest_run(runs_dir: str | Path) -> Path:
     """The run folder whose last.ckpt is newest. Raises: UserError where there is none."""
-    found = list(Path(runs_dir).glob(f"*/version_*/{LAST.as_posix()}"))
+    return _runs_of(runs_dir)[0]
+
+
+def _runs_of(runs_dir: str | Path) -> list[Path]:
+    """The newest first; one that was moved there may have any name.
+
+    Raises: UserError where there is none.
+    """
+    found = [run for stars in ("", "*/", "*/*/") for run in _runs_in(_path(runs_dir), stars)]
     if not found:
         raise UserError(
             f"{runs_dir}: no run with a checkpoint here: train one with `python train.py`, "
             "or name one, or another `runs_dir`"
         )
-    return _newest(found)
+    return sorted(found, key=_modified_at, reverse=True)
 
 
-def _newest(last_checkpoints: list[Path]) -> Path:
-    return run_of(max(last_checkpoints, key=lambda path: path.stat().st_mtime))
+def _runs_in(folder: Path, stars: str = "**/") -> list[Path]:
+    """Those with a checkpoint, the newest first."""
+    runs = [path.parent.parent for path in folder.glob(stars + LAST.as_posix())]
+    return sorted(runs, key=_modified_at, reverse=True)
+
+
+def idle_run(runs: Sequence[Path], place: str | Path) -> tuple[Path, str]:
+    """The first that no process is training, and why it is that one, in words.
+
+    Raises: UserError where there is none.
+    """
+    training = []
+    for run in runs:
+        if holder_of(run) is None:
+            newer = f" that is not training, as {', '.join(training)} is" if training else ""
+            return run, f"the newest run in {place}{newer}"
+        training.append(str(run))
+    raise UserError(
+        f"{place}: every run with a checkpoint is still training ({', '.join(training)}): "
+        "stop one, or start a new run"
+    )
+
+
+def _modified_at(run: Path) -> float:
+    try:
+        return (run / LAST).stat().st_mtime
+    except OSError:  # removed just now, or a link to nowhere
+        return 0.0
 
 
 def best_model(run: Path) -> Path:
@@ -74,17 +126,40 @@ def best_model(run: Path) -> Path:
 
 
 def find_run(run: str | None, runs_dir: str | Path) -> Path:
-    """A named run's folder, of a folder of runs the newest in it, or the newest of `runs_dir`.
+    """The run that a path belongs to, of a folder of runs the newest in it, or that of `runs_dir`.
 
     Raises: UserError where there is no such folder.
     """
     if run is None:
         return newest_run(runs_dir)
-    path = Path(run)
+    path, runs = _named(run)
+    return runs[0] if runs else path
+
+
+def _named(name: str | Path) -> tuple[Path, list[Path]]:
+    """The run that a path belongs to; of a folder of runs those in it, the newest first.
+
+    Raises: UserError where there is no such folder.
+    """
+    path = _path(name)
+    if isfile(path) and isfile((folder := run_of(path)) / CONFIG):
+        return folder, []
     if not isdir(path):
         raise UserError(f"{path}: no such folder: name a run's, such as runs/default/version_0")
-    inside = list(path.glob(f"**/{LAST.as_posix()}"))
-    return _newest(inside) if inside else path
+    folder = run_of(path / LAST.name)  # where the path is its folder of checkpoints
+    if path.resolve() == (folder / LAST.parent).resolve() and _is_run(folder):
+        return folder, []
+    return path, [] if _is_run(path) else _runs_in(path)
+
+
+def _is_run(folder: Path) -> bool:
+    return any(isfile(folder / name) for name in (LAST, PREVIOUS, BEST))
+
+
+def _path(name: str | Path) -> Path:
+    """With ~ written out; `.` and what has `..` in it are made absolute, so that it has parents."""
+    path = Path(expanded(name))
+    return path.resolve() if path == Path() or ".." in path.parts else path
 
 
 def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
@@ -92,7 +167,7 @@ def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
 
     Raises: UserError where there is no such file.
     """
-    path = None if checkpoint is None else Path(checkpoint)
+    path = None if checkpoint is None else _path(checkpoint)
     if path is None or isdir(path):
         path = best_model(find_run(checkpoint, runs_dir))
     if not isfile(path):
@@ -104,7 +179,8 @@ def find_restart(runs_dir: str | Path, name: str) -> list[Path]:
     """The .ckpt files, the newest first, of the run that these processes have been started again
     for: the newest of that name, if it has not ended. None in a first start.
     """
-    runs = [path for path in Path(runs_dir, name).glob("version_*") if path.name[8:].isdecimal()]
+    versions = Path(runs_dir, name).glob("version_*")
+    runs = [run for run in versions if run.name[8:].isdecimal() and holder_of(run) is None]
     run = max(runs, key=lambda path: int(path.name[8:]), default=None)
     if run is None or isfile(run / SUMMARY):
         return []
@@ -123,37 +199,59 @@ def _checkpoints(run: Path) -> list[Path]:
     return [path for path in (run / LAST, run / PREVIOUS) if isfile(path)]
 
 
-def find_resume(checkpoint: str, runs_dir: str | Path) -> list[Path]:
-    """The .ckpt files to go on from, the newest first: a named file alone, or a run's.
+class Resume(NamedTuple):
+    """The .ckpt files to go on from, the newest first; and why this run, where none was named."""
 
-    Of a folder, of the newest run in one, or (empty name) of the newest of `runs_dir`: its
-    last.ckpt, and the one before it.
+    checkpoints: Sequence[Path] = ()
+    why: str = ""
+
+
+def find_resume(checkpoint: str, runs_dir: str | Path) -> Resume:
+    """A named file alone; or the last.ckpt, and the one before it, of a run.
+
+    That is a named one, or the newest that is not training: of a folder, or (empty name) of
+    `runs_dir`.
 
     Raises: UserError for a file that is missing or not in a run folder.
     """
-    path = Path(checkpoint) if checkpoint else newest_run(runs_dir)
-    if isdir(path):
-        path = find_run(str(path), runs_dir)
-        found = _checkpoints(path)
-        if not found:
-            raise UserError(
-                f"{path}: holds no checkpoint: a run that ended before its first one starts again "
-                "without --resume"
-            )
-    elif isfile(path):
-        found = [path if len(path.parents) > 1 else path.absolute()]  # a bare name
-    else:
+    why, path = "", _path(checkpoint)
+    if not checkpoint:
+        path, why = idle_run(_runs_of(runs_dir), runs_dir)
+    elif isdir(path):
+        path, runs = _named(path)
+        if runs:
+            path, why = idle_run(runs, checkpoint)
+    elif not isfile(path):
         raise UserError(
             f"{path}: no such checkpoint; --resume without a name takes the newest run's"
+        )
+    found = (
+        _checkpoints(path) if isdir(path) else [path if len(path.parents) > 1 else path.absolute()]
+    )
+    if not found:
+        raise UserError(
+            f"{path}: holds no checkpoint: a run that ended before its first one starts again "
+            "without `resume`"
+        )
+    if found[0].suffix != ".ckpt":
+        raise UserError(
+            f"{path}: a run does not go on from this file: name the run's folder, or its {LAST}"
         )
     if not isfile(run_of(found[0]) / CONFIG):
         raise UserError(
             f"{found[0]}: cannot go on: there is no config.yaml two folders up, as in a run "
-            "folder; name a run's checkpoints/last.ckpt"
+            f"folder; name a run's {LAST}"
         )
-    return found
+    return Resume(found, why)
 
 
 def run_of(checkpoint: Path) -> Path:
-    """The folder of the run that a .ckpt belongs to."""
-    return checkpoint.parents[1]
+    """The folder of the run that a .ckpt belongs to, also where a link or a bare name leads to it.
+
+    Where none of the folders above is a run's, the second one.
+    """
+    path = _path(checkpoint)
+    above = [*path.parents[1:2], *path.absolute().parents[1:2], *path.resolve().parents[1:2]]
+    above += [path.parent, path.resolve().parent]
+    folder = next((folder for folder in above if isfile(folder / CONFIG)), above[0])
+    return folder.absolute() if folder == Path() else folder

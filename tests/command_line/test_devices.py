@@ -25,7 +25,7 @@ def test_two_processes_make_one_run_with_one_voice(run, write_inputs, tmp_path):
     (summary,) = tmp_path.glob("runs/*/*/summary.json")
     facts = json.loads(summary.read_text(encoding="utf-8"))
     characters = len((tmp_path / "hamlet.txt").read_text(encoding="utf-8"))
-    assert facts["step"] == 6
+    assert (facts["step"], facts["num_devices"]) == (6, 2)
     assert facts["corpus_passes"] == pytest.approx(6 * 2 * 7 * 16 / int(characters * 0.9))
     assert len(re.findall("all parameters", result.stdout)) == 1
     assert len(re.findall("step 6:", result.stdout)) == 1

@@ -12,7 +12,7 @@ from transformer.config_files import load_config
 
 SUMMARY_KEYS = (
     "val_loss val_bits_per_char train_loss step corpus_passes elapsed_seconds tokens_per_second "
-    "num_parameters device precision torch"
+    "num_parameters device num_devices precision torch"
 ).split()
 
 # Of a Lightning run, or of Python, that a user cannot act on.

@@ -10,7 +10,7 @@ import torch
 
 from transformer.runs import BEST, LAST, PREVIOUS
 from transformer.training.callbacks.agreement import Agreement
-from transformer.training.callbacks.checkpoints import RunCheckpointIO, RunCheckpoints
+from transformer.training.callbacks.checkpoints import Keeper, RunCheckpointIO, RunCheckpoints
 from transformer.training.lightning_module import LanguageModule
 
 
@@ -113,3 +113,58 @@ def test_weights_that_cannot_be_written_are_tried_again(validate, tmp_path):
     assert end(1, 0.5, 0.3) == []
     callback.save_weights = save_weights
     assert end(2, 0.6, 0.3) == [(2, 0.3)]
+
+
+def test_a_best_state_is_written_once_under_both_names(validate, tmp_path, monkeypatch):
+    written = []
+    save = torch.save
+    monkeypatch.setattr(torch, "save", lambda *given: (written.append(1), save(*given)))
+    _, end = validate
+    end(1, 0.5, 0.3)
+    assert written == [1]
+    assert (tmp_path / LAST).samefile(tmp_path / BEST)
+    end(2, 0.6, 0.3)
+    assert written == [1, 1]
+    assert (tmp_path / PREVIOUS).samefile(tmp_path / BEST)
+    end(3, 0.4, 0.3)
+    assert (tmp_path / LAST).samefile(tmp_path / BEST)
+    assert [step_of(tmp_path / name) for name in (PREVIOUS, LAST, BEST)] == [2, 3, 3]
+
+
+def test_where_files_cannot_have_two_names_the_best_is_copied(validate, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    _, end = validate
+    for step, error_rate in ((1, 0.5), (2, 0.4)):
+        end(step, error_rate, 0.3)
+        assert not (tmp_path / LAST).samefile(tmp_path / BEST)
+        assert (tmp_path / LAST).read_bytes() == (tmp_path / BEST).read_bytes()
+    assert step_of(tmp_path / PREVIOUS) == 1
+
+
+def test_a_run_that_is_killed_between_the_two_goes_on_from_before_both(validate, tmp_path):
+    callback, end = validate
+    end(1, 0.5, 0.3)
+    callback.save_weights = Mock(side_effect=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        end(2, 0.4, 0.3)
+    assert [step_of(tmp_path / name) for name in (LAST, BEST)] == [1, 2]
+
+
+def test_a_best_state_whose_weights_were_lost_is_not_the_last_one(validate, tmp_path):
+    """last.ckpt says then that there was no better one, and the next better one is tried."""
+    callback, end = validate
+    callback.save_weights = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    end(1, 0.5, 0.3)
+    assert not (tmp_path / LAST).samefile(tmp_path / BEST)
+
+
+def test_without_its_weights_a_run_writes_those_of_the_next_validation(validate):
+    callback, end = validate
+    callback.keeper = Mock(Keeper, keep=Mock(return_value=False), has_weights=lambda: True)
+    end(1, 0.4, 0.3)
+    assert end(2, 0.5, 0.3) == [(1, 0.3)]
+    callback.keeper.has_weights = lambda: False
+    assert end(3, 0.6, 0.3) == [(1, 0.3), (3, 0.3)]

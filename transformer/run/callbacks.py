@@ -67,6 +67,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         save,
         run.task.monitor,
         run.config.checkpoint_every_minutes,
+        run.keeper,
     )
     limit = make_time_limit(run, agreement)
     parts: list[pl.Callback] = [

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from transformer.command_line import tell
 from transformer.config import Config
-from transformer.config_files import to_yaml
 from transformer.data.corpus import Corpus
 from transformer.data.pairs import Pairs
 from transformer.errors import UserError, is_out_of_memory
-from transformer.files import remove_leftovers, write_text
+from transformer.files import remove_leftovers
 from transformer.output import lasting_output
-from transformer.processes import check_launch, is_rank_0, launch_id, num_sharing_cores
+from transformer.processes import check_launch, is_rank_0, num_sharing_cores
 from transformer.run.doubts import doubts
-from transformer.runs import CONFIG, LAUNCH, check_writable, new_run_folder, run_of
+from transformer.run.folder import RunFolder, lock_run
+from transformer.run_lock import RunLock
+from transformer.run_names import check_name
+from transformer.runs import check_run_writable, check_writable, new_run_folder, run_of
 from transformer.shell import quoted
 from transformer.signals import Interrupted
 from transformer.tasks.registry import read_corpus, settle
@@ -40,7 +42,7 @@ log = logging.getLogger(__name__)
 @lasting_output()
 def train(
     config: Config,
-    resume: Path | None = None,
+    resume: Path | Sequence[Path] | None = None,
     *,
     profile: bool = False,
     callbacks: "Sequence[pl.Callback]" = (),
@@ -48,16 +50,55 @@ def train(
 ) -> Path:
     """Trains, or goes on with the run that `resume` is a checkpoint of; returns the run's folder.
 
-    `callbacks` of your own come before those of the run. Without `sum_up` the run ends with its
-    last validation: no exact loss of the best weights, no summary.json. In the main thread, a
-    signal that asks to end saves and raises SystemExit; the handlers of before are back then.
+    Of several checkpoints the first that is not damaged is taken. The folder is locked until the
+    end, however it comes. `callbacks` of your own come before those of the run. Without `sum_up`
+    the run ends with its last validation: no exact loss of the best weights, no summary.json. In
+    the main thread, a signal that asks to end saves and raises SystemExit; the handlers of before
+    are back then.
 
     Raises: UserError for what a config file cannot know: a corpus that is missing or too short, a
-    device that is not there, a checkpoint of another corpus, a folder that cannot be written.
+    device that is not there, a checkpoint of another corpus, a folder that cannot be written, a
+    run that another process trains.
     """
     started_at = time.monotonic()
     check_launch()
-    check_writable(run_of(resume) if resume else config.runs_dir)
+    with RunLock() as lock:
+        checkpoint = choose_checkpoint(config, resume, lock)
+        run, trainer, step = put_together(config, checkpoint, lock, started_at, profile, callbacks)
+        if trainer.is_global_zero:
+            introduce(run, checkpoint, step)
+        fit_and_conclude(run, trainer, checkpoint, sum_up=sum_up)
+    return run.folder
+
+
+def choose_checkpoint(
+    config: Config, resume: Path | Sequence[Path] | None, lock: RunLock
+) -> Path | None:
+    """The one to go on from, whose run is locked; None for a new run."""
+    if not resume:
+        check_name(config.run_name or config.model, "run_name")
+        check_writable(config.runs_dir)
+        return None
+    checkpoints = [resume] if isinstance(resume, Path) else resume
+    folder = run_of(checkpoints[0])
+    check_run_writable(folder)
+    lock_run(lock, folder)
+    if len(checkpoints) == 1:
+        return checkpoints[0]
+    from transformer.run.resuming import newest_whole
+
+    return newest_whole(checkpoints)
+
+
+def put_together(
+    config: Config,
+    resume: Path | None,
+    lock: RunLock,
+    started_at: float,
+    profile: bool,
+    callbacks: "Sequence[pl.Callback]",
+) -> "tuple[Run, pl.Trainer, int]":
+    """The parts of a run, its Trainer, and the step that it begins at."""
     corpus = read_corpus(config, build=resume is None)
     config = settle(config, corpus)
     before = config_before(resume, config, corpus)
@@ -74,17 +115,16 @@ def train(
     total_steps = assembly.count_steps(config, data.num_examples, num_devices)
     module = assembly.build_module(config, task, total_steps, resume)
     step = resuming.check_unfinished(resume, total_steps, before, config) if resume else 0
-    folder = choose_folder(config, resume)
+    folder = choose_folder(config, resume, lock)
+    keeper = RunFolder(folder, config.resolved(), lock)
     throughput = Throughput(data.num_train_tokens, task.tokens_per_example, started_at)
     changed = resuming.changes_schedule(before, config)
-    run = assembly.Run(config, folder, task, module, throughput, total_steps, num_devices, changed)
+    more = total_steps, num_devices, changed, keeper
+    run = assembly.Run(config, folder, task, module, throughput, *more)
     trainer = assembly.build_trainer(
         run, hardware, first_step=step, profile=profile, callbacks=callbacks
     )
-    if trainer.is_global_zero:
-        introduce(run, new=resume is None)
-    fit_and_conclude(run, trainer, resume, sum_up=sum_up)
-    return folder
+    return run, trainer, step
 
 
 def config_before(resume: Path | None, config: Config, corpus: Corpus | Pairs) -> dict[str, Any]:
@@ -148,8 +188,8 @@ def say_how_to_go_on(run: "Run", step: int) -> None:
     log.info("  python train.py --resume %s", quoted(run.folder))
 
 
-def choose_folder(config: Config, resume: Path | None) -> Path:
-    """The resumed run's folder or a new one; rank 0's, the others write nothing."""
+def choose_folder(config: Config, resume: Path | None, lock: RunLock) -> Path:
+    """The resumed run's folder or a new one, locked; rank 0's, the others write nothing."""
     if resume is not None:
         if is_rank_0():
             remove_leftovers(run_of(resume))
@@ -157,10 +197,12 @@ def choose_folder(config: Config, resume: Path | None) -> Path:
     name = config.run_name or config.model
     if not is_rank_0():
         return Path(config.runs_dir, name, "as_rank_0_chose")
-    return new_run_folder(config.runs_dir, name)
+    folder = new_run_folder(config.runs_dir, name)
+    lock_run(lock, folder)
+    return folder
 
 
-def introduce(run: "Run", *, new: bool) -> None:
+def introduce(run: "Run", resume: Path | None, step: int) -> None:
     """Writes config.yaml and says what is about to be trained, on what, and what it needs.
 
     Of a new run also what its options are doubted for: of a resumed one they are settled.
@@ -170,11 +212,10 @@ def introduce(run: "Run", *, new: bool) -> None:
     from transformer.training.reports import introduction
 
     config = run.config
-    for doubt in doubts(config) if new else ():
+    for doubt in () if resume else doubts(config):
         log.warning(doubt)
-    write_text(run.folder / CONFIG, to_yaml(config.resolved()))
-    if launch := launch_id():
-        write_text(run.folder / LAUNCH, launch)
+    assert run.keeper is not None
+    run.keeper.write_start()
     text = introduction(
         run.module.model,
         num_train_tokens=run.data.num_train_tokens,
@@ -190,6 +231,9 @@ def introduce(run: "Run", *, new: bool) -> None:
     if config.max_minutes:
         tell(f"the whole run takes about {config.max_minutes:g} minutes, if not fewer")
     tell(f"the run is in {run.folder}")
+    if resume:
+        end = f" of {run.total_steps:,}" if run.total_steps < ENDLESS_STEPS else ""
+        tell(f"going on from step {step:,}{end}, with {resume}")
 
 
 def conclude(run: "Run", trainer: "pl.Trainer") -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from transformer.config import Config
 from transformer.data.endless_datamodule import EndlessDataModule
+from transformer.run.folder import RunFolder
 from transformer.signals import Signals
 from transformer.tasks.base import Task
 from transformer.training.callbacks.checkpoints import RunCheckpointIO
@@ -25,6 +26,7 @@ class Run:
     total_steps: int
     num_devices: int = 1
     schedule_changed: bool = False  # by resuming
+    keeper: RunFolder | None = None  # of a run that leaves something
     checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
     signals: Signals = field(default_factory=Signals)
 

@@ -27,6 +27,8 @@ KEPT_ON_RESUME = (
 )
 # What an architecture names and no weight depends on.
 CHANGED_ON_RESUME = ("dropout", "target_dropout")
+# Where a run is, which may have been moved.
+PLACES = ("runs_dir", "run_name")
 # What ends a run.
 LIMITS = ("epochs", "max_steps", "max_minutes", "patience")
 # What the learning rate of a step depends on.
@@ -71,6 +73,10 @@ def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> dict[s
             f"{describe_change(read_text(path, 'file').text, saved.corpus)}: "
             "give the `data_path` it was trained on, or start a new run without `resume`"
         )
+    if config.run_name not in (None, saved.config.get("run_name")):
+        raise UserError(
+            f"{resume}: a run goes on in its own folder: leave out run_name={config.run_name}"
+        )
     keys = config.resolved()
     wanted = config.architecture(**corpus.tokenizer.sizes)
     wanted |= {key: keys[key] for key in KEPT_ON_RESUME if key in keys}
@@ -89,7 +95,7 @@ def report_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     changes = [
         f"{key} {before.get(key)} -> {value}"
         for key, value in after.items()
-        if before.get(key) != value
+        if before.get(key) != value and key not in PLACES
     ]
     if changes:
         log.info("changed on resuming: %s", ", ".join(changes))

@@ -28,6 +28,8 @@ def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceMo
         **run_facts(trainer, run.throughput),
         "corpus_sha256": run.task.corpus_facts["sha256"],
     }
+    if run.keeper is not None:  # that took a while
+        run.keeper.keep(trainer.global_step)
     save_model(weights, model, run.module.metadata | {"results": summary})
     write_text(run.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")  # last: it is finished
     return summary, model
@@ -45,5 +47,11 @@ def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
         lines.append(note)
     lines.append(f"\n{shown}\n\nnext:")
     lines.append(f"  python generate.py {quoted(run.folder / WEIGHTS)}{prompt}")
-    lines.append(f"  tensorboard --logdir {quoted(Path(run.config.runs_dir))}")
+    lines.append(f"  tensorboard --logdir {quoted(_home(run))}")
     return "\n".join(lines)
+
+
+def _home(run: Run) -> Path:
+    """The folder of all runs, where this one is in it."""
+    runs_dir = Path(run.config.runs_dir)
+    return runs_dir if runs_dir.absolute() in run.folder.absolute().parents else run.folder

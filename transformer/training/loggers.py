@@ -1,8 +1,10 @@
 """Scalars, texts and images to the Trainer's loggers, at the step that was just taken."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +29,27 @@ class RunLogger(TensorBoardLogger):
 
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:
         super().__init__(
-            str(folder.parents[1]),
-            name=folder.parent.name,
-            version=folder.name,
+            str(folder),
+            name="",
+            version="",
             default_hp_metric=False,
             purge_step=purge_step,
         )
+        self._folder = folder
         self._warned = False
         self._retry_at = 0.0
+
+    @property
+    def log_dir(self) -> str:
+        """The folder as it is: Lightning would read a $ or ~ in it."""
+        return str(self._folder)
+
+    def reopen(self) -> None:
+        """In a new file, as where the folder has been made again."""
+        with suppress(OSError, ValueError):
+            super().finalize("")
+        self._experiment, self._retry_at = None, 0.0
+        self._kwargs.pop("purge_step", None)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.write(lambda _: super(RunLogger, self).log_metrics(metrics, step))
@@ -61,11 +76,12 @@ class RunLogger(TensorBoardLogger):
             error = wrapped.__cause__ or wrapped  # Lightning wraps what a scalar runs into
             if not isinstance(error, OSError):
                 raise
-            if not self._warned:
+            is_gone = not self._folder.is_dir()  # which is said where it is made again
+            if not self._warned and not is_gone:
                 reason = error.strerror or str(error).splitlines()[0]
                 log.warning("%s: curves cannot be written (%s)", self.log_dir, reason)
-            self._warned = True
-            self._retry_at = time.monotonic() + self.RETRY_SECONDS
+                self._warned = True
+            self._retry_at = math.inf if is_gone else time.monotonic() + self.RETRY_SECONDS
             self._experiment = None
             self._kwargs.pop("purge_step", None)
 
@@ -117,6 +133,10 @@ def flush(trainer: pl.Trainer) -> None:
     """What was logged goes to the disk."""
     for logger in trainer.loggers:
         logger.save()
+
+
+def run_loggers(trainer: pl.Trainer) -> list[RunLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
 
 
 def _to_tensorboard(trainer: pl.Trainer, call: Callable[[Any], Any]) -> None:

@@ -79,6 +79,7 @@ def run_facts(trainer: pl.Trainer, throughput: Throughput) -> dict[str, Any]:
         "tokens_per_second": throughput.tokens_per_second,
         "num_parameters": sum(p.numel() for p in module.parameters()),
         "device": device_name(trainer.strategy.root_device),
+        "num_devices": trainer.world_size,
         "precision": str(trainer.precision),
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
@@ -12,18 +12,19 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from transformer.files import replacing
+from transformer.files import link_or_copy, replacing
 from transformer.runs import BEST, LAST, PREVIOUS
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.lightning_module import LanguageModule
-from transformer.training.loggers import flush
+from transformer.training.loggers import flush, run_loggers
 from transformer.training.loop_state import between_steps, logs_now, validates_now
 
 log = logging.getLogger(__name__)
 
 # What a full disk, or a folder that is gone, raises from Python and from torch.
 WRITE_ERRORS = (OSError, RuntimeError)
+WORST = (float("inf"), float("inf"))  # monitor and val_loss
 
 
 class RunCheckpointIO(TorchCheckpointIO):
@@ -50,10 +51,29 @@ class RunCheckpointIO(TorchCheckpointIO):
             self.error = error
             warn_of_full_disk(checkpoint["global_step"], path, error)
 
+    def link_checkpoint(self, best: Path, last: Path, step: int) -> None:
+        """Gives a file that was just written a second name, as if it had been written again."""
+        self.error = None
+        try:
+            with replacing(last, last.with_name(PREVIOUS.name)) as temporary:
+                link_or_copy(best, temporary)
+        except WRITE_ERRORS as error:
+            self.error = error
+            warn_of_full_disk(step, last, error)
+
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: Any = True
     ) -> dict[str, Any]:
         return torch.load(path, map_location=map_location, weights_only=True)
+
+
+@runtime_checkable  # the tests check types
+class Keeper(Protocol):
+    """Who looks after the folder: `keep` makes it again where it is gone."""
+
+    def keep(self, step: int) -> bool: ...
+
+    def has_weights(self) -> bool: ...
 
 
 class RunCheckpoints(AfterBatch, Checkpoint):
@@ -71,30 +91,37 @@ class RunCheckpoints(AfterBatch, Checkpoint):
         save_weights: Callable[[int, float, Mapping[str, Tensor]], None],
         monitor: str = "val_loss",
         every_minutes: float = float("inf"),
+        keeper: Keeper | None = None,
     ) -> None:
         self.last = folder / LAST
         self.best = folder / BEST
         self.io = io
+        self.keeper = keeper
         self.agreement = agreement
         agreement.ask("save", self._is_due)
         self.save_weights = save_weights
         self.monitor = monitor
         self.every_seconds = 60 * every_minutes
-        self.lowest = (float("inf"), float("inf"))  # monitor and val_loss
+        self.lowest = WORST
         self.best_step = 0
         self.saved_step = -1  # where `save` was called last
         self._saved_at = time.monotonic()
 
-    def save(self, trainer: pl.Trainer) -> None:
+    def save(self, trainer: pl.Trainer, *, is_best: bool = False) -> None:
         """Writes last.ckpt, and before it what the loggers hold: a resumed run has those curves.
 
         At the end of a training step, the module has not logged it yet, so that comes first.
         """
+        self._keep_folder(trainer)
         module = trainer.lightning_module
         if isinstance(module, LanguageModule) and trainer.training and logs_now(trainer):
             module.log_training()
         flush(trainer)
-        trainer.save_checkpoint(self.last)
+        if is_best:  # best.ckpt holds this very state
+            if trainer.is_global_zero:
+                self.io.link_checkpoint(self.best, self.last, trainer.global_step)
+        else:
+            trainer.save_checkpoint(self.last)
         self.saved_step, self._saved_at = trainer.global_step, time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -111,14 +138,19 @@ class RunCheckpoints(AfterBatch, Checkpoint):
         """What is best comes first: a run that is killed in between goes on from before both."""
         if trainer.sanity_checking:
             return
+        self._keep_folder(trainer)
+        if self.best_step and self._of_rank_0(trainer, self._has_no_weights):
+            self.lowest = WORST  # so that there are some again
         val_loss = float(trainer.callback_metrics["val_loss"])
         reached = (float(trainer.callback_metrics[self.monitor]), val_loss)
-        if reached < self.lowest:
+        is_best = reached < self.lowest
+        if is_best:
             before = self.lowest, self.best_step
             self.lowest, self.best_step = reached, trainer.global_step
-            if not self._save_best(trainer, val_loss):
+            is_best = self._save_best(trainer, val_loss)
+            if not is_best:
                 self.lowest, self.best_step = before  # so that the next better one is tried
-        self.save(trainer)
+        self.save(trainer, is_best=is_best)
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._saved_at >= self.every_seconds
@@ -135,7 +167,22 @@ class RunCheckpoints(AfterBatch, Checkpoint):
             except WRITE_ERRORS as error:
                 saved = False
                 warn_of_full_disk(trainer.global_step, "the best weights", error)
-        return trainer.strategy.broadcast(saved) if trainer.world_size > 1 else saved
+        return self._of_rank_0(trainer, lambda: saved)
+
+    def _has_no_weights(self) -> bool:
+        return self.keeper is not None and not self.keeper.has_weights()
+
+    def _of_rank_0(self, trainer: pl.Trainer, answer: Callable[[], bool]) -> bool:
+        """On all ranks, which ask at once."""
+        own = trainer.is_global_zero and answer()
+        return trainer.strategy.broadcast(own) if trainer.world_size > 1 else own
+
+    def _keep_folder(self, trainer: pl.Trainer) -> None:
+        if self.keeper is None or not trainer.is_global_zero:
+            return
+        if self.keeper.keep(trainer.global_step):
+            for logger in run_loggers(trainer):
+                logger.reopen()
 
     def state_dict(self) -> dict[str, Any]:
         return {"lowest": self.lowest, "best_step": self.best_step}

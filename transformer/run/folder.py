@@ -1,0 +1,66 @@
+"""The folder of a run while it trains: locked, and made again, whole, where it is gone."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from os.path import isfile
+from pathlib import Path
+from typing import Any
+
+from transformer.config_files import to_yaml
+from transformer.files import write_text
+from transformer.processes import launch_id
+from transformer.run_lock import RunLock
+from transformer.runs import CONFIG, LAUNCH, WEIGHTS, not_writable
+
+log = logging.getLogger(__name__)
+
+
+class RunFolder:
+    """Rank 0 alone looks after it."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any], lock: RunLock) -> None:
+        self.path = path
+        self.settings = settings
+        self.lock = lock
+
+    def write_start(self) -> None:
+        """What a run's folder holds from its start: config.yaml, and torchrun's id."""
+        write_text(self.path / CONFIG, to_yaml(self.settings))
+        if launch := launch_id():
+            write_text(self.path / LAUNCH, launch)
+
+    def keep(self, step: int) -> bool:
+        """Makes the folder again, with a warning, where it was moved or removed.
+
+        Returns whether it is a new one. Where it cannot be made, what is saved next says so.
+
+        Raises: UserError where another run has taken its place.
+        """
+        if self.lock.is_at(self.path) and isfile(self.path / CONFIG):
+            return False
+        is_gone = not isfile(self.path / CONFIG)
+        with suppress(OSError):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.lock.take(self.path)
+            if is_gone:
+                self.write_start()
+                log.warning(
+                    "step %s: %s is gone, moved or removed while it was trained: it is made again, "
+                    "with all that is needed to go on. What was best until now, and its curves, "
+                    "are in the one that was moved",
+                    f"{step:,}",
+                    self.path,
+                )
+        return is_gone
+
+    def has_weights(self) -> bool:
+        return isfile(self.path / WEIGHTS)
+
+
+def lock_run(lock: RunLock, folder: Path) -> None:
+    """Raises: UserError where another process trains in a run's folder, or it cannot be written."""
+    try:
+        lock.take(folder)
+    except OSError as error:
+        raise not_writable(folder, f"cannot write in it ({error.strerror})") from None
