@@ -74,7 +74,7 @@ def test_after_a_run_the_handlers_of_the_process_are_back(train_here, handled):
 
 
 class Handlers(pl.Callback):
-    def setup(self, trainer, pl_module, stage):
+    def on_train_start(self, trainer, pl_module):
         self.found = signal.getsignal(signal.SIGTERM)
 
 
