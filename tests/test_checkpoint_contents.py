@@ -96,7 +96,6 @@ def test_another_format_version_is_refused(rewrite, version):
     "texts",
     [
         {"architecture": None},
-        {"tokenizer": None},
         {"architecture": "{"},
         {"architecture": "[]"},
         {"architecture": "3"},

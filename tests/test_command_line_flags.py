@@ -222,7 +222,7 @@ def test_flag_of_train_goes_before_its_config_file(tmp_path):
     flags = ["--seed", "4", "--max_steps", "none"]
     config, resume, print_only, *_ = train.parse_arguments(["--config", str(path), *flags])
     assert (config.seed, config.max_steps, config.epochs) == (4, None, 3)
-    assert (config.run_name, resume, print_only) == ("mine", [], False)
+    assert (config.run_name, resume.checkpoints, print_only) == ("mine", (), False)
 
 
 @pytest.mark.parametrize(

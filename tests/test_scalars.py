@@ -190,7 +190,8 @@ def test_a_tag_that_the_text_or_the_schema_does_not_know_is_refused(path, writte
 @example(name="none")
 def test_a_text_that_looks_like_a_value_is_written_so_that_every_yaml_reads_it_back(path, name):
     path.write_text(NINE_KEYS, encoding="utf-8")
-    keys = {"data_path": name or "a", "sample_prompt": name, "runs_dir": f"{name}x"}
+    path_name = re.sub(r"^~|\$", "a", name)  # which stand for something in a path
+    keys = {"data_path": path_name or "a", "sample_prompt": name, "runs_dir": f"{path_name}x"}
     keys["run_name"] = name if re.fullmatch(FOLDER_NAME, name) else None
     config = load_config(path).model_copy(update=keys)
     path.write_bytes(to_yaml(config.resolved()).encode("utf-8"))
@@ -203,7 +204,7 @@ def test_files_that_yaml_1_1_wrote_read_back_as_they_were(path, name):
     """As runs of earlier versions have them."""
     path.write_text(NINE_KEYS, encoding="utf-8")
     rate = {"lr": 1e-5, "eps": 1e-300, "batch_size": 10**20, "feedforward_dim": None}
-    keys = {"data_path": name, "sample_prompt": name, "bias": False, **rate}
+    keys = {"data_path": name.replace("~", "a"), "sample_prompt": name, "bias": False, **rate}
     config = load_config(path).model_copy(update=keys)
     path.write_text(yaml.safe_dump(config.resolved(), sort_keys=False), encoding="utf-8")
     assert load_config(path) == config

@@ -159,7 +159,8 @@ def test_a_path_that_only_ends_like_a_built_in_corpus_is_an_error_that_names_it(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     name = re.search(r"[^/\\]+$", path)[0].lower()
-    with pytest.raises(UserError, match=f"^{re.escape(path)}: no such .* `data_path=data/{name}"):
+    shown = os.path.expanduser(path)
+    with pytest.raises(UserError, match=f"^{re.escape(shown)}: no such .* `data_path=data/{name}"):
         make(path, block_size=5, batch_size=3)
     assert [path.name for path in tmp_path.rglob("*")] == ["here"]
 

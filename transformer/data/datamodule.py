@@ -61,7 +61,7 @@ class CharacterDataModule(EndlessDataModule):
     def vocab_size(self) -> int:
         return self.tokenizer.vocab_size
 
-    def _train_batches(self, share: dict[str, Any]):  # beartype warns of an IterableDataset
+    def _train_batches(self, share: dict[str, Any]) -> Any:  # beartype warns of an IterableDataset
         return ChunkBatches(
             self.train_tokens,
             self.order,

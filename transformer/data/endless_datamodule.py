@@ -63,7 +63,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
     def tokenizer(self) -> CharacterTokenizer | PairTokenizer: ...
 
     @abstractmethod
-    def _train_batches(self, share: dict[str, Any]):  # beartype warns of an IterableDataset
+    def _train_batches(self, share: dict[str, Any]) -> Any:  # beartype warns of an IterableDataset
         """EndlessBatches; `share` has its arguments but for the order."""
 
     @abstractmethod
@@ -125,7 +125,8 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
             }
         )
         batches.batches_given = self._batches_of_epoch() % self._batches_per_pass()
-        if self.trainer and self.trainer.overfit_batches:
+        overfits = self.trainer and self.trainer.overfit_batches  # pyright: ignore[reportAttributeAccessIssue]  # set late
+        if overfits:
             return self._loader(OnePass(batches.batch, self._batches_per_pass()))
         return self._loader(batches, EndlessLoader)
 

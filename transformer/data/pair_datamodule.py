@@ -106,7 +106,7 @@ class PairDataModule(EndlessDataModule):
     def _batches_per_pass(self) -> int:
         return batches_per_epoch(self.num_examples, self.batch_size * self._world_size)
 
-    def _train_batches(self, share: dict[str, Any]):  # beartype warns of an IterableDataset
+    def _train_batches(self, share: dict[str, Any]) -> Any:  # beartype warns of an IterableDataset
         return PairBatches(self.train_pairs, self.order, seed=self.seed, **share)
 
     def _val_batches(self, rank: int, world_size: int) -> Dataset:
