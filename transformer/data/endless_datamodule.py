@@ -19,10 +19,15 @@ MOST_VALIDATION_TOKENS = 1_000_000
 
 
 def _ignore_signals(_: int) -> None:
-    """In a worker: Ctrl+C, say, goes to all processes, and the run still needs its next batch."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+    """In a worker: Ctrl+C, say, goes to all processes, and the run still needs its next batch.
+
+    A second SIGTERM ends it: torch and Python end workers so that did not end by themselves, and
+    wait for them.
+    """
+    for name in ("SIGINT", "SIGUSR1", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 class EndlessLoader(DataLoader):
