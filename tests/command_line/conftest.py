@@ -93,7 +93,7 @@ def run(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProces
             env=environment | variables,
             capture_output=True,
             encoding="utf-8",
-            timeout=300,
+            timeout=900,  # a guard against hanging; without bf16 a training takes minutes
         )
 
     return call
