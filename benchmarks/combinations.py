@@ -14,10 +14,13 @@ import tempfile
 from collections.abc import Mapping
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from record import save
 from tabulate import tabulate
+
+if TYPE_CHECKING:
+    from transformer.config import Config
 
 Row = dict[str, Any]
 
@@ -63,15 +66,20 @@ def pairs_of(row: Row) -> set[tuple[tuple[str, Any], tuple[str, Any]]]:
     return set(combinations(row.items(), 2))
 
 
-def train_row(row: Row) -> float:
-    """The loss after 300 steps, in the current folder."""
+def config_of(row: Row) -> "Config":
+    """The run of a row; its file is written to the current folder."""
     from transformer.config_files import load_config
-    from transformer.run.fit import train
 
     empty = Path("combination.yaml")
     empty.write_text("seed: 0\n", encoding="utf-8")
-    settings = SHARED | DATA[row["model"]] | {"lr": LR[row["optimizer"]]} | row
-    folder = train(load_config(empty, settings))
+    return load_config(empty, SHARED | DATA[row["model"]] | {"lr": LR[row["optimizer"]]} | row)
+
+
+def train_row(row: Row) -> float:
+    """The loss after 300 steps, in the current folder."""
+    from transformer.run.fit import train
+
+    folder = train(config_of(row))
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))["val_loss"]
 
 

@@ -4,7 +4,6 @@ from itertools import combinations, product
 
 import pytest
 
-from transformer.config import REQUIRED_KEYS, Config
 from transformer.run.doubts import doubts
 
 
@@ -25,12 +24,9 @@ def test_every_pair_of_options_trains_or_is_warned_of(load_benchmark, tmp_path, 
     monkeypatch.setattr("transformer.tasks.text.SAMPLE_TOKENS", 5)
     script = load_benchmark("combinations")
     rows = script.covering_array(script.OPTIONS)
-    for row in rows:
-        row["loss"] = script.train_row(row)
-    keys = dict.fromkeys(REQUIRED_KEYS, 2) | {"data_path": "x"}
+    losses = [row | {"loss": script.train_row(row)} for row in rows]
     bad = []
-    for row, above in zip(rows, script.above_best(rows), strict=True):
-        config = Config(**keys | {key: value for key, value in row.items() if key != "loss"})
-        if above > script.MARGINS[row["model"]] and not doubts(config):
+    for row, above in zip(rows, script.above_best(losses), strict=True):
+        if above > script.MARGINS[row["model"]] and not doubts(script.config_of(row)):
             bad.append(row | {"above": above})
     assert not bad
