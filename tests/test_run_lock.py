@@ -75,7 +75,7 @@ def test_the_lock_ends_with_its_block_whatever_ends_that(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on Windows")
 def test_a_worker_that_outlives_its_killed_run_does_not_hold_the_lock(tmp_path):
-    code = HOLD.replace('print("held", flush=True)', "pid = os.fork(); print(pid, flush=True)")
+    code = HOLD.replace('print("held", flush=True)', "if pid := os.fork(): print(pid, flush=True)")
     process = subprocess.Popen(
         [sys.executable, "-c", f"import os\n{code}", str(tmp_path)],
         stdout=subprocess.PIPE,

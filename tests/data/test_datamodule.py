@@ -98,6 +98,7 @@ def test_batches_are_the_same_for_any_number_of_workers(num_workers):
         expected = starts(alone)
         assert len(expected) == 11
         assert starts(shared) == expected
+    shared._iterator._shutdown_workers()  # the garbage collector would wait 10 s for each
 
 
 def test_ranks_together_train_on_the_global_batch():

@@ -87,6 +87,7 @@ def test_batches_are_the_same_for_any_number_of_workers(make_data, num_workers):
         expected = seen(data, alone)
         assert len(expected) == data.num_examples // 3
         assert seen(data, shared) == expected
+    shared._iterator._shutdown_workers()  # the garbage collector would wait 10 s for each
 
 
 def test_loaded_state_goes_on_with_the_order(make_data):

@@ -75,7 +75,7 @@ def test_predict_gives_logits_of_batches_with_and_without_targets(kind, trainer_
         ({"fast_dev_run": 3}, lambda n: 3),
         ({"max_epochs": 1, "precision": "64-true", "inference_mode": False}, lambda n: n),
     ],
-    ids=str,
+    ids=lambda value: "steps" if callable(value) else str(value),
 )
 def test_the_schedule_is_as_long_as_the_trainer_says(kind, trainer_with, seen, settings, steps_of):
     """The last step has the lowest rate, which is nearly the final one."""
