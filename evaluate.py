@@ -9,23 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from transformer.command_line import (
-    FlagParser,
-    add_checkpoint,
-    add_flags,
-    check_flags,
-    given_flags,
-    run_script,
-    say_loading,
-    with_flags_in_errors,
-)
-from transformer.config_types import Boolean, FilePath
-from transformer.data.corpus import Text, num_train, read_corpus
-from transformer.data.pairs import Pairs, read_pairs
-from transformer.errors import UserError
+from transformer.config.flags import FlagParser, add_checkpoint, add_flags, check_flags, given_flags
+from transformer.config.types import Boolean, FilePath
+from transformer.data.pairs.reading import Pairs, read_pairs
+from transformer.data.text.corpus import Text, num_train, read_corpus
+from transformer.evaluation.own_data import compare_text, find_own_text, own_path
 from transformer.generation.options import SEARCHING, SearchOptions
-from transformer.own_data import compare_text, find_own_text, own_path
-from transformer.runs import find_model
+from transformer.storage.run_folder import find_model
+from transformer.system.errors import UserError
+from transformer.system.terminal import run_script, say_loading, with_flags_in_errors
 
 # What the rows beside the model's are.
 BASELINES = (
@@ -36,7 +28,7 @@ BASELINES = (
 )
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import SavedModel
+    from transformer.storage.model_file import SavedModel
 
 
 class EvaluateOptions(SearchOptions):
@@ -70,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     path = find_model(arguments.checkpoint, options.runs_dir)
     text = None if options.data_path is None else read_corpus(options.data_path)
     say_loading(path)
-    from transformer.checkpoint import load_model
+    from transformer.storage.model_file import load_model
 
     saved = load_model(path)
     data_path = options.data_path or own_path(saved)
@@ -91,10 +83,10 @@ def evaluate_text(
     saved: "SavedModel", data_path: str, text: Text | None, options: EvaluateOptions
 ) -> dict[str, Any]:
     """The model's score and the baselines' on the same characters."""
-    from transformer.data.tokenizers import CharacterTokenizer
-    from transformer.devices import resolve_accelerator
-    from transformer.evaluation import score_baselines, score_model
+    from transformer.data.tokenizers.characters import CharacterTokenizer
+    from transformer.evaluation.text import score_baselines, score_model
     from transformer.models.base import TokenModel
+    from transformer.system.devices import resolve_accelerator
 
     assert isinstance(saved.model, TokenModel)
     assert isinstance(saved.tokenizer, CharacterTokenizer)
@@ -137,8 +129,8 @@ def split_text(text: Text, own: Text | None, saved: "SavedModel") -> tuple[str |
 
 def evaluate_pairs(saved: "SavedModel", data_path: str, options: EvaluateOptions) -> dict[str, Any]:
     """Error rates of one translation of each source; any of its answers counts."""
+    from transformer.evaluation.pairs import score_translations
     from transformer.generation.translation import make_translator
-    from transformer.pair_evaluation import score_translations
 
     translator = make_translator(saved, options.device, "float32")
     tokenizer = translator.tokenizer

@@ -8,29 +8,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from transformer.command_line import (
+from transformer.config.flags import (
     FlagParser,
     ModelOptions,
     add_checkpoint,
     add_flags,
     check_flags,
     given_flags,
-    run_script,
-    say,
-    say_loading,
-    with_flags_in_errors,
 )
-from transformer.config_types import FilePath, Integer
-from transformer.errors import UserError
-from transformer.files import read_text, replacing, write_text
-from transformer.runs import find_model
-from transformer.signals import ended_at_once
+from transformer.config.types import FilePath, Integer
+from transformer.storage.run_folder import find_model
+from transformer.system.errors import UserError
+from transformer.system.files import read_text, replacing, write_text
+from transformer.system.signals import ended_at_once
+from transformer.system.terminal import run_script, say, say_loading, with_flags_in_errors
 
 if TYPE_CHECKING:  # torch is imported once the input is known to be good
-    from transformer.checkpoint import SavedModel
-    from transformer.explanation import Explanation
     from transformer.generation.text import TextGenerator
     from transformer.generation.translation import Translator
+    from transformer.inspection.explanation import Explanation
+    from transformer.storage.model_file import SavedModel
 
 ENDINGS = (".html", ".png")
 TEMPERATURE = 0.8  # of what is written: generate.py's default
@@ -84,8 +81,8 @@ class Explained(NamedTuple):
 
 def explain_with_text_model(saved: "SavedModel", prompt: str, options: ExplainOptions) -> Explained:
     """The prompt, and what the model makes of it where that was asked for."""
-    from transformer.explanation import explain_text
     from transformer.generation.text import make_generator
+    from transformer.inspection.explanation import explain_text
 
     generator = make_generator(saved, options.device, "float32")
     prompt = known(generator, prompt, options)
@@ -123,8 +120,8 @@ def cut_off(num_prompt: int, num_all: int, most: int) -> str:
 
 def explain_with_pair_model(saved: "SavedModel", prompt: str, options: ExplainOptions) -> Explained:
     """The source and its greedy target."""
-    from transformer.explanation import explain_translation
     from transformer.generation.translation import make_translator
+    from transformer.inspection.explanation import explain_translation
 
     for name in ("max_new_tokens", "seed"):
         if name in options.model_fields_set:
@@ -149,7 +146,7 @@ def write_picture(path: str, explanation: "Explanation") -> None:
     import torch
     from matplotlib.image import imsave
 
-    from transformer.plots import as_image, attention_figure
+    from transformer.inspection.attention_figures import as_image, attention_figure
 
     if not len(explanation.attention):
         raise UserError("this model has no attention to draw: give an --out that ends in .html")
@@ -196,7 +193,7 @@ def main(argv: list[str] | None = None) -> int:
         prompt = read_text(options.prompt_file, "prompt file")[0]
     say_loading(path)
     with ended_at_once():
-        from transformer.checkpoint import load_model
+        from transformer.storage.model_file import load_model
 
         saved = load_model(path)
     pairs = saved.tokenizer.kind == "pairs"
@@ -205,7 +202,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.out.lower().endswith(".png"):
         write_picture(options.out, explained.explanation)
     else:
-        from transformer.explanation_page import as_page
+        from transformer.inspection.page import as_page
 
         parts = {"num_written": explained.num_written, "cut": explained.cut}
         page = as_page(explained.explanation, model=str(path), **parts)

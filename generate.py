@@ -14,31 +14,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from transformer.command_line import (
-    FlagParser,
-    add_checkpoint,
-    add_flags,
-    check_flags,
-    given_flags,
-    run_script,
-    say,
-    say_loading,
-    with_flags_in_errors,
-)
-from transformer.errors import UserError
+from transformer.config.flags import FlagParser, add_checkpoint, add_flags, check_flags, given_flags
 from transformer.generation.options import GenerateOptions
 from transformer.generation.prompts import good_prompts, read_prompts
 from transformer.generation.speed import Speed
-from transformer.runs import find_model
-from transformer.signals import ended_at_once
+from transformer.storage.run_folder import find_model
+from transformer.system.errors import UserError
+from transformer.system.signals import ended_at_once
+from transformer.system.terminal import run_script, say, say_loading, with_flags_in_errors
 
 if TYPE_CHECKING:  # torch is imported once the input is known to be good
-    from transformer.checkpoint import SavedModel
-    from transformer.generation.beam_search import Hypothesis
+    from transformer.decoding.beam_search import Hypothesis
     from transformer.generation.continuation import Continuation
     from transformer.generation.interactive import CommandLoop
     from transformer.generation.text import TextGenerator
     from transformer.generation.translation import Translator
+    from transformer.storage.model_file import SavedModel
 
 SEPARATOR = "-" * 40
 SHOWN_TOGETHER = 4096  # translations: sources of equal length make a batch
@@ -80,7 +71,7 @@ def write_texts(
     as_json: bool,
 ) -> None:
     """Every sample of every prompt, decoded as one batch; Ctrl+C leaves what is there so far."""
-    from transformer.generation.sampling import Sampler
+    from transformer.decoding.sampling import Sampler
 
     prompts = good_prompts(generator, prompts, options)
     rows = generator.begin([p for p in prompts for _ in range(options.num_samples)], options.stop)
@@ -224,7 +215,7 @@ def main(argv: list[str] | None = None) -> int:
     prompts = [] if options.info else read_prompts(options)
     say_loading(path)
     with ended_at_once():
-        from transformer.checkpoint import load_model
+        from transformer.storage.model_file import load_model
 
         saved = load_model(path)
     if options.info:

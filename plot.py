@@ -5,28 +5,19 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from transformer.command_line import (
-    FlagParser,
-    add_flags,
-    check_flags,
-    given_flags,
-    path_argument,
-    run_script,
-    say,
-    say_loading,
-    with_flags_in_errors,
-)
-from transformer.config_types import FilePath
-from transformer.curves import (
+from transformer.config.flags import FlagParser, add_flags, check_flags, given_flags, path_argument
+from transformer.config.types import FilePath
+from transformer.inspection.curves import (
     ERROR_RATE,
     TrainedOn,
     bigram_floor,
     read_curves,
     read_trained_on,
 )
-from transformer.errors import UserError, in_flags
-from transformer.files import replacing
-from transformer.runs import find_run
+from transformer.storage.run_folder import find_run
+from transformer.system.errors import UserError, in_flags
+from transformer.system.files import replacing
+from transformer.system.terminal import run_script, say, say_loading, with_flags_in_errors
 
 FORMATS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 150
@@ -65,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     say_loading(", ".join(named))
     runs = {name: read_curves(folder) for name, folder in named.items()}
     floors = find_floors([named[name] for name in runs if ERROR_RATE not in runs[name]])
-    from transformer.curve_plots import curves_figure
+    from transformer.inspection.curve_figures import curves_figure
 
     figure = curves_figure(runs, floors)
     with replacing(options.out) as temporary:

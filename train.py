@@ -10,28 +10,25 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from transformer.command_line import (
-    FlagParser,
-    add_flags,
-    given_flags,
-    path_argument,
+from transformer.config.files import load_config, to_yaml
+from transformer.config.flags import FlagParser, add_flags, given_flags, path_argument
+from transformer.config.keys import Config
+from transformer.run.fit import train
+from transformer.storage.run_folder import CONFIG, Resume, find_restart, find_resume, run_of
+from transformer.storage.run_names import check_name
+from transformer.system.errors import UserError
+from transformer.system.output import lasting_output
+from transformer.system.paths import expanded
+from transformer.system.processes import check_launch, is_rank_0, restarts_would_wait
+from transformer.system.signals import SIGNALS, ended_at_once
+from transformer.system.terminal import (
+    PrintAboveBar,
     run_script,
     say_loading,
     tell,
     with_flags_in_errors,
 )
-from transformer.config import Config
-from transformer.config_files import load_config, to_yaml
-from transformer.errors import UserError
-from transformer.output import lasting_output
-from transformer.paths import expanded
-from transformer.processes import check_launch, is_rank_0, restarts_would_wait
-from transformer.run.fit import train
-from transformer.run_names import check_name
-from transformer.runs import CONFIG, Resume, find_restart, find_resume, run_of
-from transformer.signals import SIGNALS, ended_at_once
 from transformer.tasks.registry import read_corpus
-from transformer.training.terminal import PrintAboveBar
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
 

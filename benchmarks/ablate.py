@@ -31,11 +31,10 @@ from record import RESULTS, ROOT, save
 from tabulate import tabulate
 from variants import WARMUP_STEPS, StepClock, Variant, fit, loss_after, make_variants
 
-from transformer.command_line import run_script
-from transformer.data.corpus import Corpus
-from transformer.errors import UserError
+from transformer.data.text.corpus import Corpus
+from transformer.system.errors import UserError
+from transformer.system.terminal import quiet_libraries, run_script
 from transformer.tasks.registry import read_corpus
-from transformer.training.terminal import quiet_libraries
 
 # The 0.975 quantile of Student's t by degrees of freedom, from 1; beyond, the last, a little wide.
 T_975 = (

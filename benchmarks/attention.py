@@ -16,8 +16,8 @@ import torch
 from record import save
 from tabulate import tabulate
 
-from transformer.devices import available_cores
-from transformer.models.attention import attention, fused_attention
+from transformer.models.parts.attention import attention, fused_attention
+from transformer.system.devices import available_cores
 
 CONTEXTS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 FORMATS = {"bf16": torch.bfloat16, "float32": torch.float32}

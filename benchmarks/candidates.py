@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pytorch_lightning.callbacks import EMAWeightAveraging
 from torch import Tensor, nn
 
-from transformer.models.layers import INITIAL_STD
+from transformer.models.parts.layers import INITIAL_STD
 from transformer.training.lightning_module import LanguageModule
 
 Candidate = Callable[[LanguageModule, float], pl.Callback | None]

@@ -14,9 +14,9 @@ from statistics import median
 import torch
 from record import ROOT, save
 
-from transformer.checkpoint import checksum, model_tensors
-from transformer.config import Config
-from transformer.runs import LAST
+from transformer.config.keys import Config
+from transformer.storage.metadata import checksum, model_tensors
+from transformer.storage.run_folder import LAST
 from transformer.training.callbacks.checkpoints import RunCheckpointIO
 from transformer.training.lightning_module import METADATA_KEY, STATE_KEY
 
@@ -25,7 +25,7 @@ SHAPE = {"block_size": 256, "embedding_dim": 384, "num_heads": 6, "num_blocks": 
 
 def checkpoint_of_a_run(home: Path) -> Path:
     import train
-    from transformer.config_files import load_config
+    from transformer.config.files import load_config
 
     flags = {"runs_dir": str(home), "max_steps": 1, "batch_size": 1, "sample_prompt": "A"}
     flags["data_path"] = str(ROOT / "README.md")

@@ -20,7 +20,7 @@ from record import save
 from tabulate import tabulate
 
 if TYPE_CHECKING:
-    from transformer.config import Config
+    from transformer.config.keys import Config
 
 Row = dict[str, Any]
 
@@ -68,7 +68,7 @@ def pairs_of(row: Row) -> set[tuple[tuple[str, Any], tuple[str, Any]]]:
 
 def config_of(row: Row) -> "Config":
     """The run of a row; its file is written to the current folder."""
-    from transformer.config_files import load_config
+    from transformer.config.files import load_config
 
     empty = Path("combination.yaml")
     empty.write_text("seed: 0\n", encoding="utf-8")

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from record import ROOT, save
 
 from transformer.run.verification import differences
-from transformer.runs import LAST
+from transformer.storage.run_folder import LAST
 
 TEXT = ROOT / "README.md"
 NUM_CHARACTERS = 20_000

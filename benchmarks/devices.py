@@ -25,10 +25,10 @@ from machines import Machine, two_machines
 from record import ROOT, load, save
 from tabulate import tabulate
 
-from transformer.config_files import load_config
-from transformer.data.sources import build_source
+from transformer.config.files import load_config
+from transformer.data.built_in.shakespeare import build_source
 from transformer.run.verification import curves, differences
-from transformer.runs import LAST, PREVIOUS
+from transformer.storage.run_folder import LAST, PREVIOUS
 
 STEPS = 50
 FLAGS = {

@@ -19,10 +19,10 @@ from pathlib import Path
 from crash_test import END_SECONDS, FLAGS, NUM_CHARACTERS, TEXT, start, wait_for_a_checkpoint
 from record import save
 
-from transformer.errors import UserError
 from transformer.run.resuming import newest_whole
 from transformer.run.verification import differences
-from transformer.runs import LAST
+from transformer.storage.run_folder import LAST
+from transformer.system.errors import UserError
 
 MEGABYTES = 48  # of checkpoints of 7 there are three, and a half-written one
 FULL_SECONDS = 1.0  # several saves long

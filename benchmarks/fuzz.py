@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from record import save
 
-from transformer.config import Config
-from transformer.config_files import load_config
-from transformer.data.pairs import read_pairs
-from transformer.data.tokenizers import CharacterTokenizer, tokenizer_from_state
-from transformer.errors import UserError
+from transformer.config.files import load_config
+from transformer.config.keys import Config
+from transformer.data.pairs.reading import read_pairs
+from transformer.data.tokenizers.characters import CharacterTokenizer, tokenizer_from_state
+from transformer.system.errors import UserError
 
 NINE_KEYS = (
     "batch_size: 256\nepochs: 2\nlr: 3e-4\ndata_path:  './data/input.txt'\nblock_size: 256\n"

@@ -16,10 +16,10 @@ from record import ROOT, save
 from tabulate import tabulate
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from transformer.data.pairs import read_pairs
+from transformer.data.pairs.reading import read_pairs
+from transformer.evaluation.pairs import score_translations
+from transformer.generation.number_formats import FORMATS
 from transformer.generation.translation import load_translator
-from transformer.generation.weights import FORMATS
-from transformer.pair_evaluation import score_translations
 
 CURVES = ("val_loss", "val_word_error_rate", "val_unit_error_rate")
 BEAMS = (1, 5)

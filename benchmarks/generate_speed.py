@@ -25,13 +25,13 @@ import baseline
 import torch
 from record import ROOT, save
 
-from transformer.checkpoint import load_model
-from transformer.data.corpus import Corpus
-from transformer.evaluation import score_model
-from transformer.generation import weights
-from transformer.generation.sampling import Sampler
+from transformer.data.text.corpus import Corpus
+from transformer.decoding.sampling import Sampler
+from transformer.evaluation.text import score_model
+from transformer.generation import number_formats
 from transformer.models.base import TokenModel
 from transformer.models.gpt import GPT
+from transformer.storage.model_file import load_model
 
 SMALL = {"num_blocks": 4, "num_heads": 4, "embedding_dim": 128, "block_size": 64}
 LARGE = {"num_blocks": 6, "num_heads": 6, "embedding_dim": 384, "block_size": 256}
@@ -47,7 +47,7 @@ Generate = Callable[[torch.Tensor, int], torch.Tensor]
 
 
 def chosen_format(shape: dict[str, int]) -> str:
-    return weights.fastest_format("cpu", shape["embedding_dim"])
+    return number_formats.fastest_format("cpu", shape["embedding_dim"])
 
 
 def make_ours(shape: dict[str, int]) -> TokenModel:
@@ -57,7 +57,7 @@ def make_ours(shape: dict[str, int]) -> TokenModel:
 
 def ours(shape: dict[str, int], number_format: str = "") -> Generate:
     model = make_ours(shape)
-    weights.convert(model, number_format or chosen_format(shape))
+    number_formats.convert(model, number_format or chosen_format(shape))
     return lambda tokens, count: model.generate(tokens, max_new_tokens=count)
 
 
@@ -128,9 +128,9 @@ def measure(case: str) -> dict[str, Any]:
 def measure_losses(checkpoint: str, data_path: str) -> dict[str, Any]:
     """The exact validation loss in each format."""
     losses = {}
-    for name in weights.FORMATS:
+    for name in number_formats.FORMATS:
         saved = load_model(checkpoint)
-        weights.convert(saved.model, name)
+        number_formats.convert(saved.model, name)
         val = Corpus.from_file(data_path).split(saved.config["val_fraction"])[1]
         losses[name] = score_model(saved.model, val).loss
     return {"parameters": sum(p.numel() for p in saved.model.parameters()), "losses": losses}

@@ -30,10 +30,10 @@ import torch
 from record import ROOT, save
 from torch import nn
 
-from transformer.command_line import run_script
-from transformer.errors import UserError
 from transformer.models import build_model
-from transformer.training.optimizers import make_optimizer
+from transformer.system.errors import UserError
+from transformer.system.terminal import run_script
+from transformer.training.optimization.optimizers import make_optimizer
 
 CONFIG = ROOT / "configs" / "shakespeare-gpu.yaml"
 TARGET = 1.4697  # nanoGPT's README: best validation loss of its character model on this text

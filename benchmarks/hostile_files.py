@@ -30,7 +30,8 @@ def checksum_of(path: Path) -> str:
     """As the file has it."""
     from safetensors import safe_open
 
-    from transformer.checkpoint import CHECKSUM, METADATA_KEY, read_training_state
+    from transformer.storage.metadata import CHECKSUM, METADATA_KEY
+    from transformer.storage.training_state import read_training_state
 
     if path.suffix == ".ckpt":
         return read_training_state(path)[METADATA_KEY][CHECKSUM]
@@ -42,9 +43,9 @@ def outcome(path: Path, marker: Path, original: dict[str, Any], own_checksum: st
     """Loads a file as the scripts do, and says how that ended."""
     import torch
 
-    from transformer.checkpoint import load_model
-    from transformer.config_files import load_config
-    from transformer.errors import UserError
+    from transformer.config.files import load_config
+    from transformer.storage.model_file import load_model
+    from transformer.system.errors import UserError
 
     started_at = time.monotonic()
     try:
@@ -73,8 +74,8 @@ def outcome(path: Path, marker: Path, original: dict[str, Any], own_checksum: st
 def make_sources(home: Path) -> dict[str, Path]:
     """The files of a short run."""
     import train
-    from transformer.config_files import load_config
-    from transformer.runs import CONFIG, LAST, WEIGHTS
+    from transformer.config.files import load_config
+    from transformer.storage.run_folder import CONFIG, LAST, WEIGHTS
 
     flags = {"runs_dir": str(home), "max_steps": 3, "data_path": str(ROOT / "README.md")}
     sizes = {"embedding_dim": 16, "num_heads": 2, "num_blocks": 2, "block_size": 16}
@@ -85,7 +86,7 @@ def make_sources(home: Path) -> dict[str, Path]:
 
 def try_all(count: int, home: Path) -> tuple[dict[str, Counter], list[str]]:
     """Outcomes by kind, and the faults with the numbers that make them again."""
-    from transformer.checkpoint import load_model
+    from transformer.storage.model_file import load_model
 
     sources = make_sources(home)
     original = load_model(sources[".safetensors"]).model.state_dict()

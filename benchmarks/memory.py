@@ -27,15 +27,15 @@ from tabulate import tabulate
 from torch.utils.tensorboard import SummaryWriter  # noqa: F401  # before memory is measured
 
 import train
-from transformer.config import Config
-from transformer.config_files import load_config
+from transformer.config.files import load_config
+from transformer.config.keys import Config
 from transformer.models import SequenceModel, build_model
-from transformer.models.layers import recompute_blocks, skipped_initialization
+from transformer.models.parts.layers import recompute_blocks, skipped_initialization
 from transformer.run.estimation import device_memory, process_bytes
+from transformer.run.footprint import Footprint, Step, on_several, step_memory
 from transformer.tasks.registry import make_task, read_corpus
-from transformer.training.footprint import Footprint, Step, on_several, step_memory
 from transformer.training.lightning_module import LanguageModule
-from transformer.training.optimizers import make_optimizer
+from transformer.training.optimization.optimizers import make_optimizer
 
 STEPS = 4
 GPT_2 = {"embedding_dim": 768, "num_heads": 12, "num_blocks": 12, "block_size": 1024}

@@ -78,7 +78,7 @@ def change_tensors(tensors: dict[str, Any], draw: random.Random) -> dict[str, An
 
 def change_sizes(texts: dict[str, str], tensors: dict[str, Any], draw: random.Random) -> Any:
     """Sometimes another number in the architecture; half of the time with a checksum that fits."""
-    from transformer.checkpoint import CHECKSUM, checksum
+    from transformer.storage.metadata import CHECKSUM, checksum
 
     changed = dict(texts)
     if draw.random() < 0.5:
@@ -95,7 +95,7 @@ def change_sizes(texts: dict[str, str], tensors: dict[str, Any], draw: random.Ra
 def hostile_ckpt(source: Path, path: Path, marker: Path, draw: random.Random) -> str:
     import torch
 
-    from transformer.checkpoint import model_tensors
+    from transformer.storage.metadata import model_tensors
 
     content = torch.load(source, weights_only=True)
     kind = draw.choice(("tensors", "code", "expanded", "packed", "texts", "pickle"))

@@ -21,13 +21,13 @@ import torch.nn.functional as F
 from record import ROOT, save
 from torch import Tensor, nn
 
-from transformer.config_files import load_config
-from transformer.data.pair_datamodule import PairDataModule
-from transformer.data.sources import build_source
-from transformer.defaults import IGNORED, PADDING
+from transformer.config.files import load_config
+from transformer.data.built_in.shakespeare import build_source
+from transformer.data.pairs.datamodule import PairDataModule
 from transformer.models import build_model
-from transformer.models.positions import SinusoidalPositions
-from transformer.training.optimizers import make_optimizer
+from transformer.models.parts.positions import SinusoidalPositions
+from transformer.special_ids import IGNORED, PADDING
+from transformer.training.optimization.optimizers import make_optimizer
 
 CONFIG = ROOT / "configs" / "g2p.yaml"
 AS_PRINTED = {

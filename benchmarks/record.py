@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT))  # `python benchmarks/X.py` finds the package, installed or not
 
-from transformer.devices import processor_name  # noqa: E402
-from transformer.files import write_text  # noqa: E402
+from transformer.system.devices import processor_name  # noqa: E402
+from transformer.system.files import write_text  # noqa: E402
 
 
 def circumstances() -> dict[str, Any]:

@@ -22,8 +22,8 @@ import pytorch_lightning as pl
 import torch
 from record import save
 
-from transformer.config import Config
-from transformer.data.corpus import Corpus
+from transformer.config.keys import Config
+from transformer.data.text.corpus import Corpus
 from transformer.run import assembly
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.hardware import resolve_precision

@@ -17,11 +17,11 @@ import torch
 from record import save
 from torch import Tensor
 
-from transformer.checkpoint import load_model
-from transformer.data.pairs import read_pairs
+from transformer.data.pairs.reading import read_pairs
+from transformer.generation.number_formats import fastest_format
 from transformer.generation.translation import BATCH_SIZE, Translator, make_translator
-from transformer.generation.weights import fastest_format
 from transformer.models import encoder_decoder
+from transformer.storage.model_file import load_model
 
 NUM_WORDS = 4 * BATCH_SIZE
 # Name: number format ("" is what generate.py chooses), beams, whether a cache is used.

@@ -11,14 +11,14 @@ import pytorch_lightning as pl
 import torch
 from candidates import CANDIDATES, SWITCHES
 
-from transformer import scalars
-from transformer.config import Config
-from transformer.config_files import load_config, unknown_name
-from transformer.data.corpus import Corpus
-from transformer.errors import UserError
-from transformer.evaluation import score_model
+from transformer.config import scalars
+from transformer.config.files import load_config, unknown_name
+from transformer.config.keys import Config
+from transformer.data.text.corpus import Corpus
+from transformer.evaluation.text import score_model
 from transformer.models.base import TokenModel
 from transformer.run import assembly
+from transformer.system.errors import UserError
 
 # These make another experiment, not a variant of the same.
 FIXED = ("data_path", "epochs", "max_minutes", "max_steps", "seed", "val_fraction")

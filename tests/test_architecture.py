@@ -4,157 +4,83 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import transformer
-from transformer.checkpoint import save_model
-from transformer.data.tokenizers import CharacterTokenizer
+from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.models import build_model
+from transformer.storage.model_file import save_model
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "transformer").rglob("*.py"))
 SCRIPTS = sorted(ROOT.glob("*.py"))
 
-# What a module may import beside the standard library: the row with the longest name that the
-# module starts with holds. A name stands for all that is in it.
-MAY_IMPORT = {
-    "transformer": "transformer",  # for type checkers alone; the tests below see that
-    "transformer.checkpoint": "safetensors torch transformer.data.pair_tokenizers "
-    "transformer.data.tokenizers transformer.errors transformer.files transformer.models",
-    "transformer.command_line": "pydantic transformer.config_files transformer.config_types "
-    "transformer.errors transformer.flag_parser transformer.output transformer.paths "
-    "transformer.scalars",
-    "transformer.config": "pydantic transformer.config_types transformer.defaults",
-    "transformer.config_types": "pydantic pydantic_core transformer.paths transformer.scalars",
-    "transformer.config_files": "pydantic yaml transformer.config transformer.errors "
-    "transformer.files transformer.paths transformer.scalars",
-    "transformer.curve_plots": "matplotlib transformer.curves",
-    "transformer.curves": "safetensors tensorboard transformer.data.corpus transformer.errors "
-    "transformer.evaluation transformer.runs",
-    "transformer.data": "jaxtyping numpy pytorch_lightning torch transformer.data "
-    "transformer.errors transformer.files transformer.paths",
-    "transformer.data.batches": "jaxtyping torch transformer.data transformer.defaults",
-    "transformer.data.chunks": "numpy",
-    "transformer.data.corpus": "numpy transformer.data.record transformer.data.sources "
-    "transformer.data.tokenizers transformer.errors transformer.files",
-    "transformer.data.pair_batches": "jaxtyping numpy torch transformer.data.batches "
-    "transformer.data.chunks transformer.defaults",
-    "transformer.data.pair_sources": "transformer.errors",
-    "transformer.data.pair_tokenizers": "numpy transformer.data.unknown transformer.defaults",
-    "transformer.data.pairs": "numpy transformer.data.pair_tokenizers transformer.data.record "
-    "transformer.data.sources transformer.errors transformer.files",
-    "transformer.data.record": "",
-    "transformer.data.sources": "transformer.data.pair_sources transformer.errors "
-    "transformer.files",
-    "transformer.data.tokenizers": "numpy transformer.data.pair_tokenizers "
-    "transformer.data.unknown",
-    "transformer.data.unknown": "transformer.errors",
-    "transformer.defaults": "",
-    "transformer.devices": "torch transformer.errors",
-    "transformer.error_rates": "numpy rapidfuzz",
-    "transformer.errors": "",
-    "transformer.evaluation": "numpy torch transformer.data.batches transformer.data.chunks "
-    "transformer.data.tokenizers transformer.defaults transformer.models",
-    "transformer.explanation": "jaxtyping numpy torch transformer.data.tokenizers "
-    "transformer.defaults transformer.errors transformer.generation.translation "
-    "transformer.models",
-    "transformer.explanation_page": "jaxtyping numpy transformer.explanation",
-    "transformer.files": "transformer.errors",
-    "transformer.flag_parser": "transformer.config_files transformer.errors transformer.scalars",
-    "transformer.generation": "jaxtyping numpy torch transformer.checkpoint "
-    "transformer.data.pair_tokenizers transformer.data.tokenizers transformer.defaults "
-    "transformer.devices transformer.errors transformer.generation transformer.models "
-    "transformer.paths",
-    "transformer.generation.beam_search": "jaxtyping torch transformer.defaults "
-    "transformer.generation.sampling",
-    "transformer.generation.continuation": "",
-    "transformer.generation.decoding": "jaxtyping torch transformer.generation.sampling",
-    "transformer.generation.interactive": "transformer.command_line transformer.config_files "
-    "transformer.errors transformer.generation",
-    "transformer.generation.options": "pydantic transformer.command_line transformer.config_types "
-    "transformer.defaults transformer.errors",
-    "transformer.generation.facts": "transformer.checkpoint",
-    "transformer.generation.prompts": "transformer.command_line transformer.errors "
-    "transformer.files transformer.generation.options transformer.generation.text "
-    "transformer.generation.translation",
-    "transformer.generation.speed": "transformer.generation.continuation",
-    "transformer.generation.sampling": "jaxtyping torch",
-    "transformer.models": "jaxtyping torch transformer.defaults transformer.generation.decoding "
-    "transformer.generation.sampling transformer.models",
-    "transformer.models.numpy_reference": "numpy transformer.models.numpy_reference",
-    "transformer.own_data": "transformer.checkpoint transformer.data.corpus "
-    "transformer.data.record transformer.errors transformer.files transformer.shell",
-    "transformer.pair_evaluation": "torch transformer.data.pair_tokenizers transformer.defaults "
-    "transformer.error_rates transformer.models",
-    "transformer.pictures": "jaxtyping matplotlib numpy torch transformer.data.tokenizers "
-    "transformer.models transformer.plots",
-    "transformer.plots": "jaxtyping matplotlib numpy torch transformer.data.pair_tokenizers "
-    "transformer.defaults transformer.models",
-    "transformer.output": "",
-    "transformer.paths": "transformer.errors",
-    "transformer.processes": "transformer.errors",
-    "transformer.shell": "",
-    "transformer.signals": "",
-    "transformer.production": "jaxtyping torch transformer.models",
-    "transformer.run": "pytorch_lightning torch transformer",
-    "transformer.run.estimation": "tabulate torch transformer",
-    "transformer.run.resuming": "transformer.checkpoint transformer.command_line "
-    "transformer.config transformer.data.corpus transformer.data.pairs transformer.data.record "
-    "transformer.errors transformer.files transformer.processes transformer.runs "
-    "transformer.training.estimates",
-    "transformer.run.verification": "pytorch_lightning tensorboard torch transformer.checkpoint "
-    "transformer.config transformer.devices transformer.runs transformer.training.callbacks",
-    "transformer.run_lock": "transformer.errors transformer.processes",
-    "transformer.run_names": "transformer.errors",
-    "transformer.runs": "transformer.errors transformer.files transformer.paths "
-    "transformer.processes transformer.run_lock",
-    "transformer.scalars": "yaml",
-    "transformer.tasks": "transformer",
-    "transformer.teaching": "jaxtyping torch transformer.models",
-    "transformer.training": "jaxtyping numpy pytorch_lightning tabulate torch tqdm "
-    "transformer.checkpoint transformer.defaults transformer.devices transformer.errors "
-    "transformer.files transformer.models transformer.processes transformer.runs "
-    "transformer.signals transformer.training",
+# What each room may import of the rooms, itself aside: in its files, in functions and for type
+# checkers too, and through chains of imports. A file right below `transformer` is a room.
+ROOMS = {
+    "special_ids": "",
+    "system": "",
+    "config": "special_ids system",
+    "data": "special_ids system",
+    "decoding": "special_ids",
+    "models": "decoding special_ids",
+    "storage": "data decoding models special_ids system",
+    "training": "decoding models special_ids storage system",
+    "generation": "config data decoding models special_ids storage system",
+    "evaluation": "data decoding models special_ids storage system",
+    "inspection": "config data decoding evaluation generation models special_ids storage system",
+    "tasks": "config data decoding evaluation generation inspection models special_ids storage "
+    "system training",
+    "run": "config data decoding evaluation generation inspection models special_ids storage "
+    "system tasks training",
+    "lessons": "decoding models special_ids",
 }
-WITHOUT_TORCH = [
-    *("transformer", "transformer.command_line", "transformer.config", "transformer.config_files"),
-    *("transformer.curves", "transformer.curve_plots"),
-    *("transformer.data.chunks", "transformer.data.corpus", "transformer.data.sources"),
-    *("transformer.data.pairs", "transformer.data.pair_tokenizers", "transformer.own_data"),
-    "transformer.training.terminal",
-    *(
-        "transformer.data.tokenizers",
-        "transformer.error_rates",
-        "transformer.errors",
-        "transformer.files",
-        "transformer.output",
-        "transformer.paths",
-        "transformer.processes",
-        "transformer.run.folder",
-        "transformer.run_lock",
-        "transformer.run_names",
-        "transformer.shell",
-        "transformer.signals",
-        "transformer.runs",
-        "transformer.defaults",
-        "transformer.generation.continuation",
-        "transformer.generation.options",
-        "transformer.generation.prompts",
-        "transformer.generation.speed",
-    ),
-    *("train", "generate", "evaluate", "explain", "plot"),
-]
-WITHOUT_LIGHTNING = [
-    *("transformer.checkpoint", "transformer.data.batches", "transformer.evaluation"),
-    *("transformer.data.pair_batches", "transformer.explanation", "transformer.explanation_page"),
-    *("transformer.generation.text", "transformer.generation.translation"),
-    "transformer.models.build",
-    *("transformer.pair_evaluation", "transformer.pictures", "transformer.plots"),
-    *("transformer.production", "transformer.teaching"),
-]
+# What each room may import of other people's packages.
+PACKAGES = {
+    "special_ids": "",
+    "system": "torch tqdm",
+    "config": "pydantic pydantic_core yaml",
+    "data": "jaxtyping numpy pytorch_lightning torch",
+    "decoding": "jaxtyping torch",
+    "models": "jaxtyping torch",
+    "storage": "safetensors torch",
+    "training": "jaxtyping numpy pytorch_lightning torch tqdm",
+    "generation": "jaxtyping numpy pydantic torch",
+    "evaluation": "numpy rapidfuzz torch",
+    "inspection": "jaxtyping matplotlib numpy safetensors tensorboard torch",
+    "tasks": "",
+    "run": "pytorch_lightning tabulate tensorboard torch",
+    "lessons": "jaxtyping numpy torch",
+}
+WITHOUT_TORCH = """
+    transformer
+    transformer.config.files transformer.config.flags transformer.config.keys
+    transformer.data.built_in.shakespeare transformer.data.order
+    transformer.data.pairs.reading transformer.data.text.corpus
+    transformer.data.tokenizers.characters transformer.data.tokenizers.pairs
+    transformer.evaluation.error_rates transformer.evaluation.own_data
+    transformer.generation.continuation transformer.generation.options
+    transformer.generation.prompts transformer.generation.speed
+    transformer.inspection.curve_figures transformer.inspection.curves
+    transformer.run.folder transformer.special_ids
+    transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
+    transformer.system.errors transformer.system.files transformer.system.output
+    transformer.system.paths transformer.system.processes transformer.system.shell
+    transformer.system.signals transformer.system.terminal
+    train generate evaluate explain plot
+""".split()
+WITHOUT_LIGHTNING = """
+    transformer.data.pairs.batches transformer.data.text.batches
+    transformer.evaluation.pairs transformer.evaluation.text
+    transformer.generation.text transformer.generation.translation
+    transformer.inspection.attention_figures transformer.inspection.explanation
+    transformer.inspection.page transformer.inspection.validation_pictures
+    transformer.lessons.teaching transformer.lessons.tutorial_names
+    transformer.models.build transformer.storage.model_file
+""".split()
 
 
 def module_name(path: Path) -> str:
@@ -162,11 +88,14 @@ def module_name(path: Path) -> str:
     return ".".join(parts).removesuffix(".__init__")
 
 
+MODULES = {module_name(path): path for path in SOURCES}
+
+
 def is_within(name: str, part: str) -> bool:
     return name == part or name.startswith(f"{part}.")
 
 
-def imported(path: Path) -> Iterator[str]:
+def imports_of(path: Path) -> Iterator[str]:
     """Every name that a file imports, inside functions and for type checkers too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -176,12 +105,31 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{start}.{alias.name}" for alias in node.names)
 
 
-def allowed(module: str) -> list[str]:
-    """The row of a module; one right below `transformer` must have its own."""
-    rows = [name for name in MAY_IMPORT if is_within(module, name)]
-    row = max(rows, key=len)
-    assert row != "transformer" or module == row, f"{module} has no row in MAY_IMPORT"
-    return MAY_IMPORT[row].split()
+@cache
+def imported(path: Path) -> list[str]:
+    return list(imports_of(path))
+
+
+def room_of(module: str) -> str:
+    """The part below `transformer` that a module is in; of the package itself, its name."""
+    return module.split(".")[1] if "." in module else module
+
+
+@cache
+def ours(path: Path) -> set[str]:
+    """The modules of this package that a file imports, be it a name from them."""
+    names = {name if name in MODULES else name.rpartition(".")[0] for name in imported(path)}
+    return names & MODULES.keys()
+
+
+def reached(module: str) -> set[str]:
+    """The modules that it imports, and those that these import, and so on."""
+    found, waiting = set(), [module]
+    while waiting:
+        new = ours(MODULES[waiting.pop()]) - found
+        found |= new
+        waiting += new
+    return found
 
 
 def run_python(code: str, *argv: str) -> None:
@@ -197,34 +145,39 @@ def imports_none_of(*roots: str) -> str:
     return f"import sys; found = {found}; assert not found, found[:5]"
 
 
+@pytest.mark.parametrize("path", SOURCES[1:], ids=module_name)
+def test_a_file_reaches_no_room_above_its_own(path):
+    module = module_name(path)
+    room = room_of(module)
+    allowed = {room, *ROOMS[room].split()}
+    assert {name for name in reached(module) if room_of(name) not in allowed} == set()
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_module_imports_only_what_its_row_of_the_table_allows(path):
-    row = allowed(module_name(path))
-    foreign = [
-        name
-        for name in imported(path)
-        if name.split(".")[0] not in sys.stdlib_module_names
-        and not any(is_within(name, part) for part in row)
-    ]
-    assert foreign == []
+def test_a_room_imports_only_its_own_packages(path):
+    packages = PACKAGES.get(room_of(module_name(path)), "").split()
+    names = {name.split(".")[0] for name in imported(path)}
+    assert names - sys.stdlib_module_names - {"transformer", *packages} == set()
 
 
-def test_data_and_training_meet_where_a_run_is_put_together():
-    def knows(path: Path, part: str) -> bool:
-        return is_within(module_name(path), part) or any(
-            is_within(name, part) for name in imported(path)
-        )
+def test_a_room_stands_below_all_that_it_may_import_and_every_row_is_used():
+    rooms = list(ROOMS)
+    assert set(rooms) == set(PACKAGES) == {room_of(module) for module in MODULES} - {"transformer"}
+    for room, row in ROOMS.items():
+        assert set(row.split()) <= set(rooms[: rooms.index(room)])
+    for room, row in PACKAGES.items():
+        paths = [path for module, path in MODULES.items() if room_of(module) == room]
+        used = {name.split(".")[0] for path in paths for name in imported(path)}
+        assert set(row.split()) <= used
 
-    both = [
-        module_name(path)
-        for path in SOURCES
-        if knows(path, "transformer.data") and knows(path, "transformer.training")
-    ]
-    # The first for type checkers alone.
-    rooms = ("transformer.run", "transformer.tasks")
-    assert [name for name in both if not any(is_within(name, room) for room in rooms)] == [
-        "transformer"
-    ]
+
+def test_files_import_in_no_circle():
+    assert [name for name in MODULES if name != "transformer" and name in reached(name)] == []
+
+
+def test_there_are_few_files_beside_the_rooms():
+    beside = [path.name for path in (ROOT / "transformer").iterdir() if path.suffix == ".py"]
+    assert len(beside) <= 3
 
 
 def test_nothing_in_the_package_imports_a_script():
@@ -250,7 +203,7 @@ def test_using_a_public_name_imports_no_more_than_its_part():
 
 
 def test_the_numpy_reference_imports_no_torch_and_no_other_part_of_the_package():
-    package = "transformer.models.numpy_reference"
+    package = "transformer.lessons.numpy_reference"
     run_python(
         f"from {package} import Transformer; {imports_none_of('torch', 'jaxtyping')};"
         "ours = [m for m in sys.modules if m.split('.')[0] == 'transformer'];"
@@ -323,8 +276,3 @@ def test_name_that_is_not_there_is_an_attribute_error():
         _ = transformer.nothing
     with pytest.raises(AttributeError, match=r"module 'transformer\.models' has no attribute 'x'"):
         _ = transformer.models.x
-
-
-def test_every_row_of_the_table_has_a_module():
-    for name in MAY_IMPORT:
-        import_module(name)

@@ -13,7 +13,7 @@ import explain
 import generate
 import plot
 import train
-from transformer.config_files import load_config
+from transformer.config.files import load_config
 from transformer.models import build_model
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ G2P = json.loads((RESULTS / "g2p.json").read_text(encoding="utf-8"))
 RECIPES = json.loads((RESULTS / "recipes.json").read_text(encoding="utf-8"))["figures"]
 SYMBOLS = 64  # of data/input.txt
 # Folders whose files the tree sums up in one line.
-SUMMED_UP = ("tests", "configs", "benchmarks", "data", "docs", "notebooks", "static", ".github")
+SUMMED_UP = ("tests", "configs", "benchmarks", "data", "docs", "notebooks", "static")
 
 
 def code_blocks(language: str = "") -> list[str]:
@@ -112,16 +112,31 @@ def test_a_row_of_the_figures_is_of_the_config_as_it_is(config):
     assert all(run["step"] == keys.max_steps for run in row["runs"])
 
 
-def test_tree_names_every_file():
-    (tree,) = (
-        block for block in code_blocks() if "train.py  " in block and "transformer/" in block
-    )
-    listed = set(re.findall(r"^ *([\w./-]+)", tree, re.MULTILINE))
-    for path in sorted(ROOT.glob("*.py")) + sorted((ROOT / "transformer").rglob("*.py")):
-        if path.name != "__init__.py" or path.parent.name == "transformer":
-            assert path.name in listed, f"{path.relative_to(ROOT)} is not in the README's tree"
-    for folder in SUMMED_UP:
-        assert not (ROOT / folder).exists() or folder == ".github" or f"{folder}/" in listed
+def entries(page: str, start: str = "train.py  ") -> set[str]:
+    """The paths that a page's tree of files names; a folder's end in a slash."""
+    (tree,) = re.findall(rf"^```\n({start}.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    found, folders = set(), []
+    for indent, name in re.findall(r"^( *)([\w.-]+/?)(?= |$)", tree, re.MULTILINE):
+        folders = folders[: len(indent) // 2]
+        found.add("".join(folders) + name)
+        folders.append(name)
+    return found
+
+
+def test_the_tree_of_the_architecture_page_names_every_file_in_its_folder():
+    listed = entries((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
+    sources = [*ROOT.glob("*.py"), *(ROOT / "transformer").rglob("*.py")]
+    files = {path.relative_to(ROOT).as_posix() for path in sources if path.name != "__init__.py"}
+    assert {name for name in listed if name.endswith(".py")} == files
+    assert {f"{folder}/" for folder in SUMMED_UP if (ROOT / folder).exists()} <= listed
+
+
+def test_the_readmes_tree_names_every_script_and_room():
+    listed = entries(README)
+    scripts = {path.name for path in ROOT.glob("*.py")}
+    rooms = {f"transformer/{p.parent.name}/" for p in (ROOT / "transformer").glob("*/__init__.py")}
+    assert {name for name in listed if name.startswith("transformer/")} == rooms | {"transformer/"}
+    assert {name for name in listed if name.endswith(".py")} == scripts
 
 
 def test_python_example_runs_and_warns_of_nothing(tmp_path, monkeypatch, capsys):

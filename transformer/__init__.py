@@ -8,26 +8,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import save_model
-    from transformer.config import Config
-    from transformer.config_files import load_config
-    from transformer.data.datamodule import CharacterDataModule
-    from transformer.data.pair_datamodule import PairDataModule
-    from transformer.data.tokenizers import CharacterTokenizer
-    from transformer.errors import UserError
+    from transformer.config.files import load_config
+    from transformer.config.keys import Config
+    from transformer.data.pairs.datamodule import PairDataModule
+    from transformer.data.text.datamodule import CharacterDataModule
+    from transformer.data.tokenizers.characters import CharacterTokenizer
     from transformer.generation.text import TextGenerator, load
     from transformer.generation.translation import Translator, load_translator
-    from transformer.models import build_model
-    from transformer.models.bigram import Bigram
-    from transformer.models.encoder_decoder import EncoderDecoder
-    from transformer.models.gpt import GPT
-    from transformer.production import (
+    from transformer.lessons.tutorial_names import (
         MultiHeadSelfAttention,
         PositionalEncoding,
         ProductionTransformer,
         TransformerBlock,
         create_causal_mask,
     )
+    from transformer.models import build_model
+    from transformer.models.bigram import Bigram
+    from transformer.models.encoder_decoder import EncoderDecoder
+    from transformer.models.gpt import GPT
+    from transformer.storage.model_file import save_model
+    from transformer.system.errors import UserError
     from transformer.training.lightning_module import LanguageModule
     from transformer.training.pair_module import PairModule
 
@@ -35,27 +35,27 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Bigram": "models.bigram",
-    "CharacterDataModule": "data.datamodule",
-    "CharacterTokenizer": "data.tokenizers",
-    "Config": "config",
+    "CharacterDataModule": "data.text.datamodule",
+    "CharacterTokenizer": "data.tokenizers.characters",
+    "Config": "config.keys",
     "EncoderDecoder": "models.encoder_decoder",
     "GPT": "models.gpt",
     "LanguageModule": "training.lightning_module",
-    "MultiHeadSelfAttention": "production",
-    "PairDataModule": "data.pair_datamodule",
+    "MultiHeadSelfAttention": "lessons.tutorial_names",
+    "PairDataModule": "data.pairs.datamodule",
     "PairModule": "training.pair_module",
-    "PositionalEncoding": "production",
-    "ProductionTransformer": "production",
+    "PositionalEncoding": "lessons.tutorial_names",
+    "ProductionTransformer": "lessons.tutorial_names",
     "TextGenerator": "generation.text",
-    "TransformerBlock": "production",
+    "TransformerBlock": "lessons.tutorial_names",
     "Translator": "generation.translation",
-    "UserError": "errors",
+    "UserError": "system.errors",
     "build_model": "models",
-    "create_causal_mask": "production",
+    "create_causal_mask": "lessons.tutorial_names",
     "load": "generation.text",
-    "load_config": "config_files",
+    "load_config": "config.files",
     "load_translator": "generation.translation",
-    "save_model": "checkpoint",
+    "save_model": "storage.model_file",
 }
 
 __all__ = [

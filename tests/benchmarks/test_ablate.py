@@ -12,8 +12,8 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 from torch.testing import assert_close
 
-from transformer.config_files import load_config
-from transformer.errors import UserError
+from transformer.config.files import load_config
+from transformer.system.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 

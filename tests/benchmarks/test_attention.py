@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from transformer.models.attention import explicit_is_faster
+from transformer.models.parts.attention import explicit_is_faster
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "attention.json"
 FORMATS = {"bf16": torch.bfloat16, "float32": torch.float32}

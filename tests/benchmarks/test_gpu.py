@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from transformer.config_files import load_config
-from transformer.errors import UserError
+from transformer.config.files import load_config
+from transformer.system.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 TINY = {"vocab_size": 13, "block_size": 7, "embedding_dim": 6, "num_heads": 3, "num_blocks": 2}

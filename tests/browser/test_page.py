@@ -7,11 +7,11 @@ import shutil
 import pytest
 import torch
 
-from transformer.data.pair_tokenizers import PairTokenizer, UnitTokenizer
-from transformer.data.tokenizers import CharacterTokenizer
-from transformer.explanation import explain_text, explain_translation
-from transformer.explanation_page import as_page
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
 from transformer.generation.translation import Translator
+from transformer.inspection.explanation import explain_text, explain_translation
+from transformer.inspection.page import as_page
 
 pytestmark = pytest.mark.browser
 

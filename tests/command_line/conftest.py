@@ -133,7 +133,7 @@ def train_here(
     from tensorboard.summary.writer import event_file_writer
 
     import train
-    from transformer.config_files import load_config
+    from transformer.config.files import load_config
 
     write_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)

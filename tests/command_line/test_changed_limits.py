@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from transformer.config_files import load_config
-from transformer.errors import UserError
-from transformer.runs import LAST
+from transformer.config.files import load_config
+from transformer.storage.run_folder import LAST
+from transformer.system.errors import UserError
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.throughput import Throughput
 
@@ -199,7 +199,7 @@ def test_a_run_that_nothing_would_end_is_refused(write_inputs, tmp_path):
 @pytest.fixture
 def settled(monkeypatch):
     """Tokens that a run's validations look at, each time that it is settled."""
-    from transformer.data.datamodule import CharacterDataModule
+    from transformer.data.text.datamodule import CharacterDataModule
 
     numbers = []
     monkeypatch.setattr(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from transformer.checkpoint import read_training_state
-from transformer.runs import LAST
+from transformer.storage.run_folder import LAST
+from transformer.storage.training_state import read_training_state
 
 ROOT = Path(__file__).parents[2]
 

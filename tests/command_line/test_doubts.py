@@ -2,7 +2,7 @@
 
 import pytest
 
-from transformer.config import REQUIRED_KEYS, Config
+from transformer.config.keys import REQUIRED_KEYS, Config
 from transformer.run.doubts import doubts
 
 KEYS = dict.fromkeys(REQUIRED_KEYS, 2) | {"data_path": "x"}

@@ -3,7 +3,7 @@
 import pytest
 
 from transformer.run.verification import InterruptAfter, differences
-from transformer.runs import LAST, SUMMARY
+from transformer.storage.run_folder import LAST, SUMMARY
 
 # Of the 70 steps of tiny.yaml: the first, one that logs, one that does neither, one that
 # validates, one right after that, the last but one.

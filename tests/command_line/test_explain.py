@@ -7,15 +7,15 @@ import matplotlib.image
 import pytest
 
 import explain
-from transformer import plots
-from transformer.checkpoint import load_model, save_model
-from transformer.data.pair_tokenizers import PairTokenizer, UnitTokenizer
-from transformer.data.tokenizers import CharacterTokenizer
-from transformer.errors import UserError
-from transformer.explanation import explain_text, explain_translation
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
 from transformer.generation.text import load
 from transformer.generation.translation import Translator
+from transformer.inspection import attention_figures
+from transformer.inspection.explanation import explain_text, explain_translation
 from transformer.models import build_model
+from transformer.storage.model_file import load_model, save_model
+from transformer.system.errors import UserError
 
 PROMPT = "To die, to sleep"  # 16 characters, the model's block_size
 
@@ -184,13 +184,13 @@ def test_a_source_that_cannot_be_explained_is_refused(explained, pairs_path, fla
 def test_a_picture_has_a_map_for_each_block_and_head(
     pairs_path, tmp_path, monkeypatch, capsys, out
 ):
-    figures, draw = [], plots.as_image
+    figures, draw = [], attention_figures.as_image
 
     def as_image(figure):
         figures.append(figure)
         return draw(figure)
 
-    monkeypatch.setattr(plots, "as_image", as_image)
+    monkeypatch.setattr(attention_figures, "as_image", as_image)
     monkeypatch.chdir(tmp_path)
     assert explain.main([str(pairs_path), "--prompt", "cab", "--out", out]) == 0
     assert matplotlib.image.imread(tmp_path / out, format="png").std() > 0

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import generate
-from transformer.checkpoint import load_model
-from transformer.errors import UserError
 from transformer.generation.text import load
+from transformer.storage.model_file import load_model
+from transformer.system.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_logits_that_are_not_finite_name_the_checkpoint_and_no_text_is_made(
     model_path, tmp_path, capsys
 ):
     """Numbers of 3e38 are finite in the file; the sum of a few is not."""
-    from transformer.checkpoint import save_model
+    from transformer.storage.model_file import save_model
 
     saved = load_model(model_path)
     saved.model.final_norm.weight.data.fill_(3e38)

@@ -10,8 +10,8 @@ from evaluate import EvaluateOptions
 from explain import ExplainOptions
 from generate import GenerateOptions
 from plot import PlotOptions
-from transformer.config import Config, foreign_keys
-from transformer.config_files import load_config
+from transformer.config.files import load_config
+from transformer.config.keys import Config, foreign_keys
 
 SCRIPTS = {
     "train.py": (Config, ["config", "resume", "print_config"]),

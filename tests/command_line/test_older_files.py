@@ -6,19 +6,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from transformer.checkpoint import (
+from transformer.config.keys import Config
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.lessons.numpy_reference import load_gpt
+from transformer.models.parts.positions import SinusoidalPositions
+from transformer.storage.metadata import (
     CHECKSUM,
     METADATA_KEY,
     checksum,
     encode_metadata,
-    load_model,
     model_tensors,
-    save_model,
 )
-from transformer.config import Config
-from transformer.data.tokenizers import CharacterTokenizer
-from transformer.models.numpy_reference import load_gpt
-from transformer.models.positions import SinusoidalPositions
+from transformer.storage.model_file import load_model, save_model
 
 NEWER = "position_gain"  # named by no file before sinusoidal positions had one
 

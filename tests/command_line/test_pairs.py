@@ -8,8 +8,8 @@ import pytest
 import evaluate
 import generate
 import plot
-from transformer.data.pairs import read_pairs
-from transformer.errors import UserError
+from transformer.data.pairs.reading import read_pairs
+from transformer.system.errors import UserError
 
 UNITS = {"source_units": "characters", "target_units": "words"}
 
@@ -60,7 +60,7 @@ def pairs_run(pairs_home):
     import torch
 
     import train
-    from transformer.config_files import load_config
+    from transformer.config.files import load_config
 
     torch.set_num_threads(1)
     changes = {
@@ -89,8 +89,8 @@ def test_summary_has_the_loss_and_the_error_rates_of_the_validation_split(pairs_
 
 def test_a_run_that_was_resumed_ends_with_the_weights_of_one_that_was_not(pairs_home, pairs_run):
     import train
-    from transformer.checkpoint import load_model
-    from transformer.config_files import load_config
+    from transformer.config.files import load_config
+    from transformer.storage.model_file import load_model
 
     changes = {"runs_dir": str(pairs_home / "runs"), "data_path": str(pairs_home / "shout.tsv")}
     with pytest.MonkeyPatch.context() as patch:
@@ -204,7 +204,7 @@ def test_pairs_that_changed_are_not_taken_for_the_models_own(
     weights, pairs_home, tmp_path, words, capsys, monkeypatch
 ):
     """With --data_path they are, and it is said how many the model may have been trained on."""
-    from transformer.checkpoint import load_model, save_model
+    from transformer.storage.model_file import load_model, save_model
 
     saved = load_model(weights)
     parts = {"architecture": saved.architecture, "tokenizer": saved.tokenizer.state}
@@ -267,10 +267,10 @@ def test_two_processes_make_one_run_of_pairs(pairs_home, tmp_path, run, same_log
     """The exact loss is of the whole validation split, not of the first process's share."""
     import torch
 
-    from transformer.checkpoint import load_model
-    from transformer.data.pair_datamodule import PairDataModule
+    from transformer.data.pairs.datamodule import PairDataModule
+    from transformer.evaluation.pairs import score_loss
     from transformer.models.encoder_decoder import EncoderDecoder
-    from transformer.pair_evaluation import score_loss
+    from transformer.storage.model_file import load_model
 
     (tmp_path / "shout.tsv").write_bytes((pairs_home / "shout.tsv").read_bytes())
     (tmp_path / "shout.yaml").write_text(TINY_PAIRS, encoding="utf-8")
@@ -288,7 +288,7 @@ def test_two_processes_make_one_run_of_pairs(pairs_home, tmp_path, run, same_log
 
 
 def test_a_device_without_anything_to_validate_is_an_error(pairs_home):
-    from transformer.config_files import load_config
+    from transformer.config.files import load_config
     from transformer.run.assembly import check_shares
 
     config = load_config(pairs_home / "shout.yaml", {"devices": 2})

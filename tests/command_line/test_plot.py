@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 import plot
-from transformer.checkpoint import save_model
-from transformer.curve_plots import COLORS
-from transformer.data.corpus import Corpus
-from transformer.errors import UserError
+from transformer.data.text.corpus import Corpus
+from transformer.inspection.curve_figures import COLORS
 from transformer.models.bigram import Bigram
-from transformer.runs import WEIGHTS
+from transformer.storage.model_file import save_model
+from transformer.storage.run_folder import WEIGHTS
+from transformer.system.errors import UserError
 
 RUNS = [tuple(bytes.fromhex(color[1:])) for color in COLORS]  # red, green and blue
 FLOOR = (0x59,) * 3  # 35 % of white

@@ -5,11 +5,11 @@ import json
 import pytest
 
 import generate
-from transformer.checkpoint import save_model
-from transformer.data.pair_tokenizers import PairTokenizer, UnitTokenizer
-from transformer.data.tokenizers import CharacterTokenizer
-from transformer.errors import UserError
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
 from transformer.models import build_model
+from transformer.storage.model_file import save_model
+from transformer.system.errors import UserError
 
 SIZES = {"block_size": 7, "embedding_dim": 6, "num_heads": 3, "num_blocks": 1}
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from transformer.errors import UserError
+from transformer.system.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,7 +85,7 @@ def test_another_batch_and_other_workers_go_on_in_the_same_order(train_here, cap
 
 
 def test_a_resume_that_cannot_be_leaves_the_run_as_it_is(train_here, tmp_path):
-    from transformer.errors import UserError
+    from transformer.system.errors import UserError
 
     folder = train_here(max_steps=2)
     last = folder / "checkpoints" / "last.ckpt"

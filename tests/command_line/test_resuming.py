@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from transformer.errors import UserError
 from transformer.run.resuming import newest_whole, report_changes
 from transformer.run.verification import InterruptAfter, differences
-from transformer.runs import LAST, PREVIOUS
+from transformer.storage.run_folder import LAST, PREVIOUS
+from transformer.system.errors import UserError
 
 
 def flip_a_bit(path):

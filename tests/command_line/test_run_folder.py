@@ -9,11 +9,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
-from transformer.errors import UserError
-from transformer.files import write_text
 from transformer.run.verification import InterruptAfter
-from transformer.run_lock import LOCK, RunLock, holder_of
-from transformer.runs import BEST, CONFIG, LAST, PREVIOUS, SUMMARY, WEIGHTS
+from transformer.storage.run_folder import BEST, CONFIG, LAST, PREVIOUS, SUMMARY, WEIGHTS
+from transformer.storage.run_lock import LOCK, RunLock, holder_of
+from transformer.system.errors import UserError
+from transformer.system.files import write_text
 from transformer.training.callbacks.after_batch import AfterBatch
 
 

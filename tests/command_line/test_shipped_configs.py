@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from transformer.config_files import load_config, read_settings
+from transformer.config.files import load_config, read_settings
 from transformer.models import build_model
 
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 
-from transformer.checkpoint import load_model
-from transformer.runs import LAST, SUMMARY, WEIGHTS
-from transformer.signals import SIGNALS
+from transformer.storage.model_file import load_model
+from transformer.storage.run_folder import LAST, SUMMARY, WEIGHTS
+from transformer.system.signals import SIGNALS
 from transformer.tasks.text import TextTask
 from transformer.training.callbacks.after_batch import AfterBatch
 
@@ -151,7 +151,7 @@ def test_a_run_trains_on_where_nobody_reads(train_here, summary_of, monkeypatch,
 @pytest.mark.parametrize("name", ["a&b", "x;y", "cost $5 $HOME", "it's `id`", "-x", "~"])
 def test_printed_commands_name_the_run_whatever_it_is_called(train_here, capsys, caplog, name):
     """Its folder and the folder of runs, for a shell and then for the flags of the script."""
-    from transformer.command_line import path_argument
+    from transformer.config.flags import path_argument
 
     caplog.set_level("INFO")
     folder = train_here(max_steps=1, runs_dir=f"./{name}", run_name=name)

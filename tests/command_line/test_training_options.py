@@ -88,8 +88,8 @@ def test_worker_processes_change_nothing_in_the_weights(run, tmp_path, write_inp
 def test_more_workers_than_cores_are_capped_in_one_line(
     train_here, monkeypatch, caplog, num_devices, expected
 ):
-    from transformer.config_files import load_config
-    from transformer.data.corpus import Corpus
+    from transformer.config.files import load_config
+    from transformer.data.text.corpus import Corpus
     from transformer.run.assembly import build_task
 
     caplog.set_level("INFO")
@@ -193,7 +193,7 @@ def test_profile_writes_a_trace_that_names_the_products(run, write_inputs, tmp_p
 
 def test_samples_of_another_text_start_as_its_own_lines_do(train_here, tmp_path, capsys):
     """tiny.yaml's sample_prompt is for Hamlet; the suggested command starts alike."""
-    from transformer.config_files import load_config
+    from transformer.config.files import load_config
 
     text = "Call me Ishmael.\nSome years ago.\nCall it chance.\nNever mind.\n" * 20
     (tmp_path / "own.txt").write_text(text, encoding="utf-8")
@@ -208,7 +208,7 @@ def test_a_resumed_run_keeps_its_prompt_where_its_text_was_moved(
     train_here, tmp_path, monkeypatch, caplog
 ):
     import train
-    from transformer.config_files import load_config
+    from transformer.config.files import load_config
 
     folder = train_here(max_steps=2)
     (tmp_path / "hamlet.txt").rename(tmp_path / "moved.txt")

@@ -8,7 +8,7 @@ import shlex
 import pytest
 import torch
 
-from transformer.config_files import load_config
+from transformer.config.files import load_config
 
 SUMMARY_KEYS = (
     "val_loss val_bits_per_char train_loss step corpus_passes elapsed_seconds tokens_per_second "
@@ -162,7 +162,7 @@ def test_what_a_text_starts_with(finished, monkeypatch, capsys, tmp_path, prompt
 def test_evaluate_gives_the_loss_of_the_summary(finished, run, same_logits):
     import torch
 
-    from transformer.checkpoint import load_model
+    from transformer.storage.model_file import load_model
 
     result = run("evaluate.py", "--json", cwd=finished.home)
     assert result.returncode == 0, result.stderr
@@ -229,7 +229,7 @@ def test_the_table_says_in_a_line_what_each_baseline_is(finished, monkeypatch, c
 def test_tables_and_headlines_have_no_minus_before_zero():
     """Of a certain prediction the loss is -log 1, which is -0.0, or falls a rounding below it."""
     import evaluate
-    from transformer.evaluation import Score
+    from transformer.evaluation.text import Score
     from transformer.tasks.text import TextTask
 
     report = {"checkpoint": "a", "data_path": "b", "split": "c", "characters": 2, "skipped": 0}

@@ -8,7 +8,7 @@ import pytest
 
 import evaluate
 import plot
-from transformer.errors import UserError
+from transformer.system.errors import UserError
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_corpus_with_other_line_ends_and_a_mark_is_still_the_models_own(home, 
 def test_a_corpus_that_is_not_here_is_an_error_and_nothing_is_built(
     finished, tmp_path, monkeypatch, name
 ):
-    from transformer.checkpoint import load_model, save_model
+    from transformer.storage.model_file import load_model, save_model
 
     saved = load_model(finished.folder / "model.safetensors")
     parts = {"architecture": saved.architecture, "tokenizer": saved.tokenizer.state}
@@ -98,7 +98,7 @@ def test_an_own_text_at_a_built_in_name_is_not_mistaken_for_another(
     finished, tmp_path, monkeypatch, capsys
 ):
     """Two folders have a data/input.txt of their own: only the one trained on is evaluated."""
-    from transformer.checkpoint import load_model, save_model
+    from transformer.storage.model_file import load_model, save_model
 
     saved = load_model(finished.folder / "model.safetensors")
     parts = {"architecture": saved.architecture, "tokenizer": saved.tokenizer.state}
@@ -151,7 +151,7 @@ def test_a_damaged_corpus_does_not_keep_another_text_from_being_evaluated(home, 
 
 def test_a_resume_on_a_changed_corpus_says_what_changed(home):
     import train
-    from transformer.config_files import load_config
+    from transformer.config.files import load_config
 
     run = home / "runs" / "tiny" / "version_0"
     with (home / "hamlet.txt").open("a", encoding="utf-8") as file:
@@ -165,7 +165,7 @@ def test_a_resume_on_a_changed_corpus_says_what_changed(home):
 @pytest.mark.parametrize("name", ["data/input.txt", "./data/input.txt", "data/reverse.tsv"])
 def test_a_resume_builds_no_corpus(home, name):
     import train
-    from transformer.config_files import load_config
+    from transformer.config.files import load_config
 
     run = home / "runs" / "tiny" / "version_0"
     config = load_config(run / "config.yaml", {"data_path": name, "max_steps": 99})

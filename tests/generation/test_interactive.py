@@ -2,7 +2,7 @@
 
 import pytest
 
-from transformer.data.tokenizers import CharacterTokenizer
+from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.generation.interactive import PromptLoop
 from transformer.generation.options import GenerateOptions
 from transformer.generation.text import TextGenerator

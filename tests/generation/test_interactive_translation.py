@@ -2,7 +2,7 @@
 
 import pytest
 
-from transformer.data.pair_tokenizers import PairTokenizer, UnitTokenizer
+from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
 from transformer.generation.interactive import TRANSLATION_HELP, TranslationLoop
 from transformer.generation.options import GenerateOptions
 from transformer.generation.translation import Translator

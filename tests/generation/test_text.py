@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from transformer.data.tokenizers import CharacterTokenizer
-from transformer.errors import UserError
+from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.generation.text import TextGenerator, load
+from transformer.system.errors import UserError
 
 VOCABULARY = "\n abcdefghijk"  # 13 characters: as many as the tokens of make_gpt
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from transformer.checkpoint import save_model
-from transformer.data.pair_tokenizers import PairTokenizer, UnitTokenizer
-from transformer.data.tokenizers import CharacterTokenizer
-from transformer.defaults import BEGIN, END
-from transformer.errors import UserError
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
+from transformer.generation.number_formats import Int8Linear, prepare
 from transformer.generation.options import GenerateOptions
 from transformer.generation.text import load
 from transformer.generation.translation import Translator, load_translator
-from transformer.generation.weights import Int8Linear, prepare
 from transformer.models.encoder_decoder import EncoderDecoder
+from transformer.special_ids import BEGIN, END
+from transformer.storage.model_file import save_model
+from transformer.system.errors import UserError
 
 pytestmark = pytest.mark.parity
 LETTERS = "abcdefghijklmn"

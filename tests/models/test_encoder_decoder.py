@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
-from transformer.defaults import PADDING
 from transformer.models import build_model
 from transformer.models.encoder_decoder import EncoderDecoder, source_mask
+from transformer.special_ids import PADDING
 
 pytestmark = pytest.mark.parity
 V, SOURCE_V, BLOCK_SIZE, H, C, NUM_BLOCKS = 13, 17, 7, 3, 30, 2  # make_encoder_decoder's

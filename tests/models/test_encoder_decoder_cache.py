@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from transformer.defaults import PADDING
+from transformer.special_ids import PADDING
 
 V, BLOCK_SIZE, NUM_BLOCKS = 13, 7, 2  # make_encoder_decoder's
 B, BEAMS, T = 3, 2, 8

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from transformer.config_files import load_config
+from transformer.config.files import load_config
 from transformer.models import build_model
-from transformer.models.attention import NORM_EPS
+from transformer.models.parts.attention import NORM_EPS
 
 pytestmark = pytest.mark.parity
 CONFIG = Path(__file__).parents[2] / "configs" / "qwen3.yaml"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from transformer.config import Config
-from transformer.data.corpus import Corpus
-from transformer.data.tokenizers import CharacterTokenizer
+from transformer.config.keys import Config
+from transformer.data.text.corpus import Corpus
+from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.tasks.prompts import choose_prompt, frequent_beginning
 from transformer.tasks.registry import settle
 

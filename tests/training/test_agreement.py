@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import distributed
 
-from transformer.errors import UserError
+from transformer.system.errors import UserError
 from transformer.training.callbacks.agreement import Agreement
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch._dynamo.backends.registry import lookup_backend
 
-from transformer.defaults import END, IGNORED, NUM_SPECIALS, PADDING
-from transformer.models.layers import Dropout, recompute_blocks
-from transformer.models.positions import POSITIONS
+from transformer.models.parts.layers import Dropout, recompute_blocks
+from transformer.models.parts.positions import POSITIONS
+from transformer.special_ids import END, IGNORED, NUM_SPECIALS, PADDING
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.pair_module import PairModule
 

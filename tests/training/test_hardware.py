@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from transformer.config_files import load_config
-from transformer.devices import device_name, resolve_accelerator
-from transformer.errors import UserError
+from transformer.config.files import load_config
 from transformer.run.assembly import choose_hardware
+from transformer.system.devices import device_name, resolve_accelerator
+from transformer.system.errors import UserError
 from transformer.training.hardware import has_compiler, resolve_compile, trainer_arguments
 
 MACHINES = {

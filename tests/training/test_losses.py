@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from transformer.defaults import END, IGNORED, NUM_SPECIALS, PADDING
+from transformer.special_ids import END, IGNORED, NUM_SPECIALS, PADDING
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.losses import ctc_loss
 from transformer.training.pair_module import PairModule

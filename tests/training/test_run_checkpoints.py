@@ -8,7 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from transformer.runs import BEST, LAST, PREVIOUS
+from transformer.storage.run_folder import BEST, LAST, PREVIOUS
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.callbacks.checkpoints import Keeper, RunCheckpointIO, RunCheckpoints
 from transformer.training.lightning_module import LanguageModule

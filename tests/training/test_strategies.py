@@ -4,7 +4,7 @@ import pytest
 import torch
 from pytorch_lightning.strategies import DDPStrategy
 
-from transformer.training.optimizers import make_optimizer
+from transformer.training.optimization.optimizers import make_optimizer
 from transformer.training.strategies import ShardedStrategy, make_strategy, named, numbered
 
 SETTINGS = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}

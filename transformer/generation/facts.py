@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from transformer.checkpoint import SavedModel
+from transformer.storage.model_file import SavedModel
 
 _SIZES = ("block_size", "embedding_dim", "num_heads", "num_blocks", "feedforward_dim")
 _SIZES += ("vocab_size", "source_vocab_size")

@@ -3,13 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from transformer.command_line import check_flags, given
-from transformer.config_files import unknown_name
-from transformer.errors import UserError, in_flags
+from transformer.config.files import unknown_name
+from transformer.config.flags import check_flags, given
+from transformer.decoding.sampling import Sampler
 from transformer.generation.options import SAMPLING, SEARCHING, GenerateOptions
-from transformer.generation.sampling import Sampler
 from transformer.generation.text import TextGenerator
 from transformer.generation.translation import Translator
+from transformer.system.errors import UserError, in_flags
 
 TEXT_HELP = """\
 A line is put behind the text so far, and the model goes on; an empty line goes on without.

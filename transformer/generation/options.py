@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from transformer.command_line import ModelOptions
-from transformer.config_types import Boolean, FilePath, Integer, Number
-from transformer.defaults import LENGTH_PENALTY
-from transformer.errors import UserError
+from transformer.config.flags import ModelOptions
+from transformer.config.types import Boolean, FilePath, Integer, Number
+from transformer.special_ids import LENGTH_PENALTY
+from transformer.system.errors import UserError
 
 # The arguments of `Sampler` but for the seed.
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")

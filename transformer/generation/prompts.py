@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from transformer.command_line import say
-from transformer.errors import UserError
-from transformer.files import read_text
 from transformer.generation.options import GenerateOptions
+from transformer.system.errors import UserError
+from transformer.system.files import read_text
+from transformer.system.terminal import say
 
 if TYPE_CHECKING:
     from transformer.generation.text import TextGenerator

@@ -6,15 +6,15 @@ from pathlib import Path
 import torch
 from numpy.typing import NDArray
 
-from transformer.checkpoint import SavedModel, load_model
-from transformer.data.tokenizers import CharacterTokenizer
-from transformer.errors import UserError
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.decoding.loop import Step, decode
+from transformer.decoding.sampling import NotFiniteError, Sampler
 from transformer.generation.continuation import Continuation
-from transformer.generation.decoding import Step, decode
-from transformer.generation.sampling import NotFiniteError, Sampler
-from transformer.generation.weights import prepare
+from transformer.generation.number_formats import prepare
 from transformer.models.base import TokenModel, evaluating
-from transformer.paths import expanded
+from transformer.storage.model_file import SavedModel, load_model
+from transformer.system.errors import UserError
+from transformer.system.paths import expanded
 
 
 def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "TextGenerator":

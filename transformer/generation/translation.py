@@ -9,16 +9,16 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transformer.checkpoint import SavedModel, load_model
-from transformer.data.pair_tokenizers import PairTokenizer
-from transformer.defaults import BEGIN, END, LENGTH_PENALTY, PADDING
-from transformer.errors import UserError
-from transformer.generation.beam_search import Hypothesis, beam_search
-from transformer.generation.sampling import NotFiniteError
-from transformer.generation.weights import prepare
+from transformer.data.tokenizers.pairs import PairTokenizer
+from transformer.decoding.beam_search import Hypothesis, beam_search
+from transformer.decoding.sampling import NotFiniteError
+from transformer.generation.number_formats import prepare
 from transformer.models.base import evaluating
 from transformer.models.encoder_decoder import EncoderDecoder
-from transformer.paths import expanded
+from transformer.special_ids import BEGIN, END, LENGTH_PENALTY, PADDING
+from transformer.storage.model_file import SavedModel, load_model
+from transformer.system.errors import UserError
+from transformer.system.paths import expanded
 
 BATCH_SIZE = 256  # sources that are searched together
 

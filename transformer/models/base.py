@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from transformer.generation.decoding import decode
-from transformer.generation.sampling import Sampler
-from transformer.models.cache import Cache
+from transformer.decoding.loop import decode
+from transformer.decoding.sampling import Sampler
+from transformer.models.parts.cache import Cache
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from transformer.models.base import TokenModel
-from transformer.models.cache import Cache
+from transformer.models.parts.cache import Cache
 
 
 class Bigram(TokenModel):

@@ -7,13 +7,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from transformer.defaults import PADDING, default_feedforward_dim
-from transformer.models.attention import CrossAttention, MultiHeadAttention, recorded_weights
 from transformer.models.base import SequenceModel
-from transformer.models.cache import Positions
-from transformer.models.decoder_cache import DecoderCache
-from transformer.models.embeddings import NgramEmbedding
-from transformer.models.layers import (
+from transformer.models.parts.attention import CrossAttention, MultiHeadAttention, recorded_weights
+from transformer.models.parts.cache import Positions
+from transformer.models.parts.decoder_cache import DecoderCache
+from transformer.models.parts.embeddings import NgramEmbedding
+from transformer.models.parts.layers import (
     Block,
     DecoderBlock,
     Dropout,
@@ -23,7 +22,8 @@ from transformer.models.layers import (
     make_feedforward,
     make_norm,
 )
-from transformer.models.positions import LearnedPositions, RotaryPositions, make_positions
+from transformer.models.parts.positions import LearnedPositions, RotaryPositions, make_positions
+from transformer.special_ids import PADDING, default_feedforward_dim
 
 GUESSES = 2  # of the CTC head at each position of a source: a target may be longer than that
 

@@ -4,14 +4,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from transformer.defaults import default_feedforward_dim
-from transformer.models.attention import MultiHeadAttention, recorded_weights
 from transformer.models.base import TokenModel
-from transformer.models.cache import Cache, Positions
-from transformer.models.embeddings import NgramEmbedding, TokenShift
-from transformer.models.layers import INITIAL_STD, Block, Dropout, make_feedforward, make_norm
-from transformer.models.positions import RotaryPositions, make_positions
-from transformer.models.step import make_block_step
+from transformer.models.gpt_step import make_block_step
+from transformer.models.parts.attention import MultiHeadAttention, recorded_weights
+from transformer.models.parts.cache import Cache, Positions
+from transformer.models.parts.embeddings import NgramEmbedding, TokenShift
+from transformer.models.parts.layers import INITIAL_STD, Block, Dropout, make_feedforward, make_norm
+from transformer.models.parts.positions import RotaryPositions, make_positions
+from transformer.special_ids import default_feedforward_dim
 
 _NOT_ARGUMENTS = ("self", "__class__")
 
@@ -143,7 +143,7 @@ class GPT(TokenModel):
         return torch.stack(maps)
 
     def make_cache(self, num_rows: int) -> Cache:
-        """Outside training, single tokens take a shorter way through the blocks: `step.py`.
+        """Outside training, single tokens take a shorter way through the blocks: `gpt_step.py`.
 
         Hooks of a block and its parts are not called on it.
         """

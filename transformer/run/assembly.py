@@ -9,17 +9,17 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.profilers import PyTorchProfiler
 
-from transformer.checkpoint import read_architecture
-from transformer.config import Config
-from transformer.data.corpus import Corpus
-from transformer.data.pairs import Pairs
-from transformer.devices import available_cores, resolve_accelerator
-from transformer.errors import UserError
+from transformer.config.keys import Config
+from transformer.data.pairs.reading import Pairs
+from transformer.data.text.corpus import Corpus
 from transformer.models import SequenceModel, build_model
-from transformer.models.layers import recompute_blocks, skipped_initialization
-from transformer.processes import is_rank_0
+from transformer.models.parts.layers import recompute_blocks, skipped_initialization
 from transformer.run.callbacks import build_callbacks
 from transformer.run.parts import Run
+from transformer.storage.model_file import read_architecture
+from transformer.system.devices import available_cores, resolve_accelerator
+from transformer.system.errors import UserError
+from transformer.system.processes import is_rank_0
 from transformer.tasks.base import Task
 from transformer.tasks.registry import make_task
 from transformer.training.callbacks.interruption import leave_signals_alone

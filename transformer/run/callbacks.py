@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import pytorch_lightning as pl
 from torch import Tensor
 
-from transformer.checkpoint import save_weights
-from transformer.config_files import to_yaml
+from transformer.config.files import to_yaml
 from transformer.run.parts import Run
-from transformer.runs import WEIGHTS
+from transformer.storage.model_file import save_weights
+from transformer.storage.run_folder import WEIGHTS
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.callbacks.announcements import Announcements
 from transformer.training.callbacks.checkpoints import RunCheckpoints

@@ -1,6 +1,6 @@
 """Options that are known to train badly together, said at a run's start with the way out."""
 
-from transformer.config import Config
+from transformer.config.keys import Config
 
 # Xiong et al. 2020 (arXiv:2002.04745) could not train 6 post-norm blocks without a warmup; 2 blocks
 # need none here.

@@ -6,17 +6,17 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
-from transformer.config import Config
-from transformer.data.corpus import Corpus
-from transformer.data.pairs import Pairs
-from transformer.devices import has_bf16, resolve_accelerator
-from transformer.errors import UserError
+from transformer.config.keys import Config
+from transformer.data.pairs.reading import Pairs
+from transformer.data.text.corpus import Corpus
 from transformer.models import SequenceModel, build_model
-from transformer.models.layers import recompute_blocks
+from transformer.models.parts.layers import recompute_blocks
+from transformer.run.footprint import Footprint, Step, on_several, step_flops, step_memory
+from transformer.system.devices import has_bf16, resolve_accelerator
+from transformer.system.errors import UserError
 from transformer.tasks.base import Task
 from transformer.tasks.registry import make_task
-from transformer.training.footprint import Footprint, Step, on_several, step_flops, step_memory
-from transformer.training.optimizers import make_optimizer
+from transformer.training.optimization.optimizers import make_optimizer
 
 # Of a process on a CPU: what it takes without a model, and what the C library's allocator holds for
 # each byte of a step's tensors, as it does not give back all that is free (benchmarks/memory.py).

@@ -10,23 +10,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformer.command_line import tell
-from transformer.config import Config
-from transformer.data.corpus import Corpus
-from transformer.data.pairs import Pairs
-from transformer.errors import UserError, is_out_of_memory
-from transformer.files import remove_leftovers
-from transformer.output import lasting_output
-from transformer.processes import check_launch, is_rank_0, num_sharing_cores
+from transformer.config.keys import Config
+from transformer.data.pairs.reading import Pairs
+from transformer.data.text.corpus import Corpus
 from transformer.run.doubts import doubts
 from transformer.run.folder import RunFolder, lock_run
-from transformer.run_lock import RunLock
-from transformer.run_names import check_name
-from transformer.runs import check_run_writable, check_writable, new_run_folder, run_of
-from transformer.shell import quoted
-from transformer.signals import Interrupted
+from transformer.storage.run_folder import (
+    check_run_writable,
+    check_writable,
+    new_run_folder,
+    run_of,
+)
+from transformer.storage.run_lock import RunLock
+from transformer.storage.run_names import check_name
+from transformer.system.errors import UserError, is_out_of_memory
+from transformer.system.files import remove_leftovers
+from transformer.system.output import lasting_output
+from transformer.system.processes import check_launch, is_rank_0, num_sharing_cores
+from transformer.system.shell import quoted
+from transformer.system.signals import Interrupted
+from transformer.system.terminal import quiet_libraries, tell
 from transformer.tasks.registry import read_corpus, settle
-from transformer.training.terminal import quiet_libraries
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -154,9 +158,9 @@ def fit_and_conclude(
 
 def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
     """Raises: UserError for too little memory, and for a checkpoint that was tampered with."""
+    from transformer.run.reports import out_of_memory_advice
     from transformer.training.callbacks.checkpoints import write_error
     from transformer.training.callbacks.interruption import ended_together
-    from transformer.training.reports import out_of_memory_advice
 
     try:
         with ended_together(trainer):
@@ -208,8 +212,8 @@ def introduce(run: "Run", resume: Path | None, step: int) -> None:
     Of a new run also what its options are doubted for: of a resumed one they are settled.
     """
     from transformer.run.estimation import device_memory
+    from transformer.run.reports import introduction
     from transformer.training.estimates import ENDLESS_STEPS
-    from transformer.training.reports import introduction
 
     config = run.config
     for doubt in () if resume else doubts(config):

@@ -7,11 +7,11 @@ from os.path import isfile
 from pathlib import Path
 from typing import Any
 
-from transformer.config_files import to_yaml
-from transformer.files import write_text
-from transformer.processes import launch_id
-from transformer.run_lock import RunLock
-from transformer.runs import CONFIG, LAUNCH, WEIGHTS, not_writable
+from transformer.config.files import to_yaml
+from transformer.storage.run_folder import CONFIG, LAUNCH, WEIGHTS, not_writable
+from transformer.storage.run_lock import RunLock
+from transformer.system.files import write_text
+from transformer.system.processes import launch_id
 
 log = logging.getLogger(__name__)
 

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from transformer.config import Config
-from transformer.data.endless_datamodule import EndlessDataModule
+from transformer.config.keys import Config
+from transformer.data.endless import EndlessDataModule
 from transformer.run.folder import RunFolder
-from transformer.signals import Signals
+from transformer.run.reports import many_passes_note
+from transformer.system.signals import Signals
 from transformer.tasks.base import Task
 from transformer.training.callbacks.checkpoints import RunCheckpointIO
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.lightning_module import LanguageModule
-from transformer.training.reports import many_passes_note
 
 
 @dataclass(frozen=True)

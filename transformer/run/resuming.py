@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformer.checkpoint import load_model, read_training_state
-from transformer.command_line import say
-from transformer.config import Config
-from transformer.data.corpus import Corpus
-from transformer.data.pairs import Pairs
+from transformer.config.keys import Config
+from transformer.data.pairs.reading import Pairs
 from transformer.data.record import describe_change
-from transformer.errors import UserError
-from transformer.files import read_text
-from transformer.processes import is_rank_0
-from transformer.runs import SUMMARY, run_of
+from transformer.data.text.corpus import Corpus
+from transformer.storage.model_file import load_model
+from transformer.storage.run_folder import SUMMARY, run_of
+from transformer.storage.training_state import read_training_state
+from transformer.system.errors import UserError
+from transformer.system.files import read_text
+from transformer.system.processes import is_rank_0
+from transformer.system.terminal import say
 from transformer.training.estimates import ENDLESS_STEPS
 
 # Which data is trained on in which order, and whose moments are kept: another value would make it

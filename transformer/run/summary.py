@@ -6,13 +6,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from transformer.checkpoint import load_model, save_model
-from transformer.files import write_text
 from transformer.models.base import SequenceModel
 from transformer.run.parts import Run
-from transformer.runs import SUMMARY, WEIGHTS
-from transformer.shell import flag, quoted
-from transformer.training.reports import conclusion, overfitting_note, run_facts
+from transformer.run.reports import conclusion, overfitting_note, run_facts
+from transformer.storage.model_file import load_model, save_model
+from transformer.storage.run_folder import SUMMARY, WEIGHTS
+from transformer.system.files import write_text
+from transformer.system.shell import flag, quoted
 
 
 def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceModel]:

@@ -9,19 +9,19 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from transformer.config import Config
-from transformer.data.corpus import Corpus
-from transformer.data.pairs import Pairs
-from transformer.defaults import IGNORED
-from transformer.devices import device_name
+from transformer.config.keys import Config
+from transformer.data.pairs.reading import Pairs
+from transformer.data.text.corpus import Corpus
 from transformer.run import assembly
 from transformer.run.parts import Run
+from transformer.special_ids import IGNORED
+from transformer.system.devices import device_name
+from transformer.system.terminal import quiet_libraries
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.announcements import duration
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.loop_state import NEVER, between_steps
 from transformer.training.strategies import make_strategy
-from transformer.training.terminal import quiet_libraries
 from transformer.training.validations import VALIDATION_SHARE
 
 # Steps are timed for so long, after the first one, which may compile.

@@ -15,10 +15,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from transformer.checkpoint import load_model, read_training_state
-from transformer.config import Config
-from transformer.devices import resolve_accelerator
-from transformer.runs import LAST, WEIGHTS
+from transformer.config.keys import Config
+from transformer.storage.model_file import load_model
+from transformer.storage.run_folder import LAST, WEIGHTS
+from transformer.storage.training_state import read_training_state
+from transformer.system.devices import resolve_accelerator
 from transformer.training.callbacks.after_batch import AfterBatch
 
 STEPS, STOP_AFTER = 20, 13  # the latter neither logs nor validates

@@ -3,14 +3,14 @@
 import re
 from typing import Any
 
-from transformer.config import Config
-from transformer.data.chunks import sampled_windows
-from transformer.data.pair_datamodule import PairDataModule
-from transformer.data.pairs import Pairs
+from transformer.config.keys import Config
+from transformer.data.order import sampled_windows
+from transformer.data.pairs.datamodule import PairDataModule
+from transformer.data.pairs.reading import Pairs
+from transformer.evaluation.pairs import score_loss, score_translations
 from transformer.generation.translation import Translator
 from transformer.models.base import SequenceModel
 from transformer.models.encoder_decoder import EncoderDecoder
-from transformer.pair_evaluation import score_loss, score_translations
 from transformer.training.callbacks.showing import Shown
 from transformer.training.pair_module import PairModule
 
@@ -72,7 +72,10 @@ class PairTask:
 
     def show(self, model: SequenceModel) -> Shown:
         """Greedy translations of some of the validation split: error rates and a few examples."""
-        from transformer.plots import as_image, cross_attention_figure  # matplotlib: pairs alone
+        from transformer.inspection.attention_figures import (  # matplotlib: pairs alone
+            as_image,
+            cross_attention_figure,
+        )
 
         assert isinstance(model, EncoderDecoder)
         translations = self._translations(model, list(self.answers))

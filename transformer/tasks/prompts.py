@@ -4,7 +4,7 @@ import logging
 import re
 from collections import Counter
 
-from transformer.data.corpus import Corpus
+from transformer.data.text.corpus import Corpus
 
 _MOST_CHARACTERS = 1_000_000  # of the text that are looked at
 # Letters and digits at a line's start, with the colon of a speaker's name: a word, or its first

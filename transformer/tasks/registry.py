@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from transformer.config import Config
-from transformer.data.corpus import Corpus, check_length
-from transformer.data.pairs import Pairs, read_pairs
+from transformer.config.keys import Config
+from transformer.data.pairs.reading import Pairs, read_pairs
+from transformer.data.text.corpus import Corpus, check_length
 from transformer.tasks.prompts import choose_prompt
 
 if TYPE_CHECKING:

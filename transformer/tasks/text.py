@@ -3,10 +3,10 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from transformer.config import Config
-from transformer.data.corpus import Corpus
-from transformer.data.datamodule import CharacterDataModule
-from transformer.evaluation import score_model
+from transformer.config.keys import Config
+from transformer.data.text.corpus import Corpus
+from transformer.data.text.datamodule import CharacterDataModule
+from transformer.evaluation.text import score_model
 from transformer.generation.text import TextGenerator
 from transformer.models.base import SequenceModel, TokenModel
 from transformer.models.gpt import GPT
@@ -14,7 +14,7 @@ from transformer.training.callbacks.showing import Shown
 from transformer.training.lightning_module import LanguageModule
 
 if TYPE_CHECKING:
-    from transformer.pictures import GPTPictures
+    from transformer.inspection.validation_pictures import GPTPictures
 
 SAMPLE_TOKENS = 300
 SAMPLE_TEMPERATURE = 0.8
@@ -63,7 +63,9 @@ class TextTask:
         if not isinstance(model, GPT):
             return Shown(self.examples(model))
         if self._pictures is None:
-            from transformer.pictures import GPTPictures  # matplotlib: not before it is needed
+            from transformer.inspection.validation_pictures import (
+                GPTPictures,  # matplotlib: not before it is needed
+            )
 
             self._pictures = GPTPictures(model, self.corpus.tokenizer, self.data.val_tokens)
         return Shown(self.examples(model), images=self._pictures.draw(model))

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from transformer.devices import has_bf16, resolve_accelerator
-from transformer.errors import UserError
-from transformer.processes import knows_its_machine, launched_sizes
+from transformer.system.devices import has_bf16, resolve_accelerator
+from transformer.system.errors import UserError
+from transformer.system.processes import knows_its_machine, launched_sizes
 
 # Lightning's names for our number formats: mixed means that weights stay float32.
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}

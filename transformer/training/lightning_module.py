@@ -10,20 +10,20 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from transformer.checkpoint import METADATA_KEY, encode_metadata, model_tensors
-from transformer.errors import UserError
 from transformer.models import SequenceModel
+from transformer.storage.metadata import METADATA_KEY, encode_metadata, model_tensors
+from transformer.system.errors import UserError
+from transformer.system.terminal import ignore_lightnings_own_warnings
 from transformer.training.loggers import log_scalars
 from transformer.training.loop_state import logs_now
 from transformer.training.loss_sums import LossSums
 from transformer.training.losses import cross_entropy, dropout_divergence, passed_twice
-from transformer.training.optimizers import check_state, make_optimizer
+from transformer.training.optimization.optimizers import check_state, make_optimizer
+from transformer.training.optimization.schedules import Schedule, ScheduledLR
+from transformer.training.optimization.step_guard import StepGuard, skip_step
 from transformer.training.ranks import of_all_ranks
 from transformer.training.saved_module import SavedModule
-from transformer.training.schedules import Schedule, ScheduledLR
-from transformer.training.step_guard import StepGuard, skip_step
 from transformer.training.strategies import whole
-from transformer.training.terminal import ignore_lightnings_own_warnings
 
 STATE_KEY = "language_module"  # in a checkpoint
 

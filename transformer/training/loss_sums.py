@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from pytorch_lightning.strategies import Strategy
 from torch import Tensor
 
-from transformer.defaults import IGNORED
+from transformer.special_ids import IGNORED
 from transformer.training.losses import cross_entropy
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from transformer.defaults import IGNORED, PADDING
+from transformer.special_ids import IGNORED, PADDING
 
 
 def cross_entropy(

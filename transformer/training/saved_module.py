@@ -8,10 +8,11 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from transformer.checkpoint import METADATA_KEY, model_tensors, read_training_state
-from transformer.errors import UserError
 from transformer.models import SequenceModel, build_model
-from transformer.models.layers import skipped_initialization
+from transformer.models.parts.layers import skipped_initialization
+from transformer.storage.metadata import METADATA_KEY, model_tensors
+from transformer.storage.training_state import read_training_state
+from transformer.system.errors import UserError
 
 _NOT_JSON = ("format_version", "sha256")
 

@@ -18,7 +18,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from transformer.models.layers import ResidualPaths
+from transformer.models.parts.layers import ResidualPaths
 
 # torch 2.13's name for it; before, it had another.
 _SYNC_BUFFERS = "forward_sync_buffers"

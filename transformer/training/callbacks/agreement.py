@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import distributed
 
-from transformer.errors import UserError
+from transformer.system.errors import UserError
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.ranks import of_all_ranks
 

@@ -12,8 +12,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from transformer.files import link_or_copy, replacing
-from transformer.runs import BEST, LAST, PREVIOUS
+from transformer.storage.run_folder import BEST, LAST, PREVIOUS
+from transformer.system.files import link_or_copy, replacing
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.lightning_module import LanguageModule

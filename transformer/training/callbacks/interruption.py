@@ -8,8 +8,8 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import distributed
 
-from transformer.errors import UserError
-from transformer.signals import Interrupted, Signals
+from transformer.system.errors import UserError
+from transformer.system.signals import Interrupted, Signals
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.callbacks.checkpoints import RunCheckpoints

@@ -1,0 +1,167 @@
+"""The exact loss of a model on a text, and the baselines, beside sums worked by hand."""
+
+import lzma
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.evaluation import text
+from transformer.evaluation.text import (
+    Score,
+    score_baselines,
+    score_bigram,
+    score_model,
+    score_unigram,
+    score_xz,
+)
+from transformer.models.bigram import Bigram
+
+pytestmark = pytest.mark.parity
+V, BLOCK_SIZE = 13, 7
+
+SAME = 1e-10  # the same sums in float64, in another order
+
+
+@pytest.fixture
+def tokens(generator):
+    """3 whole windows of 7 and a short one of 2: 23 characters to score."""
+    return torch.randint(V, (24,), generator=generator, dtype=torch.int32).numpy()
+
+
+def naive_losses(model, tokens):
+    """Character by character: the loss of each from what its window holds before it."""
+    losses = []
+    with torch.no_grad():
+        for position in range(1, len(tokens)):
+            start = (position - 1) // BLOCK_SIZE * BLOCK_SIZE
+            context = torch.tensor(tokens[start:position]).long()[None]
+            log_probabilities = model(context)[0, -1].log_softmax(dim=-1)
+            losses.append(-log_probabilities[tokens[position]].item())
+    return losses
+
+
+def test_the_score_is_the_mean_of_a_naive_loop_over_all_but_the_first_character(
+    float64, make_gpt, tokens
+):
+    model = make_gpt()
+    losses = naive_losses(model, tokens)
+    score = score_model(model, tokens)
+    assert len(losses) == 23
+    assert score.num_scored == 23
+    assert score.loss == pytest.approx(sum(losses) / 23, abs=SAME)
+
+
+@pytest.mark.parametrize("length", [2, 3, 7, 8, 9, 15, 16])
+def test_every_length_of_text_is_scored_whole(float64, make_gpt, tokens, length):
+    """Shorter than a window, a window and its target, one more, two windows."""
+    model = make_gpt()
+    score = score_model(model, tokens[:length])
+    assert score.num_scored == length - 1
+    losses = naive_losses(model, tokens[:length])
+    assert score.loss == pytest.approx(sum(losses) / (length - 1), abs=SAME)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5])
+def test_the_score_does_not_depend_on_the_batch_size(
+    float64, make_gpt, tokens, batch_size, monkeypatch
+):
+    model = make_gpt()
+    expected = sum(naive_losses(model, tokens)) / 23
+    monkeypatch.setattr(text, "validation_batch_size", lambda block_size: batch_size)
+    assert score_model(model, tokens).loss == pytest.approx(expected, abs=SAME)
+
+
+def test_a_model_that_knows_nothing_scores_ln_v(tokens):
+    score = score_model(Bigram(vocab_size=V, block_size=BLOCK_SIZE).double(), tokens)
+    assert score.loss == pytest.approx(math.log(V), abs=SAME)
+
+
+def test_tensors_and_arrays_score_the_same(make_gpt, tokens):
+    model = make_gpt()
+    assert score_model(model, torch.from_numpy(tokens)) == score_model(model, tokens)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_scoring_is_without_dropout_and_restores_the_mode(make_gpt, tokens, training):
+    plain, dropping = make_gpt(), make_gpt(dropout=0.5).train(training)
+    assert score_model(dropping, tokens) == score_model(plain, tokens)
+    assert dropping.training == training
+
+
+def test_the_three_units_are_one_loss():
+    """A fair choice among 8: 3 bits, perplexity 8."""
+    score = Score(math.log(8), 5)
+    assert score.bits_per_char == pytest.approx(3, abs=SAME)
+    assert score.perplexity == pytest.approx(8, abs=SAME)
+    expected = {"loss": score.loss, "num_scored": 5, "bits_per_char": 3.0, "perplexity": 8.0}
+    assert score.as_dict() == pytest.approx(expected, abs=SAME)
+    assert Score(1e6, 5).perplexity < math.inf
+
+
+def test_unigram_by_hand():
+    """a a b, each count one higher: 3/6, 2/6, and 1/6 for c. Of b a c a, a c a is scored."""
+    score = score_unigram(np.array([0, 0, 1]), np.array([1, 0, 2, 0]), vocab_size=3)
+    expected = -(math.log(3 / 6) + math.log(1 / 6) + math.log(3 / 6)) / 3
+    assert score.loss == pytest.approx(expected, abs=SAME)
+    assert score.num_scored == 3
+
+
+def test_bigram_by_hand():
+    """a a b a has aa, ab, ba. Each count one higher: aa 2/5, ab 2/5, ba 2/4, bb 1/4, cc 1/3."""
+    train, val = np.array([0, 0, 1, 0]), np.array([0, 1, 1, 0, 0, 2, 2])
+    score = score_bigram(train, val, vocab_size=3)
+    pairs = [2 / 5, 1 / 4, 2 / 4, 2 / 5, 1 / 5, 1 / 3]  # ab bb ba aa ac cc
+    assert score.loss == pytest.approx(-sum(map(math.log, pairs)) / 6, abs=SAME)
+    assert score.num_scored == 6
+
+
+def test_bigram_pairs_do_not_wrap_around_in_narrow_ids():
+    """Ids may be narrow: in int8, 3 * 101 + 1 would wrap around."""
+    ids = np.array([3, 1, 3, 1, 3], dtype=np.int8)
+    score = score_bigram(ids, ids, vocab_size=101)
+    assert score.loss == pytest.approx(-math.log(3 / 103), abs=SAME)
+
+
+def test_xz_counts_the_bytes_it_needs_more():
+    """In UTF-8 bytes, per character: é is two bytes and one character."""
+    shuffled = random.Random(0).choices("abcdefghé\n", k=3000)
+    train, val = "".join(shuffled[:2000]), "".join(shuffled[2000:])
+    before = len(lzma.compress(train.encode(), preset=9))
+    after = len(lzma.compress((train + val).encode(), preset=9))
+    score = score_xz(train, val)
+    # The file format pads each of the two to four bytes.
+    assert score.bits_per_char == pytest.approx(8 * (after - before) / 1000, abs=8 * 3 / 1000)
+    assert score.num_scored == 1000
+    # No compressor gets below the entropy of a fair choice among 10, nor this one far above.
+    assert math.log2(10) < score.bits_per_char < 4.5
+
+
+def test_xz_finds_a_text_again_that_it_has_seen():
+    text = "".join(random.Random(0).choices("abcdefgh", k=1000))
+    assert score_xz(text, text).bits_per_char < 0.2
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 23, 100])
+def test_xz_needs_at_least_a_byte_for_a_tail_however_short(length):
+    """In padded files, the last characters of a text cost nothing at all, or less than that."""
+    line = "the quick fox jumps over the lazy dog\n"
+    for train in (line * 300, "".join(random.Random(1).choices("abcdefgh", k=3000))):
+        score = score_xz(train, (line * 3)[:length])
+        assert 0.99 < score.bits_per_char * length / 8 < 60
+
+
+def test_baselines_learn_from_the_first_text_and_are_scored_on_the_second():
+    tokenizer = CharacterTokenizer("ab")
+    train, val = "aaab" * 50, "baaa" * 20
+    scores = score_baselines(tokenizer, train, val)
+    train_ids, val_ids = tokenizer.encode(train), tokenizer.encode(val)
+    assert scores == {
+        "bigram": score_bigram(train_ids, val_ids, 2),
+        "unigram": score_unigram(train_ids, val_ids, 2),
+        "xz": score_xz(train, val),
+    }
+    assert scores["bigram"].loss < scores["unigram"].loss < math.log(2)

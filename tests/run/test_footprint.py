@@ -1,0 +1,95 @@
+"""What a step is said to take, against what is known of its parts."""
+
+import pytest
+import torch
+
+from transformer.models import build_model
+from transformer.models.parts.layers import recompute_blocks
+from transformer.run.footprint import Footprint, Step, on_several, step_flops, step_memory
+from transformer.training.lightning_module import LanguageModule
+from transformer.training.optimization.optimizers import make_optimizer
+
+SHAPE = {"vocab_size": 13, "block_size": 64, "embedding_dim": 32, "num_heads": 2, "num_blocks": 4}
+SETTINGS = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
+
+
+def step(*, batch_size=8, optimizer="adamw", recompute=False, bf16=False, num_blocks=4) -> Step:
+    def make_module():
+        model = build_model("gpt", **SHAPE | {"num_blocks": num_blocks})
+        if recompute:
+            recompute_blocks(model)
+        return LanguageModule(model, lr=1e-3)
+
+    return Step(
+        make_module,
+        lambda module: make_optimizer(optimizer, module, **SETTINGS),
+        [(batch_size, 64)] * 2,
+        bf16=bf16,
+    )
+
+
+def footprint(**keys) -> Footprint:
+    return step_memory(step(**keys))
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return footprint()
+
+
+def test_weights_and_moments_are_four_and_eight_bytes_a_number(plain):
+    num_parameters = sum(p.numel() for p in build_model("gpt", **SHAPE).parameters())
+    assert plain.bytes_by_part["weights"] == 4 * num_parameters
+    assert plain.bytes_by_part["optimizer"] == pytest.approx(8 * num_parameters, rel=0.01)
+    muon = footprint(optimizer="muon").bytes_by_part["optimizer"]
+    assert 4 * num_parameters < muon < 5 * num_parameters
+
+
+def test_activations_grow_with_the_batch_and_shrink_with_half_precision_and_recomputing(plain):
+    activations = plain.bytes_by_part["activations"]
+    more = [footprint(batch_size=size).bytes_by_part["activations"] for size in (16, 24)]
+    assert more[1] - more[0] == pytest.approx(more[0] - activations, rel=0.06)
+    assert more[0] > 1.8 * activations
+    assert footprint(bf16=True).bytes_by_part["activations"] < 0.8 * activations
+    assert footprint(recompute=True).total_bytes < 0.75 * plain.total_bytes
+
+
+def test_flops_are_six_a_weight_and_token_and_those_of_attention():
+    """6 N + 12 L C T a token (arXiv:2001.08361, 2.1): products of matrices, embeddings are none."""
+    model = build_model("gpt", **SHAPE)
+    blocks = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2)
+    blocks -= model.position_embedding.weight.numel()
+    per_token = 6 * blocks + 12 * 4 * 32 * 64
+    flops = step_flops(step())
+    assert flops == pytest.approx(8 * 64 * per_token, rel=0.1)
+    assert step_flops(step(recompute=True)) > 1.2 * flops
+
+
+def test_recomputed_blocks_keep_what_goes_in_and_nothing_else():
+    """8 x 64 x 32 numbers of 4 bytes for each further block, and its state."""
+    more = [footprint(recompute=True, num_blocks=n) for n in (4, 8)]
+    activations = [one.bytes_by_part["activations"] for one in more]
+    assert (activations[1] - activations[0]) / 4 == pytest.approx(8 * 64 * 32 * 4, rel=0.3)
+
+
+def test_no_number_is_drawn_or_computed(plain):
+    before = torch.get_rng_state()
+    footprint()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_step_knows_its_blocks(plain):
+    model = build_model("gpt", **SHAPE)
+    block = sum(p.nbytes for p in model.blocks[0].parameters())
+    assert plain.block_bytes == (block,) * 4
+
+
+def test_devices_share_what_fsdp_parts_and_nothing_else():
+    parts = {"weights": 800, "gradients": 0, "optimizer": 1600, "activations": 50, "temporary": 7}
+    alone = Footprint(parts, block_bytes=(10, 30, 20))
+    assert on_several(alone, "auto", 1) == alone
+    assert on_several(alone, "ddp", 4).bytes_by_part["gradients"] == 800
+    assert on_several(alone, "fsdp", 4).bytes_by_part == {
+        **{"weights": 200, "gradients": 0, "optimizer": 400, "activations": 50},
+        "temporary": 7 + 30 + 20 + 2 * (800 - 60),
+    }

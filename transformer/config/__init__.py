@@ -1,0 +1,1 @@
+"""YAML and flags become a checked Config. No torch."""

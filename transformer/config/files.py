@@ -1,0 +1,255 @@
+"""YAML files and flags -> Config, every mistake in one line. Imports no torch."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from os.path import normpath
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from transformer.config import scalars
+from transformer.config.keys import REQUIRED_KEYS, Config
+from transformer.system.errors import UserError
+from transformer.system.files import read_utf8
+from transformer.system.paths import expanded
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class Setting(NamedTuple):
+    """A value, where it was written (`configs/default.yaml:3` or `--lr`), and how, unquoted."""
+
+    value: Any
+    origin: str
+    text: str | None = None
+
+
+def load_config(
+    path: str | Path, flags: Mapping[str, Any] | None = None, *, same_text: bool = False
+) -> Config:
+    """The config of a YAML file with `flags` over it.
+
+    The file's sample_prompt is for the file's own text: it goes where a flag names another
+    data_path, unless that is known to be the `same_text` elsewhere, as on resuming.
+
+    Raises: UserError for a file that cannot be read, is not flat YAML, holds an unknown key,
+    lacks one of the nine required keys, or holds a value out of range.
+    """
+    path = expanded(path)
+    settings = read_settings(path)
+    flags = flags or {}
+    if not same_text and "data_path" in settings and "data_path" in flags:
+        own, given = settings["data_path"].value, flags["data_path"]
+        if normpath(str(own)) != normpath(str(given)):
+            settings.pop("sample_prompt", None)
+    settings |= {key: Setting(value, f"--{key}") for key, value in flags.items()}
+    settings |= _lifted_limits(flags, settings)
+    missing = [key for key in REQUIRED_KEYS if key not in settings]
+    for key in settings if missing else ():  # a key that is missing may be one with a typo
+        if key not in Config.model_fields:
+            hint = unknown_name("key", key, Config.model_fields)
+            raise UserError(f"{settings[key].origin}: {hint}")
+    if missing:
+        raise UserError(
+            f"{path}: missing key {', '.join(missing)}: every config holds "
+            f"{' '.join(REQUIRED_KEYS)} (or give `{missing[0]}=VALUE`)"
+        )
+    return check(Config, settings, str(path))
+
+
+def _lifted_limits(flags: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """A time that flags ask for is used in full: no number of steps in the file cuts it short."""
+    if flags.get("max_minutes") is None:
+        return {}
+    lifted = {"epochs", "max_steps"} & settings.keys() - flags.keys()
+    return {key: Setting(None, "--max_minutes") for key in lifted}
+
+
+def read_settings(path: str | Path) -> dict[str, Setting]:
+    """The keys of a flat YAML file, each with its line; values are not checked yet."""
+    text = read_utf8(path, "config file")
+    try:
+        root = yaml.compose(text, Loader=scalars.CoreLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"{path}{line}: not valid YAML: {problem}") from None
+    except (ValueError, OverflowError) as error:  # an escape or a version that is no number
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    except RecursionError:
+        raise UserError(
+            f"{path}: not flat YAML: nested too deeply; write `key: value` lines"
+        ) from None
+    if root is None:
+        raise UserError(f"{path}: the config is empty: write `key: value` lines")
+    if not isinstance(root, yaml.MappingNode):
+        raise UserError(f"{path}: a config is `key: value` lines, and this file is not")
+    settings: dict[str, Setting] = {}
+    for key_node, value_node in root.value:
+        origin = f"{path}:{key_node.start_mark.line + 1}"
+        if not isinstance(key_node, yaml.ScalarNode) or not isinstance(value_node, yaml.ScalarNode):
+            raise UserError(f"{origin}: a config is flat; write `key: value` with a plain value")
+        if value_node.start_mark.index < key_node.end_mark.index:
+            raise UserError(
+                f"{origin}: a config has no aliases; write the value of {key_node.value}"
+            )
+        if key_node.value in settings:
+            first = settings[key_node.value].origin
+            raise UserError(f"{origin}: {key_node.value} stands here and at {first}; keep one")
+        settings[key_node.value] = _read_scalar(value_node, origin)
+    return settings
+
+
+def _read_scalar(node: yaml.ScalarNode, origin: str) -> Setting:
+    """Raises: UserError for a tag that is not of the core schema, or that the text does not fit."""
+    kind = node.tag.removeprefix(scalars.TAG)
+    try:
+        value = scalars.value(node.value, kind)
+    except ValueError as error:
+        raise UserError(f"{origin}: not a plain value: {error}") from None
+    plain = node.style is None and kind == scalars.kind_of(node.value)
+    return Setting(value, origin, node.value if plain and node.value else None)
+
+
+def check(kind: type[T], settings: Mapping[str, Setting], origin: str) -> T:
+    """An instance of `kind`; raises UserError with every problem in one line, origins first."""
+    fields = kind.model_fields
+    values = {
+        key: _value_for(fields[key], setting) if key in fields else setting.value
+        for key, setting in settings.items()
+    }
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = _problems(error, kind, settings, origin)
+        raise UserError("; ".join(problems)) from None
+
+
+def _value_for(field: FieldInfo, setting: Setting) -> Any:
+    """An unquoted value is the key's type to read, as a flag is: `0123` may be a name."""
+    value = setting.value
+    if setting.text is not None:
+        value = None if may_be_unset(field) and scalars.unsets(setting.text) else setting.text
+    return _trimmed(value, field)
+
+
+def _trimmed(value: Any, field: FieldInfo) -> Any:
+    """Space around a value is part of a text alone."""
+    is_text = str in leaves(field.annotation) or not isinstance(value, str)
+    return value if is_text else value.strip(" \t")
+
+
+def may_be_unset(field: FieldInfo) -> bool:
+    return type(None) in leaves(field.annotation)
+
+
+def leaves(annotation: Any) -> list[Any]:
+    """The types and words of a union of these, in order."""
+    parts = get_args(annotation)
+    if not parts or isinstance(annotation, type):
+        return [annotation]
+    return [leaf for part in parts for leaf in leaves(part)]
+
+
+# pydantic's error types in words that follow "must be"; its `ctx` fills the braces.
+_WORDS = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "greater than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller number",
+    "int_type": "a whole number",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+    "missing": "given",
+    "string_pattern_mismatch": "a plain folder name",
+    "string_too_short": "not empty",
+    "string_type": "text",
+    "string_unicode": "text without lone surrogates",
+}
+
+
+def _problems(
+    error: ValidationError, kind: type[BaseModel], settings: Mapping[str, Setting], origin: str
+) -> list[str]:
+    unknown, wanted, others = [], {}, []
+    for detail in error.errors():
+        key = str(detail["loc"][0]) if detail["loc"] else ""
+        if detail["type"] == "extra_forbidden":
+            unknown.append(f"{settings[key].origin}: {unknown_name('key', key, kind.model_fields)}")
+        elif detail["type"] in _WORDS:
+            words = _WORDS[detail["type"]].format(**detail.get("ctx", {}))
+            wanted.setdefault(key, []).append(words)
+        else:
+            others.append(f"{origin}: {detail['msg'].removeprefix('Value error, ')}")
+    values = [
+        f"{settings[key].origin if key in settings else origin}: {key} must be "
+        f"{' or '.join(dict.fromkeys(words))}{_got(settings, key, kind.model_fields.get(key))}"
+        for key, words in wanted.items()
+    ]
+    return unknown + values + others
+
+
+def _got(settings: Mapping[str, Setting], key: str, field: FieldInfo | None) -> str:
+    if field is None or key not in settings:
+        return ""
+    value, _, text = settings[key]
+    return f", got {_trimmed(value if text is None else text, field)!r}"
+
+
+# What users of other trainers write.
+_ELSEWHERE = {
+    "context_length": "block_size",
+    "d_ff": "feedforward_dim",
+    "d_model": "embedding_dim",
+    "dataset": "data_path",
+    "learning_rate": "lr",
+    "max_iters": "max_steps",
+    "n_ctx": "block_size",
+    "n_embd": "embedding_dim",
+    "n_head": "num_heads",
+    "n_layer": "num_blocks",
+    "num_layers": "num_blocks",
+}
+
+
+def unknown_name(
+    what: str,
+    name: str,
+    known: Mapping[str, Any] | list[str],
+    otherwise: str = "train.py --help lists them all",
+) -> str:
+    """`unknown key 'lerning_rate', ...` with the nearest known name where there is one."""
+    by_bare_name = {candidate.lstrip("-"): candidate for candidate in known}
+    dashes = "--" * name.startswith("--")
+    for elsewhere, ours in _ELSEWHERE.items():
+        if ours in by_bare_name:
+            by_bare_name[elsewhere] = dashes + ours
+    nearest = get_close_matches(name.lstrip("-"), by_bare_name, n=1, cutoff=0.5)
+    hint = f"did you mean {by_bare_name[nearest[0]]}?" if nearest else otherwise
+    return f"unknown {what} {name!r}: {hint}"
+
+
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """Flat YAML that `load_config` reads back to the same values, as other readers do."""
+    written = {
+        key: scalars.Quoted(value) if isinstance(value, str) and _would_unset(key, value) else value
+        for key, value in values.items()
+    }
+    options = {"sort_keys": False, "allow_unicode": True, "width": 1000}
+    return yaml.dump(written, Dumper=scalars.QuotingDumper, **options)
+
+
+def _would_unset(key: str, text: str) -> bool:
+    field = Config.model_fields.get(key)
+    return field is not None and may_be_unset(field) and scalars.unsets(text)

@@ -1,0 +1,92 @@
+"""Flags made from the fields of a pydantic model, and mistakes as one line. Imports no torch."""
+
+import argparse
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+from transformer.config.files import Setting, check, leaves, may_be_unset
+from transformer.config.flag_parser import FlagParser
+from transformer.config.scalars import unsets
+from transformer.config.types import Boolean, FilePath
+from transformer.system.errors import UserError
+from transformer.system.paths import expanded
+
+
+class ModelOptions(BaseModel):
+    """The flags of every script that uses a trained model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    skip_unknown: Boolean = Field(
+        False, description="drop characters (or words) that the model never saw, and count them"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
+    runs_dir: FilePath = Field("runs", description="where the newest run is looked for")
+
+
+def path_argument(text: str) -> str:
+    """The type of an argument that is a path and no field of a model."""
+    try:
+        return expanded(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "checkpoint",
+        nargs="?",
+        type=path_argument,
+        help="model.safetensors, a .ckpt or a run's folder; by default the newest run's best model",
+    )
+
+
+def add_flags(parser: FlagParser, kind: type[BaseModel]) -> None:
+    """One flag for each field, all as text: the fields' own types convert and check it."""
+    for name, field in kind.model_fields.items():
+        arguments: dict[str, Any] = {
+            "metavar": _metavar(field),
+            "default": argparse.SUPPRESS,
+            "help": _help(field).replace("%", "%%"),
+        }
+        kinds = leaves(field.annotation)
+        if bool in kinds:
+            words = [leaf for leaf in kinds if isinstance(leaf, str)]
+            parser.add_switch(f"--{name}", *words, **arguments)
+        elif field.default == ():
+            parser.add_argument(f"--{name}", action="append", **arguments)
+        else:
+            parser.add_argument(f"--{name}", **arguments)
+
+
+def given_flags(arguments: argparse.Namespace, kind: type[BaseModel]) -> dict[str, Any]:
+    """What was given on the command line."""
+    return given({k: v for k, v in vars(arguments).items() if k in kind.model_fields}, kind)
+
+
+def given(texts: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any]:
+    """Options as a person wrote them: `none`, `null` and `~` unset one that may be unset."""
+    optional = [name for name in texts if may_be_unset(kind.model_fields[name])]
+    return texts | {name: None for name in optional if unsets(texts[name].strip(" \t"))}
+
+
+def check_flags(kind: type[BaseModel], flags: dict[str, Any]) -> Any:
+    """An instance of a script's options. Raises: UserError naming each wrong flag."""
+    settings = {name: Setting(value, f"--{name}") for name, value in flags.items()}
+    return check(kind, settings, "command line")
+
+
+def _metavar(field: FieldInfo) -> str:
+    words = {bool: "true|false", int: "N", float: "X", str: "TEXT"}
+    choices = [words.get(leaf, leaf) for leaf in leaves(field.annotation)]
+    return "|".join(dict.fromkeys(c for c in choices if isinstance(c, str))) or "VALUE"
+
+
+def _help(field: FieldInfo) -> str:
+    if field.is_required():
+        return f"{field.description} (required)"
+    default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+    note = "" if field.default in (None, "", ()) else f" (default {default!r})".replace("'", "")
+    return f"{field.description}{note}"

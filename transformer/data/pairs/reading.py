@@ -1,0 +1,199 @@
+"""A file of source -> target pairs, its vocabulary and its split. Imports no torch."""
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from transformer.data.built_in.shakespeare import provide_corpus
+from transformer.data.record import digest, record_of
+from transformer.data.tokenizers.pairs import (
+    PairTokenizer,
+    Units,
+    UnitTokenizer,
+    join_units,
+    split_units,
+)
+from transformer.system.errors import UserError
+from transformer.system.files import describe_nuls, read_text
+
+log = logging.getLogger(__name__)
+
+_NAMED_LINES = 5
+
+# The units of a source and of its target.
+_Sides = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+class Splits(NamedTuple):
+    """Which pairs are for what, by their place in the file."""
+
+    train: list[int]
+    val: list[int]
+    test: list[int]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The good lines of a file in its order, none twice; a source may have several targets."""
+
+    sources: list[str]
+    targets: list[str]
+    tokenizer: PairTokenizer
+    sha256: str  # of the text as read, so that line ends do not make another file
+    num_skipped: int = 0
+    path: str | Path = "pairs"
+    num_carriage_returns: int = 0
+    line_end: str = "CRLF"  # before it became LF
+    record: Mapping[str, Any] = field(default_factory=dict)  # of the text, for a model's file
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For a model's file: which pairs these are."""
+        return {"sha256": self.sha256, "num_pairs": len(self.sources), **self.record}
+
+    def split(self, val_fraction: float, test_fraction: float) -> Splits:
+        """A pair's split depends on its source alone; the fractions hold on average.
+
+        So all answers of a source are in one split, and stay there whatever lines are added.
+        """
+        places = np.array([_place(source) for source in self.sources])
+        test = places < test_fraction
+        val = ~test & (places < test_fraction + val_fraction)
+        return Splits(*(np.flatnonzero(chosen).tolist() for chosen in (~test & ~val, val, test)))
+
+    def check_splits(self, val_fraction: float, test_fraction: float) -> None:
+        """Raises: UserError where no pair is left for training or for validation."""
+        splits = self.split(val_fraction, test_fraction)
+        for name, indices in (("training", splits.train), ("validation", splits.val)):
+            if not indices:
+                total = len(self.sources)
+                raise UserError(
+                    f"{self.path}: {total:,} pair{'s' * (total > 1)} leave none for {name}: "
+                    f"{len(splits.train):,} training, {len(splits.val):,} validation, "
+                    f"{len(splits.test):,} test (val_fraction={val_fraction:g}, "
+                    f"test_fraction={test_fraction:g}): give more pairs, or change the fractions"
+                )
+
+    def answers(self, indices: Iterable[int]) -> dict[str, list[str]]:
+        """Source -> the targets accepted for it, of the pairs at `indices`."""
+        answers = defaultdict(list)
+        for index in indices:
+            answers[self.sources[index]].append(self.targets[index])
+        return dict(answers)
+
+
+def _place(source: str) -> float:
+    """A number from 0 to 1 that looks drawn at random and is the same in every file."""
+    digest = hashlib.sha256(source.encode("utf-8")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def read_pairs(
+    path: str | Path,
+    *,
+    block_size: int,
+    source_units: Units,
+    target_units: Units,
+    skip_bad_lines: bool = False,
+    shared_vocabulary: bool = False,
+    build: bool = False,
+) -> Pairs:
+    """The pairs of a UTF-8 file with a source, a tab and a target a line.
+
+    The vocabulary is that of all its good lines, whichever split they are in; with
+    `shared_vocabulary` both sides have the same. What parts words becomes one space. With `build`,
+    a built-in file that is missing is built first.
+
+    Raises: UserError for a file that is missing, a folder, empty or not UTF-8, and for lines that
+    are no pair or longer than `block_size` units a side, unless `skip_bad_lines`.
+    """
+    units = (source_units, target_units)
+    if shared_vocabulary and source_units != target_units:
+        raise UserError(
+            "shared_vocabulary needs the same units on both sides, "
+            f"got source_units={source_units} and target_units={target_units}"
+        )
+    provide_corpus(path, "file of pairs", build=build)
+    text, num_carriage_returns, line_end = read_text(path, "file of pairs")
+    if nuls := describe_nuls(text):
+        log.warning("%s: %s", path, nuls)
+    lines = text.rstrip("\n").split("\n")
+    if lines == [""]:
+        raise UserError(f"{path}: the file is empty; give a source, a tab and a target a line")
+    pairs, faults = _parse(lines, units, block_size)
+    if faults and not (skip_bad_lines and pairs):
+        raise UserError(f"{path}: {_described(faults, skip_bad_lines)}")
+    return Pairs(
+        sources=[join_units(source, source_units) for source, _ in pairs],
+        targets=[join_units(target, target_units) for _, target in pairs],
+        tokenizer=_tokenizer(pairs, units, shared_vocabulary),
+        sha256=digest(text),
+        record=record_of(text),
+        num_skipped=sum(map(len, faults.values())),
+        path=path,
+        num_carriage_returns=num_carriage_returns,
+        line_end=line_end,
+    )
+
+
+def _parse(
+    lines: list[str], units: tuple[Units, Units], block_size: int
+) -> tuple[list[_Sides], dict[str, list[int]]]:
+    """The good pairs, each once, and the numbers of the bad lines by their fault."""
+    pairs: dict[_Sides, None] = {}
+    faults = defaultdict(list)
+    for number, line in enumerate(lines, start=1):
+        parts = line.split("\t")
+        if len(parts) != 2:
+            faults["no tab" if len(parts) == 1 else "more than one tab"].append(number)
+            continue
+        source, target = (tuple(split_units(*side)) for side in zip(parts, units, strict=True))
+        fault = _fault(source, target, block_size)
+        if fault:
+            faults[fault].append(number)
+        else:
+            pairs[source, target] = None
+    return list(pairs), faults
+
+
+def _fault(source: tuple[str, ...], target: tuple[str, ...], block_size: int) -> str | None:
+    for name, side in (("source", source), ("target", target)):
+        if not side:
+            return f"empty {name}"
+        if len(side) > block_size:
+            return f"{name} longer than block_size={block_size}"
+    return None
+
+
+def _described(faults: dict[str, list[int]], skip_bad_lines: bool) -> str:
+    total = sum(map(len, faults.values()))
+    kinds = "; ".join(f"{fault} in {_numbered(lines)}" for fault, lines in faults.items())
+    ways_out = ["mend them" if total > 1 else "mend it"]
+    if any("block_size" in fault for fault in faults):
+        ways_out.append("train with a larger `block_size`")
+    if not skip_bad_lines:
+        ways_out.append("give `skip_bad_lines=True` to go on without")
+    bad = "no line is good" if skip_bad_lines else f"{total:,} bad line{'s' * (total > 1)}"
+    return f"{bad}: {kinds}: {', or '.join(ways_out)}"
+
+
+def _numbered(lines: list[int]) -> str:
+    named = ", ".join(map(str, lines[:_NAMED_LINES]))
+    more = len(lines) - _NAMED_LINES
+    return f"line{'s' * (len(lines) > 1)} {named}" + f" and {more:,} more" * (more > 0)
+
+
+def _tokenizer(
+    pairs: list[_Sides], units: tuple[Units, Units], shared_vocabulary: bool
+) -> PairTokenizer:
+    found: list[set[str]] = [set().union(*side) for side in zip(*pairs, strict=True)]
+    if shared_vocabulary:
+        found = [set().union(*found)] * 2
+    sides = zip(units, found, strict=True)
+    return PairTokenizer(*(UnitTokenizer(unit, sorted(vocabulary)) for unit, vocabulary in sides))

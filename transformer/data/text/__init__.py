@@ -1,0 +1,1 @@
+"""A text becomes ids, splits, batches and a LightningDataModule."""

@@ -1,0 +1,83 @@
+"""The LightningDataModule that turns a character-level corpus into batches of chunks."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from transformer.data.endless import EndlessDataModule
+from transformer.data.order import EndlessOrder, num_chunks, num_windows, sampled_windows
+from transformer.data.text.batches import ChunkBatches, WindowBatches, validation_batch_size
+from transformer.data.text.corpus import Corpus, check_length
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.system.paths import expanded
+
+
+class CharacterDataModule(EndlessDataModule):
+    """Chunks of a text file for training, windows of its tail for validation.
+
+    A text has no other part to test on: a test looks at all of the validation windows.
+    `stride` is the distance between the starts of two chunks, in characters.
+
+    Raises: UserError for a corpus that is missing, not UTF-8 or shorter than a chunk in a split.
+    """
+
+    def __init__(
+        self,
+        data_path: str | Path,
+        *,
+        block_size: int,
+        batch_size: int,
+        stride: int | Literal["block_size"] = 1,
+        val_fraction: float = 0.1,
+        num_workers: int = 0,
+        seed: int = 0,
+        endless: bool = False,
+        corpus: Corpus | None = None,
+    ) -> None:
+        super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
+        data_path = str(expanded(data_path))  # which a checkpoint can hold without code
+        self.save_hyperparameters(ignore=["corpus"])
+        self.corpus = Corpus.from_file(data_path, build=True) if corpus is None else corpus
+        check_length(len(self.corpus.tokens), val_fraction, block_size, data_path)
+        self.block_size = block_size
+        self.stride = block_size if stride == "block_size" else stride
+        train, val = self.corpus.split(val_fraction)
+        self.train_tokens = torch.from_numpy(train)
+        self.val_tokens = torch.from_numpy(val)
+        self.num_train_tokens, self.num_val_tokens = len(train), len(val)
+        self.num_examples = num_chunks(len(train), block_size, self.stride)
+        self.num_val_examples = num_windows(len(val), block_size)
+        self.order = EndlessOrder(self.num_examples, seed)
+
+    @property
+    def tokenizer(self) -> CharacterTokenizer:
+        return self.corpus.tokenizer
+
+    @property
+    def vocab_size(self) -> int:
+        return self.tokenizer.vocab_size
+
+    def _train_batches(self, share: dict[str, Any]) -> Any:  # beartype warns of an IterableDataset
+        return ChunkBatches(
+            self.train_tokens,
+            self.order,
+            block_size=self.block_size,
+            stride=self.stride,
+            **share,
+        )
+
+    def _val_batches(self, rank: int, world_size: int) -> Dataset:
+        most = max(world_size, self.most_val_tokens // self.block_size)
+        windows = torch.from_numpy(sampled_windows(self.num_val_examples, most))
+        return self._windows(windows[rank::world_size])
+
+    def _test_batches(self, rank: int, world_size: int) -> Dataset:
+        return self._windows(torch.arange(rank, self.num_val_examples, world_size))
+
+    def _windows(self, windows: Int[Tensor, " M"]) -> Dataset:
+        batch_size = validation_batch_size(self.block_size)
+        return WindowBatches(self.val_tokens, windows, self.block_size, batch_size)

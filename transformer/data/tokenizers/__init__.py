@@ -1,0 +1,1 @@
+"""Texts become ids and ids texts: a protocol, a registry, one file a tokenizer. No torch."""

@@ -1,0 +1,134 @@
+"""Source and target of a pair <-> ids, with a state of plain strings. Imports no torch."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer.data.tokenizers.unknown import unknown_characters, unknown_words
+from transformer.special_ids import NUM_SPECIALS
+
+Units = Literal["characters", "words"]
+
+_SPLIT: dict[str, Callable[[str], list[str]]] = {"characters": list, "words": str.split}
+_BETWEEN = {"characters": "", "words": " "}
+_UNKNOWN = {"characters": unknown_characters, "words": unknown_words}
+
+
+def split_units(text: str, units: Units) -> list[str]:
+    """The characters (code points) of a text, or its words, which white space parts."""
+    return _SPLIT[units](text)
+
+
+def join_units(parts: Iterable[str], units: Units) -> str:
+    """The text of its units; words are parted by one space each."""
+    return _BETWEEN[units].join(parts)
+
+
+class UnitTokenizer:
+    """One id a unit, from NUM_SPECIALS on; the ids below are padding, begin and end.
+
+    Raises: ValueError for a vocabulary that is empty, or holds a unit twice or what is no unit.
+    """
+
+    kind = "units"
+
+    def __init__(self, units: Units, vocabulary: Sequence[str]) -> None:
+        odd = [unit for unit in vocabulary if split_units(unit, units) != [unit]]
+        if odd or not vocabulary or len(set(vocabulary)) < len(vocabulary):
+            raise ValueError(f"a vocabulary is one or more distinct {units}, each a single one")
+        self.units: Units = units
+        self.vocabulary = list(vocabulary)
+        self._ids = {unit: id_ for id_, unit in enumerate(self.vocabulary, start=NUM_SPECIALS)}
+
+    @classmethod
+    def from_state(cls, state: Any) -> "UnitTokenizer":
+        if not isinstance(state, dict) or state.get("kind") != cls.kind:
+            raise ValueError("not the state of a tokenizer of units")
+        units: Any = state.get("units")
+        vocabulary: Any = state.get("vocabulary")
+        strings = isinstance(vocabulary, list) and all(isinstance(unit, str) for unit in vocabulary)
+        if not isinstance(units, str) or not strings:
+            raise ValueError("not the state of a tokenizer of units")
+        if units not in ("characters", "words"):
+            raise ValueError(f"units are {' or '.join(_SPLIT)}, got {units!r}")
+        return cls(units, vocabulary)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Plain strings, for a checkpoint."""
+        return {"kind": self.kind, "units": self.units, "vocabulary": self.vocabulary}
+
+    @property
+    def vocab_size(self) -> int:
+        """With the special ids."""
+        return NUM_SPECIALS + len(self.vocabulary)
+
+    def split(self, text: str) -> list[str]:
+        return split_units(text, self.units)
+
+    def join(self, parts: Iterable[str]) -> str:
+        return join_units(parts, self.units)
+
+    def encode(self, text: str, *, skip_unknown: bool = False) -> NDArray[np.int32]:
+        """One id a unit, without begin and end.
+
+        Raises: UserError that names the units outside the vocabulary, unless `skip_unknown`.
+        """
+        if skip_unknown:
+            return self.encode_known(text)[0]
+        parts = self.split(text)
+        unknown = set(parts) - self._ids.keys()
+        if unknown:
+            raise _UNKNOWN[self.units](unknown)
+        return np.array([self._ids[unit] for unit in parts], dtype=np.int32)
+
+    def encode_known(self, text: str) -> tuple[NDArray[np.int32], int]:
+        """The ids of the units in the vocabulary, and how many others were dropped."""
+        parts = self.split(text)
+        known = [self._ids[unit] for unit in parts if unit in self._ids]
+        return np.array(known, dtype=np.int32), len(parts) - len(known)
+
+    def decode(self, ids: Any) -> str:
+        """The text of a sequence of ids; padding, begin and end are left out."""
+        numbers = np.asarray(ids, dtype=np.int64) - NUM_SPECIALS
+        return self.join(self.vocabulary[number] for number in numbers[numbers >= 0])
+
+
+class PairTokenizer:
+    """A tokenizer for each side of a pair."""
+
+    kind = "pairs"
+
+    def __init__(self, source: UnitTokenizer, target: UnitTokenizer) -> None:
+        self.source = source
+        self.target = target
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "PairTokenizer":
+        """Raises: ValueError for a state that no PairTokenizer wrote."""
+        if state.get("kind") != cls.kind:
+            raise ValueError("not the state of a tokenizer of pairs")
+        source, target = (
+            UnitTokenizer.from_state(state.get(side)) for side in ("source", "target")
+        )
+        return cls(source, target)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Plain strings, for a checkpoint."""
+        return {"kind": self.kind, "source": self.source.state, "target": self.target.state}
+
+    @property
+    def units(self) -> Units:
+        """Of a source."""
+        return self.source.units
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a model must be built for, by the names that it has there."""
+        return {
+            "vocab_size": self.target.vocab_size,
+            "source_vocab_size": self.source.vocab_size,
+        }

@@ -1,0 +1,1 @@
+"""Exact scores, baselines, error rates."""

@@ -1,0 +1,115 @@
+"""The curves of a run, from its TensorBoard events, and the floor that its corpus sets.
+
+Imports no torch but for the floor.
+"""
+
+import json
+from os.path import isfile
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from transformer.data.text.corpus import Corpus
+from transformer.storage.run_folder import WEIGHTS
+from transformer.system.errors import UserError
+
+EVENTS = "events.out.tfevents.*"
+TRAIN_LOSS = "train_loss"
+VAL_LOSS = "val_loss"
+ERROR_RATE = "val_word_error_rate"  # of runs on pairs alone
+
+
+class Point(NamedTuple):
+    """One logging; `seconds` of the run until then, what lies between resumes left out."""
+
+    step: int
+    seconds: float
+    value: float
+
+
+Curves = dict[str, list[Point]]  # by the logged name; what was never logged is not in it
+
+
+class TrainedOn(NamedTuple):
+    """Which text a run was trained on, and the share of it for validation."""
+
+    data_path: str
+    sha256: str
+    val_fraction: float
+
+
+def read_curves(run: Path) -> Curves:
+    """What a run's folder has of losses and error rates.
+
+    A resumed run has a file of events for each start. Of steps that were made twice, as after a
+    crash, the later ones count, and their seconds follow on those of the step before.
+
+    Raises: UserError for a folder without any.
+    """
+    curves: Curves = {}
+    for path in sorted(run.glob(EVENTS)):  # their names start with when they were made
+        found = _read_events(path)
+        if found:
+            first_step = min(points[0].step for points in found.values())
+            _follow_on(curves, found, first_step)
+    if not curves:
+        raise UserError(
+            f"{run}: holds no curves ({EVENTS}): name the folder of a run that has logged its "
+            "first losses, such as runs/default/version_0"
+        )
+    return curves
+
+
+def _read_events(path: Path) -> Curves:
+    events = EventAccumulator(str(path), size_guidance={"scalars": 0})  # 0: all of them
+    events.Reload()
+    names = {TRAIN_LOSS, VAL_LOSS, ERROR_RATE}.intersection(events.Tags()["scalars"])
+    started_at = events.FirstEventTimestamp() if names else 0.0
+    return {
+        name: [Point(e.step, e.wall_time - started_at, e.value) for e in events.Scalars(name)]
+        for name in sorted(names)
+    }
+
+
+def _follow_on(curves: Curves, found: Curves, first_step: int) -> None:
+    """Joins what was found to the curves before, in place."""
+    for name, points in curves.items():
+        curves[name] = [point for point in points if point.step < first_step]
+    before = max((points[-1].seconds for points in curves.values() if points), default=0.0)
+    for name, points in found.items():
+        later = [point._replace(seconds=point.seconds + before) for point in points]
+        curves[name] = curves.get(name, []) + later
+
+
+def read_trained_on(run: Path) -> TrainedOn:
+    """As its model.safetensors has it, which a run writes at its first validation.
+
+    Raises: UserError where that is missing or does not say it.
+    """
+    path = run / WEIGHTS
+    try:
+        with safe_open(path, framework="numpy") as file:
+            texts = file.metadata()
+        config, corpus = json.loads(texts["config"]), json.loads(texts["corpus"])
+        return TrainedOn(config["data_path"], corpus["sha256"], config["val_fraction"])
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError):
+        raise UserError(f"{path}: is missing or does not say what it was trained on") from None
+
+
+def bigram_floor(trained_on: TrainedOn) -> float:
+    """Nats per character of `score_bigram`, trained on the training split, on the validation split.
+
+    Raises: UserError where the corpus is gone or has changed.
+    """
+    path = trained_on.data_path
+    if not isfile(path):
+        raise UserError(f"{path}: not here: start from the folder that the run was started in")
+    corpus = Corpus.from_file(path)
+    if corpus.sha256 != trained_on.sha256:
+        raise UserError(f"{path}: not the text that the run was trained on, by its sha256")
+    from transformer.evaluation.text import score_bigram
+
+    train, val = corpus.split(trained_on.val_fraction)
+    return score_bigram(train, val, corpus.tokenizer.vocab_size).loss

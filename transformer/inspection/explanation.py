@@ -1,0 +1,139 @@
+"""What a model sees in a text: how surprised it is by each unit, and what each position reads."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.generation.translation import Translator
+from transformer.models.base import TokenModel, evaluating
+from transformer.models.gpt import GPT
+from transformer.special_ids import BEGIN, END, NUM_SPECIALS, PADDING
+from transformer.system.errors import UserError
+
+NUM_ALTERNATIVES = 5
+SPECIAL_NAMES = {PADDING: "padding", BEGIN: "begin", END: "end"}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A character, or a unit of a pair's target, and what was expected in its place.
+
+    `surprise` is -log2 p in bits, p being its probability given what stands before it. The
+    alternatives are the likeliest in its place with their probabilities, the best first; it may
+    be one of them. A text's first character was not predicted and has neither.
+    """
+
+    text: str
+    surprise: float | None = None
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A text, or a source and its target, as a model sees it.
+
+    `attention[n, h, t, s]` is how much position t reads from s in block n and head h; a model
+    without attention has 0 blocks. Of a GPT, both are places in `units`, and position t has read
+    unit t. Of a pair, s is a place in `source`, and t is where unit t of the target is chosen.
+    """
+
+    units: tuple[Unit, ...]
+    attention: NDArray[np.float32]  # (N, H, T, S)
+    source: tuple[str, ...] | None = None
+
+    @property
+    def rows(self) -> list[str]:
+        return [unit.text for unit in self.units]
+
+    @property
+    def columns(self) -> list[str]:
+        return self.rows if self.source is None else list(self.source)
+
+    @property
+    def mean_surprise(self) -> float | None:
+        """In bits per unit, of those that were predicted: the loss in nats / ln 2."""
+        surprises = [unit.surprise for unit in self.units if unit.surprise is not None]
+        return sum(surprises) / len(surprises) if surprises else None
+
+    @property
+    def entropy(self) -> NDArray[np.float64]:
+        """-sum w log2 w of the weights of each position, in bits: the mean by block and head."""
+        weights = self.attention.astype(np.float64)
+        logarithms = np.log2(weights, out=np.zeros_like(weights), where=weights > 0)
+        return np.abs((weights * logarithms).sum(axis=-1).mean(axis=-1))  # never -0.0
+
+
+@torch.inference_mode()
+def explain_text(model: TokenModel, tokenizer: CharacterTokenizer, text: str) -> Explanation:
+    """The last block_size characters of `text`, the first of which has nothing before it.
+
+    Raises: UserError for an empty text, characters that the model never saw, and logits that are
+    not finite.
+    """
+    if not text:
+        raise UserError("the text is empty: give one of one character at least")
+    text = text[-model.block_size :]
+    device = next(model.parameters()).device
+    tokens = torch.from_numpy(tokenizer.encode(text)).long().to(device)[None]
+    attention = torch.zeros(0, 0, len(text), len(text))
+    with evaluating(model):
+        logits = model(tokens)[0, :-1]
+        if isinstance(model, GPT):
+            attention = model.attention_weights(tokens)[:, 0]
+    predicted = _predicted(logits, tokens[0, 1:], list(tokenizer.vocabulary))
+    return Explanation((Unit(text[0]), *predicted), attention.float().cpu().numpy())
+
+
+@torch.inference_mode()
+def explain_translation(translator: Translator, source: str) -> Explanation:
+    """The greedy target of `source`, with its end where it has one, and what it read there.
+
+    Raises: UserError as `Translator.search`.
+    """
+    model, tokenizer = translator.model, translator.tokenizer
+    device = next(model.parameters()).device
+    target = translator.search([source])[0][0]
+    targets = [*target.tokens, END] if target.finished else target.tokens
+    tokens = torch.tensor([[BEGIN, *targets[:-1]]], device=device)
+    read = torch.from_numpy(translator.encode(source)).long().to(device)[None]
+    with evaluating(model):
+        logits = model(read, tokens)[0]
+        attention = model.cross_attention_weights(read, tokens)[:, 0]
+    names = [*(SPECIAL_NAMES[id_] for id_ in range(NUM_SPECIALS)), *tokenizer.target.vocabulary]
+    never = [PADDING, BEGIN]  # what decoding does not choose is no alternative
+    units = _predicted(logits, torch.tensor(targets, device=device), names, never)
+    return Explanation(
+        units, attention.float().cpu().numpy(), tuple(tokenizer.source.split(source))
+    )
+
+
+def _predicted(
+    logits: Float[Tensor, "T V"],
+    targets: Int[Tensor, " T"],
+    names: Sequence[str],
+    never: Sequence[int] = (),
+) -> tuple[Unit, ...]:
+    """Raises: UserError for logits that are not finite."""
+    if not logits.isfinite().all():
+        raise UserError("the model's logits are not finite, so there is nothing to explain")
+    targets = targets.cpu()
+    log_probabilities = logits.cpu().double().log_softmax(dim=-1)  # mps has no float64
+    surprises = log_probabilities.gather(1, targets[:, None]).squeeze(1).abs() / math.log(2)
+    log_probabilities[:, list(never)] = -math.inf
+    count = min(NUM_ALTERNATIVES, len(names) - len(never))
+    likeliest, ids = log_probabilities.exp().topk(count, dim=-1)
+    texts = [names[int(token)] for token in targets]
+    others = [[names[int(id_)] for id_ in row] for row in ids]
+    return tuple(
+        Unit(text, bits, tuple(zip(best, shares, strict=True)))
+        for text, bits, best, shares in zip(
+            texts, surprises.tolist(), others, likeliest.tolist(), strict=True
+        )
+    )

@@ -1,0 +1,74 @@
+"""An explanation as one HTML file that needs no network."""
+
+import base64
+import json
+import re
+import zlib
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+
+from transformer.inspection.explanation import Explanation
+
+_MOST = 255  # of uint8
+_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
+
+
+def as_page(explanation: Explanation, *, model: str, num_written: int = 0, cut: str = "") -> str:
+    """The page of `templates/`; `model` is its name there.
+
+    The last `num_written` units of a text are the model's own; `cut` says what is not shown.
+    """
+    facts = {"model": model, "num_written": num_written, "cut": cut} | as_data(explanation)
+    # A text could end the <script> that it stands in: JSON's own escapes leave no < and no U+2028.
+    data = json.dumps(facts, separators=(",", ":")).translate(_ESCAPES)
+
+    def part(match: re.Match[str]) -> str:
+        return data if match[1] == "data" else template(match[1])
+
+    return re.sub(r"\{\{([\w.]+)\}\}", part, template("explain.html"))
+
+
+def template(name: str) -> str:
+    """A file of `templates/`, which is part of the installed package."""
+    templates = resources.files("transformer.inspection") / "templates"
+    return (templates / name).read_text(encoding="utf-8")
+
+
+def as_data(explanation: Explanation) -> dict[str, Any]:
+    """What the page's script reads, plain."""
+    num_blocks, num_heads = explanation.attention.shape[:2]
+    bits = [unit.surprise for unit in explanation.units]
+    return {
+        "units": explanation.rows,
+        "source": explanation.source,
+        "surprises": [None if surprise is None else round(surprise, 4) for surprise in bits],
+        "mean_surprise": explanation.mean_surprise,
+        "alternatives": [
+            [(name, round(probability, 6)) for name, probability in unit.alternatives]
+            for unit in explanation.units
+        ],
+        "num_blocks": num_blocks,
+        "num_heads": num_heads,
+        "entropy": explanation.entropy.round(4).tolist(),
+        "attention": packed(explanation.attention, causal=explanation.source is None),
+    }
+
+
+def quantized(weights: Float[NDArray, "*A"]) -> UInt8[NDArray, "*A"]:
+    """255 sqrt(w), rounded, from which a weight is off by sqrt(w) / 255 + 1 / 510^2 at most.
+
+    Small weights, of which an even reader has many, keep more of their digits than in 255 w.
+    """
+    return np.rint(_MOST * np.sqrt(weights)).astype(np.uint8)
+
+
+def packed(weights: Float[NDArray, "N H T S"], *, causal: bool) -> str:
+    """The levels of `quantized` in order, deflated, as base64; of causal ones those with s <= t."""
+    levels = quantized(weights)
+    if causal:
+        levels = levels[..., *np.tril_indices(levels.shape[-1])]
+    return base64.b64encode(zlib.compress(levels.tobytes(), 9)).decode("ascii")

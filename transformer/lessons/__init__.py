@@ -1,0 +1,1 @@
+"""For learners: small classes, the names of tutorials, transformers in plain NumPy."""

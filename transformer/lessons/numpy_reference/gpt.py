@@ -1,0 +1,226 @@
+"""A trained GPT of this project, run from its `model.safetensors`: one forward pass to read.
+
+The arguments that it was trained with are in the file, under the project's own names.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from transformer.lessons.numpy_reference.functions import (
+    NORM_EPS,
+    Array,
+    Floats,
+    check_tokens,
+    layer_norm,
+    position_angles,
+    positional_encoding,
+    scaled_dot_product_attention,
+)
+from transformer.lessons.numpy_reference.safetensors_file import read_safetensors
+
+_MULTIPLIER = -7046029254386353131  # 2^64 / golden ratio as int64: Fibonacci hashing (Knuth)
+
+
+def gelu(x: Floats) -> Floats:
+    """x times the probability that a normal number is below x: arXiv:1606.08415."""
+    return x * (1 + np.vectorize(math.erf, otypes=[np.float64])(x / np.sqrt(2))) / 2
+
+
+def gelu_tanh(x: Floats) -> Floats:
+    """The approximation of GPT-2: arXiv:1606.08415, section 2."""
+    return x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
+
+
+def relu(x: Floats) -> Floats:
+    return np.maximum(x, 0)
+
+
+def relu_squared(x: Floats) -> Floats:
+    """So et al. 2021 (arXiv:2109.08668)."""
+    return relu(x) ** 2
+
+
+def silu(x: Floats) -> Floats:
+    """x sigmoid(x), by way of tanh, which cannot overflow: arXiv:1606.08415."""
+    return x * (1 + np.tanh(x / 2)) / 2
+
+
+def rms_norm(x: Floats, weight: Floats) -> Floats:
+    """weight * x / sqrt(mean of x^2 + eps): Zhang and Sennrich 2019 (arXiv:1910.07467)."""
+    return weight * x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + NORM_EPS)
+
+
+def rotate(x: Floats) -> Floats:
+    """Turns the pair (i, i + D/2) of a head's numbers at position t by t / 10000^(2i/D).
+
+    Su et al. 2021 (arXiv:2104.09864), eq. 34. x is (B, H, T, D).
+    """
+    angles = position_angles(*x.shape[-2:])  # (T, D / 2)
+    first, second = np.split(x, 2, axis=-1)
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.concatenate((first * cos - second * sin, second * cos + first * sin), axis=-1)
+
+
+def shift(x: Array, back: int) -> Array:
+    """What stood `back` positions before, (B, T, ...), and zeros before the first."""
+    nothing = np.zeros((len(x), back, *x.shape[2:]), x.dtype)
+    return np.concatenate((nothing, x), axis=1)[:, : x.shape[1]]
+
+
+ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "relu": relu,
+    "relu2": relu_squared,
+}
+_KNOWN = {
+    "positions": ("learned", "sinusoidal", "rotary", "none"),
+    "norm": ("layernorm", "rmsnorm"),
+    "activation": (*ACTIVATIONS, "swiglu"),
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The arguments of the project's GPT, as its file names them.
+
+    Raises: ValueError for an unknown name of a part, listing the known ones.
+    """
+
+    model: str
+    vocab_size: int
+    block_size: int
+    embedding_dim: int
+    num_heads: int
+    num_blocks: int
+    positions: str
+    norm: str
+    norm_first: bool
+    qk_norm: bool
+    activation: str
+    feedforward_dim: int
+    dropout: float
+    bias: bool
+    tie_weights: bool
+    ngram_size: int
+    ngram_buckets: int
+    token_shift: bool
+    position_gain: bool = False  # what a file means that does not name it
+
+    def __post_init__(self) -> None:
+        for name, known in _KNOWN.items():
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+
+
+class GPT:
+    """The decoder-only transformer, without dropout, as after training."""
+
+    def __init__(self, architecture: Architecture, tensors: Mapping[str, Floats]) -> None:
+        self.architecture = architecture
+        self.tensors = tensors
+
+    def forward(self, tokens: Array) -> Floats:
+        """Logits (B, T, V) of what follows each of the tokens (B, T), which reads no later one.
+
+        Raises: ValueError for tokens outside the vocabulary and for more than block_size.
+        """
+        shape = self.architecture
+        check_tokens(tokens, shape.vocab_size)
+        if tokens.shape[1] > shape.block_size:
+            raise ValueError(f"{tokens.shape[1]} tokens, but block_size={shape.block_size}")
+        x = self._add_positions(self._embed(tokens))
+        for number in range(shape.num_blocks):
+            x = self._block(x, f"blocks.{number}")
+        if shape.norm_first:
+            x = self._norm(x, "final_norm")
+        head = "token_embedding" if shape.tie_weights else "lm_head"
+        return x @ self.tensors[f"{head}.weight"].T
+
+    def _embed(self, tokens: Array) -> Floats:
+        """The vector of a token, of the n-grams that it ends, a share of the token's before.
+
+        Where there are more n-grams than rows, a hash that wraps around in int64 shares them.
+        Cf. Huang et al. 2025 (arXiv:2501.16975), Peng et al. 2023 (arXiv:2305.13048), 3.1.1.
+        """
+        shape = self.architecture
+        x = self.tensors["token_embedding.weight"][tokens]
+        ngrams = tokens.astype(np.int64)
+        for back in range(1, shape.ngram_size):
+            table = self.tensors[f"token_embedding.ngram_tables.{back - 1}"]
+            ngrams = ngrams + shift(tokens.astype(np.int64), back) * shape.vocab_size**back
+            own_row = shape.vocab_size ** (back + 1) <= len(table)
+            x = x + table[ngrams if own_row else (ngrams * _MULTIPLIER >> 32) % len(table)]
+        return x + self.tensors["token_shift.weight"] * shift(x, 1) if shape.token_shift else x
+
+    def _add_positions(self, x: Floats) -> Floats:
+        _, length, width = x.shape
+        if self.architecture.positions == "learned":
+            return x + self.tensors["position_embedding.weight"][:length]
+        if self.architecture.positions == "sinusoidal":
+            gain = self.tensors["position_embedding.gain"] if self.architecture.position_gain else 1
+            return x + gain * positional_encoding(length, width)
+        return x  # rotary positions act on queries and keys
+
+    def _block(self, x: Floats, name: str) -> Floats:
+        """norm(x + f(x)) as in arXiv:1706.03762, 3.1, or x + f(norm(x)) where norms come first."""
+        for part, function in (("attention", self._attention), ("feedforward", self._feedforward)):
+            if self.architecture.norm_first:
+                x = x + function(self._norm(x, f"{name}.{part}_norm"), f"{name}.{part}")
+            else:
+                x = self._norm(x + function(x, f"{name}.{part}"), f"{name}.{part}_norm")
+        return x
+
+    def _attention(self, x: Floats, name: str) -> Floats:
+        """Self-attention in num_heads heads, each position reading itself and all before it."""
+        shape, (num_rows, length, width) = self.architecture, x.shape
+        qkv = self._linear(x, f"{name}.qkv").reshape(num_rows, length, 3, shape.num_heads, -1)
+        q, k, v = qkv.transpose(2, 0, 3, 1, 4)  # (B, H, T, D)
+        if shape.qk_norm:  # Henry et al. 2020 (arXiv:2010.04245)
+            q = rms_norm(q, self.tensors[f"{name}.query_norm.weight"])
+            k = rms_norm(k, self.tensors[f"{name}.key_norm.weight"])
+        if shape.positions == "rotary":
+            q, k = rotate(q), rotate(k)
+        heads = scaled_dot_product_attention(q, k, v, np.tri(length, dtype=np.bool_))
+        joined = heads.swapaxes(1, 2).reshape(num_rows, length, width)
+        return self._linear(joined, f"{name}.output")
+
+    def _feedforward(self, x: Floats, name: str) -> Floats:
+        """W2 f(W1 x), or W2 (silu(Wg x) * W1 x): arXiv:1706.03762, 3.3; arXiv:2002.05202."""
+        hidden = self._linear(x, f"{name}.input")  # (B, T, F), of swiglu (B, T, 2 F)
+        if self.architecture.activation == "swiglu":
+            gate, value = np.split(hidden, 2, axis=-1)
+            hidden = silu(gate) * value
+        else:
+            hidden = ACTIVATIONS[self.architecture.activation](hidden)
+        return self._linear(hidden, f"{name}.output")
+
+    def _linear(self, x: Floats, name: str) -> Floats:
+        y = x @ self.tensors[f"{name}.weight"].T
+        return y + self.tensors[f"{name}.bias"] if self.architecture.bias else y
+
+    def _norm(self, x: Floats, name: str) -> Floats:
+        weight = self.tensors[f"{name}.weight"]
+        if self.architecture.norm == "rmsnorm":
+            return rms_norm(x, weight)
+        return layer_norm(
+            x, weight, self.tensors[f"{name}.bias"] if self.architecture.bias else 0.0
+        )
+
+
+def load_gpt(path: str | Path) -> GPT:
+    """The GPT of a `model.safetensors`.
+
+    Raises: ValueError for a file that is truncated or holds no GPT of this project; TypeError for
+    arguments that are not those of `Architecture`.
+    """
+    tensors, metadata = read_safetensors(path)
+    architecture = json.loads(metadata.get("architecture", "{}"))
+    if architecture.get("model") != "gpt":
+        raise ValueError(f"{path}: model must be gpt, got {architecture.get('model')!r}")
+    return GPT(Architecture(**architecture), tensors)

@@ -1,0 +1,98 @@
+"""One new token for each row, through a GPT and its cache in as few calls as PyTorch allows.
+
+The same mathematics as `GPT.forward`, to which a test holds it. With one token at a time, most of a
+small model's time goes into calling modules rather than into numbers, so here are none: functions
+on weights, chosen once.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from transformer.models.parts.attention import FusedLinear, MultiHeadAttention, attention
+from transformer.models.parts.cache import BlockCache
+from transformer.models.parts.layers import Block, FeedForward, GatedFeedForward
+
+Function = Callable[[Tensor], Tensor]
+_PLAIN = (nn.Linear, FusedLinear, nn.LayerNorm, nn.RMSNorm, FeedForward, GatedFeedForward)
+
+# B x H from which the keys of a CPU's float32 cache fit no cache of its own, where the formula
+# spelled out reads them faster than the fused kernel (seen with torch 2.13).
+LEAST_EXPLICIT_ROWS = 256
+
+
+def make_step(module: nn.Module) -> Function:
+    """What the module computes when it is not training; plain ones without calling them.
+
+    Their hooks are not called.
+    """
+    if type(module) not in _PLAIN:
+        return module
+    if isinstance(module, nn.Linear):
+        weight, bias = module.weight, module.bias
+        return lambda x: F.linear(x, weight, bias)
+    if isinstance(module, nn.LayerNorm):
+        shape, weight, bias, eps = module.normalized_shape, module.weight, module.bias, module.eps
+        return lambda x: torch.layer_norm(x, shape, weight, bias, eps)
+    if isinstance(module, nn.RMSNorm):
+        shape, weight, eps = module.normalized_shape, module.weight, module.eps
+        return lambda x: torch.rms_norm(x, shape, weight, eps)
+    if isinstance(module, FeedForward):
+        first, last = make_step(module.input), make_step(module.output)
+        activation = module.activation
+        return lambda x: last(activation(first(x)))
+    assert isinstance(module, GatedFeedForward)
+    return _gated(module)
+
+
+def _gated(module: GatedFeedForward) -> Function:
+    first, last = make_step(module.input), make_step(module.output)
+
+    def step(x: Tensor) -> Tensor:
+        gate, value = first(x).chunk(2, dim=-1)
+        return last(F.silu(gate) * value)
+
+    return step
+
+
+def make_attention_step(module: MultiHeadAttention) -> Callable[[Tensor, BlockCache], Tensor]:
+    qkv, output = make_step(module.qkv), make_step(module.output)
+    num_heads, rotate = module.num_heads, module.rotate
+    query_norm, key_norm = make_step(module.query_norm), make_step(module.key_norm)
+    normalized = isinstance(module.query_norm, nn.RMSNorm)
+
+    def step(x: Float[Tensor, "B C"], cache: BlockCache) -> Float[Tensor, "B C"]:
+        num_rows = x.shape[0]
+        q, k, v = qkv(x).view(num_rows, 3, num_heads, 1, -1).unbind(1)  # (B, H, 1, D)
+        if normalized:
+            q, k = query_norm(q), key_norm(k)
+        if rotate is not None:
+            q, k = rotate(q, cache.positions), rotate(k, cache.positions)
+        k, v = cache.append(k, v)  # (B, H, S, D)
+        q = q.to(k.dtype)
+        if num_rows * num_heads >= LEAST_EXPLICIT_ROWS and q.device.type == "cpu":
+            heads = attention(q, k, v)
+        else:
+            heads = F.scaled_dot_product_attention(q, k, v)
+        return output(heads.reshape(num_rows, -1).to(x.dtype))
+
+    return step
+
+
+def make_block_step(block: Block) -> Callable[[Tensor, BlockCache], Tensor]:
+    attend, feed = make_attention_step(block.attention), make_step(block.feedforward)
+    attention_norm = make_step(block.attention_norm)
+    feedforward_norm = make_step(block.feedforward_norm)
+
+    def pre_norm(x: Tensor, cache: BlockCache) -> Tensor:
+        x = x + attend(attention_norm(x), cache)
+        return x + feed(feedforward_norm(x))
+
+    def post_norm(x: Tensor, cache: BlockCache) -> Tensor:
+        x = attention_norm(x + attend(x, cache))
+        return feedforward_norm(x + feed(x))
+
+    return pre_norm if block.norm_first else post_norm

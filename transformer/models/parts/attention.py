@@ -1,0 +1,285 @@
+"""Attention weights, attention, multi-head attention and masks.
+
+Letters in shapes, here and in the whole repository: B batch, T query positions, S key positions,
+C embedding_dim, H heads, D head_dim = C / H, F feedforward_dim, V vocab_size, N num_blocks; R rows
+of tokens that share the B rows of a memory, such as the K beams of each source.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from transformer.models.parts.cache import BlockCache, Positions
+from transformer.models.parts.decoder_cache import CrossCache
+
+NORM_EPS = 1e-5  # torch's and GPT-2's
+LONGEST_EXPLICIT = 256  # tokens; benchmarks/attention.py
+
+Mask = Bool[Tensor, "#B #H #T S"]
+
+
+def causal_mask(size: int, device: torch.device | None = None) -> Bool[Tensor, "T T"]:
+    """True where a position may be read: itself and all before it."""
+    return torch.ones(size, size, dtype=torch.bool, device=device).tril()
+
+
+def attention_weights(
+    query: Float[Tensor, "B H T D"],
+    key: Float[Tensor, "B H S D"],
+    mask: Mask | None = None,
+) -> Float[Tensor, "B H T S"]:
+    """How much each query position reads from each key position; rows sum to 1.
+
+    softmax(Q K^T / sqrt(D)), Vaswani et al. 2017 (arXiv:1706.03762), eq. 1, without the final
+    product with V so that attention maps can ask for the weights alone.
+
+    `mask[b, h, t, s]` is True where position t may read position s; a row with no True reads
+    nothing and gives zeros. The softmax is taken in float32 or wider, then cast back.
+    """
+    weights = _softmax_of_scores(query, key, mask)
+    return weights if mask is None else weights.masked_fill(~mask, 0)
+
+
+def attention(
+    query: Float[Tensor, "B H T D"],
+    key: Float[Tensor, "B H S D"],
+    value: Float[Tensor, "B H S D"],
+    mask: Mask | None = None,
+    dropout: float = 0.0,
+    *,
+    causal: bool = False,
+) -> Float[Tensor, "B H T D"]:
+    """attention_weights @ V, spelled out: eq. 1. `dropout` zeroes weights, rescaling the others.
+
+    `causal`, where T = S, stands for that mask.
+    """
+    if causal:  # each row reads itself at least, so none needs the zeros of attention_weights
+        weights = _softmax_of_scores(query, key, causal_mask(query.shape[2], query.device))
+    else:
+        weights = attention_weights(query, key, mask)
+    return F.dropout(weights, dropout, training=dropout > 0) @ value
+
+
+def _softmax_of_scores(query: Tensor, key: Tensor, mask: Tensor | None) -> Float[Tensor, "B H T S"]:
+    """Scores are made, scaled and masked in one batched product; a row with no True is uniform."""
+    shape = (*query.shape[:3], key.shape[2])
+    bias = query.new_zeros(1, 1, 1)
+    if mask is not None:
+        # The least finite number, not -inf: a row of -inf has NaN for a softmax and its gradient.
+        bias = query.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(query.dtype).min)
+        bias = bias if bias.ndim == 2 else bias.expand(shape).flatten(0, 1)
+    scores = torch.baddbmm(
+        bias, query.flatten(0, 1), key.flatten(0, 1).mT, alpha=query.shape[-1] ** -0.5
+    )
+    return scores.softmax(dim=-1).unflatten(0, query.shape[:2])
+
+
+def fused_attention(
+    query: Float[Tensor, "B H T D"],
+    key: Float[Tensor, "B H S D"],
+    value: Float[Tensor, "B H S D"],
+    mask: Mask | None = None,
+    dropout: float = 0.0,
+    *,
+    causal: bool = False,
+) -> Float[Tensor, "B H T D"]:
+    """The same as `attention`, in torch's fused kernel."""
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal
+    )
+
+
+def explicit_is_faster(query: Float[Tensor, "B H T D"]) -> bool:
+    """Whether `attention` beats `fused_attention`: in bfloat16 on a CPU, for short contexts.
+
+    The fused CPU kernel's backward pass is slow in bfloat16 (seen with torch 2.13).
+    """
+    return (
+        query.device.type == "cpu"
+        and query.dtype == torch.bfloat16
+        and query.shape[2] <= LONGEST_EXPLICIT
+    )
+
+
+class FusedLinear(nn.Linear):
+    """Several matrices of one input, one below the other in `weight`, in one product."""
+
+    def __init__(self, in_features: int, out_features: int, num_parts: int, *, bias: bool) -> None:
+        super().__init__(in_features, num_parts * out_features, bias=bias)
+        self.num_parts = num_parts
+
+
+class HeadNorm(nn.RMSNorm):
+    """RMSNorm of each head's numbers, in their own format whatever that of the weight is."""
+
+    def forward(self, x: Float[Tensor, "B H T D"]) -> Float[Tensor, "B H T D"]:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
+def check_heads(embedding_dim: int, num_heads: int) -> None:
+    """Raises: ValueError for heads that do not share the width evenly."""
+    if num_heads < 1 or embedding_dim % num_heads:
+        raise ValueError(
+            "embedding_dim must be divisible by num_heads, "
+            f"got embedding_dim={embedding_dim} and num_heads={num_heads}"
+        )
+
+
+class MultiHeadAttention(nn.Module):
+    """Self-attention in num_heads parallel heads of head_dim = C / H: arXiv:1706.03762, 3.2.2.
+
+    `rotate` turns queries and keys by their positions, where positions are rotary; `qk_norm`
+    normalizes both before (Henry et al. 2020, arXiv:2010.04245; per head, as in Qwen3). A causal
+    one reads no later position, whatever the mask says.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_heads: int,
+        *,
+        causal: bool,
+        bias: bool = True,
+        dropout: float = 0.0,
+        qk_norm: bool = False,
+        rotate: Callable[[Tensor, Positions], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        check_heads(embedding_dim, num_heads)
+        self.num_heads = num_heads
+        self.causal = causal
+        self.dropout = dropout
+        self.rotate = rotate
+        head_dim = embedding_dim // num_heads
+        self.query_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.key_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.qkv = FusedLinear(embedding_dim, embedding_dim, 3, bias=bias)
+        self.output = nn.Linear(embedding_dim, embedding_dim, bias=bias)
+
+    def forward(
+        self, x: Float[Tensor, "B T C"], mask: Mask | None = None, cache: BlockCache | None = None
+    ) -> Float[Tensor, "B T C"]:
+        """With a `cache`, x is what follows on what was read, and the mask is the cache's."""
+        positions = slice(0, x.shape[1]) if cache is None else cache.positions
+        q, k, v = self._queries_keys_values(x, positions)
+        if cache is not None:
+            k, v = cache.append(k, v)  # (B, H, S, D)
+            q = q.to(k.dtype)
+        elif self.causal and mask is not None:
+            mask = mask & causal_mask(x.shape[1], x.device)
+        # One new token may read all that is there. Without a cache no sizes are compared: sizes
+        # differ from batch to batch of pairs, and torch.compile would break the graph.
+        causal = self.causal and mask is None and (cache is None or q.shape[2] == k.shape[2])
+        dropout = self.dropout if self.training else 0.0
+        attend = attention if explicit_is_faster(q) else fused_attention
+        heads = attend(q, k, v, mask, dropout, causal=causal)
+        return self.output(heads.transpose(1, 2).flatten(2).to(x.dtype))  # (B, T, H D)
+
+    def weights(
+        self, x: Float[Tensor, "B T C"], mask: Mask | None = None
+    ) -> Float[Tensor, "B H T T"]:
+        """How much each position reads from each, as `forward` without a cache has it."""
+        if self.causal:
+            causal = causal_mask(x.shape[1], x.device)[None, None]
+            mask = causal if mask is None else mask & causal
+        q, k, _ = self._queries_keys_values(x, slice(0, x.shape[1]))
+        return attention_weights(q, k, mask)
+
+    def _queries_keys_values(
+        self, x: Float[Tensor, "B T C"], positions: Positions
+    ) -> tuple[Float[Tensor, "B H T D"], Float[Tensor, "B H T D"], Float[Tensor, "B H T D"]]:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = self.query_norm(q), self.key_norm(k)
+        if self.rotate is not None:
+            q, k = self.rotate(q, positions), self.rotate(k, positions)
+        return q, k, v
+
+
+class CrossAttention(nn.Module):
+    """Queries of x read the keys and values of a memory, in num_heads heads: 1706.03762, 3.2.3.
+
+    x may have several rows for each of the memory's, neighbors, such as the beams of a search:
+    positions of x do not look at each other here, so they share the memory's keys as they are.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_heads: int,
+        *,
+        bias: bool = True,
+        dropout: float = 0.0,
+        qk_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        check_heads(embedding_dim, num_heads)
+        self.num_heads = num_heads
+        self.dropout = dropout
+        head_dim = embedding_dim // num_heads
+        self.query_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.key_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.query = nn.Linear(embedding_dim, embedding_dim, bias=bias)
+        self.key_value = FusedLinear(embedding_dim, embedding_dim, 2, bias=bias)
+        self.output = nn.Linear(embedding_dim, embedding_dim, bias=bias)
+
+    def forward(
+        self,
+        x: Float[Tensor, "R T C"],
+        memory: Float[Tensor, "B S C"],
+        mask: Mask | None = None,
+        cache: CrossCache | None = None,
+    ) -> Float[Tensor, "R T C"]:
+        """A `cache` keeps the memory's keys and values, which are worked out at its first use."""
+        if cache is None:
+            k, v = self._keys_values(memory)  # (B, H, S, D)
+        else:
+            k, v = cache.get(lambda: self._keys_values(memory))
+        q = self._queries(x, len(memory)).to(k.dtype)
+        dropout = self.dropout if self.training else 0.0
+        attend = attention if explicit_is_faster(q) else fused_attention
+        heads = attend(q, k, v, mask, dropout).transpose(1, 2)
+        return self.output(heads.reshape(x.shape).to(x.dtype))
+
+    def weights(
+        self,
+        x: Float[Tensor, "B T C"],
+        memory: Float[Tensor, "B S C"],
+        mask: Mask | None = None,
+    ) -> Float[Tensor, "B H T S"]:
+        """How much each position of x reads from each of the memory."""
+        return attention_weights(self._queries(x, len(x)), self._keys_values(memory)[0], mask)
+
+    def _queries(self, x: Float[Tensor, "R T C"], num_rows: int) -> Float[Tensor, "B H _ D"]:
+        q = self.query(x).view(num_rows, -1, self.num_heads, x.shape[-1] // self.num_heads)
+        return self.query_norm(q.transpose(1, 2))
+
+    def _keys_values(
+        self, memory: Float[Tensor, "B S C"]
+    ) -> tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]:
+        k, v = self.key_value(memory).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.key_norm(k), v
+
+
+@contextmanager
+def recorded_weights(
+    layers: Iterable[MultiHeadAttention | CrossAttention],
+) -> Iterator[list[Float[Tensor, "B H T S"]]]:
+    """What these layers read in the passes within, one map for each call; not those of decoding.
+
+    Each is worked out a second time, beside what the layer did, from the same queries and keys.
+    """
+    maps: list[Tensor] = []
+
+    def record(layer: nn.Module, inputs: tuple, _: Tensor) -> None:
+        maps.append(layer.weights(*inputs[:-1]))  # type: ignore[operator]  # all but the cache
+
+    hooks = [layer.register_forward_hook(record) for layer in layers]
+    try:
+        yield maps
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,129 @@
+"""What a decoder keeps of a search: a memory and a tree of tokens, with keys and values of both."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from transformer.models.parts.cache import LEAST_ROOM, BlockCache, Positions, move_rows
+
+KeysValues = tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]
+
+
+class CrossCache:
+    """Keys and values of the memory for one block's cross-attention, worked out once."""
+
+    def __init__(self) -> None:
+        self._kept: KeysValues | None = None
+
+    def get(self, compute: Callable[[], KeysValues]) -> KeysValues:
+        if self._kept is None:
+            keys, values = compute()
+            self._kept = keys.contiguous(), values.contiguous()
+        return self._kept
+
+    def move(self, sources: Int[Tensor, " _"], places: Int[Tensor, " _"], num_rows: int) -> None:
+        if self._kept is not None:
+            keys, values = self._kept
+            self._kept = (
+                move_rows(keys, sources, places)[:num_rows],
+                move_rows(values, sources, places)[:num_rows],
+            )
+
+
+class DecoderCache:
+    """Of K beams for each of B sources, K B rows of tokens: what they have read, as a tree.
+
+    A source has one row of places, and a beam reads those of its `ancestors`. When beams change
+    their order or go on from the same one, ancestors change and no key or value moves; where
+    sources are done, others take their rows.
+    """
+
+    has_gaps = False
+
+    def __init__(
+        self,
+        memory: Float[Tensor, "B S C"],
+        memory_mask: Bool[Tensor, "B 1 1 S"],
+        *,
+        num_rows: int,
+        block_size: int,
+        num_blocks: int,
+    ) -> None:
+        num_sources = len(memory)
+        self.memory = memory
+        self.memory_mask = memory_mask
+        self.num_beams = num_rows // num_sources
+        self.block_size = block_size
+        self.least_places = LEAST_ROOM * self.num_beams
+        self.most_places = block_size * self.num_beams
+        self.positions: Positions = slice(0, 0)
+        self.places = slice(0, 0)
+        self.blocks = [BlockCache(self) for _ in range(num_blocks)]
+        self.cross = [CrossCache() for _ in range(num_blocks)]
+        self.tokens = torch.empty(num_rows, 0, dtype=torch.long, device=memory.device)
+        self.ancestors = torch.empty(
+            num_sources, self.num_beams, 0, dtype=torch.bool, device=memory.device
+        )
+
+    @property
+    def stop(self) -> int:
+        """How many places are taken."""
+        return self.places.stop
+
+    def extend(
+        self, tokens: Int[Tensor, "R T"], num_before: int = 0
+    ) -> tuple[Int[Tensor, "_ _"], Bool[Tensor, "B 1 _ P"] | None]:
+        """Takes up new tokens: sets `positions` and `places` for the blocks to go by.
+
+        Gives the tokens to be read with up to `num_before` before them, and which places each of
+        the new ones may read: None is all up to itself. Where nothing was read yet and the beams of
+        a source begin alike, they are read once for all: B rows in place of K B.
+
+        Raises: ValueError for more tokens than there is room for and for other rows.
+        """
+        length, num_new = self.tokens.shape[1], tokens.shape[1]
+        if len(tokens) != len(self.tokens):
+            raise ValueError(f"{len(tokens)} rows for a cache of {len(self.tokens)}")
+        if length + num_new > self.block_size:
+            raise ValueError(f"{length + num_new} tokens, but block_size={self.block_size}")
+        by_source = tokens.unflatten(0, (-1, self.num_beams))
+        alike = not length and bool((by_source == by_source[:, :1]).all())
+        num_read = 1 if alike else self.num_beams
+        new_places = num_read * num_new
+        self.tokens = torch.cat((self.tokens, tokens), dim=1)
+        self.places = slice(self.stop, self.stop + new_places)
+        numbers = torch.arange(new_places, device=tokens.device)
+        self.positions = length + numbers % num_new
+        own = numbers // num_new == torch.arange(self.num_beams, device=tokens.device)[:, None]
+        self._add(own | alike)
+        read = self.tokens[:: self.num_beams // num_read, -num_new - num_before :]
+        if alike or new_places == 1:
+            return read, None
+        mask = self.ancestors.repeat_interleave(num_new, dim=1)
+        mask[:, :, self.places] &= self.positions[:, None] >= self.positions
+        return read, mask[:, None]
+
+    def _add(self, own: Bool[Tensor, "K _"]) -> None:
+        everywhere = own.expand(len(self.ancestors), -1, -1)
+        self.ancestors = torch.cat((self.ancestors, everywhere), dim=2)
+
+    def select(self, rows: Int[Tensor, " R"]) -> None:
+        """Keeps these rows in this order: whole groups of neighbors, each of one source.
+
+        No more rows than there are.
+        """
+        sources = rows[:: self.num_beams] // self.num_beams
+        self.tokens = self.tokens[rows]
+        ancestors = self.ancestors.flatten(0, 1)[rows]
+        self.ancestors = ancestors.unflatten(0, (len(sources), self.num_beams))
+        numbers = torch.arange(len(sources), device=rows.device)
+        moved = (sources != numbers).nonzero().squeeze(1)
+        if len(sources) == len(self.memory) and not len(moved):
+            return  # reordered within their groups
+        self.memory, self.memory_mask = self.memory[sources], self.memory_mask[sources]
+        for block in self.blocks:
+            block.move(sources[moved], moved, len(sources), self.stop)
+        for kept in self.cross:
+            kept.move(sources[moved], moved, len(sources))

@@ -1,0 +1,235 @@
+"""Norms, feed-forwards and the residual block."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import checkpoint
+
+from transformer.models.parts.attention import (
+    NORM_EPS,
+    CrossAttention,
+    FusedLinear,
+    Mask,
+    MultiHeadAttention,
+)
+from transformer.models.parts.cache import BlockCache
+from transformer.models.parts.decoder_cache import CrossCache
+
+INITIAL_STD = 0.02  # Radford et al. 2018 (GPT), 4.1
+
+
+def make_norm(name: str, embedding_dim: int, *, bias: bool = True) -> nn.Module:
+    """`layernorm` (Ba et al. 2016) or `rmsnorm` (Zhang and Sennrich 2019, which has no bias)."""
+    if name == "layernorm":
+        return nn.LayerNorm(embedding_dim, eps=NORM_EPS, bias=bias)
+    if name == "rmsnorm":
+        return nn.RMSNorm(embedding_dim, eps=NORM_EPS)
+    raise ValueError(f"norm must be layernorm or rmsnorm, got {name!r}")
+
+
+def relu_squared(x: Tensor) -> Tensor:
+    """So et al. 2021 (arXiv:2109.08668)."""
+    return F.relu(x).square()
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+    "relu2": relu_squared,
+}
+
+
+class FeedForward(nn.Module):
+    """W2 f(W1 x): arXiv:1706.03762, 3.3, with the activation f."""
+
+    def __init__(
+        self, embedding_dim: int, feedforward_dim: int, activation: str, *, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]
+        self.input = nn.Linear(embedding_dim, feedforward_dim, bias=bias)
+        self.output = nn.Linear(feedforward_dim, embedding_dim, bias=bias)
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        return self.output(self.activation(self.input(x)))
+
+
+class GatedFeedForward(nn.Module):
+    """W2 (silu(Wg x) * W1 x), SwiGLU: Shazeer 2020 (arXiv:2002.05202); Wg and W1 are one matrix."""
+
+    def __init__(self, embedding_dim: int, feedforward_dim: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.input = FusedLinear(embedding_dim, feedforward_dim, 2, bias=bias)
+        self.output = nn.Linear(feedforward_dim, embedding_dim, bias=bias)
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        gate, value = self.input(x).chunk(2, dim=-1)  # (B, T, F) each
+        return self.output(F.silu(gate) * value)
+
+
+def make_feedforward(
+    activation: str, embedding_dim: int, feedforward_dim: int, *, bias: bool = True
+) -> FeedForward | GatedFeedForward:
+    """Raises: ValueError for an unknown activation, listing the known ones."""
+    if activation == "swiglu":
+        return GatedFeedForward(embedding_dim, feedforward_dim, bias=bias)
+    if activation not in ACTIVATIONS:
+        known = ", ".join([*ACTIVATIONS, "swiglu"])
+        raise ValueError(f"activation must be one of {known}, got {activation!r}")
+    return FeedForward(embedding_dim, feedforward_dim, activation, bias=bias)
+
+
+def initialize_linears(module: nn.Module) -> None:
+    """Matrices as Glorot and Bengio 2010, each of several fused in one by itself; biases zero."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            num_parts = part.num_parts if isinstance(part, FusedLinear) else 1
+            for matrix in part.weight.chunk(num_parts):
+                nn.init.xavier_uniform_(matrix)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+class skipped_initialization(TorchFunctionMode):  # a context manager
+    """New parameters keep what their memory holds: their values are about to be loaded.
+
+    The system gives memory that nothing was written to when it is first used, so a model of any
+    size is built at once.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+class Dropout(nn.Dropout):
+    """Zeroes numbers with probability p and scales up the others: Srivastava et al. 2014.
+
+    On a CPU p is taken to the nearest 256th: a random byte for each number is drawn eight at a
+    time, where torch draws them singly, which takes a tenth of a small model's step. Compiled
+    models draw as torch does: `random_` cannot be compiled.
+    """
+
+    def forward(self, input: Float[Tensor, "*A C"]) -> Float[Tensor, "*A C"]:
+        least = round(256 * self.p)
+        by_eights = input.device.type == "cpu" and not torch.compiler.is_compiling()
+        if not self.training or not by_eights or least in (0, 256):
+            return super().forward(input)
+        eights = torch.empty(-(-input.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        kept = eights.view(torch.uint8)[: input.numel()] >= least
+        return input * kept.view(input.shape).to(input.dtype).mul_(256 / (256 - least))
+
+
+class ResidualPaths(nn.Module):
+    """How a block's parts add to the residual stream.
+
+    norm_first (pre-norm): x + f(norm(x)); otherwise (post-norm, as printed in arXiv:1706.03762,
+    3.1): norm(x + f(x)). `dropout` acts on what each part adds: 5.4.
+    """
+
+    def __init__(self, *, norm_first: bool, dropout: float) -> None:
+        super().__init__()
+        self.dropout = Dropout(dropout)
+        self.norm_first = norm_first
+
+    def add(self, x: Tensor, norm: nn.Module, part: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.norm_first:
+            return x + self.dropout(part(norm(x)))
+        return norm(x + self.dropout(part(x)))
+
+
+def recompute_blocks(model: nn.Module) -> None:
+    """In training each block keeps its input alone and computes the rest again in the backward
+    pass: Chen et al. 2016 (arXiv:1604.06174).
+    """
+    for block in model.modules():
+        if isinstance(block, ResidualPaths):
+            block.forward = partial(_recomputed, block, block.forward)
+
+
+def _recomputed(block: nn.Module, forward: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    if not (block.training and torch.is_grad_enabled()):
+        return forward(*inputs)
+    return checkpoint(forward, *inputs, use_reentrant=False)
+
+
+class Block(ResidualPaths):
+    """Self-attention, then feed-forward, each on a residual path."""
+
+    def __init__(
+        self,
+        attention: MultiHeadAttention,
+        feedforward: FeedForward | GatedFeedForward,
+        norm: Callable[[], nn.Module],
+        *,
+        norm_first: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(norm_first=norm_first, dropout=dropout)
+        self.attention_norm = norm()
+        self.attention = attention
+        self.feedforward_norm = norm()
+        self.feedforward = feedforward
+
+    def forward(
+        self, x: Float[Tensor, "B T C"], mask: Mask | None = None, cache: BlockCache | None = None
+    ) -> Float[Tensor, "B T C"]:
+        x = self.add(x, self.attention_norm, lambda x: self.attention(x, mask, cache))
+        return self.add(x, self.feedforward_norm, self.feedforward)
+
+    def scale_outputs(self, num_blocks: int) -> None:
+        """What writes into the residual stream starts smaller the more blocks there are.
+
+        N(0, INITIAL_STD / sqrt(2 num_blocks)): Radford et al. 2019 (GPT-2), 2.3.
+        """
+        for part in (self.attention, self.feedforward):
+            nn.init.normal_(part.output.weight, std=INITIAL_STD / (2 * num_blocks) ** 0.5)
+
+
+class DecoderBlock(ResidualPaths):
+    """Self-attention, then attention to a memory, then feed-forward: arXiv:1706.03762, 3.1."""
+
+    def __init__(
+        self,
+        attention: MultiHeadAttention,
+        cross_attention: CrossAttention,
+        feedforward: FeedForward | GatedFeedForward,
+        norm: Callable[[], nn.Module],
+        *,
+        norm_first: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(norm_first=norm_first, dropout=dropout)
+        self.attention_norm = norm()
+        self.attention = attention
+        self.cross_attention_norm = norm()
+        self.cross_attention = cross_attention
+        self.feedforward_norm = norm()
+        self.feedforward = feedforward
+
+    def forward(
+        self,
+        x: Float[Tensor, "R T C"],
+        memory: Float[Tensor, "B S C"],
+        memory_mask: Mask | None = None,
+        mask: Bool[Tensor, "#R #H #T _"] | None = None,
+        cache: BlockCache | None = None,
+        cross_cache: CrossCache | None = None,
+    ) -> Float[Tensor, "R T C"]:
+        """`memory_mask` says what of the memory may be read, `mask` what of x itself."""
+        x = self.add(x, self.attention_norm, lambda x: self.attention(x, mask, cache))
+        x = self.add(
+            x,
+            self.cross_attention_norm,
+            lambda x: self.cross_attention(x, memory, memory_mask, cross_cache),
+        )
+        return self.add(x, self.feedforward_norm, self.feedforward)

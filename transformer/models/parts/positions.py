@@ -1,0 +1,145 @@
+"""How a model tells positions apart: learned or sinusoidal vectors, or rotary queries and keys.
+
+`positions` says where the T columns of x stand: a slice for all rows, or a number each (B, T).
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from transformer.models.parts.cache import Positions
+
+_BASE = 10000.0  # arXiv:1706.03762, 3.5; arXiv:2104.09864, 3.2.2
+_INITIAL_STD = 0.02  # a GPT's token embeddings start with it too
+
+
+class NoPositions(nn.Module):
+    """Leaves everything as it is."""
+
+    def __init__(self, *_: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, positions: Positions) -> Tensor:
+        return x
+
+
+class LearnedPositions(nn.Module):
+    """Adds a trained vector for each of block_size positions."""
+
+    def __init__(self, block_size: int, embedding_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(block_size, embedding_dim))
+        nn.init.normal_(self.weight, std=_INITIAL_STD)
+
+    def forward(self, x: Float[Tensor, "B T C"], positions: Positions) -> Float[Tensor, "B T C"]:
+        return x + self.weight[positions]
+
+    @torch.no_grad()
+    def start_as_sinusoids(self) -> None:
+        """For tokens of variance 1, beside which vectors of std 0.02 are not seen for long."""
+        self.weight.copy_(sinusoids(*self.weight.shape))
+
+    def similarity(self) -> Float[Tensor, "T T"]:
+        """The cosine between each two positions' vectors: 1 where they point the same way."""
+        directions = F.normalize(self.weight, dim=-1)
+        return directions @ directions.mT
+
+
+class SinusoidalPositions(nn.Module):
+    """Adds a table of sines and cosines, the same for good: arXiv:1706.03762, 3.5."""
+
+    table: Tensor
+
+    def __init__(self, block_size: int, embedding_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("table", sinusoids(block_size, embedding_dim), persistent=False)
+
+    def forward(self, x: Float[Tensor, "B T C"], positions: Positions) -> Float[Tensor, "B T C"]:
+        return x + self.table[positions].to(x.dtype)
+
+
+class ScaledSinusoidalPositions(SinusoidalPositions):
+    """The same times a learned number, which starts where the sines are as large as tokens.
+
+    The mean square of sines and cosines is 1/2. As they are, they drown a GPT's small tokens. Li et
+    al. 2019 (arXiv:1809.08895), 3.2, have the same learned number, and start it at 1.
+    """
+
+    def __init__(self, block_size: int, embedding_dim: int) -> None:
+        super().__init__(block_size, embedding_dim)
+        self.gain = nn.Parameter(torch.full((1,), _INITIAL_STD * 2**0.5))
+
+    def forward(self, x: Float[Tensor, "B T C"], positions: Positions) -> Float[Tensor, "B T C"]:
+        return x + (self.gain * self.table[positions]).to(x.dtype)
+
+
+class RotaryPositions(nn.Module):
+    """Turns the pair (i, i + D/2) of a head's numbers at position t by t / 10000^(2i/D).
+
+    Su et al. 2021 (arXiv:2104.09864), eq. 34, with the halves paired as in Llama and Qwen3 rather
+    than neighbors. Products of turned queries and keys depend on the distance of positions alone.
+
+    Raises: ValueError for an odd head_dim, which has no pairs.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, block_size: int, head_dim: int) -> None:
+        super().__init__()
+        if head_dim % 2:
+            raise ValueError(f"rotary positions need an even head_dim, got head_dim={head_dim}")
+        angles = position_angles(block_size, head_dim)
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def forward(
+        self, x: Float[Tensor, "B H T D"], positions: Positions
+    ) -> Float[Tensor, "B H T D"]:
+        cos, sin = (table[positions].to(x.dtype) for table in (self.cos, self.sin))
+        if cos.ndim == 3:  # (B, T, D / 2), the same for all heads
+            cos, sin = cos[:, None], sin[:, None]
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+
+# What adds a position's vector to the token's; rotary acts within attention instead.
+POSITIONS = {
+    "learned": LearnedPositions,
+    "sinusoidal": SinusoidalPositions,
+    "rotary": NoPositions,
+    "none": NoPositions,
+}
+
+
+def make_positions(
+    name: str, block_size: int, embedding_dim: int, *, gain: bool = False
+) -> nn.Module:
+    """With a `gain`, sinusoids are scaled by a learned number; the others are scaled anyway.
+
+    Raises: ValueError for an unknown name, listing the known ones.
+    """
+    if name not in POSITIONS:
+        raise ValueError(f"positions must be one of {', '.join(POSITIONS)}, got {name!r}")
+    kind = POSITIONS[name]
+    if gain and kind is SinusoidalPositions:
+        kind = ScaledSinusoidalPositions
+    return kind(block_size, embedding_dim)
+
+
+def sinusoids(size: int, dim: int) -> Float[Tensor, "T C"]:
+    """PE(t, 2i) = sin(t / 10000^(2i/C)), PE(t, 2i+1) = cos of the same: arXiv:1706.03762, 3.5."""
+    angles = position_angles(size, dim)
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :dim]
+
+
+def position_angles(size: int, dim: int) -> Float[Tensor, "T P"]:
+    """t / 10000^(2i/dim) for positions t and pairs i: computed in float64, given in the default.
+
+    On the CPU even where a model is made on the meta device: nothing would fill these in later.
+    """
+    numbers = {"dtype": torch.float64, "device": "cpu"}
+    frequencies = _BASE ** -(torch.arange(0, dim, 2, **numbers) / dim)
+    angles = torch.arange(size, **numbers)[:, None] * frequencies
+    return angles.to(torch.get_default_dtype())

@@ -1,0 +1,129 @@
+"""What a run says of itself before its first step and after its last."""
+
+import platform
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from tabulate import tabulate
+
+from transformer.models.base import SequenceModel
+from transformer.system.devices import device_name
+from transformer.training.callbacks.throughput import Throughput
+from transformer.training.estimates import ENDLESS_STEPS, parameters_by_part
+from transformer.training.lightning_module import LanguageModule
+
+# Overfitting: the best validation lies before this share of the run, the last is so much worse.
+LATE = 0.9
+RISEN = 1.01
+DROPOUT = 0.2  # that is advised
+# Without dropout, models of the default's size are best after 2 to 8 passes.
+MANY_PASSES, FEW_PASSES = 10, 4
+
+
+def introduction(
+    model: SequenceModel,
+    *,
+    num_train_tokens: int,
+    total_steps: int,
+    tokens_per_step: int,
+    batch: str,
+    memory: int,
+) -> str:
+    """Steps, tokens, parameters by part and the memory, in bytes, of a step on a device.
+
+    `batch` says what a step's examples are made up of.
+    """
+    parts = parameters_by_part(model)
+    rows = [*parts.items(), ("all parameters", sum(parts.values()))]
+    table = tabulate([(name, f"{count:,}") for name, count in rows], colalign=("left", "right"))
+    steps = f"{total_steps:,} steps" if total_steps < ENDLESS_STEPS else "steps"
+    passes = total_steps * tokens_per_step / num_train_tokens
+    so_many = f", so {passes:.3g} passes" * (total_steps < ENDLESS_STEPS)
+    return (
+        f"{steps} of {tokens_per_step:,} tokens ({batch}); a corpus pass is "
+        f"{num_train_tokens:,}{so_many}\n{table}\n"
+        f"memory that a step's tensors take: about {_size(memory)}; more of it: --estimate"
+    )
+
+
+def many_passes_note(total_steps: int, steps_per_pass: float, dropout: float) -> str | None:
+    """For a text that is read so often that a model without dropout learns it by heart."""
+    passes = total_steps / steps_per_pass
+    if dropout or passes < MANY_PASSES:
+        return None
+    few = max(1, round(FEW_PASSES * steps_per_pass))
+    return (
+        f"{passes:.3g} passes over so small a text: a model soon knows it by heart, and writes no "
+        f"better for it. Try --max_steps {few} ({FEW_PASSES} passes) or --dropout {DROPOUT:g}"
+    )
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2g} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
+
+
+def run_facts(trainer: pl.Trainer, throughput: Throughput) -> dict[str, Any]:
+    """How far, how long, how fast and on what, under the names of summary.json."""
+    module = trainer.lightning_module
+    assert isinstance(module, LanguageModule)
+    # None where no step was left to do: killed between its last checkpoint and its end.
+    train_loss, val_loss = map(trainer.callback_metrics.get, ("train_loss", "val_loss"))
+    return {
+        "train_loss": float(train_loss) if train_loss is not None else None,
+        "last_val_loss": float(val_loss) if val_loss is not None else None,
+        "step": trainer.global_step,
+        "skipped_steps": module.skipped_steps,
+        "corpus_passes": throughput.corpus_passes,
+        "elapsed_seconds": throughput.elapsed_seconds,
+        "tokens_per_second": throughput.tokens_per_second,
+        "num_parameters": sum(p.numel() for p in module.parameters()),
+        "device": device_name(trainer.strategy.root_device),
+        "num_devices": trainer.world_size,
+        "precision": str(trainer.precision),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def conclusion(headline: str, summary: dict[str, Any]) -> str:
+    return (
+        f"{headline} at step {summary['best_step']:,} of {summary['step']:,}, "
+        f"{summary['elapsed_seconds']:.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
+    )
+
+
+def overfitting_note(summary: dict[str, Any], dropout: float | None = 0.0) -> str | None:
+    """For a run whose validation loss was lowest well before its end, and rose.
+
+    `dropout` is the run's, None for a model without. tests/command_line/test_advice.py follows
+    the advice.
+    """
+    best, last, train_loss = (summary[key] for key in ("val_loss", "last_val_loss", "train_loss"))
+    if last is None or summary["best_step"] > LATE * summary["step"] or last < RISEN * best:
+        return None
+    # With label smoothing, train_loss is another loss and may be the larger.
+    below = train_loss is not None and train_loss < last
+    gap = f", {last - train_loss:z.4f} above train_loss ({train_loss:z.4f})" if below else ""
+    regular = (
+        f"; so does --dropout {DROPOUT:g}" if dropout is not None and dropout < DROPOUT else ""
+    )
+    return (
+        f"val_loss was lowest at step {summary['best_step']:,} ({best:z.4f}), whose weights are "
+        f"kept, and {last:z.4f} at the end{gap}: the model has begun to learn its examples by "
+        f"heart. A run of that length ends lower, as its learning rate falls in time: "
+        f"--max_steps {summary['best_step']}{regular}"
+    )
+
+
+def out_of_memory_advice(batch_size: int, batches: int) -> str:
+    """A smaller batch and more of them a step, which are as many examples: `batches` is how many
+    there are now.
+    """
+    if batch_size == 1:
+        return "out of memory with batch_size 1: give a smaller `block_size` or `embedding_dim`"
+    divisor = next(n for n in range(2, batch_size + 1) if batch_size % n == 0)
+    return (
+        f"out of memory with batch_size {batch_size}: give `batch_size={batch_size // divisor}` "
+        f"`accumulate_grad_batches={batches * divisor}`, as many a step, or a smaller model"
+    )

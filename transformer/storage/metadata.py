@@ -1,0 +1,45 @@
+"""The JSON texts that stand beside a model's weights in its file, and their checksum."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FORMAT_VERSION = "2"
+CHECKSUM = "sha256"  # its name among the texts
+METADATA_KEY = "transformer"
+_MODEL_PREFIX = "model."  # LanguageModule's attribute, which starts each key of a .ckpt
+
+
+def encode_metadata(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Each part as JSON text: architecture, tokenizer, config, corpus, results.
+
+    With a checksum of these texts and of the tensors that stand beside them.
+    """
+    texts = {name: json.dumps(part, ensure_ascii=False) for name, part in metadata.items()}
+    texts["format_version"] = FORMAT_VERSION
+    return texts | {CHECKSUM: checksum(texts, tensors)}
+
+
+def checksum(texts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over names and contents, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(texts):
+        digest.update(json.dumps([name, texts[name]]).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def model_tensors(weights: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """Those of the model in a LightningModule's state, by the names that they have in the model."""
+    return {
+        name.removeprefix(_MODEL_PREFIX): tensor
+        for name, tensor in weights.items()
+        if str(name).startswith(_MODEL_PREFIX) and isinstance(tensor, Tensor)
+    }

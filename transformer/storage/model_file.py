@@ -1,0 +1,216 @@
+"""One safe file that holds a model: weights, architecture, tokenizer, config. No Lightning.
+
+`model.safetensors` holds the weights alone with JSON texts as metadata; a `.ckpt` of a run holds
+the same metadata under one key. Nothing in either can run code.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from transformer.data.tokenizers.characters import CharacterTokenizer, tokenizer_from_state
+from transformer.data.tokenizers.pairs import PairTokenizer
+from transformer.models import SequenceModel, build_model
+from transformer.models.build import completed
+from transformer.models.parts.layers import skipped_initialization
+from transformer.storage.metadata import (
+    CHECKSUM,
+    FORMAT_VERSION,
+    METADATA_KEY,
+    checksum,
+    encode_metadata,
+    model_tensors,
+)
+from transformer.storage.training_state import READ_ERRORS, read_training_state
+from transformer.system.errors import UserError
+from transformer.system.files import read_bytes, replacing
+
+# Position tables are not in the file to be compared with:
+_LONGEST_BLOCK = 2**20
+_LARGEST_TABLE = 2**27  # numbers; half a GiB in float32
+
+
+class NoTokenizerError(UserError):
+    """Whoever trains in Python may leave the metadata out."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path}: no tokenizer is in it, so it cannot read or write text: train with "
+            "LanguageModule(..., metadata={'tokenizer': data.tokenizer_state}), or save this one "
+            "again: module = LanguageModule.load_from_checkpoint(path), then "
+            "transformer.save_model('model.safetensors', module.model, module.metadata | "
+            "{'tokenizer': data.tokenizer_state})"
+        )
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model ready to use (in eval mode), and what its file says of it."""
+
+    path: Path
+    model: SequenceModel
+    tokenizer: CharacterTokenizer | PairTokenizer
+    architecture: dict[str, Any]
+    config: dict[str, Any]
+    corpus: dict[str, Any]
+    results: dict[str, Any]
+
+
+def save_model(path: str | Path, model: SequenceModel, metadata: Mapping[str, Any]) -> None:
+    """Weights (a tied matrix once) and metadata into a .safetensors file, whole or not at all."""
+    save_weights(path, model.state_dict(), metadata)
+
+
+def save_weights(
+    path: str | Path, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]
+) -> None:
+    """The same of weights that no model holds."""
+    tensors: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in weights.items():
+        if tensor.data_ptr() not in seen:
+            seen.add(tensor.data_ptr())
+            tensors[name] = tensor.detach().contiguous()
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, encode_metadata(metadata, tensors))
+        except SafetensorError as error:  # as of a full disk
+            raise OSError(f"{path}: {error}") from None
+
+
+def load_model(path: str | Path) -> SavedModel:
+    """The model of a `.safetensors` or `.ckpt` file, on the CPU.
+
+    Raises: UserError for a file that is missing, truncated, made by something else, of a newer
+    format, carries code, or whose tensors are not those of its architecture. NoTokenizerError for
+    a file that is whole and has none.
+    """
+    path = Path(path)
+    _check_is_file(path)
+    tensors, texts = _read_ckpt(path) if path.suffix == ".ckpt" else _read_safetensors(path)
+    if "format_version" not in texts:
+        raise UserError(f"{path}: not a model of this program: it names no format_version")
+    if texts["format_version"] != FORMAT_VERSION:
+        raise UserError(
+            f"{path}: format_version {texts['format_version']!r}, and this program reads "
+            f"{FORMAT_VERSION!r}: use a model that this program trained, or a newer program"
+        )
+    try:
+        expected = texts.pop(CHECKSUM, None)
+        if expected != checksum(texts, tensors):
+            raise ValueError("its content does not match its checksum")
+        parts = {name: json.loads(t) for name, t in texts.items() if name != "format_version"}
+        if "tokenizer" not in parts:
+            raise NoTokenizerError(path)
+        tokenizer = tokenizer_from_state(parts["tokenizer"])
+        architecture = completed(parts["architecture"])
+        for name, size in tokenizer.sizes.items():
+            if size != architecture[name]:
+                raise ValueError(f"{name}={architecture[name]}, and a tokenizer of {size} tokens")
+        model = _build(architecture, tensors)
+        others = {name: dict(parts.get(name, {})) for name in ("config", "corpus", "results")}
+    except NoTokenizerError:
+        raise
+    except (*READ_ERRORS, OverflowError) as error:  # RuntimeError: too deeply nested, too
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{path}: damaged or not a model of this program: {reason}") from None
+    return SavedModel(path, model, tokenizer, architecture, **others)
+
+
+def _check_is_file(path: Path) -> None:
+    """Raises: UserError for a file that is missing, a folder or unreadable."""
+    if not path.is_file():
+        read_bytes(path, "checkpoint")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty; name another checkpoint")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path}: truncated or not a model file ({error})") from None
+
+
+def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    content = read_training_state(path)
+    if not isinstance(content.get(METADATA_KEY), dict):
+        raise UserError(
+            f"{path}: not a checkpoint of this program: it has no {METADATA_KEY!r} part"
+        )
+    weights = content.get("state_dict")
+    tensors = model_tensors(weights if isinstance(weights, dict) else {})
+    _check_storage(path, tensors.values())
+    return tensors, dict(content[METADATA_KEY])
+
+
+def read_architecture(path: Path) -> dict[str, Any]:
+    """Of the model in a run's .ckpt.
+
+    Raises: UserError for a file that is damaged.
+    """
+    state = read_training_state(path)
+    try:
+        return completed(json.loads(state[METADATA_KEY]["architecture"]))
+    except READ_ERRORS as error:
+        raise UserError(f"{path}: damaged: it has no architecture ({error})") from None
+
+
+def _check_storage(path: Path, tensors: Iterable[Tensor]) -> None:
+    """Raises: UserError for tensors that are larger than what the file holds of them.
+
+    A few numbers may be a tensor of any size, by strides of 0. A tied matrix is there twice.
+    """
+    num_bytes = [tensor.numel() * tensor.element_size() for tensor in tensors]
+    if sum(num_bytes) > 2 * path.stat().st_size:
+        raise UserError(f"{path}: damaged: its tensors are larger than the file")
+
+
+def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> SequenceModel:
+    """Shapes are compared on the meta device first, so that a wrong file costs no memory."""
+    _check_sizes(architecture, len(tensors))
+    with torch.device("meta"), skipped_initialization():
+        blueprint = build_model(**architecture)
+    expected = {name: tensor.shape for name, tensor in blueprint.state_dict().items()}
+    for name, other in _shared_names(blueprint):
+        if name not in tensors and other in tensors:
+            tensors[name] = tensors[other]
+    for name in (*expected, *sorted(tensors)):
+        if (name in expected) != (name in tensors):
+            known = "missing" if name in expected else "not expected"
+            raise ValueError(f"tensor {name} is {known}")
+    for name, shape in expected.items():
+        if tensors[name].shape != shape:
+            raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(shape)}")
+        if not tensors[name].isfinite().all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+    with skipped_initialization():
+        model = build_model(**architecture)
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def _shared_names(model: SequenceModel) -> list[tuple[str, str]]:
+    """Each name of a parameter that has another name too, with every other."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [(a, b) for group in names.values() for a in group for b in group if a != b]
+
+
+def _check_sizes(architecture: dict[str, Any], num_tensors: int) -> None:
+    """Refuses what would cost memory or time even before shapes are compared."""
+    block_size, width = architecture["block_size"], architecture.get("embedding_dim", 1)
+    if block_size > _LONGEST_BLOCK or block_size * width > _LARGEST_TABLE:
+        raise ValueError(f"block_size={block_size} is too large")
+    if (num_blocks := architecture.get("num_blocks", 0)) > num_tensors:
+        raise ValueError(f"num_blocks={num_blocks}, but {num_tensors} tensors")

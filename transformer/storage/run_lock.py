@@ -1,0 +1,249 @@
+"""One process at a time trains in a run's folder, by a file `training.lock` in it. No torch.
+
+The operating system holds the lock, and lets go of it however the process ends. The file's text
+says who holds it. Where a folder is shared with machines that do not see this lock, the file's
+time tells: its holder renews it every few seconds.
+"""
+
+import errno
+import json
+import logging
+import os
+import platform
+import sys
+import threading
+import time
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from transformer.system.errors import UserError
+from transformer.system.processes import is_rank_0, job_id
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+LOCK = Path("training.lock")
+BEAT_SECONDS = 5.0
+SILENT_SECONDS = (
+    20.0  # a holder on another machine that has not renewed its file for so long is gone
+)
+TRIES = 5  # as another process may hold the lock for an instant, to look
+_REFUSED = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
+_LOCKED_BYTE = 2**30  # on Windows, where what is locked cannot be read: far behind the text
+
+log = logging.getLogger(__name__)
+
+
+class Holder(NamedTuple):
+    """Who holds a lock, as its file says; empty where the file does not say it."""
+
+    host: str = ""
+    pid: int = 0
+    parent: int = 0
+    started_at: str = ""
+    machine: str = ""
+    job: str | None = None
+
+    @classmethod
+    def this_process(cls) -> "Holder":
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        return cls(platform.node(), os.getpid(), os.getppid(), now, _machine(), job_id())
+
+    @classmethod
+    def read(cls, path: Path) -> "Holder":
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{name: found[name] for name in cls._fields})
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """On a machine whose locks may not be seen here."""
+        return self.machine not in ("", _machine())
+
+    @property
+    def is_our_rank_0(self) -> bool:
+        """Whether this is another process of the holder's own run."""
+        if is_rank_0():
+            return False
+        if self.job is not None and self.job == job_id():
+            return True
+        return self.machine == _machine() and os.getppid() in (self.pid, self.parent)
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "another process"
+        return f"process {self.pid} on {self.host}, started at {self.started_at},"
+
+
+class RunLock:
+    """What keeps others from training in a folder, from `take` until the `with` block ends.
+
+    Rank 0's alone; the others of a run write nothing and take none.
+    """
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._path = LOCK
+        self._ended = threading.Event()
+        self._beats: threading.Thread | None = None
+        if hasattr(os, "register_at_fork"):  # a child would hold the lock too, and may live on
+            forget = weakref.WeakMethod(self._forget)
+            os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
+
+    def __enter__(self) -> "RunLock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def take(self, folder: Path) -> None:
+        """Instead of the one that it may have had.
+
+        Raises: UserError where another process trains there; OSError where no file can be written.
+        """
+        if not is_rank_0():
+            return
+        self.release()
+        path = folder / LOCK
+        file, is_locked = _open_and_lock(path)
+        before = Holder.read(path)
+        unseen = before.is_elsewhere or is_locked is None
+        if file is None or (before.pid and unseen and _is_renewed(path, before)):
+            if file is not None:
+                file.close()
+            raise UserError(held(folder, before))
+        if not _is_at(file, path):  # it ended, and removed its file
+            file.close()
+            return self.take(folder)
+        if before.pid:
+            log.info("%s: %s is gone and has left it; this one goes on", folder, before)
+        self._file, self._path = file, path
+        with suppress(OSError):  # as on a full disk: the lock holds without a text
+            file.truncate(0)
+            file.write(json.dumps(Holder.this_process()._asdict()).encode())
+        self._ended.clear()
+        self._beats = threading.Thread(target=self._renew, daemon=True)
+        self._beats.start()
+
+    def is_at(self, folder: Path) -> bool:
+        """Whether the lock's file is still in this folder: not moved away, removed or replaced."""
+        return self._file is not None and _is_at(self._file, folder / LOCK)
+
+    def release(self) -> None:
+        """The file goes too, where it is still the one that was locked."""
+        if self._file is None:
+            return
+        self._ended.set()
+        if self._beats is not None:
+            self._beats.join()
+        mine = _is_at(self._file, self._path)
+        if sys.platform == "win32":  # which removes no open file
+            self._forget()
+        with suppress(OSError):
+            if mine:
+                self._path.unlink()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _renew(self) -> None:
+        """By its number where that can be, so that a moved file's time goes on too."""
+        assert self._file is not None
+        place = self._file.fileno() if os.utime in os.supports_fd else self._path
+        while not self._ended.wait(BEAT_SECONDS):
+            with suppress(OSError):
+                os.utime(place)
+
+
+def holder_of(folder: Path) -> Holder | None:
+    """Who trains in a run's folder, as far as can be seen at once; None: nobody, or our own run."""
+    path = folder / LOCK
+    try:
+        with open(path, "rb", buffering=0) as file:
+            holder = Holder.read(path)
+            is_locked = _lock(file, shared=True)
+            age = time.time() - os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return None
+    if is_locked and not holder.is_elsewhere:
+        return None
+    if is_locked is not False and age > SILENT_SECONDS:
+        return None
+    return None if holder.is_our_rank_0 else holder
+
+
+def held(folder: Path, holder: Holder) -> str:
+    return (
+        f"{folder}: {holder} is training this run: stop it or wait for its end, or start another "
+        f"run; if there is no such process, delete {folder / LOCK}"
+    )
+
+
+def _open_and_lock(path: Path) -> tuple[IO[bytes] | None, bool | None]:
+    """The file, and whether it is locked: None where the file system has no locks; no file where
+    another process holds it.
+    """
+    for _ in range(TRIES):
+        file = open(path, "a+b", buffering=0)  # noqa: SIM115  it stays open
+        is_locked = _lock(file)
+        if is_locked is None or (is_locked and _is_at(file, path)):  # not removed in between
+            return file, is_locked
+        file.close()
+        time.sleep(0.1)
+    return None, False
+
+
+def _lock(file: IO[bytes], *, shared: bool = False) -> bool | None:
+    """Whether it is locked now: None where the file system has no locks."""
+    try:
+        if sys.platform == "win32":
+            file.seek(_LOCKED_BYTE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in _REFUSED else None
+    return True
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
+
+
+def _is_renewed(path: Path, holder: Holder) -> bool:
+    """Watches the file's time, which no other clock has to agree with."""
+    log.info("looking for up to %.0f s whether %s still trains this run", SILENT_SECONDS, holder)
+    before, ends_at = _modified_at(path), time.monotonic() + SILENT_SECONDS
+    while time.monotonic() < ends_at:
+        time.sleep(BEAT_SECONDS / 10)
+        if (now := _modified_at(path)) != before:
+            return now is not None
+    return False
+
+
+def _modified_at(path: Path) -> Any:
+    try:
+        with open(path, "rb") as file:  # which makes a network's file system look again
+            return os.fstat(file.fileno()).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _machine() -> str:
+    """The same in all containers of a machine, which share its locks; new after a restart."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    return platform.node()

@@ -1,0 +1,44 @@
+"""A run's .ckpt, read without running code: weights, optimizer, where the run stood."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from transformer.system.errors import UserError
+
+READ_ERRORS = (
+    *(RuntimeError, EOFError, OSError, KeyError, ValueError, TypeError, AttributeError),
+    *(IndexError, AssertionError, NotImplementedError, zipfile.BadZipFile),
+)
+
+
+def read_training_state(path: Path) -> dict[str, Any]:
+    """All that a run's .ckpt holds, on the CPU: plain numbers, texts and tensors.
+
+    Raises: UserError for a file that is damaged, by the checksums of its parts, or carries code.
+    """
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path}: truncated or not a checkpoint; name another")
+    try:
+        with zipfile.ZipFile(path) as file:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in file.infolist()):
+                raise UserError(f"{path}: not a checkpoint of this program: its parts are packed")
+            if damaged := file.testzip():  # torch.load compares no checksums
+                raise UserError(f"{path}: damaged: {damaged} does not match its checksum")
+        # Mapped, so that of several processes none holds what it does not look at.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path}: holds more than plain numbers and texts, so it could run code: not loaded"
+        ) from None
+    except UserError:
+        raise
+    except READ_ERRORS as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: truncated or not a checkpoint ({reason})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not a checkpoint of this program: it holds no names")
+    return content

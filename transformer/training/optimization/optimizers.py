@@ -1,0 +1,86 @@
+"""Parameter groups and the optimizers behind one name."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from transformer.models.parts.attention import FusedLinear
+from transformer.models.parts.layers import ResidualPaths
+from transformer.training.optimization.muon import Muon
+from transformer.training.strategies import local
+
+OPTIMIZERS = ("adamw", "muon")
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices with weight decay, vectors (norms and biases) without."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in parameters if p.ndim >= 2]
+    vectors = [p for p in parameters if p.ndim < 2]
+    groups = [(matrices, weight_decay), (vectors, 0.0)]
+    return [{"params": params, "weight_decay": decay} for params, decay in groups if params]
+
+
+def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """The blocks' matrices for Muon, by how many are fused in one; all else for AdamW, undecayed.
+
+    Embeddings and the head are matrices whose rows are looked up, not multiplied with: AdamW's.
+    """
+    by_parts: dict[int, list[Tensor]] = {}
+    blocks = [module for module in model.modules() if isinstance(module, ResidualPaths)]
+    for module in (part for block in blocks for part in block.modules()):
+        if isinstance(module, nn.Linear) and module.weight.requires_grad:
+            num_parts = module.num_parts if isinstance(module, FusedLinear) else 1
+            by_parts.setdefault(num_parts, []).append(module.weight)
+    matrices = {id(p) for params in by_parts.values() for p in params}
+    groups: list[dict[str, Any]] = [
+        {"params": params, "num_parts": num_parts, "weight_decay": weight_decay}
+        for num_parts, params in by_parts.items()
+    ]
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in matrices]
+    return [*groups, {"params": rest, "num_parts": 0, "weight_decay": 0.0}]
+
+
+def make_optimizer(
+    name: str,
+    model: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    momentum: float = 0.95,
+    fused: bool = True,
+) -> Optimizer:
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), or Muon with it.
+
+    `fused` asks for AdamW in one kernel a step.
+
+    Raises: ValueError for another name, listing the known ones.
+    """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}")
+    fused = fused and next(model.parameters()).device.type in ("cpu", "cuda")
+    settings: dict[str, Any] = {"lr": lr, "betas": (beta1, beta2), "eps": eps}
+    if name == "muon":
+        groups = muon_groups(model, weight_decay)
+        return Muon(groups, momentum=momentum, fused=fused, **settings)
+    return AdamW(parameter_groups(model, weight_decay), fused=fused, **settings)
+
+
+def check_state(optimizer: Optimizer) -> None:
+    """Raises: ValueError for moments that are not those of the optimizer's parameters."""
+    for group in optimizer.param_groups:
+        names = {"momentum"} if group.get("num_parts") else {"step", "exp_avg", "exp_avg_sq"}
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter) or {}
+            if state and set(state) != names:
+                raise ValueError(f"a moment {sorted(set(state) ^ names)[0]!r} is missing or extra")
+            for name, value in state.items():
+                shape = () if name == "step" else parameter.shape
+                if not isinstance(value, Tensor) or value.shape != shape:
+                    raise ValueError(f"the moment {name!r} has not the shape {tuple(shape)}")
+                if not local(value).isfinite().all():
+                    raise ValueError(f"the moment {name!r} holds numbers that are not finite")
