@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +125,28 @@ def finished(
     return Finished(home, folder, result.stdout + result.stderr, summary)
 
 
+@pytest.fixture(scope="session")
+def drawn_once() -> dict[str, Callable]:
+    """Half of a tiny run is drawing its pictures' frames and estimating its memory.
+
+    Both are functions of sizes and letters alone, and have tests of their own.
+    """
+    from transformer.inspection import validation_pictures as pictures
+    from transformer.run.footprint import Footprint
+
+    return {
+        f"{pictures.__name__}.attention_picture": cache(pictures.attention_picture),
+        f"{pictures.__name__}.similarity_picture": cache(pictures.similarity_picture),
+        "transformer.run.estimation.step_memory": lambda step: Footprint({}, ()),
+    }
+
+
 @pytest.fixture
 def train_here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_inputs: Callable[[Path], None]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_inputs: Callable[[Path], None],
+    drawn_once: dict[str, Callable],
 ) -> Callable[..., Path]:
     """`train.train` in this process and in tmp_path, with keys changed; gives the run's folder."""
     import torch
@@ -139,6 +159,8 @@ def train_here(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
     monkeypatch.setattr("transformer.tasks.text.SAMPLE_TOKENS", 5)
+    for name, function in drawn_once.items():
+        monkeypatch.setattr(name, function)
     # Files of one second are ordered by this number, as text: so many digits stay as many.
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(100))
     torch.set_num_threads(1)
