@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+import transformer
 from transformer.config.files import load_config
 from transformer.config.keys import MODEL_KEYS, REQUIRED_KEYS, Config, foreign_keys
 from transformer.system.errors import UserError
@@ -235,3 +236,7 @@ def test_committed_schema_is_that_of_the_fields():
         "configs/schema.json is stale; renew it with "
         "`python train.py --print_schema > configs/schema.json`"
     )
+
+
+def test_the_folder_gives_the_config_that_the_package_gives():
+    assert transformer.config.Config is transformer.Config is Config

@@ -1,1 +1,5 @@
-"""YAML and flags become a checked Config. No torch."""
+"""YAML and flags become a checked `Config`. No torch."""
+
+from transformer.config.keys import Config
+
+__all__ = ["Config"]
