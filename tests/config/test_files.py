@@ -27,8 +27,8 @@ PIECES = st.sampled_from(
     ]
 )
 PRINTABLE = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-A_HUNDRED = settings(
-    max_examples=100,
+FEW_HUNDRED = settings(
+    max_examples=300,
     deadline=None,
     derandomize=True,
     database=None,
@@ -215,7 +215,7 @@ def test_resolving_twice_changes_nothing(path):
     assert Config(**resolved).resolved() == resolved
 
 
-@A_HUNDRED
+@FEW_HUNDRED
 @given(prompt=PRINTABLE, rate=st.floats(1e-300, 1e300), name=st.sampled_from(["é 1", "=", "0x1f"]))
 @example(prompt="\r\n\x85\u2028\ufeff 😀: #", rate=3e-4, name="~")
 def test_any_text_and_number_read_back_from_yaml_as_they_were(path, prompt, rate, name):
@@ -226,7 +226,7 @@ def test_any_text_and_number_read_back_from_yaml_as_they_were(path, prompt, rate
     assert load_config(path) == config
 
 
-@A_HUNDRED
+@FEW_HUNDRED
 @given(data=st.binary(max_size=60) | PRINTABLE.map(str.encode))
 def test_arbitrary_bytes_are_refused_with_a_user_error_alone(path, data):
     path.write_bytes(data)
@@ -234,7 +234,7 @@ def test_arbitrary_bytes_are_refused_with_a_user_error_alone(path, data):
         load_config(path)
 
 
-@A_HUNDRED
+@FEW_HUNDRED
 @given(pieces=st.lists(PIECES, max_size=12))
 @example(pieces=["lr", ": ", "!!bool ", "x"])
 @example(pieces=['"\\ud800"', ": 1"])

@@ -22,7 +22,7 @@ class MultiHeadAttention(attention.MultiHeadAttention):
 
     Look at: how `forward` cuts one product into heads, (B, T, 3 C) -> three of (B, H, T, D), and
     how little is left to do once `attention` has run. The code is
-    `models/attention.py: MultiHeadAttention`. Try: the same width in 1, 2 and 6 heads has equally
+    `models/parts/attention.py: MultiHeadAttention`. Try: the same width in 1, 2 and 6 heads has equally
     many parameters.
     """
 
@@ -38,7 +38,7 @@ class MultiHeadAttention(attention.MultiHeadAttention):
 class SelfAttention(MultiHeadAttention):
     """One head: each position asks (query), answers (key) and gives (value).
 
-    Look at: `models/attention.py: attention_weights`, softmax(Q K^T / sqrt(D)), and what the mask
+    Look at: `models/parts/attention.py: attention_weights`, softmax(Q K^T / sqrt(D)), and what the mask
     does to its rows; then `attention`, which takes the weighted mean of the values. The `output`
     matrix after it is there to mix heads, of which here is one. Try: change the last position of x,
     and see that what comes out changes there and nowhere before.
@@ -52,7 +52,7 @@ class FeedForwardNetwork(layers.FeedForward):
     """At each position alone: out to four times the width, relu, and back; then dropout.
 
     Look at: no position sees another here; what attention gathered is worked on in place. The code
-    is `models/layers.py: FeedForward`. Try: permute the positions of x, and see the output permuted
+    is `models/parts/layers.py: FeedForward`. Try: permute the positions of x, and see the output permuted
     and otherwise the same.
     """
 
@@ -67,7 +67,7 @@ class FeedForwardNetwork(layers.FeedForward):
 class Block(layers.Block):
     """Attention, then feed-forward, each adding to x what it makes of the normalized x: pre-norm.
 
-    Look at: `models/layers.py: ResidualPaths.add`. x itself goes straight through, so gradients do
+    Look at: `models/parts/layers.py: ResidualPaths.add`. x itself goes straight through, so gradients do
     too, however many blocks there are. Try: set both parts' `output` weights and biases to zero,
     and see that the block gives back x.
     """
@@ -112,7 +112,7 @@ class Model(GPT):
         """The start and max_length new ids of each row, drawn from what the model expects.
 
         Longer than the context is fine: the model sees the last few ids. Another `seed` draws
-        otherwise. The loop is `generation/decoding.py: decode`.
+        otherwise. The loop is `decoding/loop.py: decode`.
 
         Raises: ValueError for ids that are no (B, T) or outside the vocabulary.
         """

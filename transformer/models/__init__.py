@@ -1,6 +1,6 @@
 """Tensors in, logits out. Knows nothing of files, text, Lightning or config.
 
-The names are loaded when first used (PEP 562): `numpy_reference`, within, imports no torch.
+The names are loaded when first used (PEP 562): importing one part imports no other model.
 """
 
 from importlib import import_module
