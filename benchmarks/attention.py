@@ -2,8 +2,8 @@
 
 `python benchmarks/attention.py` times forward and backward passes of both, in turn, without
 dropout and for one batch of tokens, over contexts, number formats and threads; the medians go to
-results/attention.json. `models/parts/attention.py` chooses by a rule (`explicit_is_faster`), which a
-test holds against that file.
+results/attention.json. `models/parts/attention.py` chooses by a rule, `explicit_is_faster`, which
+a test holds against that file.
 """
 
 import argparse

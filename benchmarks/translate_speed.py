@@ -101,7 +101,7 @@ def main() -> None:
         "num_parameters": sum(p.numel() for p in saved.model.parameters()),
         "num_words": len(words),
         "batch_size": BATCH_SIZE,
-        # Where that is int8, products of more than a few rows are bf16: generation/number_formats.py.
+        # Where that is int8, products of many rows are bf16: generation/number_formats.py.
         "format": fastest_format("cpu", saved.architecture["embedding_dim"]),
         "words_per_second": {name: median(values) for name, values in rates.items()},
         "over_uncached": {

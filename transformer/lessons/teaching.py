@@ -22,8 +22,8 @@ class MultiHeadAttention(attention.MultiHeadAttention):
 
     Look at: how `forward` cuts one product into heads, (B, T, 3 C) -> three of (B, H, T, D), and
     how little is left to do once `attention` has run. The code is
-    `models/parts/attention.py: MultiHeadAttention`. Try: the same width in 1, 2 and 6 heads has equally
-    many parameters.
+    `models/parts/attention.py: MultiHeadAttention`. Try: the same width in 1, 2 and 6 heads has
+    equally many parameters.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class MultiHeadAttention(attention.MultiHeadAttention):
 class SelfAttention(MultiHeadAttention):
     """One head: each position asks (query), answers (key) and gives (value).
 
-    Look at: `models/parts/attention.py: attention_weights`, softmax(Q K^T / sqrt(D)), and what the mask
-    does to its rows; then `attention`, which takes the weighted mean of the values. The `output`
-    matrix after it is there to mix heads, of which here is one. Try: change the last position of x,
-    and see that what comes out changes there and nowhere before.
+    Look at: `models/parts/attention.py: attention_weights`, softmax(Q K^T / sqrt(D)), and what the
+    mask does to its rows; then `attention`, which takes the weighted mean of the values. The
+    `output` matrix after it is there to mix heads, of which here is one. Try: change the last
+    position of x, and see that what comes out changes there and nowhere before.
     """
 
     def __init__(self, embedding_dim: int = EMBEDDING_DIM, dropout: float = DROPOUT) -> None:
@@ -52,8 +52,8 @@ class FeedForwardNetwork(layers.FeedForward):
     """At each position alone: out to four times the width, relu, and back; then dropout.
 
     Look at: no position sees another here; what attention gathered is worked on in place. The code
-    is `models/parts/layers.py: FeedForward`. Try: permute the positions of x, and see the output permuted
-    and otherwise the same.
+    is `models/parts/layers.py: FeedForward`. Try: permute the positions of x, and see the output
+    permuted and otherwise the same.
     """
 
     def __init__(self, embedding_dim: int = EMBEDDING_DIM, dropout: float = DROPOUT) -> None:
@@ -67,9 +67,9 @@ class FeedForwardNetwork(layers.FeedForward):
 class Block(layers.Block):
     """Attention, then feed-forward, each adding to x what it makes of the normalized x: pre-norm.
 
-    Look at: `models/parts/layers.py: ResidualPaths.add`. x itself goes straight through, so gradients do
-    too, however many blocks there are. Try: set both parts' `output` weights and biases to zero,
-    and see that the block gives back x.
+    Look at: `models/parts/layers.py: ResidualPaths.add`. x itself goes straight through, so
+    gradients do too, however many blocks there are. Try: set both parts' `output` weights and
+    biases to zero, and see that the block gives back x.
     """
 
     def __init__(
