@@ -28,7 +28,7 @@ from transformer.system.terminal import (
     tell,
     with_flags_in_errors,
 )
-from transformer.tasks.registry import read_corpus
+from transformer.tasks.registry import task_of
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
 
@@ -138,7 +138,8 @@ def main(argv: list[str] | None = None) -> int:
         say_loading("PyTorch")
         from transformer.run.estimation import estimate
 
-        for part in estimate(config, read_corpus(config, build=not arguments.resume.checkpoints)):
+        data = task_of(config.model).read(config, build=not arguments.resume.checkpoints)
+        for part in estimate(config, data):
             print(part, flush=True)
         return 0
     with lasting_output(), ended_at_once(SIGNALS):

@@ -34,7 +34,7 @@ from variants import WARMUP_STEPS, StepClock, Variant, fit, loss_after, make_var
 from transformer.data.text.corpus import Corpus
 from transformer.system.errors import UserError
 from transformer.system.terminal import quiet_libraries, run_script
-from transformer.tasks.registry import read_corpus
+from transformer.tasks.registry import task_of
 
 # The 0.975 quantile of Student's t by degrees of freedom, from 1; beyond, the last, a little wide.
 T_975 = (
@@ -196,7 +196,8 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError("--switch names no switch: give NAME[=VALUE],...")
     variants = make_variants(arguments.config, switches, arguments.data_path)
     quiet_libraries()
-    corpus = read_corpus(variants["base"].config)
+    config = variants["base"].config
+    corpus = task_of(config.model).read(config)
     if (RESULTS / f"{arguments.name}.json").exists():
         report(f"results/{arguments.name}.json will be replaced; --name keeps it")
     print(table(run(variants, corpus, arguments)))

@@ -21,7 +21,9 @@ from record import save
 from transformer.config.files import load_config
 from transformer.config.keys import Config
 from transformer.data.pairs.reading import read_pairs
-from transformer.data.tokenizers.characters import CharacterTokenizer, tokenizer_from_state
+from transformer.data.pairs.settings import PairSettings
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.system.errors import UserError
 
 NINE_KEYS = (
@@ -100,7 +102,7 @@ def try_pairs(path: Path, data: bytes, units: tuple[str, str], skip_bad_lines: b
     path.write_bytes(data)
     kinds = {"source_units": units[0], "target_units": units[1]}
     try:
-        pairs = read_pairs(path, block_size=9, skip_bad_lines=skip_bad_lines, **kinds)
+        pairs = read_pairs(path, PairSettings(block_size=9, skip_bad_lines=skip_bad_lines, **kinds))
     except UserError as error:
         return refusal(error)
     for source, target in zip(pairs.sources, pairs.targets, strict=True):

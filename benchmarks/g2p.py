@@ -16,7 +16,9 @@ from record import ROOT, save
 from tabulate import tabulate
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from transformer.config.groups import taken
 from transformer.data.pairs.reading import read_pairs
+from transformer.data.pairs.settings import PairSettings
 from transformer.evaluation.pairs import score_translations
 from transformer.generation.number_formats import FORMATS
 from transformer.generation.translation import load_translator
@@ -40,12 +42,7 @@ def by_format(run: Path) -> dict[str, float]:
         translator = load_translator(run / "model.safetensors", "cpu", number_format)
         assert translator.saved is not None
         keys = translator.saved.config
-        pairs = read_pairs(
-            ROOT / keys["data_path"],
-            block_size=keys["block_size"],
-            source_units=keys["source_units"],
-            target_units=keys["target_units"],
-        )
+        pairs = read_pairs(ROOT / keys["data_path"], taken(PairSettings, keys))
         splits = pairs.split(keys["val_fraction"], keys["test_fraction"])
         answers = pairs.answers(splits.test)
         score = score_translations(

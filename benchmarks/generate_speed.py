@@ -131,8 +131,8 @@ def measure_losses(checkpoint: str, data_path: str) -> dict[str, Any]:
     for name in number_formats.FORMATS:
         saved = load_model(checkpoint)
         number_formats.convert(saved.model, name)
-        val = Corpus.from_file(data_path).split(saved.config["val_fraction"])[1]
-        losses[name] = score_model(saved.model, val).loss
+        corpus = Corpus.from_file(data_path, val_fraction=saved.config["val_fraction"])
+        losses[name] = score_model(saved.model, corpus.val, corpus.tokenizer).loss
     return {"parameters": sum(p.numel() for p in saved.model.parameters()), "losses": losses}
 
 

@@ -34,6 +34,7 @@ from transformer.models import build_model
 from transformer.system.errors import UserError
 from transformer.system.terminal import run_script
 from transformer.training.optimization.optimizers import make_optimizer
+from transformer.training.settings import OptimizerSettings
 
 CONFIG = ROOT / "configs" / "shakespeare-gpu.yaml"
 TARGET = 1.4697  # nanoGPT's README: best validation loss of its character model on this text
@@ -92,7 +93,7 @@ def make_step(
     if compiled:
         model.compile()
     settings = {"weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
-    optimizer = make_optimizer("adamw", model, lr=1e-4, **settings)
+    optimizer = make_optimizer(model, OptimizerSettings(optimizer="adamw", lr=1e-4, **settings))
     size = (batch_size, shape["block_size"] + 1)
     chunks = torch.randint(shape["vocab_size"], size, device=device)
     inputs, targets = chunks[:, :-1].contiguous(), chunks[:, 1:].contiguous()

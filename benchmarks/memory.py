@@ -33,9 +33,11 @@ from transformer.models import SequenceModel, build_model
 from transformer.models.parts.layers import recompute_blocks, skipped_initialization
 from transformer.run.estimation import device_memory, process_bytes
 from transformer.run.footprint import Footprint, Step, on_several, step_memory
-from transformer.tasks.registry import make_task, read_corpus
+from transformer.tasks.registry import task_of
+from transformer.tasks.task_run import TaskRun
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimization.optimizers import make_optimizer
+from transformer.training.settings import OptimizerSettings
 
 STEPS = 4
 GPT_2 = {"embedding_dim": 768, "num_heads": 12, "num_blocks": 12, "block_size": 1024}
@@ -85,9 +87,14 @@ def forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
+def start_task(config: Config) -> TaskRun:
+    kind = task_of(config.model)
+    return kind.start(config, kind.read(config), 0)
+
+
 def longest_pairs(config: Config, folder: Path) -> Path:
     """A file of pairs that are all as long as those of a config's largest batch."""
-    task = make_task(config, read_corpus(config), 0)
+    task = start_task(config)
     (_, num_letters), (_, num_units), _ = task.largest_shapes
     draw = random.Random(0)
     lines = (
@@ -121,7 +128,7 @@ def measure(name: str, changes: dict[str, Any]) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         config = config_of(name, Path(folder)).model_copy(update=changes)
-        task = make_task(config, read_corpus(config), 0)
+        task = start_task(config)
         estimate = device_memory(config, task, 1)
         before = 0 if torch.cuda.is_available() else peak_bytes()
         forget_peak()
@@ -167,7 +174,7 @@ def footprint_of(shape: dict[str, Any], batch_size: int, *, recompute: bool) -> 
     return step_memory(
         Step(
             lambda: LanguageModule(make_model(), lr=1e-3),
-            lambda module: make_optimizer("adamw", module, **ADAMW),
+            lambda module: make_optimizer(module, OptimizerSettings(optimizer="adamw", **ADAMW)),
             [(batch_size, shape["block_size"])] * 2,
             bf16=True,
             on_cpu=False,

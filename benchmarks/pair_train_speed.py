@@ -28,6 +28,7 @@ from transformer.models import build_model
 from transformer.models.parts.positions import SinusoidalPositions
 from transformer.special_ids import IGNORED, PADDING
 from transformer.training.optimization.optimizers import make_optimizer
+from transformer.training.settings import OptimizerSettings
 
 CONFIG = ROOT / "configs" / "g2p.yaml"
 AS_PRINTED = {
@@ -123,7 +124,7 @@ def measure(data: PairDataModule, shape: dict[str, Any], rounds: int) -> dict[st
 
 def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
     settings = {"weight_decay": 0.0, "beta1": 0.9, "beta2": 0.98, "eps": 1e-9}
-    return make_optimizer("adamw", model, lr=LR, **settings)
+    return make_optimizer(model, OptimizerSettings(optimizer="adamw", lr=LR, **settings))
 
 
 def summarize(speeds: dict[str, list[float]]) -> dict[str, Any]:

@@ -17,7 +17,9 @@ import torch
 from record import save
 from torch import Tensor
 
+from transformer.config.groups import taken
 from transformer.data.pairs.reading import read_pairs
+from transformer.data.pairs.settings import PairSettings
 from transformer.generation.number_formats import fastest_format
 from transformer.generation.translation import BATCH_SIZE, Translator, make_translator
 from transformer.models import encoder_decoder
@@ -70,10 +72,7 @@ def translator_of(checkpoint: str, number_format: str, cached: bool) -> Translat
 def test_words(checkpoint: str) -> list[str]:
     saved = load_model(checkpoint)
     keys = saved.config
-    pairs = read_pairs(
-        keys["data_path"],
-        **{key: keys[key] for key in ("block_size", "source_units", "target_units")},
-    )
+    pairs = read_pairs(keys["data_path"], taken(PairSettings, keys))
     splits = pairs.split(keys["val_fraction"], keys["test_fraction"])
     words = list(pairs.answers(splits.test))
     return words[:: len(words) // NUM_WORDS][:NUM_WORDS]  # of the whole alphabet

@@ -131,4 +131,4 @@ def fit(
 
 def loss_after(variant: Variant, corpus: Corpus, seed: int, steps: int) -> float:
     model, data = fit(variant, corpus, seed, steps)
-    return score_model(model, data.val_tokens).loss
+    return score_model(model, data.val_tokens, data.tokenizer).loss

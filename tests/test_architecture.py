@@ -23,44 +23,47 @@ SCRIPTS = sorted(ROOT.glob("*.py"))
 ROOMS = {
     "special_ids": "",
     "system": "",
-    "config": "special_ids system",
     "data": "special_ids system",
-    "decoding": "special_ids",
-    "models": "decoding special_ids",
+    "decoding": "",
+    "models": "decoding special_ids system",
+    "config": "data decoding models special_ids system",
     "storage": "data decoding models special_ids system",
     "training": "decoding models special_ids storage system",
     "generation": "config data decoding models special_ids storage system",
-    "evaluation": "data decoding models special_ids storage system",
+    "evaluation": "config data decoding generation models special_ids storage system",
     "inspection": "config data decoding evaluation generation models special_ids storage system",
     "tasks": "config data decoding evaluation generation inspection models special_ids storage "
     "system training",
     "run": "config data decoding evaluation generation inspection models special_ids storage "
     "system tasks training",
-    "lessons": "decoding models special_ids",
+    "lessons": "decoding models special_ids system",
 }
 # What each room may import of other people's packages.
 PACKAGES = {
     "special_ids": "",
     "system": "torch tqdm",
-    "config": "pydantic pydantic_core yaml",
     "data": "jaxtyping numpy pytorch_lightning torch",
     "decoding": "jaxtyping torch",
     "models": "jaxtyping torch",
+    "config": "pydantic pydantic_core yaml",
     "storage": "safetensors torch",
     "training": "jaxtyping numpy pytorch_lightning torch tqdm",
     "generation": "jaxtyping numpy pydantic torch",
-    "evaluation": "numpy rapidfuzz torch",
-    "inspection": "jaxtyping matplotlib numpy safetensors tensorboard torch",
-    "tasks": "",
+    "evaluation": "numpy pydantic rapidfuzz tabulate torch",
+    "inspection": "jaxtyping matplotlib numpy pydantic safetensors tensorboard torch",
+    "tasks": "pydantic",
     "run": "pytorch_lightning tabulate tensorboard torch",
     "lessons": "jaxtyping numpy torch",
 }
 WITHOUT_TORCH = """
     transformer
     transformer.config.files transformer.config.flags transformer.config.keys
+    transformer.decoding.settings transformer.models.families.registry
+    transformer.evaluation.options transformer.inspection.options
+    transformer.tasks.registry transformer.training.settings
     transformer.data.built_in.shakespeare transformer.data.order
     transformer.data.pairs.reading transformer.data.text.corpus
-    transformer.data.tokenizers.characters transformer.data.tokenizers.pairs
+    transformer.data.tokenizers.registry
     transformer.evaluation.error_rates transformer.evaluation.own_data
     transformer.generation.continuation transformer.generation.options
     transformer.generation.prompts transformer.generation.speed
@@ -74,10 +77,10 @@ WITHOUT_TORCH = """
 """.split()
 WITHOUT_LIGHTNING = """
     transformer.data.pairs.batches transformer.data.text.batches
-    transformer.evaluation.pairs transformer.evaluation.text
-    transformer.generation.text transformer.generation.translation
+    transformer.evaluation.pair_report transformer.evaluation.text_report
+    transformer.generation.samples transformer.generation.translations
     transformer.inspection.attention_figures transformer.inspection.explanation
-    transformer.inspection.page transformer.inspection.validation_pictures
+    transformer.inspection.page transformer.inspection.prompt transformer.inspection.validation_pictures
     transformer.lessons.teaching transformer.lessons.tutorial_names
     transformer.models.build transformer.storage.model_file
 """.split()

@@ -173,7 +173,8 @@ def test_an_ablation_from_end_to_end(ablate, home, monkeypatch, capsys):
 @pytest.fixture
 def train_variant(ablate, variants, home):
     """Trains tiny.yaml with a switch for some steps."""
-    corpus = ablate.read_corpus(load_config("tiny.yaml"))
+    config = load_config("tiny.yaml")
+    corpus = ablate.task_of(config.model).read(config)
     ablate.quiet_libraries()
 
     def train(switch, steps, seed=1, **keywords):

@@ -4,7 +4,9 @@ from itertools import combinations, product
 
 import pytest
 
-from transformer.run.doubts import doubts
+
+def doubts_of(config):
+    return config.family_settings().doubts(config.warmup_steps)
 
 
 def test_a_covering_array_has_every_pair_of_values_and_few_rows(load_benchmark):
@@ -21,12 +23,12 @@ def test_every_pair_of_options_trains_or_is_warned_of(load_benchmark, tmp_path, 
     """A row that a run has doubts of may be anywhere; the script explains the margins."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
-    monkeypatch.setattr("transformer.tasks.text.SAMPLE_TOKENS", 5)
+    monkeypatch.setattr("transformer.tasks.text_run.SAMPLE_TOKENS", 5)
     script = load_benchmark("combinations")
     rows = script.covering_array(script.OPTIONS)
     losses = [row | {"loss": script.train_row(row)} for row in rows]
     bad = []
     for row, above in zip(rows, script.above_best(losses), strict=True):
-        if above > script.MARGINS[row["model"]] and not doubts(script.config_of(row)):
+        if above > script.MARGINS[row["model"]] and not doubts_of(script.config_of(row)):
             bad.append(row | {"above": above})
     assert not bad

@@ -158,7 +158,7 @@ def train_here(
     write_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
-    monkeypatch.setattr("transformer.tasks.text.SAMPLE_TOKENS", 5)
+    monkeypatch.setattr("transformer.tasks.text_run.SAMPLE_TOKENS", 5)
     for name, function in drawn_once.items():
         monkeypatch.setattr(name, function)
     # Files of one second are ordered by this number, as text: so many digits stay as many.

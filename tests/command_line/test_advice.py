@@ -20,7 +20,7 @@ def test_each_rule_of_the_advice_gives_a_lower_val_loss(
     from transformer.training.callbacks.showing import Shown
 
     monkeypatch.setattr(
-        "transformer.tasks.text.TextTask.show", lambda self, model: Shown("", {}, {})
+        "transformer.tasks.text_run.TextRun.show", lambda self, model: Shown("", {}, {})
     )
     topics = pydoc_data.topics.topics
     text = "\n".join(topics[name] for name in sorted(topics))[:20_000]

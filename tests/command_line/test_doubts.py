@@ -3,11 +3,15 @@
 import pytest
 
 from transformer.config.keys import REQUIRED_KEYS, Config
-from transformer.run.doubts import doubts
 
 KEYS = dict.fromkeys(REQUIRED_KEYS, 2) | {"data_path": "x"}
 PAIRS = {"model": "encoder_decoder"}
 POST_NORM = {"norm_first": False, "num_blocks": 6}
+
+
+def doubts_of(**changes):
+    config = Config(**KEYS | changes)
+    return config.family_settings().doubts(config.warmup_steps)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +28,7 @@ POST_NORM = {"norm_first": False, "num_blocks": 6}
     ids=str,
 )
 def test_a_doubtful_combination_is_one_line_with_the_way_out(changes, named):
-    (line,) = doubts(Config(**KEYS | changes))
+    (line,) = doubts_of(**changes)
     assert all(words in line for words in named)
 
 
@@ -41,7 +45,7 @@ def test_a_doubtful_combination_is_one_line_with_the_way_out(changes, named):
     ids=str,
 )
 def test_other_combinations_raise_no_doubt(changes):
-    assert doubts(Config(**KEYS | changes)) == []
+    assert doubts_of(**changes) == []
 
 
 def test_a_new_run_says_its_doubts_and_a_resumed_one_is_past_them(train_here, caplog):

@@ -9,6 +9,7 @@ import evaluate
 import generate
 import plot
 from transformer.data.pairs.reading import read_pairs
+from transformer.data.pairs.settings import PairSettings
 from transformer.system.errors import UserError
 
 UNITS = {"source_units": "characters", "target_units": "words"}
@@ -225,7 +226,7 @@ def test_pairs_that_changed_are_not_taken_for_the_models_own(
     few = ("--split", "test")
     assert "by their hash, 0 of these sources belong to the training split" in compared(*few)
     (tmp_path / "shout.tsv").write_text("bad\tB\ncab\tC\n", encoding="utf-8")
-    pairs = read_pairs(tmp_path / "shout.tsv", block_size=7, **UNITS)
+    pairs = read_pairs(tmp_path / "shout.tsv", PairSettings(block_size=7, **UNITS))
     num_trained = len(pairs.split(0.1, 0.1).train)
     assert f"{num_trained} of these sources belong" in compared()
     assert ("--split test leaves them out" in compared()) == (num_trained > 0)
@@ -268,7 +269,7 @@ def test_two_processes_make_one_run_of_pairs(pairs_home, tmp_path, run, same_log
     import torch
 
     from transformer.data.pairs.datamodule import PairDataModule
-    from transformer.evaluation.pairs import score_loss
+    from transformer.evaluation.loss import mean_loss
     from transformer.models.encoder_decoder import EncoderDecoder
     from transformer.storage.model_file import load_model
 
@@ -283,7 +284,7 @@ def test_two_processes_make_one_run_of_pairs(pairs_home, tmp_path, run, same_log
     data = PairDataModule(tmp_path / "shout.tsv", block_size=7, batch_size=16, target_units="words")
     model = load_model(folder / "model.safetensors").model
     assert isinstance(model, EncoderDecoder)
-    loss = score_loss(model, data.every_val_batch())
+    loss = mean_loss(model, data.every_val_batch())[0]
     same_logits(torch.tensor(summary["val_loss"]), torch.tensor(loss), model)
 
 

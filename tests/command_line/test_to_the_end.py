@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 from transformer.storage.model_file import load_model
 from transformer.storage.run_folder import LAST, SUMMARY, WEIGHTS
 from transformer.system.signals import SIGNALS
-from transformer.tasks.text import TextTask
+from transformer.tasks.text_run import TextRun
 from transformer.training.callbacks.after_batch import AfterBatch
 
 ROOT = Path(__file__).parents[2]
@@ -97,13 +97,13 @@ def test_a_signal_after_the_last_step_ends_a_saved_run_and_resuming_sums_it_up(
     name = {"score": "score", "last lines": "headline"}.get(moment)
     with monkeypatch.context() as patch:
         if name:
-            real = getattr(TextTask, name)
+            real = getattr(TextRun, name)
 
             def interrupted(self, given):
                 signal.raise_signal(signal.SIGTERM)
                 return real(self, given)
 
-            patch.setattr(TextTask, name, interrupted)
+            patch.setattr(TextRun, name, interrupted)
         callbacks = [] if name else [Raise(4, in_validation=True)]
         with pytest.raises(SystemExit) as left:
             train_here(max_steps=4, max_minutes=max_minutes, callbacks=callbacks)

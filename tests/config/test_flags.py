@@ -23,7 +23,12 @@ GIVEN = {
     **{"model": "gpt", "positions": "sinusoidal", "norm": "rmsnorm", "norm_first": "false"},
     **{"activation": "swiglu", "feedforward_dim": "17", "dropout": "0.2", "bias": "false"},
     **{"qk_norm": "true", "ngram_size": "2", "ngram_buckets": "64"},
-    **{"token_shift": "true", "shared_vocabulary": "true", "label_smoothing": "0.1"},
+    **{
+        "tokenizer": "characters",
+        "token_shift": "true",
+        "shared_vocabulary": "true",
+        "label_smoothing": "0.1",
+    },
     **{"target_dropout": "0.2", "ctc_weight": "0.3", "r_drop": "1"},
     **{"source_units": "words", "target_units": "words", "skip_bad_lines": "true"},
     **{"test_fraction": "0.2", "momentum": "0.9", "beta1": "0.8"},

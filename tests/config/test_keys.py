@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 import transformer
 from transformer.config.files import load_config
-from transformer.config.keys import MODEL_KEYS, REQUIRED_KEYS, Config, foreign_keys
+from transformer.config.keys import REQUIRED_KEYS, Config, foreign_keys
+from transformer.models.families.registry import FAMILIES
 from transformer.system.errors import UserError
 
 NINE_KEYS = Path(__file__).parents[2] / "configs" / "nine-keys.yaml"
@@ -56,6 +57,7 @@ DEFAULTS = {
     "final_lr_fraction": 0.1,
     "max_steps": None,
     "max_minutes": None,
+    "tokenizer": "characters",
     "stride": 1,
     "source_units": "characters",
     "target_units": "characters",
@@ -140,7 +142,7 @@ WRONG_TYPE = [
     ("lr", ("fast", None, "3e-4x"), "a number, got"),
     ("bias", ("maybe", 3, None), "true or false, got"),
     ("data_path", (None,), "text, got None"),
-    ("model", ("llama", 3), "'gpt', 'encoder_decoder' or 'bigram', got"),
+    ("model", ("llama", 3), "'gpt', 'bigram' or 'encoder_decoder', got"),
     ("optimizer", ("sgd", None), "'adamw' or 'muon', got"),
     ("stride", ("block", None, 1.5), "a whole number or 'block_size', got"),
     ("warmup_steps", ("automatic", None), "a whole number or 'auto', got"),
@@ -178,7 +180,7 @@ def test_defaults_make_the_classic_gpt():
 
 
 def test_default_of_each_key_is_a_valid_value():
-    for model in MODEL_KEYS:
+    for model in FAMILIES:
         defaults = {key: DEFAULTS[key] for key in DEFAULTS.keys() - foreign_keys(model)}
         Config.model_validate(REQUIRED | defaults | {"model": model})
 

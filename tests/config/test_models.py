@@ -5,11 +5,15 @@ from pathlib import Path
 import pytest
 
 from transformer.config.files import load_config, read_settings
-from transformer.config.keys import DATA_KEYS, MODEL_KEYS, Config
+from transformer.config.keys import Config
+from transformer.models.families.registry import FAMILIES
 from transformer.system.errors import UserError
 
 NINE_KEYS = Path(__file__).parents[2] / "configs" / "nine-keys.yaml"
 REQUIRED = {key: setting.value for key, setting in read_settings(NINE_KEYS).items()}
+
+OF_A_TEXT = ("stride", "sample_prompt", "tokenizer")
+OF_PAIRS = ("source_units", "target_units", "test_fraction", "skip_bad_lines")
 
 
 def test_head_count_that_does_not_divide_the_width_is_refused_with_both():
@@ -28,9 +32,9 @@ def test_rotary_positions_refuse_an_odd_head_width():
 @pytest.mark.parametrize(
     ("model", "key"),
     [
-        *(("bigram", key) for name in ("gpt", "encoder_decoder") for key in MODEL_KEYS[name]),
-        *(("gpt", key) for key in (*DATA_KEYS["encoder_decoder"], "shared_vocabulary")),
-        *(("encoder_decoder", key) for key in (*DATA_KEYS["gpt"], "token_shift")),
+        *(("bigram", key) for family in FAMILIES.values() for key in family.own_keys()),
+        *(("gpt", key) for key in (*OF_PAIRS, "shared_vocabulary")),
+        *(("encoder_decoder", key) for key in (*OF_A_TEXT, "token_shift")),
     ],
 )
 def test_key_of_another_model_or_its_data_is_refused(model, key):
@@ -77,7 +81,7 @@ def test_what_cannot_be_sharded_is_refused(flags, message):
 
 def test_bigram_model_asks_nothing_of_heads_and_leaves_out_their_keys():
     config = load_config(NINE_KEYS, {"model": "bigram", "num_heads": 5})
-    assert not set(MODEL_KEYS["gpt"]) & set(config.resolved())
+    assert not set(FAMILIES["gpt"].own_keys()) & set(config.resolved())
     assert config.architecture(13) == {"vocab_size": 13, "model": "bigram", "block_size": 256}
 
 
@@ -115,4 +119,4 @@ def test_architecture_of_pairs_holds_both_vocabularies():
     config = Config(**REQUIRED, model="encoder_decoder")
     architecture = config.architecture(vocab_size=13, source_vocab_size=11)
     assert (architecture["vocab_size"], architecture["source_vocab_size"]) == (13, 11)
-    assert set(MODEL_KEYS["encoder_decoder"]) < set(architecture)
+    assert set(FAMILIES["encoder_decoder"].own_keys()) < set(architecture)

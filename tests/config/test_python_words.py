@@ -14,6 +14,7 @@ import plot
 import train
 from transformer import CharacterDataModule, load, load_config, load_translator
 from transformer.data.pairs.reading import read_pairs
+from transformer.data.pairs.settings import PairSettings
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
 from transformer.generation.text import TextGenerator
@@ -91,9 +92,8 @@ def test_a_corpus_and_a_config_speak_python_too(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"`data_path=data/input\.txt`"):
         CharacterDataModule("here/input.txt", block_size=7, batch_size=2)
     (tmp_path / "bad.tsv").write_text("a\n", encoding="utf-8")
-    units = {"source_units": "characters", "target_units": "characters"}
     with pytest.raises(UserError, match="give `skip_bad_lines=True` to go on"):
-        read_pairs("bad.tsv", block_size=7, **units)
+        read_pairs("bad.tsv", PairSettings(block_size=7))
     (tmp_path / "short.yaml").write_text("lr: 1\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"or give `batch_size=VALUE`"):
         load_config("short.yaml")

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
-from transformer.evaluation.pairs import score_loss, score_translations
+from transformer.evaluation.loss import mean_loss
+from transformer.evaluation.pairs import score_translations
 from transformer.special_ids import BEGIN, END, IGNORED, PADDING
 
 pytestmark = pytest.mark.parity
@@ -90,7 +91,7 @@ def test_the_loss_is_the_mean_over_all_targets_of_all_pairs(
         )
         for part in (pairs[:2], pairs[2:])
     ]
-    loss = score_loss(model, batches)
+    loss = mean_loss(model, batches)[0]
     assert model.training == training
     losses = []
     with torch.no_grad():

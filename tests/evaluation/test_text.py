@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from transformer.data.tokenizers.base import TextSize
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.evaluation import text
 from transformer.evaluation.text import (
@@ -22,6 +23,14 @@ from transformer.models.bigram import Bigram
 
 pytestmark = pytest.mark.parity
 V, BLOCK_SIZE = 13, 7
+
+
+def letters(count):
+    """A tokenizer of so many characters, one byte each."""
+    return CharacterTokenizer("".join(map(chr, range(count))))
+
+
+LETTERS = letters(V)
 
 SAME = 1e-10  # the same sums in float64, in another order
 
@@ -49,7 +58,7 @@ def test_the_score_is_the_mean_of_a_naive_loop_over_all_but_the_first_character(
 ):
     model = make_gpt()
     losses = naive_losses(model, tokens)
-    score = score_model(model, tokens)
+    score = score_model(model, tokens, LETTERS)
     assert len(losses) == 23
     assert score.num_scored == 23
     assert score.loss == pytest.approx(sum(losses) / 23, abs=SAME)
@@ -59,7 +68,7 @@ def test_the_score_is_the_mean_of_a_naive_loop_over_all_but_the_first_character(
 def test_every_length_of_text_is_scored_whole(float64, make_gpt, tokens, length):
     """Shorter than a window, a window and its target, one more, two windows."""
     model = make_gpt()
-    score = score_model(model, tokens[:length])
+    score = score_model(model, tokens[:length], LETTERS)
     assert score.num_scored == length - 1
     losses = naive_losses(model, tokens[:length])
     assert score.loss == pytest.approx(sum(losses) / (length - 1), abs=SAME)
@@ -72,39 +81,47 @@ def test_the_score_does_not_depend_on_the_batch_size(
     model = make_gpt()
     expected = sum(naive_losses(model, tokens)) / 23
     monkeypatch.setattr(text, "validation_batch_size", lambda block_size: batch_size)
-    assert score_model(model, tokens).loss == pytest.approx(expected, abs=SAME)
+    assert score_model(model, tokens, LETTERS).loss == pytest.approx(expected, abs=SAME)
 
 
 def test_a_model_that_knows_nothing_scores_ln_v(tokens):
-    score = score_model(Bigram(vocab_size=V, block_size=BLOCK_SIZE).double(), tokens)
+    score = score_model(Bigram(vocab_size=V, block_size=BLOCK_SIZE).double(), tokens, LETTERS)
     assert score.loss == pytest.approx(math.log(V), abs=SAME)
 
 
 def test_tensors_and_arrays_score_the_same(make_gpt, tokens):
     model = make_gpt()
-    assert score_model(model, torch.from_numpy(tokens)) == score_model(model, tokens)
+    assert score_model(model, torch.from_numpy(tokens), LETTERS) == score_model(
+        model, tokens, LETTERS
+    )
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_scoring_is_without_dropout_and_restores_the_mode(make_gpt, tokens, training):
     plain, dropping = make_gpt(), make_gpt(dropout=0.5).train(training)
-    assert score_model(dropping, tokens) == score_model(plain, tokens)
+    assert score_model(dropping, tokens, LETTERS) == score_model(plain, tokens, LETTERS)
     assert dropping.training == training
 
 
-def test_the_three_units_are_one_loss():
-    """A fair choice among 8: 3 bits, perplexity 8."""
-    score = Score(math.log(8), 5)
-    assert score.bits_per_char == pytest.approx(3, abs=SAME)
-    assert score.perplexity == pytest.approx(8, abs=SAME)
-    expected = {"loss": score.loss, "num_scored": 5, "bits_per_char": 3.0, "perplexity": 8.0}
+def test_the_units_are_one_loss():
+    """Five tokens, each a fair choice among 8: 15 bits for 10 characters of 20 bytes."""
+    score = Score(math.log(8), 5, TextSize(10, 20))
+    expected = {"loss": score.loss, "num_scored": 5, "perplexity": 8.0}
+    expected |= {"bits_per_char": 1.5, "bits_per_byte": 0.75}
     assert score.as_dict() == pytest.approx(expected, abs=SAME)
-    assert Score(1e6, 5).perplexity < math.inf
+    assert Score(1e6, 5, TextSize(5, 5)).perplexity < math.inf
+
+
+def test_bytes_are_those_of_utf_8(make_gpt):
+    tokenizer = CharacterTokenizer("aé漢🙂")
+    text = "aé漢🙂🙂漢éa"
+    score = score_model(make_gpt(vocab_size=4), tokenizer.encode(text), tokenizer)
+    assert score.size == (len(text) - 1, len(text[1:].encode("utf-8")))
 
 
 def test_unigram_by_hand():
     """a a b, each count one higher: 3/6, 2/6, and 1/6 for c. Of b a c a, a c a is scored."""
-    score = score_unigram(np.array([0, 0, 1]), np.array([1, 0, 2, 0]), vocab_size=3)
+    score = score_unigram(np.array([0, 0, 1]), np.array([1, 0, 2, 0]), letters(3))
     expected = -(math.log(3 / 6) + math.log(1 / 6) + math.log(3 / 6)) / 3
     assert score.loss == pytest.approx(expected, abs=SAME)
     assert score.num_scored == 3
@@ -113,7 +130,7 @@ def test_unigram_by_hand():
 def test_bigram_by_hand():
     """a a b a has aa, ab, ba. Each count one higher: aa 2/5, ab 2/5, ba 2/4, bb 1/4, cc 1/3."""
     train, val = np.array([0, 0, 1, 0]), np.array([0, 1, 1, 0, 0, 2, 2])
-    score = score_bigram(train, val, vocab_size=3)
+    score = score_bigram(train, val, letters(3))
     pairs = [2 / 5, 1 / 4, 2 / 4, 2 / 5, 1 / 5, 1 / 3]  # ab bb ba aa ac cc
     assert score.loss == pytest.approx(-sum(map(math.log, pairs)) / 6, abs=SAME)
     assert score.num_scored == 6
@@ -122,7 +139,7 @@ def test_bigram_by_hand():
 def test_bigram_pairs_do_not_wrap_around_in_narrow_ids():
     """Ids may be narrow: in int8, 3 * 101 + 1 would wrap around."""
     ids = np.array([3, 1, 3, 1, 3], dtype=np.int8)
-    score = score_bigram(ids, ids, vocab_size=101)
+    score = score_bigram(ids, ids, letters(101))
     assert score.loss == pytest.approx(-math.log(3 / 103), abs=SAME)
 
 
@@ -160,8 +177,8 @@ def test_baselines_learn_from_the_first_text_and_are_scored_on_the_second():
     scores = score_baselines(tokenizer, train, val)
     train_ids, val_ids = tokenizer.encode(train), tokenizer.encode(val)
     assert scores == {
-        "bigram": score_bigram(train_ids, val_ids, 2),
-        "unigram": score_unigram(train_ids, val_ids, 2),
+        "bigram": score_bigram(train_ids, val_ids, tokenizer),
+        "unigram": score_unigram(train_ids, val_ids, tokenizer),
         "xz": score_xz(train, val),
     }
     assert scores["bigram"].loss < scores["unigram"].loss < math.log(2)

@@ -16,6 +16,7 @@ from transformer.models.encoder_decoder import EncoderDecoder
 from transformer.special_ids import BEGIN, END
 from transformer.storage.model_file import save_model
 from transformer.system.errors import UserError
+from transformer.tasks.registry import task_of
 
 pytestmark = pytest.mark.parity
 LETTERS = "abcdefghijklmn"
@@ -189,20 +190,20 @@ def test_log_probabilities_are_nearly_those_of_float32(learned, tokenizer, preci
 @pytest.mark.parametrize(
     ("model", "flags", "named"),
     [
-        ("gpt", {"num_beams": 3}, "--num_beams does not apply to a model of kind gpt"),
-        ("bigram", {"length_penalty": 0.6}, "--length_penalty .* kind bigram: leave it out"),
-        ("encoder_decoder", {"temperature": 0.8}, "--temperature .* kind encoder_decoder"),
-        ("encoder_decoder", {"max_new_tokens": 7}, "--max_new_tokens"),
-        ("encoder_decoder", {"top_k": 5}, "--top_k"),
-        ("encoder_decoder", {"seed": 0}, "--seed"),
-        ("encoder_decoder", {"stop": ("a",)}, "--stop"),
-        ("encoder_decoder", {"num_samples": 5}, "--num_samples=5 .*--num_beams, got 1"),
-        ("encoder_decoder", {"num_samples": 5, "num_beams": 3}, "--num_samples=5 .*, got 3"),
+        ("gpt", {"num_beams": 3}, "`num_beams` does not apply to a model of texts: leave it out"),
+        ("bigram", {"length_penalty": 0.6}, "`length_penalty` .* of texts"),
+        ("encoder_decoder", {"temperature": 0.8}, "`temperature` .* of pairs: leave it out"),
+        ("encoder_decoder", {"max_new_tokens": 7}, "`max_new_tokens`"),
+        ("encoder_decoder", {"top_k": 5}, "`top_k`"),
+        ("encoder_decoder", {"seed": 0}, "`seed`"),
+        ("encoder_decoder", {"stop": ("a",)}, "`stop`"),
+        ("encoder_decoder", {"num_samples": 5}, "`num_samples=5` .*`num_beams`, got 1"),
+        ("encoder_decoder", {"num_samples": 5, "num_beams": 3}, "`num_samples=5` .*, got 3"),
     ],
 )
 def test_flags_that_say_nothing_to_a_model_are_refused(model, flags, named):
     with pytest.raises(UserError, match=named):
-        GenerateOptions(**flags).check_for(model)
+        task_of(model).check(GenerateOptions(**flags))
 
 
 @pytest.mark.parametrize(
@@ -215,4 +216,4 @@ def test_flags_that_say_nothing_to_a_model_are_refused(model, flags, named):
     ],
 )
 def test_flags_that_apply_to_a_model_pass(model, flags):
-    GenerateOptions(**flags).check_for(model)
+    task_of(model).check(GenerateOptions(**flags))

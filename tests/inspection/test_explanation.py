@@ -8,7 +8,7 @@ import torch
 
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
-from transformer.evaluation.pairs import score_loss
+from transformer.evaluation.loss import mean_loss
 from transformer.evaluation.text import score_model
 from transformer.generation.translation import Translator
 from transformer.inspection.explanation import Explanation, Unit, explain_text, explain_translation
@@ -37,7 +37,7 @@ SHORT, LONG = "face", "acne"  # drawn weights make one phone of one, and no end 
 def test_surprise_is_the_loss_of_evaluation_in_bits(float64, make_gpt, changes):
     model = make_gpt(**changes)
     explanation = explain_text(model, TOKENIZER, TEXT)
-    score = score_model(model, TOKENIZER.encode(TEXT))
+    score = score_model(model, TOKENIZER.encode(TEXT), TOKENIZER)
     assert explanation.mean_surprise == pytest.approx(score.bits_per_char, abs=SAME)
     assert explanation.units[0] == Unit("c")
     assert explanation.rows == explanation.columns == [*TEXT]
@@ -50,7 +50,7 @@ def test_surprise_of_a_target_is_the_loss_of_evaluation_in_bits(
     model = make_encoder_decoder()
     explanation = explain_translation(Translator(model, PAIRS), source)
     assert explanation.columns == [*source]
-    bits = score_loss(model, [batch_of(source, explanation)]) / math.log(2)
+    bits = mean_loss(model, [batch_of(source, explanation)])[0] / math.log(2)
     assert explanation.mean_surprise == pytest.approx(bits, abs=SAME)
 
 
@@ -144,7 +144,7 @@ def test_of_a_long_text_the_end_is_explained_as_if_it_were_all(make_gpt):
 def test_a_model_without_attention_has_surprise_alone(float64):
     model = Bigram(vocab_size=TOKENIZER.vocab_size, block_size=BLOCK_SIZE)
     explanation = explain_text(model, TOKENIZER, TEXT)
-    bits = score_model(model, TOKENIZER.encode(TEXT)).bits_per_char
+    bits = score_model(model, TOKENIZER.encode(TEXT), TOKENIZER).bits_per_char
     assert explanation.mean_surprise == pytest.approx(bits, abs=SAME)
     assert explanation.attention.shape[:2] == (0, 0)
     assert explanation.entropy.size == 0

@@ -18,7 +18,7 @@ from transformer.inspection.validation_pictures import (
     similarity_picture,
 )
 from transformer.models import build_model
-from transformer.tasks.registry import make_task
+from transformer.tasks.registry import task_of
 
 N, H, T = 2, 3, 7
 TOKENIZER = CharacterTokenizer("\n abcdefghijk")  # 13, as many as make_gpt's models know
@@ -127,18 +127,18 @@ SIZES = {"num_heads": 3, "embedding_dim": 30, "num_blocks": 2}
 
 @pytest.mark.parametrize("kind", ["gpt", "bigram"])
 def test_a_gpt_is_shown_on_the_beginning_of_the_validation_split(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr("transformer.tasks.text.SAMPLE_TOKENS", 1)
+    monkeypatch.setattr("transformer.tasks.text_run.SAMPLE_TOKENS", 1)
     path = tmp_path / "text.txt"
     path.write_text("".join("\n abcdefghijk"[n * n % 13] for n in range(101)), encoding="utf-8")
     config = Config(**KEYS, **SIZES, data_path=str(path), model=kind, sample_prompt="b")
     corpus = Corpus.from_file(path)
-    task = make_task(config, corpus, 0)
+    task = task_of(config.model).start(config, corpus, 0)
     model = build_model(**config.architecture(**task.data.sizes)).eval()
     images = task.show(model).images
     if kind == "bigram":
         assert images == {}
         return
-    validation = torch.from_numpy(corpus.split(0.1)[1])
+    validation = torch.from_numpy(corpus.val)
     expected = GPTPictures(model, corpus.tokenizer, validation).draw(model)
     assert images.keys() == expected.keys()
     assert all(np.array_equal(images[name], expected[name]) for name in images)

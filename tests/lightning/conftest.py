@@ -48,7 +48,7 @@ def kind(request, tmp_path, monkeypatch):
         make=text if request.param == "text" else pairs_of_words,
         load=load if request.param == "text" else load_translator,
         words=WORDS,
-        units=["loss", "bits_per_char"] if request.param == "text" else ["loss"],
+        units=["loss", "bits_per_char", "bits_per_byte"] if request.param == "text" else ["loss"],
     )
 
 

@@ -247,7 +247,10 @@ def test_more_tokens_than_there_is_room_for_are_refused(num_read, num_tokens, ma
         ({"activation": "tanh"}, "activation must be one of gelu, .*got 'tanh'"),
         ({"num_heads": 4}, "divisible by num_heads, got embedding_dim=30 and num_heads=4"),
         ({"shared_vocabulary": True}, "got vocab_size=13 and source_vocab_size=17"),
-        ({"positions": "rotary", "num_heads": 10}, "even head_dim, got head_dim=3"),
+        (
+            {"positions": "rotary", "num_heads": 10},
+            "even embedding_dim / num_heads, got 30 / 10",
+        ),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(changes, match):

@@ -8,6 +8,7 @@ from transformer.models.parts.layers import recompute_blocks
 from transformer.run.footprint import Footprint, Step, on_several, step_flops, step_memory
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimization.optimizers import make_optimizer
+from transformer.training.settings import OptimizerSettings
 
 SHAPE = {"vocab_size": 13, "block_size": 64, "embedding_dim": 32, "num_heads": 2, "num_blocks": 4}
 SETTINGS = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
@@ -22,7 +23,7 @@ def step(*, batch_size=8, optimizer="adamw", recompute=False, bf16=False, num_bl
 
     return Step(
         make_module,
-        lambda module: make_optimizer(optimizer, module, **SETTINGS),
+        lambda module: make_optimizer(module, OptimizerSettings(optimizer=optimizer, **SETTINGS)),
         [(batch_size, 64)] * 2,
         bf16=bf16,
     )

@@ -3,17 +3,15 @@
 import pytest
 
 from transformer.config.keys import Config
-from transformer.data.text.corpus import Corpus
-from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.text.corpus import Corpus, Text
 from transformer.tasks.prompts import choose_prompt, frequent_beginning
-from transformer.tasks.registry import settle
+from transformer.tasks.text import TextTask
 
 NOVEL = "The sea was calm.\nNobody spoke.\n\nThe boat went on.\nA gull cried.\nThe sun set.\n"
 
 
 def corpus_of(text: str) -> Corpus:
-    tokenizer = CharacterTokenizer.from_text(text)
-    return Corpus(tokenizer.encode(text), tokenizer, "")
+    return Corpus.from_text(Text(text), len(text))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +49,6 @@ def test_a_prompt_with_characters_that_the_text_lacks_is_replaced_with_a_word(ca
 def test_the_config_of_a_run_holds_the_prompt_that_is_used():
     keys = {"batch_size": 3, "epochs": 1, "lr": 1e-3, "data_path": "novel.txt", "block_size": 5}
     keys |= {"num_heads": 1, "embedding_dim": 2, "num_blocks": 1, "num_workers": 0}
-    config = settle(Config(**keys), corpus_of(NOVEL))
+    config = TextTask().settle(Config(**keys), corpus_of(NOVEL))
     assert config.sample_prompt == "The"
-    assert settle(config, corpus_of(NOVEL)) == config
+    assert TextTask().settle(config, corpus_of(NOVEL)) == config

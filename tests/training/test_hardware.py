@@ -7,7 +7,7 @@ from transformer.config.files import load_config
 from transformer.run.assembly import choose_hardware
 from transformer.system.devices import device_name, resolve_accelerator
 from transformer.system.errors import UserError
-from transformer.training.hardware import has_compiler, resolve_compile, trainer_arguments
+from transformer.training.hardware import Hardware, has_compiler, resolve_compile, trainer_arguments
 
 MACHINES = {
     "old processor": {},
@@ -16,6 +16,10 @@ MACHINES = {
     "old gpu": {"cuda": 1, "cpu_bf16": True},
     "two new gpus": {"cuda": 2, "cuda_bf16": True},
 }
+
+
+def trainer_arguments_of(**settings):
+    return trainer_arguments(Hardware(**settings))
 
 
 @pytest.fixture
@@ -60,7 +64,7 @@ def machine(monkeypatch):
 )
 def test_the_trainers_arguments(machine, name, accelerator, devices, precision, expected):
     machine(name)
-    arguments = trainer_arguments(
+    arguments = trainer_arguments_of(
         accelerator=accelerator, devices=devices, num_nodes=3, strategy="ddp", precision=precision
     )
     keys = ("accelerator", "devices", "precision")
@@ -83,7 +87,7 @@ def test_the_trainers_arguments(machine, name, accelerator, devices, precision, 
 def test_asking_for_a_device_that_is_not_there_says_which_are(machine, name, missing, message):
     machine(name)
     with pytest.raises(UserError, match=message):
-        trainer_arguments(
+        trainer_arguments_of(
             accelerator=missing, devices=1, num_nodes=1, strategy="auto", precision="auto"
         )
 
@@ -92,7 +96,7 @@ def arguments_under_torchrun(monkeypatch, devices, num_nodes):
     names = {"TORCHELASTIC_RUN_ID": "none", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "6"}
     for name, value in names.items():
         monkeypatch.setenv(name, value)
-    return trainer_arguments(
+    return trainer_arguments_of(
         accelerator="cpu",
         devices=devices,
         num_nodes=num_nodes,
@@ -124,10 +128,10 @@ def test_other_numbers_than_torchruns_are_refused(monkeypatch, devices, num_node
 def test_several_machines_need_a_launcher_or_a_place(machine, monkeypatch):
     machine("old processor")
     settings = {"devices": 1, "num_nodes": 2, "strategy": "ddp", "precision": "float32"}
-    assert trainer_arguments(accelerator="cpu", **settings)["num_nodes"] == 2
+    assert trainer_arguments_of(accelerator="cpu", **settings)["num_nodes"] == 2
     monkeypatch.delenv("NODE_RANK")
     with pytest.raises(UserError, match="num_nodes is 2, and nothing says which machine this is"):
-        trainer_arguments(accelerator="cpu", **settings)
+        trainer_arguments_of(accelerator="cpu", **settings)
 
 
 def test_more_gpus_than_there_are_are_refused(machine, monkeypatch):
@@ -135,15 +139,15 @@ def test_more_gpus_than_there_are_are_refused(machine, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     settings = {"num_nodes": 1, "strategy": "auto", "precision": "auto"}
     with pytest.raises(UserError, match="devices is 3, and 2 are found here: give `devices=2`"):
-        trainer_arguments(accelerator="cuda", devices=3, **settings)
-    assert trainer_arguments(accelerator="cuda", devices=2, **settings)["devices"] == 2
-    assert trainer_arguments(accelerator="cuda", devices="auto", **settings)["devices"] == 2
+        trainer_arguments_of(accelerator="cuda", devices=3, **settings)
+    assert trainer_arguments_of(accelerator="cuda", devices=2, **settings)["devices"] == 2
+    assert trainer_arguments_of(accelerator="cuda", devices="auto", **settings)["devices"] == 2
 
 
 def test_fp16_on_a_processor_is_refused(machine):
     machine("old processor")
     with pytest.raises(UserError, match="fp16 needs a GPU, and accelerator is cpu"):
-        trainer_arguments(
+        trainer_arguments_of(
             accelerator="auto", devices=1, num_nodes=1, strategy="auto", precision="fp16"
         )
 
@@ -203,7 +207,7 @@ num_workers: 12
         ("two new gpus", "num_nodes: 3\ndevices: 2", ("cuda", 2, "auto", "bf16-mixed")),
     ],
 )
-def test_yaml_becomes_these_trainer_arguments(machine, tmp_path, name, lines, expected):
+def test_yaml_becomes_these_trainer_arguments_of(machine, tmp_path, name, lines, expected):
     machine(name)
     path = tmp_path / "config.yaml"
     path.write_text(NINE_KEYS + lines + "\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 """What is minimized and reported: label smoothing, R-Drop, CTC, and the units of a loss."""
 
+import math
 from functools import partial
 from itertools import groupby, product
 
@@ -9,7 +10,7 @@ from torch.testing import assert_close
 
 from transformer.special_ids import END, IGNORED, NUM_SPECIALS, PADDING
 from transformer.training.lightning_module import LanguageModule
-from transformer.training.losses import ctc_loss
+from transformer.training.losses import ctc_loss, loss_units
 from transformer.training.pair_module import PairModule
 
 pytestmark = [pytest.mark.parity, pytest.mark.usefixtures("float64")]
@@ -50,13 +51,13 @@ def test_validation_is_against_the_targets_alone(make_gpt, batch):
     same(total / num_scored, own)
 
 
-def test_a_loss_has_bits_per_character_where_tokens_are_characters(make_gpt, make_encoder_decoder):
-    loss = torch.tensor(1.0)
-    assert set(LanguageModule(make_gpt(), lr=1e-3).loss_units(loss)) == {
-        "val_loss",
-        "val_bits_per_char",
-    }
-    assert set(PairModule(make_encoder_decoder(), lr=1e-3).loss_units(loss)) == {"val_loss"}
+def test_bits_per_unit_spread_the_loss_of_all_tokens_over_the_units():
+    """Seven tokens of 2 bits each, which stand for 14 characters of 28 bytes."""
+    units = loss_units(torch.tensor(2 * math.log(2)), "val", {"char": 7 / 14, "byte": 7 / 28})
+    assert units["val_loss"] == pytest.approx(2 * math.log(2))
+    assert units["val_bits_per_char"] == pytest.approx(1.0)
+    assert units["val_bits_per_byte"] == pytest.approx(0.5)
+    assert list(loss_units(torch.tensor(1.0), "test", {})) == ["test_loss"]  # of pairs
 
 
 def test_r_drop_adds_both_directions_divergence_of_two_passes(make_gpt, batch):

@@ -5,6 +5,7 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy
 
 from transformer.training.optimization.optimizers import make_optimizer
+from transformer.training.settings import OptimizerSettings
 from transformer.training.strategies import ShardedStrategy, make_strategy, named, numbered
 
 SETTINGS = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
@@ -14,7 +15,7 @@ SETTINGS = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps":
 def trained(make_gpt):
     """A model and its optimizer, whose groups are not in the order of the parameters."""
     model = make_gpt()
-    optimizer = make_optimizer("adamw", model, **SETTINGS)
+    optimizer = make_optimizer(model, OptimizerSettings(optimizer="adamw", **SETTINGS))
     model(torch.ones(2, 7, dtype=torch.long)).sum().backward()
     optimizer.step()
     return model, optimizer

@@ -26,6 +26,11 @@ class ModelOptions(BaseModel):
     runs_dir: FilePath = Field("runs", description="where the newest run is looked for")
 
 
+def only_for(task: str) -> dict[str, Any]:
+    """For `Field(json_schema_extra=...)`: a flag that models of other tasks refuse."""
+    return {"task": task}
+
+
 def path_argument(text: str) -> str:
     """The type of an argument that is a path and no field of a model."""
     try:

@@ -4,10 +4,19 @@ The fields below are the single source of the YAML keys, the command-line flags,
 the JSON schema. Reading files and flags is in `files.py`.
 """
 
-from typing import Any, Literal
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from transformer.config.groups import (
+    DATA,
+    ModelName,
+    TokenizerName,
+    family_keys,
+    foreign_keys,
+    taken,
+)
 from transformer.config.types import (
     Auto,
     Boolean,
@@ -17,33 +26,14 @@ from transformer.config.types import (
     NotNegative,
     Number,
     Positive,
-    Units,
 )
-from transformer.special_ids import default_feedforward_dim
+from transformer.data.pairs.settings import Units
+from transformer.data.text.settings import TextSettings
+from transformer.models.families.base import Family
+from transformer.models.families.registry import DEFAULT, FAMILIES
 
-_TRANSFORMER_KEYS = (
-    "positions",
-    "norm",
-    "norm_first",
-    "qk_norm",
-    "activation",
-    "feedforward_dim",
-    "dropout",
-    "bias",
-    "tie_weights",
-    "ngram_size",
-    "ngram_buckets",
-)
-# Keys that describe a part which only some models have; the nine required keys stand in every file.
-MODEL_KEYS = {
-    "gpt": (*_TRANSFORMER_KEYS, "token_shift"),
-    "encoder_decoder": (*_TRANSFORMER_KEYS, "target_dropout", "ctc_weight", "shared_vocabulary"),
-    "bigram": (),
-}
-# Keys of what a model is trained on: a text, or pairs of a source and a target.
-_TEXT_KEYS = ("stride", "sample_prompt")
-_PAIR_KEYS = ("source_units", "target_units", "test_fraction", "skip_bad_lines")
-DATA_KEYS = {"gpt": _TEXT_KEYS, "encoder_decoder": _PAIR_KEYS, "bigram": _TEXT_KEYS}
+T = TypeVar("T")
+
 REQUIRED_KEYS = (
     "batch_size",
     "epochs",
@@ -57,15 +47,8 @@ REQUIRED_KEYS = (
 )
 
 
-def foreign_keys(model: str) -> set[str]:
-    """Keys of other models' parts and data."""
-    tables = (MODEL_KEYS, DATA_KEYS)
-    every = {key for table in tables for keys in table.values() for key in keys}
-    return every.difference(*(table[model] for table in tables))
-
-
-class Config(BaseModel):
-    """One run. Nine keys are required; the defaults of the others make the classic GPT."""
+class _FirstKeys(BaseModel):
+    """The required keys, and the model that the keys after them are of."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
@@ -89,48 +72,17 @@ class Config(BaseModel):
         ge=0, description="data loader processes, at most the number of cores; 0 is none"
     )
 
-    model: Literal["gpt", "encoder_decoder", "bigram"] = Field("gpt", description="architecture")
-    positions: Literal["learned", "sinusoidal", "rotary", "none"] = Field(
-        "learned", description="how a position is told from another"
-    )
-    norm: Literal["layernorm", "rmsnorm"] = Field("layernorm", description="normalization")
-    norm_first: Boolean = Field(
-        True, description="normalize before attention and feed-forward (pre-norm), not after"
-    )
-    qk_norm: Boolean = Field(
-        False, description="normalize each head's queries and keys with RMSNorm"
-    )
-    activation: Literal["gelu", "gelu_tanh", "relu", "relu2", "swiglu"] = Field(
-        "gelu", description="feed-forward activation; gelu is exact, relu2 is relu squared"
-    )
-    feedforward_dim: Integer | None = Field(
-        None, gt=0, description="feed-forward width; by default 4 x embedding_dim, 8/3 for swiglu"
-    )
-    dropout: Fraction = Field(
-        0.0,
-        description="probability of zeroing a number in what each part adds, in embeddings "
-        "and, of a gpt, in attention weights",
-    )
-    target_dropout: Fraction = Field(
-        0.0, description="share of the target's tokens hidden from the decoder, in training"
-    )
-    ctc_weight: Number = Field(
-        0.0, ge=0, description="weight of the encoder's own guess at the target (CTC), in training"
-    )
-    bias: Boolean = Field(True, description="additive biases in linear layers and layer norms")
-    tie_weights: Boolean = Field(True, description="one matrix for token embedding and output head")
-    ngram_size: Integer = Field(
-        1, gt=0, le=5, description="embed the last n tokens together too, from 2 up to this n"
-    )
-    ngram_buckets: Integer = Field(
-        8192, gt=0, description="rows of a table of n-grams; more n-grams than rows share them"
-    )
-    token_shift: Boolean = Field(
-        False, description="add to each embedding a learned share of the one before, by channel"
-    )
-    shared_vocabulary: Boolean = Field(
-        False, description="one vocabulary and one embedding for sources and targets"
-    )
+    model: ModelName = Field(DEFAULT, description="architecture")
+
+
+if TYPE_CHECKING:
+    _ModelKeys = _FirstKeys
+else:
+    _ModelKeys = create_model("_ModelKeys", __base__=_FirstKeys, **dict(family_keys()))
+
+
+class Config(_ModelKeys):
+    """One run. Nine keys are required; the defaults of the others make the classic GPT."""
 
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw", description="optimizer; muon: for the blocks' matrices, adamw for the others"
@@ -166,8 +118,11 @@ class Config(BaseModel):
     max_minutes: Number | None = Field(
         None, gt=0, description="minutes after which to stop, if before epochs and max_steps"
     )
+    tokenizer: TokenizerName = Field(
+        TextSettings.tokenizer, description="what a token of a text is"
+    )
     stride: Positive | Literal["block_size"] = Field(
-        1, description="characters from one chunk's start to the next; block_size: no overlap"
+        1, description="tokens from one chunk's start to the next; block_size: no overlap"
     )
     source_units: Units = Field("characters", description="what a source is made of")
     target_units: Units = Field(
@@ -231,17 +186,15 @@ class Config(BaseModel):
             raise ValueError(
                 "nothing would end this run: epochs, max_steps and max_minutes are none; give one"
             )
-        foreign = foreign_keys(self.model)
-        if misplaced := sorted(foreign & self.model_fields_set):
+        if misplaced := sorted(foreign_keys(self.model) & self.model_fields_set):
             raise ValueError(f"{misplaced[0]} does not apply to model: {self.model}; remove it")
-        if self.r_drop and not (self.dropout or self.target_dropout):
+        values = self.resolved()
+        if self.r_drop and not (values.get("dropout") or values.get("target_dropout")):
             raise ValueError(f"r_drop: {self.r_drop:g} needs a dropout above 0; give both or none")
         if self.strategy == "fsdp":
             self._check_sharding()
-        if self.model != "bigram":
-            self._check_heads()
-        if self.model == "encoder_decoder":
-            self._check_pairs()
+        self.family_settings()
+        self.group(DATA[self.family.data])
         return self
 
     def _check_sharding(self) -> None:
@@ -254,47 +207,39 @@ class Config(BaseModel):
             raise ValueError("strategy fsdp does not go with compile: true; give one of them")
         if self.precision == "fp16":
             raise ValueError("strategy fsdp goes with precision bf16 or float32, not fp16")
-        if self.model == "bigram":
-            raise ValueError("strategy fsdp does not go with model bigram, which has no blocks")
-
-    def _check_pairs(self) -> None:
-        if self.val_fraction + self.test_fraction >= 1:
+        if "num_blocks" not in self.family.field_names():
             raise ValueError(
-                "val_fraction + test_fraction must be less than 1, "
-                f"got val_fraction={self.val_fraction:g} and test_fraction={self.test_fraction:g}"
-            )
-        if self.shared_vocabulary and self.source_units != self.target_units:
-            raise ValueError(
-                "shared_vocabulary needs the same units on both sides, "
-                f"got source_units={self.source_units} and target_units={self.target_units}"
-            )
-
-    def _check_heads(self) -> None:
-        if self.embedding_dim % self.num_heads:
-            raise ValueError(
-                "embedding_dim must be divisible by num_heads, "
-                f"got embedding_dim={self.embedding_dim} and num_heads={self.num_heads}"
-            )
-        head_dim = self.embedding_dim // self.num_heads
-        if self.positions == "rotary" and head_dim % 2:
-            raise ValueError(
-                "rotary positions need an even embedding_dim / num_heads, "
-                f"got {self.embedding_dim} / {self.num_heads} = {head_dim}"
+                f"strategy fsdp does not go with model {self.model}, which has no blocks"
             )
 
     def resolved(self) -> dict[str, Any]:
         """Every key that applies to the chosen model, with its default where none was given."""
         return self.model_dump(exclude=foreign_keys(self.model))
 
+    def group(self, kind: type[T]) -> T:
+        """The keys that are the fields of a dataclass, as this dataclass."""
+        return taken(kind, dict(self))
+
+    @property
+    def family(self) -> type[Family]:
+        return FAMILIES[self.model]
+
+    def family_settings(self, **sizes: int) -> Family:
+        """The model's settings; `sizes` are a tokenizer's, by default of one token."""
+        return self.family(**self._given(sizes))
+
     def architecture(self, vocab_size: int, **other_sizes: int) -> dict[str, Any]:
-        """Plain arguments of `transformer.models.build_model`; sizes are a tokenizer's."""
-        values = self.resolved()
-        keys = ["model", "block_size"]
-        if self.model != "bigram":
-            keys += ["embedding_dim", "num_heads", "num_blocks"]
-            values["feedforward_dim"] = self.feedforward_dim or default_feedforward_dim(
-                self.embedding_dim, self.activation
-            )
-        keys += MODEL_KEYS[self.model]
+        """Plain arguments of `build_model`, but for those that no key names."""
         sizes = {"vocab_size": vocab_size} | other_sizes
-        return sizes | {key: values[key] for key in keys}
+        settings = self.family_settings(**sizes)
+        return {"model": self.model} | {key: getattr(settings, key) for key in self._given(sizes)}
+
+    def _given(self, sizes: dict[str, int]) -> dict[str, Any]:
+        """The arguments of the family that keys and `sizes` name; a missing size is 1."""
+        given = {}
+        for part in fields(self.family):
+            if part.name in type(self).model_fields:
+                given[part.name] = getattr(self, part.name)
+            elif part.name in sizes or part.default is MISSING:
+                given[part.name] = sizes.get(part.name, 1)
+        return given

@@ -60,4 +60,3 @@ Positive = Annotated[Integer, Field(gt=0)]
 NotNegative = Annotated[Integer, Field(ge=0)]
 Auto = Literal["auto"]
 FilePath = Annotated[str, BeforeValidator(_path)]  # of a file or a folder
-Units = Literal["characters", "words"]

@@ -3,7 +3,7 @@
 import signal
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from transformer.data.text.batches import EvenBatches, OnePass
-from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.pairs import PairTokenizer
 
 # Validation during training looks at about this many tokens of a larger split.
@@ -65,7 +65,12 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
 
     @property
     @abstractmethod
-    def tokenizer(self) -> CharacterTokenizer | PairTokenizer: ...
+    def tokenizer(self) -> Tokenizer | PairTokenizer: ...
+
+    @property
+    def tokens_per_unit(self) -> Mapping[str, float]:
+        """For `val_bits_per_char` and the like: tokens in a `char`, a `byte`; empty for pairs."""
+        return {}
 
     @abstractmethod
     def _train_batches(self, share: dict[str, Any]) -> Any:  # beartype warns of an IterableDataset

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from transformer.decoding.sampling import NotFiniteError
-from transformer.special_ids import LENGTH_PENALTY
+from transformer.decoding.settings import Search
 
 _EMPTY = -math.inf  # the log-probability of a place that holds no hypothesis
 
@@ -212,7 +212,7 @@ def beam_search(
     max_new_tokens: int,
     num_beams: int = 1,
     num_results: int | None = None,
-    length_penalty: float = LENGTH_PENALTY,
+    length_penalty: float = Search.length_penalty,
     forbidden: Collection[int] = (),
     device: torch.device | str = "cpu",
 ) -> list[list[Hypothesis]]:

@@ -1,10 +1,13 @@
 """Logits -> the next token."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from transformer.decoding.settings import Sampling, SamplingArguments
 
 _AHEAD = 64  # random numbers
 
@@ -14,47 +17,13 @@ class NotFiniteError(ValueError):
 
 
 class Sampler:
-    """Draws one token a row, the draws of row i depending on the seed and i alone.
+    """Draws one token for each row. The draws of row i depend on the seed and on i alone.
 
-    `repetition_penalty` divides the positive logits of the tokens that a row holds already, prompt
-    included, and multiplies the negative ones (Keskar et al. 2019, arXiv:1909.05858, 4.1, for
-    logits of either sign). `temperature` divides the logits; 0 takes the likeliest token, the
-    lowest id among equals. `top_k` keeps exactly the k likeliest, `top_p` of these the fewest that
-    hold that much probability (Holtzman et al. 2020, arXiv:1904.09751), both with the lowest ids
-    first among equals, and `min_p` those at least so likely as that share of the likeliest (Nguyen
-    et al. 2024, arXiv:2407.01082).
-
-    Raises: ValueError for a negative temperature, top_k below 1, top_p outside (0, 1], min_p
-    outside [0, 1], and a penalty outside [0.001, 1000].
+    Raises: ValueError as `Sampling`.
     """
 
-    def __init__(
-        self,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        repetition_penalty: float = 1.0,
-        seed: int = 0,
-    ) -> None:
-        if not temperature >= 0:
-            raise ValueError(f"temperature must be at least 0, got {temperature}")
-        if top_k is not None and top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {top_k}")
-        if top_p is not None and not 0 < top_p <= 1:
-            raise ValueError(f"top_p must be greater than 0 and at most 1, got {top_p}")
-        if min_p is not None and not 0 <= min_p <= 1:
-            raise ValueError(f"min_p must be at least 0 and at most 1, got {min_p}")
-        if not 1e-3 <= repetition_penalty <= 1e3:
-            raise ValueError(
-                f"repetition_penalty must be between 0.001 and 1000, got {repetition_penalty}"
-            )
-        self.temperature = temperature
-        self.top_k = top_k
-        self.top_p = top_p
-        self.min_p = min_p
-        self.repetition_penalty = repetition_penalty
+    def __init__(self, *, seed: int = 0, **settings: Unpack[SamplingArguments]) -> None:
+        self.settings = Sampling(**settings)
         self.seed = seed
         self._generators: list[torch.Generator] = []
         self._ahead = torch.zeros(0, _AHEAD)
@@ -74,21 +43,24 @@ class Sampler:
         """
         if not logits.isfinite().all():
             raise NotFiniteError("the model's logits are not finite, so no token can be drawn")
-        if self.repetition_penalty == 1:
+        if self.settings.repetition_penalty == 1:
             return self._draw(logits)
         seen = self._seen_tokens(logits)
-        rarer = torch.where(logits > 0, 1 / self.repetition_penalty, self.repetition_penalty)
+        rarer = torch.where(
+            logits > 0, 1 / self.settings.repetition_penalty, self.settings.repetition_penalty
+        )
         drawn = self._draw(torch.where(seen, logits * rarer, logits))
         seen.scatter_(1, drawn[:, None], True)
         return drawn
 
     def _draw(self, logits: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
-        if self.temperature == 0:
+        settings = self.settings
+        if settings.temperature == 0:
             return logits.argmax(dim=-1)  # the first of equals
         wide = logits.cpu().double() if logits.device.type == "mps" else logits.double()
-        if self.temperature != 1:  # the likeliest first goes to 0, which no temperature changes
-            wide = (wide - wide.amax(dim=-1, keepdim=True)) / self.temperature
-        if self.top_k is None and self.top_p is None and self.min_p is None:
+        if settings.temperature != 1:  # the likeliest first goes to 0, which no temperature changes
+            wide = (wide - wide.amax(dim=-1, keepdim=True)) / settings.temperature
+        if settings.top_k is settings.top_p is settings.min_p is None:
             return self._inverse(wide.softmax(dim=-1)).to(logits.device)
         values, order = wide.sort(dim=-1, descending=True, stable=True)
         probabilities = values.softmax(dim=-1)
@@ -104,13 +76,13 @@ class Sampler:
     def _kept(self, probabilities: Float[Tensor, "B V"]) -> Tensor:
         """True for the ranks that top_k, top_p and min_p leave; the likeliest always stays."""
         ranks = torch.arange(probabilities.shape[-1], device=probabilities.device)
-        kept = ranks < min(self.top_k or len(ranks), len(ranks))
-        if self.top_p is not None:
+        kept = ranks < min(self.settings.top_k or len(ranks), len(ranks))
+        if self.settings.top_p is not None:
             among = probabilities * kept
             among = among / among.sum(dim=-1, keepdim=True)
-            kept = kept & (among.cumsum(dim=-1) - among < self.top_p)
-        if self.min_p is not None:
-            kept = kept & (probabilities >= self.min_p * probabilities[:, :1])
+            kept = kept & (among.cumsum(dim=-1) - among < self.settings.top_p)
+        if self.settings.min_p is not None:
+            kept = kept & (probabilities >= self.settings.min_p * probabilities[:, :1])
         return kept
 
     def _seen_tokens(self, logits: Float[Tensor, "B V"]) -> Tensor:

@@ -2,10 +2,11 @@
 
 from contextlib import suppress
 from os.path import exists, isfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformer.data.record import describe_change, describe_inside, describe_shared, digest
-from transformer.data.text.corpus import Text, num_train, read_corpus
+from transformer.data.text.corpus import Text, read_corpus
+from transformer.data.text.split import recorded_cut
 from transformer.system.errors import UserError
 from transformer.system.files import read_text
 from transformer.system.shell import quoted
@@ -55,7 +56,12 @@ def compare_text(text: Text, own: Text | None, saved: "SavedModel") -> str | Non
         return None
     parts = None
     if own is not None:
-        cut = num_train(len(own.characters), saved.config["val_fraction"])
+        cut = recorded_cut(saved.corpus, len(own.characters), saved.config["val_fraction"])
         parts = describe_inside(text.characters, own.characters, cut)
     parts = parts or describe_shared(text.characters, saved.corpus)
     return f"not the text that the model was trained on, by its sha256: {parts}"
+
+
+def comparison_line(report: dict[str, Any]) -> str:
+    """A line on a file other than the model's own."""
+    return f"{report['data_path']}: {report['comparison']}\n" if report["comparison"] else ""

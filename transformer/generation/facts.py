@@ -13,11 +13,12 @@ _RESULTS += ("best_step",)
 
 
 def describe(saved: SavedModel) -> dict[str, Any]:
+    tokenizer = saved.tokenizer
     return {
         "checkpoint": str(saved.path),
         "parameters": sum(p.numel() for p in saved.model.parameters()),
         "architecture": saved.architecture,
-        "tokenizer": {"kind": saved.tokenizer.kind, **saved.tokenizer.sizes},
+        "tokenizer": {"kind": tokenizer.state["kind"], "units": tokenizer.units, **tokenizer.sizes},
         "corpus": saved.corpus,
         "results": saved.results,
         "config": saved.config,
@@ -29,7 +30,7 @@ def as_lines(facts: dict[str, Any]) -> str:
     architecture, corpus, config = facts["architecture"], facts["corpus"], facts["config"]
     text = [config["data_path"]] if "data_path" in config else []
     if "num_tokens" in corpus:
-        text.append(f"{corpus['num_tokens']:,} {facts['tokenizer']['kind']}s")
+        text.append(f"{corpus['num_tokens']:,} {facts['tokenizer']['units']}")
     if "sha256" in corpus:
         text.append(f"sha256 {corpus['sha256'][:12]}...")
     lines = {

@@ -2,11 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import asdict
 
 from transformer.config.files import unknown_name
 from transformer.config.flags import check_flags, given
+from transformer.config.groups import names
 from transformer.decoding.sampling import Sampler
-from transformer.generation.options import SAMPLING, SEARCHING, GenerateOptions
+from transformer.decoding.settings import Sampling, Search
+from transformer.generation.options import GenerateOptions
 from transformer.generation.text import TextGenerator
 from transformer.generation.translation import Translator
 from transformer.system.errors import UserError, in_flags
@@ -89,7 +92,7 @@ class PromptLoop(CommandLoop):
 
     welcome = "a line is gone on with; /help lists the commands, Ctrl+D leaves"
     help = TEXT_HELP
-    settings = ("max_new_tokens", *SAMPLING)
+    settings = ("max_new_tokens", *names(Sampling))
     commands = ("reset", "seed")
 
     def __init__(
@@ -120,7 +123,7 @@ class PromptLoop(CommandLoop):
         options = self.options
         known = self.generator.drop_unknown(line)[0] if options.skip_unknown else line
         (row,) = self.generator.begin([self.text + known], options.stop)
-        sampler = Sampler(**options.sampling, seed=self.seed)
+        sampler = Sampler(seed=self.seed, **asdict(options.sampling))
         self.seed += 1
         steps = self.generator.write([row], max_new_tokens=options.max_new_tokens, sampler=sampler)
         try:
@@ -139,7 +142,7 @@ class TranslationLoop(CommandLoop):
 
     welcome = "a line is a source; /help lists the commands, Ctrl+D leaves"
     help = TRANSLATION_HELP
-    settings = SEARCHING
+    settings = tuple(names(Search))
 
     def __init__(
         self, translator: Translator, options: GenerateOptions, write: Callable[[str], object]
@@ -149,5 +152,5 @@ class TranslationLoop(CommandLoop):
 
     def go_on(self, line: str) -> None:
         source = self.translator.drop_unknown(line)[0] if self.options.skip_unknown else line
-        (target,) = self.translator.translate([source], **self.options.searching)
+        (target,) = self.translator.translate([source], **asdict(self.options.searching))
         self.write(f"{target}\n")

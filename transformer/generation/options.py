@@ -1,20 +1,16 @@
 """The flags of generate.py, checked. Imports no torch."""
 
-from typing import Any, Literal
+import secrets
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from transformer.config.flags import ModelOptions
+from transformer.config.flags import ModelOptions, only_for
+from transformer.config.groups import taken
 from transformer.config.types import Boolean, FilePath, Integer, Number
-from transformer.special_ids import LENGTH_PENALTY
-from transformer.system.errors import UserError
+from transformer.decoding.settings import TEMPERATURE, Sampling, Search
 
-# The arguments of `Sampler` but for the seed.
-SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-# The arguments of `Translator.search` that are flags, and only a model of pairs goes by.
-SEARCHING = ("num_beams", "length_penalty")
-# What only a model of texts goes by.
-_TEXT_ONLY = ("max_new_tokens", *SAMPLING, "stop", "seed")
+_OF_TEXTS, _OF_PAIRS = only_for("text"), only_for("pairs")
 _INTERACTIVE_LEAVES_OUT = ("prompt", "prompt_file", "info", "verbose")
 
 
@@ -22,17 +18,21 @@ class SearchOptions(ModelOptions):
     """How an encoder-decoder's targets are searched for."""
 
     num_beams: Integer = Field(
-        1, gt=0, description="hypotheses that an encoder-decoder's search keeps; 1 is greedy"
+        Search.num_beams,
+        gt=0,
+        description="hypotheses that an encoder-decoder's search keeps; 1 is greedy",
+        json_schema_extra=_OF_PAIRS,
     )
     length_penalty: Number = Field(
-        LENGTH_PENALTY,
+        Search.length_penalty,
         ge=0,
         description="above 0, that search prefers longer targets than their probability",
+        json_schema_extra=_OF_PAIRS,
     )
 
     @property
-    def searching(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in SEARCHING}
+    def searching(self) -> Search:
+        return taken(Search, dict(self))
 
 
 class GenerateOptions(SearchOptions):
@@ -47,26 +47,52 @@ class GenerateOptions(SearchOptions):
         False,
         description="leave out lines that are blank or that the model cannot read, and count them",
     )
-    max_new_tokens: Integer = Field(300, gt=0, description="tokens to add")
+    max_new_tokens: Integer = Field(
+        300, gt=0, description="tokens to add", json_schema_extra=_OF_TEXTS
+    )
     num_samples: Integer = Field(
         1, gt=0, description="texts of each prompt; of an encoder-decoder, the best so many"
     )
-    temperature: Number = Field(0.8, ge=0, description="above 1 wilder, below tamer, 0 greedy")
-    top_k: Integer | None = Field(None, gt=0, description="draw among the k likeliest")
+    temperature: Number = Field(
+        TEMPERATURE,
+        ge=0,
+        description="above 1 wilder, below tamer, 0 greedy",
+        json_schema_extra=_OF_TEXTS,
+    )
+    top_k: Integer | None = Field(
+        None, gt=0, description="draw among the k likeliest", json_schema_extra=_OF_TEXTS
+    )
     top_p: Number | None = Field(
-        None, gt=0, le=1, description="draw among the likeliest that hold this probability"
+        None,
+        gt=0,
+        le=1,
+        description="draw among the likeliest that hold this probability",
+        json_schema_extra=_OF_TEXTS,
     )
     min_p: Number | None = Field(
-        None, ge=0, le=1, description="draw among those this share as likely as the likeliest"
+        None,
+        ge=0,
+        le=1,
+        description="draw among those this share as likely as the likeliest",
+        json_schema_extra=_OF_TEXTS,
     )
     repetition_penalty: Number = Field(
-        1.0, ge=1e-3, le=1e3, description="above 1: what a text holds already becomes less likely"
+        Sampling.repetition_penalty,
+        ge=1e-3,
+        le=1e3,
+        description="above 1: what a text holds already becomes less likely",
+        json_schema_extra=_OF_TEXTS,
     )
     stop: tuple[str, ...] = Field(
-        (), description="text before which to end; may be given several times"
+        (),
+        description="text before which to end; may be given several times",
+        json_schema_extra=_OF_TEXTS,
     )
     seed: Integer | None = Field(
-        None, ge=0, description="same seed, same text; by default another each time"
+        None,
+        ge=0,
+        description="same seed, same text; by default another each time",
+        json_schema_extra=_OF_TEXTS,
     )
     precision: Literal["auto", "float32", "bf16", "int8"] = Field(
         "auto", description="number format of the weights; auto: what writes fastest"
@@ -78,19 +104,12 @@ class GenerateOptions(SearchOptions):
     verbose: Boolean = Field(False, description="say tokens a second, on stderr")
 
     @property
-    def sampling(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in SAMPLING}
+    def sampling(self) -> Sampling:
+        return taken(Sampling, dict(self))
 
-    def check_for(self, model: str) -> None:
-        """Raises: UserError for flags that say nothing to this kind of model."""
-        pairs = model == "encoder_decoder"
-        for name in _TEXT_ONLY if pairs else SEARCHING:
-            if name in self.model_fields_set:
-                raise UserError(f"--{name} does not apply to a model of kind {model}: leave it out")
-        if pairs and self.num_samples > self.num_beams:
-            raise UserError(
-                f"--num_samples={self.num_samples} needs as many --num_beams, got {self.num_beams}"
-            )
+    def drawn_seed(self) -> int:
+        """The seed that was given, or a new one."""
+        return secrets.randbelow(2**32) if self.seed is None else self.seed
 
     @field_validator("stop")
     @classmethod

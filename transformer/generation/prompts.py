@@ -1,5 +1,6 @@
 """The prompts of generate.py: where they come from, and which of them a model can read."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from transformer.generation.options import GenerateOptions
@@ -23,8 +24,8 @@ def read_prompts(options: GenerateOptions) -> list[str]:
 
 
 def known_prompts(
-    model: "TextGenerator | Translator", prompts: list[str], *, skip_unknown: bool
-) -> list[str]:
+    model: "TextGenerator | Translator", prompts: Sequence[str], *, skip_unknown: bool
+) -> Sequence[str]:
     """Without what the model never saw, where that is to be dropped; says how much that was."""
     if not skip_unknown:
         return prompts
@@ -35,13 +36,14 @@ def known_prompts(
 
 
 def good_prompts(
-    model: "TextGenerator | Translator", prompts: list[str], options: GenerateOptions
+    model: "TextGenerator | Translator", prompts: Sequence[str], options: GenerateOptions
 ) -> list[str]:
     """Those that the model can read; bad lines of a file are left out if asked for, and counted.
 
     Raises: UserError for the first that it cannot read, before any text is shown.
     """
-    good, bad = [], []
+    good: list[int] = []
+    bad: list[int] = []
     prompts = known_prompts(model, prompts, skip_unknown=options.skip_unknown)
     for number, prompt in enumerate(prompts, start=1):
         try:

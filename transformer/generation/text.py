@@ -2,13 +2,15 @@
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Unpack
 
 import torch
 from numpy.typing import NDArray
 
-from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.base import Tokenizer
 from transformer.decoding.loop import Step, decode
 from transformer.decoding.sampling import NotFiniteError, Sampler
+from transformer.decoding.settings import SamplingArguments
 from transformer.generation.continuation import Continuation
 from transformer.generation.number_formats import prepare
 from transformer.models.base import TokenModel, evaluating
@@ -33,7 +35,7 @@ def make_generator(saved: SavedModel, device: str, precision: str) -> "TextGener
     if not isinstance(saved.model, TokenModel):
         kind = saved.architecture["model"]
         raise UserError(f"{saved.path}: holds an {kind}: load it with transformer.load_translator")
-    assert isinstance(saved.tokenizer, CharacterTokenizer)
+    assert isinstance(saved.tokenizer, Tokenizer)
     prepare(saved.model, str(device), precision)
     return TextGenerator(saved.model, saved.tokenizer, saved)
 
@@ -42,7 +44,7 @@ class TextGenerator:
     """A model and its tokenizer. `saved` is what the file said, where one was loaded."""
 
     def __init__(
-        self, model: TokenModel, tokenizer: CharacterTokenizer, saved: SavedModel | None = None
+        self, model: TokenModel, tokenizer: Tokenizer, saved: SavedModel | None = None
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -54,32 +56,21 @@ class TextGenerator:
         *,
         max_new_tokens: int = 200,
         num_samples: int = 1,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        repetition_penalty: float = 1.0,
         stop: str | Sequence[str] = (),
         seed: int = 0,
         skip_unknown: bool = False,
+        **sampling: Unpack[SamplingArguments],
     ) -> list[str]:
         """Prompt and continuation, num_samples times; an empty prompt starts from `empty_prompt`.
 
-        Each ends before the first of the `stop` texts. The other settings are those of `Sampler`.
+        Each text ends before the first of the `stop` texts. The other settings: see `Sampling`.
 
         Raises: UserError for a prompt with characters the model never saw (`skip_unknown` drops
         them) or a model whose logits are not finite; ValueError for settings out of range.
         """
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-        sampler = Sampler(
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            repetition_penalty=repetition_penalty,
-            seed=seed,
-        )
+        sampler = Sampler(seed=seed, **sampling)
         if skip_unknown:
             prompt, _ = self.drop_unknown(prompt)
         rows = self.begin([prompt] * num_samples, stop)
@@ -130,13 +121,12 @@ class TextGenerator:
     def _add(self, rows: Sequence[Continuation], step: Step, with_log_probabilities: bool) -> None:
         scores = _log_probabilities(step) if with_log_probabilities else [None] * len(rows)
         for row, token, score in zip(rows, step.tokens.tolist(), scores, strict=True):
-            row.add(token, self.tokenizer.vocabulary[token], score)
+            row.add(token, self.tokenizer.pieces[int(token)], score)
 
     @property
     def empty_prompt(self) -> str:
-        """A line end, or the first symbol where the vocabulary has none."""
-        vocabulary = self.tokenizer.vocabulary
-        return "\n" if "\n" in vocabulary else vocabulary[0]
+        """A line end, or the first token's text where the model knows none."""
+        return self.tokenizer.pieces[0] if self.tokenizer.unknown("\n") else "\n"
 
     def drop_unknown(self, text: str) -> tuple[str, int]:
         """Without the characters that the model never saw, and how many these were."""

@@ -12,10 +12,11 @@ from torch import Tensor
 from transformer.data.tokenizers.pairs import PairTokenizer
 from transformer.decoding.beam_search import Hypothesis, beam_search
 from transformer.decoding.sampling import NotFiniteError
+from transformer.decoding.settings import Search
 from transformer.generation.number_formats import prepare
 from transformer.models.base import evaluating
 from transformer.models.encoder_decoder import EncoderDecoder
-from transformer.special_ids import BEGIN, END, LENGTH_PENALTY, PADDING
+from transformer.special_ids import BEGIN, END, PADDING
 from transformer.storage.model_file import SavedModel, load_model
 from transformer.system.errors import UserError
 from transformer.system.paths import expanded
@@ -62,7 +63,7 @@ class Translator:
         sources: Sequence[str],
         *,
         num_beams: int = 1,
-        length_penalty: float = LENGTH_PENALTY,
+        length_penalty: float = Search.length_penalty,
         max_new_tokens: int | None = None,
         batch_size: int = BATCH_SIZE,
         skip_unknown: bool = False,
@@ -87,7 +88,7 @@ class Translator:
         *,
         num_beams: int = 1,
         num_results: int = 1,
-        length_penalty: float = LENGTH_PENALTY,
+        length_penalty: float = Search.length_penalty,
         max_new_tokens: int | None = None,
         batch_size: int = BATCH_SIZE,
         skip_unknown: bool = False,

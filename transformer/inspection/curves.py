@@ -11,7 +11,8 @@ from typing import NamedTuple
 from safetensors import SafetensorError, safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from transformer.data.text.corpus import Corpus
+from transformer.data.text.corpus import Corpus, read_corpus
+from transformer.data.text.split import recorded_cut
 from transformer.storage.run_folder import WEIGHTS
 from transformer.system.errors import UserError
 
@@ -33,11 +34,13 @@ Curves = dict[str, list[Point]]  # by the logged name; what was never logged is 
 
 
 class TrainedOn(NamedTuple):
-    """Which text a run was trained on, and the share of it for validation."""
+    """Which text a run was trained on, where it was cut, and what its tokens are."""
 
     data_path: str
     sha256: str
     val_fraction: float
+    num_train_characters: int | None = None  # older files do not say it
+    tokenizer: str = "characters"
 
 
 def read_curves(run: Path) -> Curves:
@@ -93,7 +96,13 @@ def read_trained_on(run: Path) -> TrainedOn:
         with safe_open(path, framework="numpy") as file:
             texts = file.metadata()
         config, corpus = json.loads(texts["config"]), json.loads(texts["corpus"])
-        return TrainedOn(config["data_path"], corpus["sha256"], config["val_fraction"])
+        return TrainedOn(
+            config["data_path"],
+            corpus["sha256"],
+            config["val_fraction"],
+            corpus.get("num_train_characters"),
+            config.get("tokenizer", "characters"),
+        )
     except (OSError, SafetensorError, TypeError, KeyError, ValueError):
         raise UserError(f"{path}: is missing or does not say what it was trained on") from None
 
@@ -106,10 +115,11 @@ def bigram_floor(trained_on: TrainedOn) -> float:
     path = trained_on.data_path
     if not isfile(path):
         raise UserError(f"{path}: not here: start from the folder that the run was started in")
-    corpus = Corpus.from_file(path)
-    if corpus.sha256 != trained_on.sha256:
+    text = read_corpus(path)
+    if text.sha256 != trained_on.sha256:
         raise UserError(f"{path}: not the text that the run was trained on, by its sha256")
     from transformer.evaluation.text import score_bigram
 
-    train, val = corpus.split(trained_on.val_fraction)
-    return score_bigram(train, val, corpus.tokenizer.vocab_size).loss
+    cut = recorded_cut(trained_on._asdict(), len(text.characters), trained_on.val_fraction)
+    corpus = Corpus.from_text(text, cut, trained_on.tokenizer)
+    return score_bigram(corpus.train, corpus.val, corpus.tokenizer).loss

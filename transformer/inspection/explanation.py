@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.base import Tokenizer
 from transformer.generation.translation import Translator
 from transformer.models.base import TokenModel, evaluating
 from transformer.models.gpt import GPT
@@ -71,24 +71,25 @@ class Explanation:
 
 
 @torch.inference_mode()
-def explain_text(model: TokenModel, tokenizer: CharacterTokenizer, text: str) -> Explanation:
-    """The last block_size characters of `text`, the first of which has nothing before it.
+def explain_text(model: TokenModel, tokenizer: Tokenizer, text: str) -> Explanation:
+    """The last block_size tokens of `text`; nothing stands before the first of them.
 
     Raises: UserError for an empty text, characters that the model never saw, and logits that are
     not finite.
     """
-    if not text:
+    ids = tokenizer.encode(text)[-model.block_size :]
+    if not len(ids):
         raise UserError("the text is empty: give one of one character at least")
-    text = text[-model.block_size :]
     device = next(model.parameters()).device
-    tokens = torch.from_numpy(tokenizer.encode(text)).long().to(device)[None]
-    attention = torch.zeros(0, 0, len(text), len(text))
+    tokens = torch.from_numpy(ids).long().to(device)[None]
+    attention = torch.zeros(0, 0, len(ids), len(ids))
     with evaluating(model):
         logits = model(tokens)[0, :-1]
         if isinstance(model, GPT):
             attention = model.attention_weights(tokens)[:, 0]
-    predicted = _predicted(logits, tokens[0, 1:], list(tokenizer.vocabulary))
-    return Explanation((Unit(text[0]), *predicted), attention.float().cpu().numpy())
+    predicted = _predicted(logits, tokens[0, 1:], tokenizer.pieces)
+    first = Unit(tokenizer.pieces[int(ids[0])])
+    return Explanation((first, *predicted), attention.float().cpu().numpy())
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.base import Tokenizer
 from transformer.inspection.attention_figures import as_image
 from transformer.models.base import evaluating
 from transformer.models.gpt import GPT
@@ -74,11 +74,12 @@ class MapPicture:
 class GPTPictures:
     """Draws a GPT as it reads the same beginning of `tokens`, such as the validation split's."""
 
-    def __init__(self, model: GPT, tokenizer: CharacterTokenizer, tokens: Int[Tensor, "T"]) -> None:
+    def __init__(self, model: GPT, tokenizer: Tokenizer, tokens: Int[Tensor, "T"]) -> None:
         shape = [model.architecture[name] for name in ("num_blocks", "num_heads")]
         fitting = max(LEAST_CHARACTERS, _MOST_SIDE // (CELL * max(shape)))
         self.tokens = tokens[: min(MOST_CHARACTERS, fitting, model.block_size)].long()
-        self._attention = attention_picture(tokenizer.decode(self.tokens.numpy()), *shape)
+        pieces = [tokenizer.pieces[int(token)] for token in self.tokens]
+        self._attention = attention_picture(pieces, *shape)
         self._similarity = None
         if isinstance(model.position_embedding, LearnedPositions):
             self._similarity = similarity_picture(model.block_size)
@@ -97,12 +98,13 @@ class GPTPictures:
         return images
 
 
-def attention_picture(text: str, num_blocks: int, num_heads: int) -> MapPicture:
+def attention_picture(pieces: Sequence[str], num_blocks: int, num_heads: int) -> MapPicture:
     """A map for each block (from the top) and head: dark where a row's character reads a column's.
 
     Maps are painted block by block.
     """
-    letters = [c if c.isprintable() else "·" for c in text.translate(_VISIBLE)]
+    shown = [piece.translate(_VISIBLE) for piece in pieces]
+    letters = [piece if piece.isprintable() else "·" for piece in shown]
     side = len(letters) * CELL
     across, down = side + _LETTERS + _GAP, side + _TITLE + _LETTERS
     boxes = [

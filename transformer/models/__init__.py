@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformer.models.base import SequenceModel
-    from transformer.models.build import MODELS, build_model
+    from transformer.models.build import build_model
 
-_HOMES = {"MODELS": "build", "SequenceModel": "base", "build_model": "build"}
+_HOMES = {"SequenceModel": "base", "build_model": "build"}
 
-__all__ = ["MODELS", "SequenceModel", "build_model"]
+__all__ = ["SequenceModel", "build_model"]
 
 
 def __getattr__(name: str) -> Any:

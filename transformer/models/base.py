@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Unpack
 
 import torch
 from jaxtyping import Int
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from transformer.decoding.loop import decode
 from transformer.decoding.sampling import Sampler
+from transformer.decoding.settings import SamplingArguments
+from transformer.models.families.base import Family
 from transformer.models.parts.cache import Cache
 
 
@@ -32,8 +34,11 @@ class SequenceModel(nn.Module):
     `architecture` holds plain arguments with which `build_model` makes the same model again.
     """
 
-    architecture: dict[str, Any]
-    block_size: int
+    def __init__(self, settings: Family) -> None:
+        super().__init__()
+        self.settings = settings
+        self.architecture = settings.architecture
+        self.block_size = settings.block_size
 
 
 class TokenModel(SequenceModel):
@@ -51,14 +56,10 @@ class TokenModel(SequenceModel):
         tokens: Int[Tensor, "B T"],
         *,
         max_new_tokens: int,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        repetition_penalty: float = 1.0,
         seed: int = 0,
+        **sampling: Unpack[SamplingArguments],
     ) -> Int[Tensor, "B _"]:
-        """The tokens and max_new_tokens more of each row, in eval mode; see `Sampler`.
+        """The tokens and max_new_tokens more of each row, in eval mode; see `Sampling`.
 
         Raises: ValueError for tokens that are no (B, T) or outside the vocabulary, for settings out
         of range and for logits that are not finite.
@@ -66,14 +67,7 @@ class TokenModel(SequenceModel):
         vocab_size = self.architecture["vocab_size"]
         if tokens.ndim != 2 or ((tokens < 0) | (tokens >= vocab_size)).any():
             raise ValueError(f"tokens must be (B, T) with ids from 0 to {vocab_size - 1}")
-        sampler = Sampler(
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            repetition_penalty=repetition_penalty,
-            seed=seed,
-        )
+        sampler = Sampler(seed=seed, **sampling)
         with evaluating(self):
             steps = decode(self, list(tokens), max_new_tokens=max_new_tokens, sampler=sampler)
             return torch.cat((tokens, *(step.tokens[:, None] for step in steps)), dim=1)

@@ -1,9 +1,12 @@
 """The floor to beat: the next token from the last one alone."""
 
+from typing import Any
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from transformer.models.base import TokenModel
+from transformer.models.families.bigram import BigramSettings
 from transformer.models.parts.cache import Cache
 
 
@@ -13,11 +16,10 @@ class Bigram(TokenModel):
     Trained to its best it reaches the conditional entropy of a character given the one before.
     """
 
-    def __init__(self, *, vocab_size: int, block_size: int) -> None:
-        super().__init__()
-        self.architecture = {"model": "bigram", "vocab_size": vocab_size, "block_size": block_size}
-        self.block_size = block_size
-        self.next_token = nn.Embedding(vocab_size, vocab_size)
+    def __init__(self, settings: BigramSettings | None = None, **arguments: Any) -> None:
+        settings = settings or BigramSettings(**arguments)
+        super().__init__(settings)
+        self.next_token = nn.Embedding(settings.vocab_size, settings.vocab_size)
         nn.init.zeros_(self.next_token.weight)
 
     def forward(

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from transformer.models.base import SequenceModel
+from transformer.models.families.encoder_decoder import EncoderDecoderSettings
 from transformer.models.parts.attention import CrossAttention, MultiHeadAttention, recorded_weights
 from transformer.models.parts.cache import Positions
 from transformer.models.parts.decoder_cache import DecoderCache
@@ -23,11 +24,9 @@ from transformer.models.parts.layers import (
     make_norm,
 )
 from transformer.models.parts.positions import LearnedPositions, RotaryPositions, make_positions
-from transformer.special_ids import PADDING, default_feedforward_dim
+from transformer.special_ids import PADDING
 
 GUESSES = 2  # of the CTC head at each position of a source: a target may be longer than that
-
-_NOT_ARGUMENTS = ("self", "__class__")
 
 
 class EncoderDecoder(SequenceModel):
@@ -46,106 +45,76 @@ class EncoderDecoder(SequenceModel):
     Raises: ValueError for sizes that do not fit each other and for unknown names of parts.
     """
 
-    def __init__(
-        self,
-        *,
-        vocab_size: int,
-        source_vocab_size: int,
-        block_size: int,
-        embedding_dim: int,
-        num_heads: int,
-        num_blocks: int,
-        positions: str = "sinusoidal",
-        norm: str = "layernorm",
-        norm_first: bool = False,
-        qk_norm: bool = False,
-        activation: str = "relu",
-        feedforward_dim: int | None = None,
-        dropout: float = 0.0,
-        target_dropout: float = 0.0,
-        ctc_weight: float = 0.0,
-        bias: bool = True,
-        tie_weights: bool = True,
-        shared_vocabulary: bool = False,
-        ngram_size: int = 1,
-        ngram_buckets: int = 8192,
-    ) -> None:
-        # The first line, so that the locals are the arguments and nothing else.
-        arguments = {name: value for name, value in locals().items() if name not in _NOT_ARGUMENTS}
-        super().__init__()
-        if shared_vocabulary and vocab_size != source_vocab_size:
-            raise ValueError(
-                "a shared vocabulary has one size, "
-                f"got vocab_size={vocab_size} and source_vocab_size={source_vocab_size}"
-            )
-        arguments["feedforward_dim"] = feedforward_dim or default_feedforward_dim(
-            embedding_dim, activation
-        )
-        self.architecture = {"model": "encoder_decoder"} | arguments
-        self.block_size = block_size
-        self.embedding_scale = embedding_dim**0.5
-        self.target_dropout = target_dropout
-        ngrams = (ngram_size, ngram_buckets)
-        self.num_tokens_before = ngram_size - 1  # that an embedding reads
-        self.token_embedding = NgramEmbedding(vocab_size, embedding_dim, *ngrams)
+    settings: EncoderDecoderSettings
+
+    def __init__(self, settings: EncoderDecoderSettings | None = None, **arguments: Any) -> None:
+        """From `settings`, or from their fields as keyword arguments."""
+        settings = settings or EncoderDecoderSettings(**arguments)
+        super().__init__(settings)
+        size, width, vocab_size = settings.block_size, settings.embedding_dim, settings.vocab_size
+        self.embedding_scale = width**0.5
+        self.target_dropout = settings.target_dropout
+        self.num_tokens_before = settings.ngram_size - 1  # that an embedding reads
+        ngrams = (settings.ngram_size, settings.ngram_buckets)
+        self.token_embedding = NgramEmbedding(vocab_size, width, *ngrams)
         self.source_embedding = self.token_embedding
-        if not shared_vocabulary:
-            self.source_embedding = NgramEmbedding(source_vocab_size, embedding_dim, *ngrams)
-        self.source_positions = make_positions(positions, block_size, embedding_dim)
-        self.position_embedding = make_positions(positions, block_size + 1, embedding_dim)
-        self.dropout = Dropout(dropout)
-        self.encoder_blocks = nn.ModuleList(self._encoder_block() for _ in range(num_blocks))
-        self.encoder_norm = self._make_norm() if norm_first else nn.Identity()
-        self.decoder_blocks = nn.ModuleList(self._decoder_block() for _ in range(num_blocks))
-        self.final_norm = self._make_norm() if norm_first else nn.Identity()
-        self.lm_head = nn.Linear(embedding_dim, vocab_size, bias=False)
+        if not settings.shared_vocabulary:
+            self.source_embedding = NgramEmbedding(settings.source_vocab_size, width, *ngrams)
+        self.source_positions = make_positions(settings.positions, size, width)
+        self.position_embedding = make_positions(settings.positions, size + 1, width)
+        self.dropout = Dropout(settings.dropout)
+        numbers = range(settings.num_blocks)
+        self.encoder_blocks = nn.ModuleList(self._encoder_block() for _ in numbers)
+        self.encoder_norm = self._make_norm() if settings.norm_first else nn.Identity()
+        self.decoder_blocks = nn.ModuleList(self._decoder_block() for _ in numbers)
+        self.final_norm = self._make_norm() if settings.norm_first else nn.Identity()
+        self.lm_head = nn.Linear(width, vocab_size, bias=False)
         self.ctc_head = None
-        if ctc_weight:
-            self.ctc_head = nn.Linear(embedding_dim, GUESSES * vocab_size, bias=False)
-        if tie_weights:
+        if settings.ctc_weight:
+            self.ctc_head = nn.Linear(width, GUESSES * vocab_size, bias=False)
+        if settings.tie_weights:
             self.lm_head.weight = self.token_embedding.weight
         self._initialize()
 
     def _make_norm(self) -> nn.Module:
-        shape = self.architecture
-        return make_norm(shape["norm"], shape["embedding_dim"], bias=shape["bias"])
+        settings = self.settings
+        return make_norm(settings.norm, settings.embedding_dim, bias=settings.bias)
 
     def _encoder_block(self) -> Block:
         return Block(self._self_attention(causal=False), *self._other_parts(), **self._residual())
 
     def _decoder_block(self) -> DecoderBlock:
-        shape = self.architecture
+        settings = self.settings
         cross_attention = CrossAttention(
-            shape["embedding_dim"],
-            shape["num_heads"],
-            bias=shape["bias"],
-            qk_norm=shape["qk_norm"],
+            settings.embedding_dim,
+            settings.num_heads,
+            bias=settings.bias,
+            qk_norm=settings.qk_norm,
         )
         attention = self._self_attention(causal=True)
         return DecoderBlock(attention, cross_attention, *self._other_parts(), **self._residual())
 
     def _self_attention(self, *, causal: bool) -> MultiHeadAttention:
-        shape = self.architecture
-        width, num_heads = shape["embedding_dim"], shape["num_heads"]
+        settings = self.settings
         rotate = None
-        if shape["positions"] == "rotary":
-            rotate = RotaryPositions(shape["block_size"] + 1, width // num_heads)
+        if settings.positions == "rotary":
+            rotate = RotaryPositions(settings.block_size + 1, settings.head_dim)
         return MultiHeadAttention(
-            width,
-            num_heads,
+            settings.embedding_dim,
+            settings.num_heads,
             causal=causal,
-            bias=shape["bias"],
-            qk_norm=shape["qk_norm"],
+            bias=settings.bias,
+            qk_norm=settings.qk_norm,
             rotate=rotate,
         )
 
     def _other_parts(self) -> tuple[FeedForward | GatedFeedForward, Callable[[], nn.Module]]:
-        shape = self.architecture
-        sizes = (shape["embedding_dim"], shape["feedforward_dim"])
-        return make_feedforward(shape["activation"], *sizes, bias=shape["bias"]), self._make_norm
+        settings = self.settings
+        sizes = (settings.embedding_dim, settings.hidden_dim)
+        return make_feedforward(settings.activation, *sizes, bias=settings.bias), self._make_norm
 
     def _residual(self) -> dict[str, Any]:
-        return {name: self.architecture[name] for name in ("norm_first", "dropout")}
+        return {"norm_first": self.settings.norm_first, "dropout": self.settings.dropout}
 
     def _initialize(self) -> None:
         """Embeddings are N(0, 1 / C): scaled ones and the head's logits have variance 1.

@@ -1,19 +1,19 @@
 """The decoder-only transformer."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from transformer.models.base import TokenModel
+from transformer.models.families.gpt import GPTSettings
 from transformer.models.gpt_step import make_block_step
 from transformer.models.parts.attention import MultiHeadAttention, recorded_weights
 from transformer.models.parts.cache import Cache, Positions
 from transformer.models.parts.embeddings import NgramEmbedding, TokenShift
 from transformer.models.parts.layers import INITIAL_STD, Block, Dropout, make_feedforward, make_norm
 from transformer.models.parts.positions import RotaryPositions, make_positions
-from transformer.special_ids import default_feedforward_dim
-
-_NOT_ARGUMENTS = ("self", "__class__")
 
 
 class GPT(TokenModel):
@@ -24,70 +24,54 @@ class GPT(TokenModel):
     Raises: ValueError for sizes that do not fit each other and for unknown names of parts.
     """
 
-    def __init__(
-        self,
-        *,
-        vocab_size: int,
-        block_size: int,
-        embedding_dim: int,
-        num_heads: int,
-        num_blocks: int,
-        positions: str = "learned",
-        norm: str = "layernorm",
-        norm_first: bool = True,
-        qk_norm: bool = False,
-        activation: str = "gelu",
-        feedforward_dim: int | None = None,
-        dropout: float = 0.0,
-        bias: bool = True,
-        tie_weights: bool = True,
-        ngram_size: int = 1,
-        ngram_buckets: int = 8192,
-        token_shift: bool = False,
-        position_gain: bool = True,
-    ) -> None:
-        # The first line, so that the locals are the arguments and nothing else.
-        arguments = {name: value for name, value in locals().items() if name not in _NOT_ARGUMENTS}
-        super().__init__()
-        arguments["feedforward_dim"] = feedforward_dim or default_feedforward_dim(
-            embedding_dim, activation
+    settings: GPTSettings
+
+    def __init__(self, settings: GPTSettings | None = None, **arguments: Any) -> None:
+        """From `settings`, or from their fields as keyword arguments."""
+        settings = settings or GPTSettings(**arguments)
+        super().__init__(settings)
+        vocab_size, width = settings.vocab_size, settings.embedding_dim
+        self.token_embedding = NgramEmbedding(
+            vocab_size, width, settings.ngram_size, settings.ngram_buckets
         )
-        self.architecture = {"model": "gpt"} | arguments
-        self.block_size = block_size
-        self.token_embedding = NgramEmbedding(vocab_size, embedding_dim, ngram_size, ngram_buckets)
-        self.token_shift = TokenShift(embedding_dim) if token_shift else nn.Identity()
-        self.num_tokens_before = ngram_size - 1 + token_shift  # that an embedding reads
+        self.token_shift = TokenShift(width) if settings.token_shift else nn.Identity()
+        # That an embedding reads:
+        self.num_tokens_before = settings.ngram_size - 1 + settings.token_shift
         self.position_embedding = make_positions(
-            positions, block_size, embedding_dim, gain=position_gain
+            settings.positions, settings.block_size, width, gain=settings.position_gain
         )
-        self.dropout = Dropout(dropout)
-        self.blocks = self._make_blocks()
-        self.final_norm = self._make_norm() if norm_first else nn.Identity()
-        self.lm_head = nn.Linear(embedding_dim, vocab_size, bias=False)
-        if tie_weights:
+        self.dropout = Dropout(settings.dropout)
+        self.blocks = nn.ModuleList(self._make_block() for _ in range(settings.num_blocks))
+        self.final_norm = self._make_norm() if settings.norm_first else nn.Identity()
+        self.lm_head = nn.Linear(width, vocab_size, bias=False)
+        if settings.tie_weights:
             self.lm_head.weight = self.token_embedding.weight
         self._initialize()
 
     def _make_norm(self) -> nn.Module:
-        shape = self.architecture
-        return make_norm(shape["norm"], shape["embedding_dim"], bias=shape["bias"])
+        settings = self.settings
+        return make_norm(settings.norm, settings.embedding_dim, bias=settings.bias)
 
-    def _make_blocks(self) -> nn.ModuleList:
-        shape = self.architecture
-        width, num_heads = shape["embedding_dim"], shape["num_heads"]
-        common = {name: shape[name] for name in ("bias", "dropout", "qk_norm")}
-        if shape["positions"] == "rotary":
-            common["rotate"] = RotaryPositions(shape["block_size"], width // num_heads)
-        forward = (shape["activation"], width, shape["feedforward_dim"])
-        return nn.ModuleList(
-            Block(
-                MultiHeadAttention(width, num_heads, causal=True, **common),
-                make_feedforward(*forward, bias=shape["bias"]),
-                self._make_norm,
-                norm_first=shape["norm_first"],
-                dropout=shape["dropout"],
-            )
-            for _ in range(shape["num_blocks"])
+    def _make_block(self) -> Block:
+        settings, width = self.settings, self.settings.embedding_dim
+        rotate = None
+        if settings.positions == "rotary":
+            rotate = RotaryPositions(settings.block_size, settings.head_dim)
+        attention = MultiHeadAttention(
+            width,
+            settings.num_heads,
+            causal=True,
+            bias=settings.bias,
+            dropout=settings.dropout,
+            qk_norm=settings.qk_norm,
+            rotate=rotate,
+        )
+        return Block(
+            attention,
+            make_feedforward(settings.activation, width, settings.hidden_dim, bias=settings.bias),
+            self._make_norm,
+            norm_first=settings.norm_first,
+            dropout=settings.dropout,
         )
 
     def _initialize(self) -> None:
@@ -98,7 +82,7 @@ class GPT(TokenModel):
                 nn.init.zeros_(module.bias)
         for block in self.blocks:
             assert isinstance(block, Block)
-            block.scale_outputs(self.architecture["num_blocks"])
+            block.scale_outputs(self.settings.num_blocks)
 
     def forward(
         self,

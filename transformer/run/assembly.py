@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,6 @@ import pytorch_lightning as pl
 from pytorch_lightning.profilers import PyTorchProfiler
 
 from transformer.config.keys import Config
-from transformer.data.pairs.reading import Pairs
-from transformer.data.text.corpus import Corpus
 from transformer.models import SequenceModel, build_model
 from transformer.models.parts.layers import recompute_blocks, skipped_initialization
 from transformer.run.callbacks import build_callbacks
@@ -20,14 +19,16 @@ from transformer.storage.model_file import read_architecture
 from transformer.system.devices import available_cores, resolve_accelerator
 from transformer.system.errors import UserError
 from transformer.system.processes import is_rank_0
-from transformer.tasks.base import Task
-from transformer.tasks.registry import make_task
+from transformer.tasks.base import Data
+from transformer.tasks.registry import task_of
+from transformer.tasks.task_run import TaskRun
 from transformer.training.callbacks.interruption import leave_signals_alone
 from transformer.training.estimates import ENDLESS_STEPS
-from transformer.training.hardware import has_compiler, resolve_compile, trainer_arguments
+from transformer.training.hardware import Hardware, has_compiler, resolve_compile, trainer_arguments
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import RunLogger
 from transformer.training.loop_state import NEVER
+from transformer.training.settings import TrainingSettings
 from transformer.training.strategies import make_strategy, sharded
 from transformer.training.validations import plan_validations
 
@@ -38,17 +39,16 @@ log = logging.getLogger(__name__)
 
 def choose_hardware(config: Config) -> dict[str, Any]:
     """Raises: UserError for a device that is not there."""
-    keys = ("accelerator", "devices", "num_nodes", "strategy", "precision")
-    return trainer_arguments(**{key: getattr(config, key) for key in keys})
+    return trainer_arguments(config.group(Hardware))
 
 
-def build_task(config: Config, corpus: Corpus | Pairs, num_processes: int = 1) -> Task:
+def build_task(config: Config, data: Data, num_processes: int = 1) -> TaskRun:
     """With no more workers than cores, which so many processes share."""
     most = max(1, available_cores() // num_processes)
     if config.num_workers > most:
         each = " a device" * (num_processes > 1)
         log.info("num_workers: %d%s, one a core, instead of %d", most, each, config.num_workers)
-    return make_task(config, corpus, min(config.num_workers, most))
+    return task_of(config.model).start(config, data, min(config.num_workers, most))
 
 
 def check_shares(config: Config, num_val_examples: int, num_devices: int) -> None:
@@ -92,26 +92,14 @@ def build_model_of(config: Config, architecture: Mapping[str, Any]) -> SequenceM
 
 
 def build_module(
-    config: Config, task: Task, total_steps: int, resume: Path | None = None
+    config: Config, task: TaskRun, total_steps: int, resume: Path | None = None
 ) -> LanguageModule:
     """What a config does not name of an architecture is as in the checkpoint `resume`."""
     architecture = config.architecture(**task.data.sizes)
     if resume is not None:
         architecture = read_architecture(resume) | architecture
     model = build_model_of(config, architecture)
-    keys = (
-        *("lr", "optimizer", "weight_decay", "momentum", "beta1", "beta2", "eps"),
-        *(
-            "grad_clip",
-            "label_smoothing",
-            "r_drop",
-            "schedule",
-            "warmup_steps",
-            "decay_fraction",
-            "final_lr_fraction",
-        ),
-    )
-    settings = {key: getattr(config, key) for key in keys}
+    settings = asdict(config.group(TrainingSettings))
     metadata = {
         "tokenizer": task.data.tokenizer_state,
         "config": config.resolved(),

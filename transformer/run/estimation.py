@@ -1,22 +1,23 @@
 """What a config would take: memory by part and arithmetic, computed, and time, measured."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from tabulate import tabulate
 
 from transformer.config.keys import Config
-from transformer.data.pairs.reading import Pairs
-from transformer.data.text.corpus import Corpus
 from transformer.models import SequenceModel, build_model
 from transformer.models.parts.layers import recompute_blocks
 from transformer.run.footprint import Footprint, Step, on_several, step_flops, step_memory
 from transformer.system.devices import has_bf16, resolve_accelerator
 from transformer.system.errors import UserError
-from transformer.tasks.base import Task
-from transformer.tasks.registry import make_task
+from transformer.tasks.base import Data
+from transformer.tasks.registry import task_of
+from transformer.tasks.task_run import TaskRun
 from transformer.training.optimization.optimizers import make_optimizer
+from transformer.training.settings import LossSettings, OptimizerSettings
 
 # Of a process on a CPU: what it takes without a model, and what the C library's allocator holds for
 # each byte of a step's tensors, as it does not give back all that is free (benchmarks/memory.py).
@@ -25,9 +26,9 @@ ALLOCATOR_FACTOR = 1.4
 _TABLE: dict[str, Any] = {"disable_numparse": True, "colalign": ("left", "right")}
 
 
-def estimate(config: Config, corpus: Corpus | Pairs) -> Iterator[str]:
+def estimate(config: Config, data: Data) -> Iterator[str]:
     """Memory for each device, which need not be there; then the time that this run takes here."""
-    task = make_task(config, corpus, 0)
+    task = task_of(config.model).start(config, data, 0)
     num_devices = _num_devices(config)
     examples = config.batch_size * config.accumulate_grad_batches * num_devices
     num_tokens = sum(rows * columns for rows, columns in task.largest_shapes[:-1])
@@ -41,10 +42,10 @@ def estimate(config: Config, corpus: Corpus | Pairs) -> Iterator[str]:
         f"{step_teraflops:.3g} TFLOP a step; a corpus pass of {corpus_tokens:,} tokens is "
         f"{token_flops * corpus_tokens / 1e12:.3g} TFLOP\n"
     )
-    yield _time_here(config, corpus, num_devices, memory)
+    yield _time_here(config, data, num_devices, memory)
 
 
-def _time_here(config: Config, corpus: Corpus | Pairs, num_devices: int, memory: Footprint) -> str:
+def _time_here(config: Config, data: Data, num_devices: int, memory: Footprint) -> str:
     """Or why it was not measured."""
     from transformer.run import timing
 
@@ -62,7 +63,7 @@ def _time_here(config: Config, corpus: Corpus | Pairs, num_devices: int, memory:
             f"{free / 1e9:.3g} GB are free here"
         )
     try:
-        return timing.time_here(config, corpus)
+        return timing.time_here(config, data)
     except UserError as error:
         return f"how long it takes is not measured here: {error}"
 
@@ -76,7 +77,7 @@ def _memory_table(footprint: Footprint) -> str:
     return tabulate(rows, ("memory of a device", "GB"), **_TABLE)
 
 
-def device_memory(config: Config, task: Task, num_devices: int) -> Footprint:
+def device_memory(config: Config, task: TaskRun, num_devices: int) -> Footprint:
     """Of a training step on each of so many devices, at its longest batch."""
     return on_several(step_memory(_step(config, task)), config.strategy, num_devices)
 
@@ -86,13 +87,12 @@ def process_bytes(footprint: Footprint) -> int:
     return round(PROGRAM_BYTES + ALLOCATOR_FACTOR * footprint.total_bytes)
 
 
-def _step(config: Config, task: Task) -> Step:
-    keys = ("lr", "weight_decay", "beta1", "beta2", "eps", "momentum")
-    settings: dict[str, Any] = {key: getattr(config, key) for key in keys}
-    terms = {key: getattr(config, key) for key in ("label_smoothing", "r_drop")}
+def _step(config: Config, task: TaskRun) -> Step:
+    terms = asdict(config.group(LossSettings))
+    optimizer = config.group(OptimizerSettings)
     return Step(
         lambda: task.module(_model(config, task), lr=config.lr, **terms),
-        lambda module: make_optimizer(config.optimizer, module, **settings),
+        lambda module: make_optimizer(module, optimizer),
         task.largest_shapes,
         bf16=_in_half_precision(config),
         on_cpu=_device_type(config) == "cpu",
@@ -124,7 +124,7 @@ def _in_half_precision(config: Config) -> bool:
         return True
 
 
-def _model(config: Config, task: Task) -> SequenceModel:
+def _model(config: Config, task: TaskRun) -> SequenceModel:
     model = build_model(**config.architecture(**task.data.sizes))
     if config.activation_checkpointing:
         recompute_blocks(model)

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformer.config.keys import Config
-from transformer.data.pairs.reading import Pairs
-from transformer.data.text.corpus import Corpus
-from transformer.run.doubts import doubts
 from transformer.run.folder import RunFolder, lock_run
 from transformer.storage.run_folder import (
     check_run_writable,
@@ -30,7 +27,8 @@ from transformer.system.processes import check_launch, is_rank_0, num_sharing_co
 from transformer.system.shell import quoted
 from transformer.system.signals import Interrupted
 from transformer.system.terminal import quiet_libraries, tell
-from transformer.tasks.registry import read_corpus, settle
+from transformer.tasks.base import Data
+from transformer.tasks.registry import task_of
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -103,16 +101,17 @@ def put_together(
     callbacks: "Sequence[pl.Callback]",
 ) -> "tuple[Run, pl.Trainer, int]":
     """The parts of a run, its Trainer, and the step that it begins at."""
-    corpus = read_corpus(config, build=resume is None)
-    config = settle(config, corpus)
-    before = config_before(resume, config, corpus)
+    kind = task_of(config.model)
+    read = kind.read(config, build=resume is None)
+    config = kind.settle(config, read)
+    before = config_before(resume, config, read)
 
     from transformer.run import assembly, resuming
     from transformer.training.callbacks.throughput import Throughput
 
     quiet_libraries()
     hardware = assembly.choose_hardware(config)
-    task = assembly.build_task(config, corpus, num_sharing_cores(hardware["devices"]))
+    task = assembly.build_task(config, read, num_sharing_cores(hardware["devices"]))
     data = task.data
     num_devices = hardware["devices"] * hardware["num_nodes"]
     assembly.check_shares(config, data.num_val_examples, num_devices)
@@ -131,13 +130,13 @@ def put_together(
     return run, trainer, step
 
 
-def config_before(resume: Path | None, config: Config, corpus: Corpus | Pairs) -> dict[str, Any]:
+def config_before(resume: Path | None, config: Config, data: Data) -> dict[str, Any]:
     """Of the checkpoint, which is checked before anything slow is imported."""
     if resume is None:
         return {}
     from transformer.run.resuming import check_resume
 
-    return check_resume(resume, config, corpus)
+    return check_resume(resume, config, data)
 
 
 def fit_and_conclude(
@@ -216,7 +215,8 @@ def introduce(run: "Run", resume: Path | None, step: int) -> None:
     from transformer.training.estimates import ENDLESS_STEPS
 
     config = run.config
-    for doubt in () if resume else doubts(config):
+    doubts = config.family_settings().doubts(config.warmup_steps)
+    for doubt in () if resume else doubts:
         log.warning(doubt)
     assert run.keeper is not None
     run.keeper.write_start()

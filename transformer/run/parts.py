@@ -8,7 +8,7 @@ from transformer.data.endless import EndlessDataModule
 from transformer.run.folder import RunFolder
 from transformer.run.reports import many_passes_note
 from transformer.system.signals import Signals
-from transformer.tasks.base import Task
+from transformer.tasks.task_run import TaskRun
 from transformer.training.callbacks.checkpoints import RunCheckpointIO
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.lightning_module import LanguageModule
@@ -20,7 +20,7 @@ class Run:
 
     config: Config
     folder: Path
-    task: Task
+    task: TaskRun
     module: LanguageModule
     throughput: Throughput
     total_steps: int
@@ -55,10 +55,15 @@ class Run:
 
     def many_passes_note(self, num_steps: int) -> str | None:
         """Of so many steps; for a text that a model could learn by heart."""
-        if self.config.model == "bigram" or self.task.monitor != "val_loss":
+        if self.dropout is None or self.task.monitor != "val_loss":
             return None
         steps_per_pass = self.data.num_train_tokens / self.tokens_per_step
-        return many_passes_note(num_steps, steps_per_pass, self.config.dropout)
+        return many_passes_note(num_steps, steps_per_pass, self.dropout)
+
+    @property
+    def dropout(self) -> float | None:
+        """None for a model that has none."""
+        return self.config.resolved().get("dropout")
 
     @property
     def forward_passes(self) -> int:

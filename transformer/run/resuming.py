@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer.config.keys import Config
-from transformer.data.pairs.reading import Pairs
 from transformer.data.record import describe_change
-from transformer.data.text.corpus import Corpus
 from transformer.storage.model_file import load_model
 from transformer.storage.run_folder import SUMMARY, run_of
 from transformer.storage.training_state import read_training_state
@@ -18,6 +16,7 @@ from transformer.system.errors import UserError
 from transformer.system.files import read_text
 from transformer.system.processes import is_rank_0
 from transformer.system.terminal import say
+from transformer.tasks.base import Data
 from transformer.training.estimates import ENDLESS_STEPS
 
 # Which data is trained on in which order, and whose moments are kept: another value would make it
@@ -59,7 +58,7 @@ def newest_whole(checkpoints: Sequence[Path]) -> Path:
     raise problems[0]
 
 
-def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> dict[str, Any]:
+def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
     """The config that it was saved with; nothing on ranks above 0, for which rank 0 checks.
 
     Raises: UserError for a checkpoint that is damaged, of another corpus or architecture.
@@ -67,7 +66,7 @@ def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> dict[s
     if not is_rank_0():
         return {}
     saved = load_model(resume)
-    if saved.corpus.get("sha256") != corpus.sha256:
+    if saved.corpus.get("sha256") != data.sha256:
         path = config.data_path
         raise UserError(
             f"{resume}: {path} is not what it was trained on: "
@@ -79,7 +78,7 @@ def check_resume(resume: Path, config: Config, corpus: Corpus | Pairs) -> dict[s
             f"{resume}: a run goes on in its own folder: leave out run_name={config.run_name}"
         )
     keys = config.resolved()
-    wanted = config.architecture(**corpus.tokenizer.sizes)
+    wanted = config.architecture(**data.tokenizer.sizes)
     wanted |= {key: keys[key] for key in KEPT_ON_RESUME if key in keys}
     before = saved.config | saved.architecture
     for key, value in wanted.items():

@@ -41,8 +41,7 @@ def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
     word = run.task.prompt(shown)
     prompt = flag("prompt", word) if word else ""
     lines = [f"\n{conclusion(run.task.headline(summary), summary)}"]
-    dropout = run.config.dropout if run.config.model != "bigram" else None
-    note = overfitting_note(summary, dropout)
+    note = overfitting_note(summary, run.dropout)
     if note and run.task.monitor == "val_loss":
         lines.append(note)
     lines.append(f"\n{shown}\n\nnext:")

@@ -10,13 +10,12 @@ import pytorch_lightning as pl
 import torch
 
 from transformer.config.keys import Config
-from transformer.data.pairs.reading import Pairs
-from transformer.data.text.corpus import Corpus
 from transformer.run import assembly
 from transformer.run.parts import Run
 from transformer.special_ids import IGNORED
 from transformer.system.devices import device_name
 from transformer.system.terminal import quiet_libraries
+from transformer.tasks.base import Data
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.announcements import duration
 from transformer.training.callbacks.throughput import Throughput
@@ -92,14 +91,14 @@ def now(trainer: pl.Trainer) -> float:
     return time.perf_counter()
 
 
-def time_here(config: Config, corpus: Corpus | Pairs) -> str:
+def time_here(config: Config, data: Data) -> str:
     """What a step, a corpus pass and the whole run take here.
 
     Raises: UserError for a device that is not here.
     """
     quiet_libraries()
     hardware = assembly.choose_hardware(config)
-    task = assembly.build_task(config, corpus)
+    task = assembly.build_task(config, data)
     total_steps = assembly.count_steps(config, task.data.num_examples, 1)
     module = assembly.build_module(config, task, total_steps)
     throughput = Throughput(task.data.num_train_tokens, task.tokens_per_example)

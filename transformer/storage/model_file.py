@@ -15,10 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from transformer.data.tokenizers.characters import CharacterTokenizer, tokenizer_from_state
+from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.pairs import PairTokenizer
+from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.models import SequenceModel, build_model
-from transformer.models.build import completed
+from transformer.models.families.registry import completed
 from transformer.models.parts.layers import skipped_initialization
 from transformer.storage.metadata import (
     CHECKSUM,
@@ -56,7 +57,7 @@ class SavedModel:
 
     path: Path
     model: SequenceModel
-    tokenizer: CharacterTokenizer | PairTokenizer
+    tokenizer: Tokenizer | PairTokenizer
     architecture: dict[str, Any]
     config: dict[str, Any]
     corpus: dict[str, Any]

@@ -50,6 +50,12 @@ class ReadText(NamedTuple):
     num_carriage_returns: int
     line_end: str  # CRLF, CR or both
 
+    @property
+    def note(self) -> str:
+        """`, 3 CRLF read as LF`, or nothing where all line ends were LF."""
+        ends = f", {self.num_carriage_returns:,} {self.line_end} read as LF"
+        return ends if self.num_carriage_returns else ""
+
 
 def read_text(path: str | Path, what: str) -> ReadText:
     """The text of a UTF-8 file with LF line ends.

@@ -1,77 +1,95 @@
-"""What is asked of a task: what a run trains on, shows and is measured by."""
+"""What is asked of a task: all that differs between a text and pairs. Imports no torch."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from transformer.data.endless import EndlessDataModule
-from transformer.models.base import SequenceModel
-from transformer.training.callbacks.showing import Shown
-from transformer.training.lightning_module import LanguageModule
+from pydantic import BaseModel
+
+from transformer.config.keys import Config
+from transformer.system.errors import UserError
+
+if TYPE_CHECKING:
+    from transformer.evaluation.options import EvaluateOptions
+    from transformer.generation.interactive import CommandLoop
+    from transformer.generation.options import GenerateOptions
+    from transformer.inspection.options import ExplainOptions
+    from transformer.inspection.prompt import Explained
+    from transformer.storage.model_file import SavedModel
+    from transformer.tasks.task_run import TaskRun
 
 
-@runtime_checkable  # so that the tests' checks of types can look at it
-class Task(Protocol):
-    """What `run/` asks of a text and of pairs alike."""
-
-    @property
-    def data(self) -> EndlessDataModule: ...
-
-    @property
-    def module(self) -> type[LanguageModule]: ...
-
-    @property
-    def monitor(self) -> str:
-        """The metric that picks the best checkpoint; lower is better."""
-        ...
-
-    @property
-    def charts(self) -> Mapping[str, Sequence[str]]:
-        """What is logged beside the losses and belongs together, by a chart's title."""
-        ...
+@runtime_checkable  # so that the tests' type checks can look at it
+class Data(Protocol):
+    """What `Task.read` gives: a text or pairs."""
 
     @property
-    def tokens_per_example(self) -> float:
-        """Without padding, on average."""
-        ...
+    def tokenizer(self) -> Any: ...
 
     @property
-    def largest_shapes(self) -> list[tuple[int, ...]]:
-        """Of the tensors of ids in a device's largest batch."""
+    def sha256(self) -> str:
+        """Of the text as read: two runs with the same have the same data."""
         ...
 
-    @property
-    def corpus_facts(self) -> dict[str, Any]:
-        """For the checkpoint; `sha256` says whether two runs have the same data."""
-        ...
 
-    @property
-    def shown_tokens(self) -> int:
-        """What `show` costs: as many tokens in a batch would."""
-        ...
+class Report(NamedTuple):
+    """The result of an evaluation: for a program, and as a table for a person."""
 
-    @property
-    def score_tokens(self) -> int:
-        """The same of `score`; in float32 a token takes twice as long."""
-        ...
+    facts: dict[str, Any]
+    table: str
 
-    def introduction(self) -> str: ...
 
-    def show(self, model: SequenceModel) -> Shown:
-        """What is logged of the model at every validation, beside its loss."""
-        ...
+class Terminal(NamedTuple):
+    """Where generated text goes: `show` writes a piece of it, `talk` asks for prompts."""
 
-    def examples(self, model: SequenceModel) -> str:
-        """The text of `show`."""
-        ...
+    show: Callable[[str], None]
+    talk: "Callable[[CommandLoop], None]"
+    as_json: bool = False
 
-    def score(self, model: SequenceModel) -> dict[str, Any]:
-        """The exact figures of summary.json, `val_loss` first."""
-        ...
 
-    def headline(self, summary: dict[str, Any]) -> str:
-        """The figures of `score` in one line."""
-        ...
+class Task(ABC):
+    """A kind of data to train on, and what a model of it can be used for.
 
-    def prompt(self, shown: str) -> str:
-        """For the command that is suggested after a run, from what was shown; may be empty."""
-        ...
+    Methods that take a `saved` model import torch, the others do not.
+    """
+
+    name: ClassVar[str]
+    noun: ClassVar[str]  # "a model of ..."
+
+    @abstractmethod
+    def read(self, config: Config, *, build: bool = True) -> Data:
+        """With `build`, as for a new run, a built-in corpus that is missing is built.
+
+        Raises: UserError for data that is missing, not UTF-8, malformed or too short.
+        """
+
+    def settle(self, config: Config, data: Any) -> Config:
+        """The config with what only its data can say."""
+        return config
+
+    @abstractmethod
+    def start(self, config: Config, data: Any, num_workers: int) -> "TaskRun": ...
+
+    @abstractmethod
+    def evaluate(self, saved: "SavedModel", options: "EvaluateOptions") -> Report: ...
+
+    @abstractmethod
+    def explain(
+        self, saved: "SavedModel", prompt: str, options: "ExplainOptions"
+    ) -> "Explained": ...
+
+    @abstractmethod
+    def generate(
+        self,
+        saved: "SavedModel",
+        prompts: Sequence[str],
+        options: "GenerateOptions",
+        terminal: Terminal,
+    ) -> None: ...
+
+    def check(self, options: BaseModel) -> None:
+        """Raises: UserError for flags that only another task has: see `config.flags.only_for`."""
+        for name in options.model_fields_set:
+            extra: Any = type(options).model_fields[name].json_schema_extra or {}
+            if extra.get("task", self.name) != self.name:
+                raise UserError(f"`{name}` does not apply to a model of {self.noun}: leave it out")

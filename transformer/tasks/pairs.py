@@ -1,132 +1,76 @@
-"""The task of pairs: the target of a source."""
+"""The task of pairs: the target of a source. Imports no torch before a model is used."""
 
-import re
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
 
 from transformer.config.keys import Config
-from transformer.data.order import sampled_windows
-from transformer.data.pairs.datamodule import PairDataModule
-from transformer.data.pairs.reading import Pairs
-from transformer.evaluation.pairs import score_loss, score_translations
-from transformer.generation.translation import Translator
-from transformer.models.base import SequenceModel
-from transformer.models.encoder_decoder import EncoderDecoder
-from transformer.training.callbacks.showing import Shown
-from transformer.training.pair_module import PairModule
+from transformer.data.pairs.reading import Pairs, read_pairs
+from transformer.data.pairs.settings import PairSettings
+from transformer.system.errors import UserError
+from transformer.tasks.base import Report, Task, Terminal
 
-# Sources of the validation split that are translated at every validation, fewer of long ones.
-MOST_TRANSLATED = 1000
-MOST_TRANSLATED_TOKENS = 20_000
-NUM_SHOWN = 10  # of these
+if TYPE_CHECKING:
+    from transformer.evaluation.options import EvaluateOptions
+    from transformer.generation.options import GenerateOptions
+    from transformer.inspection.options import ExplainOptions
+    from transformer.inspection.prompt import Explained
+    from transformer.storage.model_file import SavedModel
+    from transformer.tasks.pair_run import PairRun
 
 
-class PairTask:
-    """The target of a source."""
+class PairTask(Task):
+    name = "pairs"
+    noun = "pairs"
 
-    module = PairModule
-    # It can go on falling where val_loss rises, and falls while every word still has an error.
-    monitor = "val_unit_error_rate"
+    def read(self, config: Config, *, build: bool = True) -> Pairs:
+        settings = config.group(PairSettings)
+        pairs = read_pairs(config.data_path, settings, build=build)
+        pairs.check_splits(settings)
+        return pairs
 
-    def __init__(self, config: Config, pairs: Pairs, num_workers: int) -> None:
-        self.data = PairDataModule(
-            config.data_path,
-            block_size=config.block_size,
-            batch_size=config.batch_size,
-            source_units=config.source_units,
-            target_units=config.target_units,
-            val_fraction=config.val_fraction,
-            test_fraction=config.test_fraction,
-            num_workers=num_workers,
-            seed=config.seed,
-            endless=True,
-            pairs=pairs,
-        )
-        self.config = config
-        self.charts = {"error rates": ["val_word_error_rate", "val_unit_error_rate"]}
-        self.pairs = pairs
-        self.tokens_per_example = self.data.num_train_tokens / self.data.num_examples
-        self.largest_shapes = self.data.largest_shapes()
-        self.corpus_facts = pairs.facts
-        answers = list(pairs.answers(self.data.splits.val).items())
-        most = min(MOST_TRANSLATED, round(MOST_TRANSLATED_TOKENS / self.tokens_per_example))
-        chosen = sampled_windows(len(answers), max(most, NUM_SHOWN))
-        self.answers = dict(answers[number] for number in chosen)
-        split = self.data.tokenizer.target.split
-        self.longest = max(len(split(text)) for texts in self.answers.values() for text in texts)
-        # Each step of a decoder in a batch costs as a token, and each source is read once more.
-        self.shown_tokens = 2 * round(len(self.answers) * self.tokens_per_example)
-        self.score_tokens = 2 * (1 + 2) * self.data.num_val_tokens  # the loss, the translations
+    def start(self, config: Config, data: Pairs, num_workers: int) -> "PairRun":
+        from transformer.tasks.pair_run import PairRun
 
-    def introduction(self) -> str:
-        splits, sizes = self.data.splits, self.data.sizes
-        skipped, padding = self.pairs.num_skipped, self.data.padding_fraction()
-        num_ends = self.pairs.num_carriage_returns
-        ends = f", {num_ends:,} {self.pairs.line_end} read as LF" * bool(num_ends)
-        return (
-            f"{self.config.data_path}: {len(self.pairs.sources):,} pairs"
-            f"{f', {skipped:,} bad lines left out' if skipped else ''}{ends}; "
-            f"{len(splits.train):,} to train on, {len(splits.val):,} for validation, "
-            f"{len(splits.test):,} for testing; vocabularies of {sizes['source_vocab_size']} and "
-            f"{sizes['vocab_size']}; padding is {padding:z.1%} of a batch"
-        )
+        return PairRun(config, data, num_workers)
 
-    def show(self, model: SequenceModel) -> Shown:
-        """Greedy translations of some of the validation split: error rates and a few examples."""
-        from transformer.inspection.attention_figures import (  # matplotlib: pairs alone
-            as_image,
-            cross_attention_figure,
-        )
+    def evaluate(self, saved: "SavedModel", options: "EvaluateOptions") -> Report:
+        from transformer.evaluation.own_data import own_path
+        from transformer.evaluation.pair_report import as_table, evaluate_pairs
 
-        assert isinstance(model, EncoderDecoder)
-        translations = self._translations(model, list(self.answers))
-        rates = score_translations(self.data.tokenizer, translations, self.answers).rates
-        first = list(zip(self.answers, translations, strict=True))[:NUM_SHOWN]
-        scalars = {
-            "val_word_error_rate": rates.word_error_rate,
-            "val_unit_error_rate": rates.unit_error_rate,
-        }
-        source, translation = max(first, key=lambda pair: len(pair[0]))
-        figure = cross_attention_figure(model, self.data.tokenizer, source, translation)
-        return Shown(self._listed(first), scalars, {"cross_attention": as_image(figure)})
+        report = evaluate_pairs(saved, options.data_path or own_path(saved), options)
+        return Report(report, as_table(report))
 
-    def examples(self, model: SequenceModel) -> str:
-        assert isinstance(model, EncoderDecoder)
-        first = list(self.answers)[:NUM_SHOWN]
-        return self._listed(list(zip(first, self._translations(model, first), strict=True)))
+    def explain(self, saved: "SavedModel", prompt: str, options: "ExplainOptions") -> "Explained":
+        from transformer.inspection.prompt import explain_with_pair_model
 
-    def _translations(self, model: EncoderDecoder, sources: list[str]) -> list[str]:
-        return Translator(model, self.data.tokenizer).translate(
-            sources,
-            max_new_tokens=self.longest + 1,  # what is longer is wrong anyway
-        )
+        return explain_with_pair_model(saved, prompt, options)
 
-    def _listed(self, translations: list[tuple[str, str]]) -> str:
-        """A line each, with an answer where it is none of them."""
-        return "\n".join(
-            f"{source} -> {translation}"
-            + f"   ({self.answers[source][0]})" * (translation not in self.answers[source])
-            for source, translation in translations
-        )
+    def generate(
+        self,
+        saved: "SavedModel",
+        prompts: Sequence[str],
+        options: "GenerateOptions",
+        terminal: Terminal,
+    ) -> None:
+        from transformer.generation.translation import make_translator
+        from transformer.generation.translations import write_translations
 
-    def score(self, model: SequenceModel) -> dict[str, Any]:
-        """Of the validation split; nothing here looks at the test split."""
-        assert isinstance(model, EncoderDecoder)
-        answers = self.pairs.answers(self.data.splits.val)
-        translations = Translator(model, self.data.tokenizer).translate(list(answers))
-        rates = score_translations(self.data.tokenizer, translations, answers).rates
-        return {
-            "val_loss": score_loss(model, self.data.every_val_batch()),
-            "val_word_error_rate": rates.word_error_rate,
-            "val_unit_error_rate": rates.unit_error_rate,
-        }
+        translator = make_translator(saved, options.device, options.precision)
+        if options.interactive:
+            from transformer.generation.interactive import TranslationLoop
 
-    def headline(self, summary: dict[str, Any]) -> str:
-        words, units = summary["val_word_error_rate"], summary["val_unit_error_rate"]
-        return (
-            f"val_loss {summary['val_loss']:z.4f}, {words:.2%} of sources wrong, "
-            f"{units:.2%} of their units"
-        )
+            terminal.talk(TranslationLoop(translator, options, terminal.show))
+        else:
+            write_translations(
+                translator, prompts, options, terminal.show, as_json=terminal.as_json
+            )
 
-    def prompt(self, shown: str) -> str:
-        word = shown.split(" -> ")[0]
-        return word if re.fullmatch(r"\w+", word) else ""
+    def check(self, options: BaseModel) -> None:
+        super().check(options)
+        num_samples, num_beams = (getattr(options, n, 1) for n in ("num_samples", "num_beams"))
+        if num_samples > num_beams:
+            raise UserError(
+                f"`num_samples={num_samples}` needs as many `num_beams`, got {num_beams}"
+            )

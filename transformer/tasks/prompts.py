@@ -6,7 +6,6 @@ from collections import Counter
 
 from transformer.data.text.corpus import Corpus
 
-_MOST_CHARACTERS = 1_000_000  # of the text that are looked at
 # Letters and digits at a line's start, with the colon of a speaker's name: a word, or its first
 # character where lines hardly begin alike, as in scripts without spaces.
 _BEGINNINGS = (re.compile(r"^\w{1,20}:?", re.MULTILINE), re.compile(r"^\w", re.MULTILINE))
@@ -19,10 +18,10 @@ def choose_prompt(prompt: str, corpus: Corpus, path: str) -> str:
 
     A prompt with characters that the text lacks is replaced too, with a word.
     """
-    unknown = sorted(set(prompt) - set(corpus.tokenizer.vocabulary))
+    unknown = corpus.tokenizer.unknown(prompt)
     if prompt and not unknown:
         return prompt
-    own = frequent_beginning(corpus.tokenizer.decode(corpus.tokens[:_MOST_CHARACTERS]))
+    own = frequent_beginning(corpus.beginning)
     if unknown:
         log.warning(
             "sample_prompt %r is not used: %s has no %s; samples start with %r",

@@ -1,99 +1,76 @@
-"""The task of a text: its next character."""
+"""The task of a text: its next token. Imports no torch before a model is used."""
 
-import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from transformer.config.keys import Config
-from transformer.data.text.corpus import Corpus
-from transformer.data.text.datamodule import CharacterDataModule
-from transformer.evaluation.text import score_model
-from transformer.generation.text import TextGenerator
-from transformer.models.base import SequenceModel, TokenModel
-from transformer.models.gpt import GPT
-from transformer.training.callbacks.showing import Shown
-from transformer.training.lightning_module import LanguageModule
+from transformer.data.text.corpus import Corpus, read_corpus
+from transformer.tasks.base import Report, Task, Terminal
+from transformer.tasks.prompts import choose_prompt
 
 if TYPE_CHECKING:
-    from transformer.inspection.validation_pictures import GPTPictures
+    from transformer.evaluation.options import EvaluateOptions
+    from transformer.generation.options import GenerateOptions
+    from transformer.inspection.options import ExplainOptions
+    from transformer.inspection.prompt import Explained
+    from transformer.storage.model_file import SavedModel
+    from transformer.tasks.text_run import TextRun
 
-SAMPLE_TOKENS = 300
-SAMPLE_TEMPERATURE = 0.8
-# A token that is decoded alone takes about as long as so many in a batch, at most.
-TOKENS_OF_A_STEP = 100
 
+class TextTask(Task):
+    name = "text"
+    noun = "texts"
 
-class TextTask:
-    """The next character of a text."""
-
-    module = LanguageModule
-    monitor = "val_loss"
-
-    def __init__(self, config: Config, corpus: Corpus, num_workers: int) -> None:
-        self.data = CharacterDataModule(
+    def read(self, config: Config, *, build: bool = True) -> Corpus:
+        corpus = Corpus.from_file(
             config.data_path,
-            block_size=config.block_size,
-            batch_size=config.batch_size,
-            stride=config.stride,
             val_fraction=config.val_fraction,
-            num_workers=num_workers,
-            seed=config.seed,
-            endless=True,
-            corpus=corpus,
+            tokenizer=config.tokenizer,
+            build=build,
         )
-        self.config = config
-        self.charts = {"bits per character": ["val_bits_per_char"]}
-        self.corpus = corpus
-        self.tokens_per_example = float(config.block_size)
-        self.largest_shapes = [(config.batch_size, config.block_size)] * 2
-        self.corpus_facts = corpus.facts(config.val_fraction)
-        self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
-        self.score_tokens = 2 * self.data.num_val_tokens
-        self._pictures: GPTPictures | None = None
+        corpus.check_length(config.block_size, config.val_fraction, config.data_path)
+        return corpus
 
-    def introduction(self) -> str:
-        num_ends = self.corpus.num_carriage_returns
-        ends = f", {num_ends:,} {self.corpus.line_end} read as LF" * bool(num_ends)
-        return (
-            f"{self.config.data_path}: {len(self.corpus.tokens):,} characters, "
-            f"{self.data.vocab_size} symbols{ends}"
+    def settle(self, config: Config, data: Corpus) -> Config:
+        """How samples begin."""
+        prompt = choose_prompt(config.sample_prompt, data, config.data_path)
+        return config.model_copy(update={"sample_prompt": prompt})
+
+    def start(self, config: Config, data: Corpus, num_workers: int) -> "TextRun":
+        from transformer.tasks.text_run import TextRun
+
+        return TextRun(config, data, num_workers)
+
+    def evaluate(self, saved: "SavedModel", options: "EvaluateOptions") -> Report:
+        from transformer.evaluation.own_data import own_path
+        from transformer.evaluation.text_report import as_table, evaluate_text
+
+        path = options.data_path or own_path(saved)
+        report = evaluate_text(
+            saved, path, read_corpus(path), options.device, skip_unknown=options.skip_unknown
         )
+        return Report(report, as_table(report))
 
-    def show(self, model: SequenceModel) -> Shown:
-        """A sample; of a GPT also pictures of it as it reads the validation split's beginning."""
-        if not isinstance(model, GPT):
-            return Shown(self.examples(model))
-        if self._pictures is None:
-            from transformer.inspection.validation_pictures import (
-                GPTPictures,  # matplotlib: not before it is needed
-            )
+    def explain(self, saved: "SavedModel", prompt: str, options: "ExplainOptions") -> "Explained":
+        from transformer.inspection.prompt import explain_with_text_model
 
-            self._pictures = GPTPictures(model, self.corpus.tokenizer, self.data.val_tokens)
-        return Shown(self.examples(model), images=self._pictures.draw(model))
+        return explain_with_text_model(saved, prompt, options)
 
-    def examples(self, model: SequenceModel) -> str:
-        """A text that starts with sample_prompt."""
-        assert isinstance(model, TokenModel)
-        (text,) = TextGenerator(model, self.corpus.tokenizer).generate(
-            self.config.sample_prompt,
-            max_new_tokens=SAMPLE_TOKENS,
-            temperature=SAMPLE_TEMPERATURE,
-            seed=self.config.seed,
-        )
-        return text
+    def generate(
+        self,
+        saved: "SavedModel",
+        prompts: Sequence[str],
+        options: "GenerateOptions",
+        terminal: Terminal,
+    ) -> None:
+        from transformer.generation.samples import write_texts
+        from transformer.generation.text import make_generator
 
-    def score(self, model: SequenceModel) -> dict[str, Any]:
-        assert isinstance(model, TokenModel)
-        score = score_model(model, self.data.val_tokens)
-        return {"val_loss": score.loss, "val_bits_per_char": score.bits_per_char}
+        generator = make_generator(saved, options.device, options.precision)
+        seed = options.drawn_seed()
+        if options.interactive:
+            from transformer.generation.interactive import PromptLoop
 
-    def headline(self, summary: dict[str, Any]) -> str:
-        bits = summary["val_bits_per_char"]
-        return f"val_loss {summary['val_loss']:z.4f} ({bits:z.4f} bits per character)"
-
-    def prompt(self, shown: str) -> str:
-        """The one that samples start with, or the first word that was shown."""
-        prompt = self.config.sample_prompt.strip()
-        if re.fullmatch(r"[\w ,.:-]+", prompt):  # in quotation marks, as it is in any shell
-            return prompt
-        word = re.search(r"\w{1,20}:?", shown)
-        return word[0] if word else ""
+            terminal.talk(PromptLoop(generator, options, seed, terminal.show))
+        else:
+            write_texts(generator, prompts, options, seed, terminal.show, as_json=terminal.as_json)

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,16 +38,25 @@ def has_compiler(accelerator: str) -> bool:
     return any(name is not None and shutil.which(name) for name in names)
 
 
-def trainer_arguments(
-    *, accelerator: str, devices: int | str, num_nodes: int, strategy: str, precision: str
-) -> dict[str, Any]:
-    """Arguments of pl.Trainer that say where and how it computes.
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """Where and how a run computes; each field is a key of a config."""
+
+    accelerator: str
+    devices: int | str
+    num_nodes: int
+    strategy: str
+    precision: str
+
+
+def trainer_arguments(hardware: Hardware) -> dict[str, Any]:
+    """The same as arguments of pl.Trainer.
 
     Raises: UserError for devices that are not there, for fp16 on a CPU, and for other numbers of
     devices or nodes than torchrun or SLURM has started processes for.
     """
-    accelerator = resolve_accelerator(accelerator)
-    devices, num_nodes = _as_launched(devices, num_nodes)
+    accelerator, precision = resolve_accelerator(hardware.accelerator), hardware.precision
+    devices, num_nodes = _as_launched(hardware.devices, hardware.num_nodes)
     if precision == "fp16" and accelerator == "cpu":  # Lightning would take bf16 instead
         raise UserError("precision fp16 needs a GPU, and accelerator is cpu: give bf16 or float32")
     found = torch.cuda.device_count() if accelerator == "cuda" else None
@@ -58,7 +68,7 @@ def trainer_arguments(
         "accelerator": accelerator,
         "devices": devices,
         "num_nodes": num_nodes,
-        "strategy": strategy,
+        "strategy": hardware.strategy,
         "precision": PRECISIONS[resolve_precision(precision, accelerator)],
     }
 

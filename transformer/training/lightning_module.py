@@ -1,7 +1,7 @@
 """Loss, steps, logging and optimizers around a model."""
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,12 +17,13 @@ from transformer.system.terminal import ignore_lightnings_own_warnings
 from transformer.training.loggers import log_scalars
 from transformer.training.loop_state import logs_now
 from transformer.training.loss_sums import LossSums
-from transformer.training.losses import cross_entropy, dropout_divergence, passed_twice
+from transformer.training.losses import cross_entropy, dropout_divergence, loss_units, passed_twice
 from transformer.training.optimization.optimizers import check_state, make_optimizer
 from transformer.training.optimization.schedules import Schedule, ScheduledLR
 from transformer.training.optimization.step_guard import StepGuard, skip_step
 from transformer.training.ranks import of_all_ranks
 from transformer.training.saved_module import SavedModule
+from transformer.training.settings import OptimizerSettings
 from transformer.training.strategies import whole
 
 STATE_KEY = "language_module"  # in a checkpoint
@@ -76,14 +77,15 @@ class LanguageModule(SavedModule):
         self.started = False  # True once all of a checkpoint has been taken over
         self.lr_on_resuming = (lr, lr)  # the next step's, by the checkpoint and by the new settings
         self.total_steps_before: int | None = None  # by the checkpoint
-        self._optimizer = {
-            "name": optimizer,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "beta1": beta1,
-            "beta2": beta2,
-            "eps": eps,
-        }
+        self._optimizer = OptimizerSettings(
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            beta1=beta1,
+            beta2=beta2,
+            eps=eps,
+        )
         self._schedule = Schedule(schedule, warmup_steps, decay_fraction, final_lr_fraction)
         self._group_settings: list[dict[str, Any]] = []
         self._guard = StepGuard()
@@ -165,14 +167,11 @@ class LanguageModule(SavedModule):
         inputs = [batch] if isinstance(batch, Tensor) else batch[: self.num_inputs]
         return self.model(*inputs)
 
-    def loss_units(self, loss: Tensor, split: str = "val") -> dict[str, Tensor]:
-        """What is logged of a split's loss, in nats a token."""
-        return {f"{split}_loss": loss, f"{split}_bits_per_char": loss / math.log(2)}
-
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         # Lightning cannot unscale the gradients of a fused optimizer before they are clipped.
         fused = self._trainer is None or self.trainer.precision != "16-mixed"
-        optimizer = make_optimizer(model=self.model, lr=self.lr, fused=fused, **self._optimizer)
+        settings = replace(self._optimizer, lr=self.lr)  # which Lightning's tuner may have set
+        optimizer = make_optimizer(self.model, settings, fused=fused)
         total_steps = self.total_steps or self.trainer.estimated_stepping_batches
         self._schedule = self._schedule.over(total_steps)
         scheduler = ScheduledLR(optimizer, self._schedule.factor)
@@ -265,14 +264,15 @@ class LanguageModule(SavedModule):
 
     def _log_score(self, split: str) -> None:
         """Within a fit at the number of steps done; otherwise Lightning logs and returns it."""
-        scalars = self.loss_units(self._val_sums.mean(self.trainer.strategy, self.device), split)
-        loss = scalars[f"{split}_loss"]
+        loss = self._val_sums.mean(self.trainer.strategy, self.device)
         if not loss.isfinite():
             raise UserError(
                 f"{split}_loss is {loss:g} after step {self.trainer.global_step:,}: "
                 "training has diverged; give a smaller `lr` or more `warmup_steps` (the best "
                 "weights so far are kept)"
             )
+        data = getattr(self.trainer, "datamodule", None)
+        scalars = loss_units(loss, split, getattr(data, "tokens_per_unit", {}))
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         logger = False if fitting else None  # the default: True, without a logger too
         for name, value in scalars.items():  # alike on all ranks already

@@ -1,6 +1,7 @@
 """Terms of the training loss."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -60,6 +61,15 @@ def ctc_loss(
         blank=PADDING,
         zero_infinity=True,
     )
+
+
+def loss_units(loss: Tensor, split: str, tokens_per_unit: Mapping[str, float]) -> dict[str, Tensor]:
+    """What is logged of a split's `loss`: nats per token, and bits per unit of its text."""
+    bits = {
+        f"{split}_bits_per_{unit}": loss / math.log(2) * num_tokens
+        for unit, num_tokens in tokens_per_unit.items()
+    }
+    return {f"{split}_loss": loss} | bits
 
 
 def _log_softmax(logits: Float[Tensor, "R T V"]) -> Float[Tensor, "R T V"]:

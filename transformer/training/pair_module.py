@@ -20,6 +20,3 @@ class PairModule(LanguageModule):
             return super().predict(inputs, targets)
         logits, guess = self.model(*inputs, guess=True)
         return logits, weight * ctc_loss(guess, inputs[0], targets)
-
-    def loss_units(self, loss: Tensor, split: str = "val") -> dict[str, Tensor]:
-        return {f"{split}_loss": loss}

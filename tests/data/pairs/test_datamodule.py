@@ -11,6 +11,7 @@ import torch
 from transformer.data.pairs import datamodule
 from transformer.data.pairs.datamodule import PairDataModule
 from transformer.data.pairs.reading import read_pairs
+from transformer.data.pairs.settings import PairSettings
 from transformer.special_ids import END
 from transformer.system.errors import UserError
 
@@ -73,7 +74,7 @@ def test_sizes_and_state_are_the_tokenizers(make_data):
 
 def test_pairs_that_were_read_already_are_taken(make_data, tmp_path):
     units = {"source_units": "characters", "target_units": "words"}
-    pairs = read_pairs(tmp_path / "words.tsv", block_size=5, **units)
+    pairs = read_pairs(tmp_path / "words.tsv", PairSettings(block_size=5, **units))
     assert PairDataModule("none.tsv", **SETTINGS, pairs=pairs).pairs is pairs
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from transformer.data.pairs.reading import Pairs, read_pairs
+from transformer.data.pairs.settings import PairSettings
 from transformer.system.errors import UserError
 
 GOOD = "read\tR EH1 D\nread\tR IY1 D\nled\tL EH1 D\n"
@@ -21,7 +22,7 @@ def path(tmp_path: Path) -> Path:
 def read(path: Path, data: bytes | str, **settings: Any) -> Pairs:
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     units = {"source_units": "characters", "target_units": "words"}
-    return read_pairs(path, **{"block_size": 5} | units | settings)
+    return read_pairs(path, PairSettings(**{"block_size": 5} | units | settings))
 
 
 def lines(pairs: Pairs) -> list[tuple[str, str]]:
@@ -138,9 +139,7 @@ def test_empty_file_is_an_error(path, data):
 
 def test_file_that_is_missing_or_not_utf_8_is_an_error(path):
     with pytest.raises(UserError, match=r"other\.tsv: no such file of pairs"):
-        read_pairs(
-            path.with_name("other.tsv"), block_size=5, source_units="words", target_units="words"
-        )
+        read_pairs(path.with_name("other.tsv"), PairSettings(block_size=5))
     with pytest.raises(UserError, match="not UTF-8 at byte 2"):
         read(path, b"a\t\xe9\n")
 
@@ -148,11 +147,10 @@ def test_file_that_is_missing_or_not_utf_8_is_an_error(path):
 def test_built_in_file_that_is_missing_is_built_where_that_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = "data/reverse.tsv"
-    units = {"source_units": "characters", "target_units": "characters"}
     with pytest.raises(UserError, match="only a new training run builds it"):
-        read_pairs(path, block_size=12, **units)
+        read_pairs(path, PairSettings(block_size=12))
     assert list(tmp_path.iterdir()) == []
-    pairs = read_pairs(path, block_size=12, shared_vocabulary=True, build=True, **units)
+    pairs = read_pairs(path, PairSettings(block_size=12, shared_vocabulary=True), build=True)
     assert len(pairs.sources) == 20_000
     assert pairs.tokenizer.source.vocabulary == list("abcdefghijklmnopqrstuvwxyz")
 
@@ -160,7 +158,7 @@ def test_built_in_file_that_is_missing_is_built_where_that_is_asked_for(tmp_path
 def test_line_ends_of_old_macs_end_lines_and_nuls_are_warned_of(path, caplog):
     pairs = read(path, GOOD.replace("\n", "\r"))
     assert pairs.sha256 == read(path, GOOD).sha256
-    assert (pairs.num_carriage_returns, pairs.line_end) == (GOOD.count("\n"), "CR")
+    assert pairs.note == f", {GOOD.count(chr(10))} CR read as LF"
     assert caplog.messages == []
     read(path, "a\tb\n\0\tb\n")
     assert "1 of its 8 characters are NUL, as no plain text has" in caplog.messages[0]
@@ -213,17 +211,18 @@ def test_answers_are_all_targets_of_each_source(path):
 
 
 @pytest.mark.parametrize(
-    ("fractions", "name"), [((0.0, 0.0), "validation"), ((0.9, 0.1), "training")]
+    ("fractions", "name"), [((0.0, 0.0), "validation"), ((0.9, 0.09), "training")]
 )
 def test_empty_split_is_an_error_with_the_sizes_and_the_fractions(path, fractions, name):
     pairs = read(path, GOOD)
     val, test = fractions
     with pytest.raises(UserError) as caught:
-        pairs.check_splits(val, test)
+        pairs.check_splits(PairSettings(block_size=5, val_fraction=val, test_fraction=test))
     message = str(caught.value)
     assert message.startswith(f"{path}: 3 pairs leave none for {name}: ")
     assert f"(val_fraction={val:g}, test_fraction={test:g}): give more pairs" in message
 
 
 def test_empty_test_split_is_no_error(path):
-    many(path, range(50)).check_splits(0.5, 0.0)
+    half = PairSettings(block_size=5, val_fraction=0.5, test_fraction=0.0)
+    many(path, range(50)).check_splits(half)

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer.data.text.corpus import Corpus, check_length, num_train, read_corpus
-from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.text.corpus import Corpus, Text, read_corpus
+from transformer.data.text.split import cut_at, recorded_cut
+from transformer.data.tokenizers.base import TextSize, Tokenizer
+from transformer.data.tokenizers.registry import TOKENIZERS
 from transformer.system.errors import UserError
 
 FRACTIONS = st.floats(0.001, 0.999)
@@ -30,7 +32,7 @@ def test_corpus_is_the_ids_of_the_files_text(path):
     corpus = Corpus.from_file(write(path, "naïve\n😀".encode()))
     assert corpus.tokens.dtype == np.int32
     assert corpus.tokenizer.decode(corpus.tokens) == "naïve\n😀"
-    assert (corpus.tokenizer.vocab_size, corpus.num_carriage_returns) == (7, 0)
+    assert (corpus.tokenizer.vocab_size, corpus.note) == (7, "")
 
 
 def test_byte_order_mark_at_the_start_is_dropped_and_another_kept(path):
@@ -41,14 +43,14 @@ def test_byte_order_mark_at_the_start_is_dropped_and_another_kept(path):
 def test_windows_line_ends_are_read_as_lf_and_counted(path):
     text = read_corpus(write(path, b"a\r\nb\r\n\r\nc\rd\n"))
     assert text.characters == "a\nb\n\nc\rd\n"
-    assert text.num_carriage_returns == 3
+    assert text.note == ", 3 CRLF read as LF"
 
 
 def test_line_ends_of_old_macs_make_the_same_text(path):
     corpus = Corpus.from_file(write(path, b"a\rb\r\rc\r"))
     assert corpus.sha256 == read_corpus(write(path, b"a\nb\n\nc\n")).sha256
     assert corpus.tokenizer.vocabulary == "\nabc"
-    assert (corpus.num_carriage_returns, corpus.line_end) == (4, "CR")
+    assert corpus.note == ", 4 CR read as LF"
 
 
 def test_a_text_full_of_nuls_is_read_with_a_warning_that_names_its_encoding(path, caplog):
@@ -98,23 +100,79 @@ def test_built_in_corpus_that_is_there_is_read_as_it_is(tmp_path):
 @pytest.mark.parametrize("num_tokens", [1, 2, 3, 10, 11, 999, 1_003_854, 1_115_394, 1_132_181])
 def test_cut_is_nanogpts(num_tokens):
     """The first int(0.9 n) characters are for training, so that losses can be compared."""
-    assert num_train(num_tokens, 0.1) == int(num_tokens * 0.9)
+    assert cut_at(num_tokens, 0.1) == int(num_tokens * 0.9)
 
 
 @MANY
 @given(num_tokens=st.integers(1, 10**7), val_fraction=FRACTIONS)
 def test_validation_is_the_fraction_asked_for_to_the_token(num_tokens, val_fraction):
-    num_val = num_tokens - num_train(num_tokens, val_fraction)
+    num_val = num_tokens - cut_at(num_tokens, val_fraction)
     assert abs(num_val - num_tokens * val_fraction) < 1 + 1e-6
 
 
 @MANY
-@given(num_tokens=st.integers(0, 300), val_fraction=FRACTIONS)
+@given(num_tokens=st.integers(1, 300), val_fraction=FRACTIONS)
 def test_splits_share_no_position_and_lose_none(num_tokens, val_fraction):
-    """The array holds its own positions in place of ids, so that each can be followed."""
-    positions = np.arange(num_tokens, dtype=np.int32)
-    train, val = Corpus(positions, CharacterTokenizer("a"), "").split(val_fraction)
-    assert [*train, *val] == list(range(num_tokens))
+    """Each character of the text occurs once, so that its place can be followed."""
+    text = Text("".join(map(chr, range(num_tokens))))
+    corpus = Corpus.from_text(text, cut_at(num_tokens, val_fraction))
+    assert [*corpus.train, *corpus.val] == list(range(num_tokens))
+
+
+class Pairwise(Tokenizer):
+    """Two characters to a token where that can be: lengths in tokens and in characters differ."""
+
+    name = units = "pairs of characters"
+
+    def __init__(self, pieces):
+        self.pieces = pieces
+
+    @classmethod
+    def from_text(cls, text, num_train):
+        return cls(sorted({*cls.cut(text[:num_train]), *cls.cut(text[num_train:])}))
+
+    @staticmethod
+    def cut(text):
+        return [text[at : at + 2] for at in range(0, len(text), 2)]
+
+    @classmethod
+    def from_state(cls, state):
+        return cls(state["pieces"])
+
+    @property
+    def state(self):
+        return {"kind": self.name, "pieces": self.pieces}
+
+    def size(self, ids):
+        text = self.decode(ids)
+        return TextSize(len(text), len(text.encode()))
+
+    def unknown(self, text):
+        return sorted({*self.cut(text)} - {*self.pieces})
+
+    def encode_known(self, text):
+        return self.encode(text), 0
+
+    def encode(self, text):
+        return np.array([self.pieces.index(piece) for piece in self.cut(text)], dtype=np.int32)
+
+    def decode(self, ids):
+        return "".join(self.pieces[id_] for id_ in ids)
+
+
+@MANY
+@given(text=st.text("abc", min_size=1), val_fraction=FRACTIONS)
+def test_the_cut_is_at_the_same_character_whatever_the_tokenizer(text, val_fraction):
+    """No token holds characters of both splits, and the record says where the cut is."""
+    cut = cut_at(len(text), val_fraction)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TOKENIZERS, Pairwise.name, Pairwise)
+        for name in ("characters", Pairwise.name):
+            corpus = Corpus.from_text(Text(text), cut, name)
+            assert corpus.tokenizer.decode(corpus.train) == text[:cut]
+            assert corpus.tokenizer.decode(corpus.val) == text[cut:]
+            assert recorded_cut(corpus.facts, len(text), 0.5) == cut
+    assert recorded_cut({}, len(text), val_fraction) == cut  # of a file without the record
 
 
 @pytest.mark.parametrize(
@@ -129,10 +187,14 @@ def test_corpus_shorter_than_a_chunk_is_an_error_with_the_numbers(
 ):
     ending = r"chunk needs block_size \+ 1 = 101: give a longer text, or change"
     with pytest.raises(UserError, match=rf"^mine\.txt: {message}{ending}"):
-        check_length(num_tokens, val_fraction, 100, "mine.txt")
+        corpus_of(num_tokens, val_fraction).check_length(100, val_fraction, "mine.txt")
+
+
+def corpus_of(num_characters, val_fraction):
+    return Corpus.from_text(Text("a" * num_characters), cut_at(num_characters, val_fraction))
 
 
 def test_corpus_with_just_one_chunk_a_split_is_long_enough():
-    check_length(14, 0.5, 6, "mine.txt")
+    corpus_of(14, 0.5).check_length(6, 0.5, "mine.txt")
     with pytest.raises(UserError, match="13 characters leave 6 for training"):
-        check_length(13, 0.5, 6, "mine.txt")
+        corpus_of(13, 0.5).check_length(6, 0.5, "mine.txt")

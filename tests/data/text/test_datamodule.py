@@ -12,6 +12,7 @@ import torch
 from transformer.data.text import datamodule
 from transformer.data.text.corpus import Corpus
 from transformer.data.text.datamodule import CharacterDataModule
+from transformer.data.text.split import cut_at
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.system.errors import UserError
 
@@ -22,7 +23,8 @@ SETTINGS = {"block_size": T, "batch_size": 5, "stride": 3, "seed": 2}
 def make_data(**settings: Any) -> CharacterDataModule:
     """Each token of the corpus is its own position, so that it can be followed."""
     tokenizer = CharacterTokenizer("".join(map(chr, range(N))))
-    corpus = Corpus(np.arange(N, dtype=np.int32), tokenizer, "")
+    cut = cut_at(N, settings.get("val_fraction", 0.1))
+    corpus = Corpus(np.arange(N, dtype=np.int32), tokenizer, cut)
     return CharacterDataModule("none.txt", corpus=corpus, **SETTINGS | settings)
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transformer.data.tokenizers.characters import CharacterTokenizer, tokenizer_from_state
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.system.errors import UserError
 
 # Any code point, lone surrogates too; and pieces that are several code points but one sight.

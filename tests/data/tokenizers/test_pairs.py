@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer.data.tokenizers.characters import CharacterTokenizer, tokenizer_from_state
+from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
+from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.special_ids import BEGIN, END, NUM_SPECIALS, PADDING
 from transformer.system.errors import UserError
 

@@ -10,6 +10,7 @@ from transformer.models.bigram import Bigram
 from transformer.training.optimization import muon
 from transformer.training.optimization.muon import Muon, orthogonalize
 from transformer.training.optimization.optimizers import make_optimizer, muon_groups
+from transformer.training.settings import OptimizerSettings
 
 pytestmark = pytest.mark.parity
 SETTINGS = {"lr": 0.013, "weight_decay": 0.3}
@@ -164,7 +165,7 @@ def test_a_closure_is_called_with_gradients_and_its_loss_returned(generator):
 
 def make_muon(model):
     settings = {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-8}
-    return make_optimizer("muon", model, lr=0.02, **settings)
+    return make_optimizer(model, OptimizerSettings(optimizer="muon", lr=0.02, **settings))
 
 
 def test_a_loaded_state_goes_on_identically(make_gpt, tmp_path):

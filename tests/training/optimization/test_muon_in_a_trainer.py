@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimization.optimizers import make_optimizer
 from transformer.training.optimization.schedules import learning_rate_factor
+from transformer.training.settings import OptimizerSettings
 
 pytestmark = pytest.mark.parity
 QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
@@ -20,7 +21,7 @@ in_a_trainer = pytest.mark.filterwarnings(
 
 def make_muon(model):
     settings = {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-8}
-    return make_optimizer("muon", model, lr=0.02, **settings)
+    return make_optimizer(model, OptimizerSettings(optimizer="muon", lr=0.02, **settings))
 
 
 def same(parameters, others):

@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from transformer.training.optimization.optimizers import make_optimizer, parameter_groups
+from transformer.training.settings import OptimizerSettings
 
 pytestmark = pytest.mark.parity
 SETTINGS = {"lr": 0.01, "weight_decay": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7}
@@ -66,7 +67,7 @@ def test_three_steps_equal_the_paper_with_decay_on_matrices_alone(generator):
     model = torch.nn.Linear(5, 3)
     start = {name: p.detach().clone() for name, p in model.named_parameters()}
     gradients = {n: torch.randn(3, *p.shape, generator=generator) for n, p in start.items()}
-    optimizer = make_optimizer("adamw", model, **SETTINGS)
+    optimizer = make_optimizer(model, OptimizerSettings(optimizer="adamw", **SETTINGS))
     for step in range(3):
         for name, parameter in model.named_parameters():
             parameter.grad = gradients[name][step]
@@ -79,4 +80,4 @@ def test_three_steps_equal_the_paper_with_decay_on_matrices_alone(generator):
 
 def test_an_unknown_optimizer_lists_the_known_ones(make_gpt):
     with pytest.raises(ValueError, match=r"optimizer must be one of .*adamw.*, got 'sgd'"):
-        make_optimizer("sgd", make_gpt(), **SETTINGS)
+        make_optimizer(make_gpt(), OptimizerSettings(optimizer="sgd", **SETTINGS))

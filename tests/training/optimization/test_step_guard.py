@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from transformer.system.errors import UserError
 from transformer.training.optimization.optimizers import OPTIMIZERS, make_optimizer
 from transformer.training.optimization.step_guard import MOST_IN_A_ROW, StepGuard, skip_step
+from transformer.training.settings import OptimizerSettings
 
 pytestmark = pytest.mark.parity
 SETTINGS = {"lr": 1e-2, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
@@ -27,7 +28,7 @@ def with_gradients(model, value=None):
 def trained(request, make_gpt):
     """A model and its optimizer after a step, so that there are moments."""
     model = make_gpt()
-    optimizer = make_optimizer(request.param, model, **SETTINGS)
+    optimizer = make_optimizer(model, OptimizerSettings(optimizer=request.param, **SETTINGS))
     with_gradients(model)
     optimizer.step()
     return model, optimizer
@@ -63,7 +64,7 @@ def test_a_step_that_counts_is_as_without_the_guard(float64, make_gpt, name):
     results = []
     for found_inf in (None, torch.tensor(0.0, dtype=torch.float32)):  # what fused AdamW takes
         model = make_gpt()
-        optimizer = make_optimizer(name, model, **SETTINGS)
+        optimizer = make_optimizer(model, OptimizerSettings(optimizer=name, **SETTINGS))
         for _ in range(3):
             with_gradients(model)
             optimizer.found_inf = found_inf

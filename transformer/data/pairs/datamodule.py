@@ -18,7 +18,8 @@ from transformer.data.pairs.batches import (
     batches_per_epoch,
 )
 from transformer.data.pairs.reading import Pairs, read_pairs
-from transformer.data.tokenizers.pairs import PairTokenizer, Units
+from transformer.data.pairs.settings import PairSettings, Units
+from transformer.data.tokenizers.pairs import PairTokenizer
 from transformer.system.errors import UserError
 from transformer.system.paths import expanded
 
@@ -51,20 +52,17 @@ class PairDataModule(EndlessDataModule):
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
         data_path = str(expanded(data_path))  # which a checkpoint can hold without code
         self.save_hyperparameters(ignore=["pairs"])
-        self.pairs = (
-            pairs
-            if pairs is not None
-            else read_pairs(
-                data_path,
-                block_size=block_size,
-                source_units=source_units,
-                target_units=target_units,
-                skip_bad_lines=skip_bad_lines,
-                shared_vocabulary=shared_vocabulary,
-                build=True,
-            )
+        settings = PairSettings(
+            block_size=block_size,
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            source_units=source_units,
+            target_units=target_units,
+            skip_bad_lines=skip_bad_lines,
+            shared_vocabulary=shared_vocabulary,
         )
-        self.pairs.check_splits(val_fraction, test_fraction)
+        self.pairs = read_pairs(data_path, settings, build=True) if pairs is None else pairs
+        self.pairs.check_splits(settings)
         self.splits = self.pairs.split(val_fraction, test_fraction)
         self.train_pairs = self._encoded(self.splits.train)
         self.val_pairs = self._encoded(self.splits.val)

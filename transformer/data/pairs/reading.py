@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from transformer.data.built_in.shakespeare import provide_corpus
+from transformer.data.pairs.settings import PairSettings, Units
 from transformer.data.record import digest, record_of
 from transformer.data.tokenizers.pairs import (
     PairTokenizer,
-    Units,
     UnitTokenizer,
     join_units,
     split_units,
@@ -48,8 +48,7 @@ class Pairs:
     sha256: str  # of the text as read, so that line ends do not make another file
     num_skipped: int = 0
     path: str | Path = "pairs"
-    num_carriage_returns: int = 0
-    line_end: str = "CRLF"  # before it became LF
+    note: str = ""  # on the line ends of the file
     record: Mapping[str, Any] = field(default_factory=dict)  # of the text, for a model's file
 
     @property
@@ -67,8 +66,9 @@ class Pairs:
         val = ~test & (places < test_fraction + val_fraction)
         return Splits(*(np.flatnonzero(chosen).tolist() for chosen in (~test & ~val, val, test)))
 
-    def check_splits(self, val_fraction: float, test_fraction: float) -> None:
+    def check_splits(self, settings: PairSettings) -> None:
         """Raises: UserError where no pair is left for training or for validation."""
+        val_fraction, test_fraction = settings.val_fraction, settings.test_fraction
         splits = self.split(val_fraction, test_fraction)
         for name, indices in (("training", splits.train), ("validation", splits.val)):
             if not indices:
@@ -94,16 +94,7 @@ def _place(source: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def read_pairs(
-    path: str | Path,
-    *,
-    block_size: int,
-    source_units: Units,
-    target_units: Units,
-    skip_bad_lines: bool = False,
-    shared_vocabulary: bool = False,
-    build: bool = False,
-) -> Pairs:
+def read_pairs(path: str | Path, settings: PairSettings, *, build: bool = False) -> Pairs:
     """The pairs of a UTF-8 file with a source, a tab and a target a line.
 
     The vocabulary is that of all its good lines, whichever split they are in; with
@@ -113,32 +104,27 @@ def read_pairs(
     Raises: UserError for a file that is missing, a folder, empty or not UTF-8, and for lines that
     are no pair or longer than `block_size` units a side, unless `skip_bad_lines`.
     """
-    units = (source_units, target_units)
-    if shared_vocabulary and source_units != target_units:
-        raise UserError(
-            "shared_vocabulary needs the same units on both sides, "
-            f"got source_units={source_units} and target_units={target_units}"
-        )
+    units = settings.units
     provide_corpus(path, "file of pairs", build=build)
-    text, num_carriage_returns, line_end = read_text(path, "file of pairs")
+    read = read_text(path, "file of pairs")
+    text = read.text
     if nuls := describe_nuls(text):
         log.warning("%s: %s", path, nuls)
     lines = text.rstrip("\n").split("\n")
     if lines == [""]:
         raise UserError(f"{path}: the file is empty; give a source, a tab and a target a line")
-    pairs, faults = _parse(lines, units, block_size)
-    if faults and not (skip_bad_lines and pairs):
-        raise UserError(f"{path}: {_described(faults, skip_bad_lines)}")
+    pairs, faults = _parse(lines, units, settings.block_size)
+    if faults and not (settings.skip_bad_lines and pairs):
+        raise UserError(f"{path}: {_described(faults, settings.skip_bad_lines)}")
     return Pairs(
-        sources=[join_units(source, source_units) for source, _ in pairs],
-        targets=[join_units(target, target_units) for _, target in pairs],
-        tokenizer=_tokenizer(pairs, units, shared_vocabulary),
+        sources=[join_units(source, units[0]) for source, _ in pairs],
+        targets=[join_units(target, units[1]) for _, target in pairs],
+        tokenizer=_tokenizer(pairs, units, settings.shared_vocabulary),
         sha256=digest(text),
         record=record_of(text),
         num_skipped=sum(map(len, faults.values())),
         path=path,
-        num_carriage_returns=num_carriage_returns,
-        line_end=line_end,
+        note=read.note,
     )
 
 

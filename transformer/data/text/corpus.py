@@ -1,7 +1,8 @@
-"""A text file -> its ids in one array, split into training and validation. Imports no torch."""
+"""A text file -> its ids in one array, cut into training and validation. Imports no torch."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ from numpy.typing import NDArray
 
 from transformer.data.built_in.shakespeare import provide_corpus
 from transformer.data.record import digest, record_of
-from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.text.split import cut_at
+from transformer.data.tokenizers.base import Tokenizer
+from transformer.data.tokenizers.registry import TOKENIZERS
 from transformer.system.errors import UserError
 from transformer.system.files import describe_nuls, read_text
+
+_BEGINNING = 1_000_000  # characters
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +27,7 @@ class Text:
     """A corpus as read: line ends are LF, a byte order mark is gone."""
 
     characters: str
-    num_carriage_returns: int
-    line_end: str = "CRLF"  # before it became LF
+    note: str = ""  # on its line ends
 
     @property
     def sha256(self) -> str:
@@ -37,58 +41,71 @@ def read_corpus(path: str | Path, *, build: bool = False) -> Text:
     Raises: UserError for a file that is missing, a folder, empty or not UTF-8.
     """
     provide_corpus(path, "text file", build=build)
-    text, num_carriage_returns, line_end = read_text(path, "text file")
-    if not text:
+    read = read_text(path, "text file")
+    if not read.text:
         raise UserError(
             f"{path}: the file is empty; give a text of a few thousand characters or more"
         )
-    if nuls := describe_nuls(text):
+    if nuls := describe_nuls(read.text):
         log.warning("%s: %s", path, nuls)
-    return Text(text, num_carriage_returns, line_end)
-
-
-def num_train(num_tokens: int, val_fraction: float) -> int:
-    """Tokens in the training split, the corpus's head; the tail of `val_fraction` is validation."""
-    return int(num_tokens * (1 - val_fraction))
+    return Text(read.text, read.note)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Ids in one array. `tokens` may be any array that slices like NumPy's, a memory map too."""
+    """Ids in one array, first those of the training split, then those of validation.
+
+    `tokens` may be any array that slices like NumPy's, a memory map too.
+    """
 
     tokens: NDArray[np.int32]
-    tokenizer: CharacterTokenizer
-    sha256: str
-    num_carriage_returns: int = 0
-    line_end: str = "CRLF"
+    tokenizer: Tokenizer
+    num_train: int  # tokens of the training split
+    facts: Mapping[str, Any] = field(default_factory=dict)  # for a model's file
+    beginning: str = ""  # of the text
+    note: str = ""  # on its line ends
 
     @classmethod
-    def from_file(cls, path: str | Path, *, build: bool = False) -> "Corpus":
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        val_fraction: float = 0.1,
+        tokenizer: str = "characters",
+        build: bool = False,
+    ) -> "Corpus":
+        """Raises: UserError as `read_corpus`."""
         text = read_corpus(path, build=build)
-        tokenizer = CharacterTokenizer.from_text(text.characters)
-        tokens = tokenizer.encode(text.characters)
-        return cls(tokens, tokenizer, text.sha256, text.num_carriage_returns, text.line_end)
+        return cls.from_text(text, cut_at(len(text.characters), val_fraction), tokenizer)
 
-    def facts(self, val_fraction: float) -> dict[str, Any]:
-        """For a model's file: which text this is, and which of it trained the model."""
-        cut = num_train(len(self.tokens), val_fraction)
-        text, train = self.tokenizer.decode(self.tokens), self.tokenizer.decode(self.tokens[:cut])
-        facts = {"sha256": self.sha256, "num_tokens": len(self.tokens)}
-        return facts | record_of(text, len(train))
+    @classmethod
+    def from_text(cls, text: Text, cut: int, tokenizer: str = "characters") -> "Corpus":
+        """The text before and after character `cut` is encoded apart: no token is of both."""
+        characters = text.characters
+        made = TOKENIZERS[tokenizer].from_text(characters, cut)
+        train, val = made.encode(characters[:cut]), made.encode(characters[cut:])
+        tokens = np.concatenate((train, val))
+        facts = {"sha256": text.sha256, "num_tokens": len(tokens)} | record_of(characters, cut)
+        return cls(tokens, made, len(train), facts, characters[:_BEGINNING], text.note)
 
-    def split(self, val_fraction: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Training and validation tokens; no position is in both."""
-        cut = num_train(len(self.tokens), val_fraction)
-        return self.tokens[:cut], self.tokens[cut:]
+    @property
+    def sha256(self) -> str:
+        return self.facts["sha256"]
 
+    @property
+    def train(self) -> NDArray[np.int32]:
+        return self.tokens[: self.num_train]
 
-def check_length(num_tokens: int, val_fraction: float, block_size: int, path: str | Path) -> None:
-    """Raises: UserError where a split is shorter than one chunk and its target."""
-    train = num_train(num_tokens, val_fraction)
-    for name, size in (("training", train), ("validation", num_tokens - train)):
-        if size < block_size + 1:
-            raise UserError(
-                f"{path}: {num_tokens:,} characters leave {size:,} for {name} "
-                f"(val_fraction={val_fraction:g}), and one chunk needs block_size + 1 = "
-                f"{block_size + 1:,}: give a longer text, or change block_size or val_fraction"
-            )
+    @property
+    def val(self) -> NDArray[np.int32]:
+        return self.tokens[self.num_train :]
+
+    def check_length(self, block_size: int, val_fraction: float, path: str | Path) -> None:
+        """Raises: UserError where a split is shorter than one chunk and its target."""
+        for name, split in (("training", self.train), ("validation", self.val)):
+            if len(split) < block_size + 1:
+                raise UserError(
+                    f"{path}: {len(self.tokens):,} {self.tokenizer.units} leave {len(split):,} for "
+                    f"{name} (val_fraction={val_fraction:g}), and one chunk needs block_size + 1 = "
+                    f"{block_size + 1:,}: give a longer text, or change block_size or val_fraction"
+                )

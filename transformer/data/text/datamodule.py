@@ -1,4 +1,4 @@
-"""The LightningDataModule that turns a character-level corpus into batches of chunks."""
+"""The LightningDataModule that turns a text into batches of chunks."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 from transformer.data.endless import EndlessDataModule
 from transformer.data.order import EndlessOrder, num_chunks, num_windows, sampled_windows
 from transformer.data.text.batches import ChunkBatches, WindowBatches, validation_batch_size
-from transformer.data.text.corpus import Corpus, check_length
-from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.text.corpus import Corpus
+from transformer.data.tokenizers.base import Tokenizer
 from transformer.system.paths import expanded
 
 
@@ -20,7 +20,8 @@ class CharacterDataModule(EndlessDataModule):
     """Chunks of a text file for training, windows of its tail for validation.
 
     A text has no other part to test on: a test looks at all of the validation windows.
-    `stride` is the distance between the starts of two chunks, in characters.
+    `stride` is the distance between the starts of two chunks, in tokens. A `corpus` that was read
+    already is cut where its reader has cut it.
 
     Raises: UserError for a corpus that is missing, not UTF-8 or shorter than a chunk in a split.
     """
@@ -33,6 +34,7 @@ class CharacterDataModule(EndlessDataModule):
         batch_size: int,
         stride: int | Literal["block_size"] = 1,
         val_fraction: float = 0.1,
+        tokenizer: str = "characters",
         num_workers: int = 0,
         seed: int = 0,
         endless: bool = False,
@@ -41,25 +43,34 @@ class CharacterDataModule(EndlessDataModule):
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
         data_path = str(expanded(data_path))  # which a checkpoint can hold without code
         self.save_hyperparameters(ignore=["corpus"])
-        self.corpus = Corpus.from_file(data_path, build=True) if corpus is None else corpus
-        check_length(len(self.corpus.tokens), val_fraction, block_size, data_path)
+        self.corpus = corpus or Corpus.from_file(
+            data_path, val_fraction=val_fraction, tokenizer=tokenizer, build=True
+        )
+        self.corpus.check_length(block_size, val_fraction, data_path)
         self.block_size = block_size
         self.stride = block_size if stride == "block_size" else stride
-        train, val = self.corpus.split(val_fraction)
-        self.train_tokens = torch.from_numpy(train)
-        self.val_tokens = torch.from_numpy(val)
-        self.num_train_tokens, self.num_val_tokens = len(train), len(val)
-        self.num_examples = num_chunks(len(train), block_size, self.stride)
-        self.num_val_examples = num_windows(len(val), block_size)
+        self.train_tokens = torch.from_numpy(self.corpus.train)
+        self.val_tokens = torch.from_numpy(self.corpus.val)
+        self.num_train_tokens, self.num_val_tokens = len(self.train_tokens), len(self.val_tokens)
+        self.num_examples = num_chunks(self.num_train_tokens, block_size, self.stride)
+        self.num_val_examples = num_windows(self.num_val_tokens, block_size)
         self.order = EndlessOrder(self.num_examples, seed)
+        self._scored_size = self.tokenizer.size(self.corpus.val[1:])
 
     @property
-    def tokenizer(self) -> CharacterTokenizer:
+    def tokenizer(self) -> Tokenizer:
         return self.corpus.tokenizer
 
     @property
     def vocab_size(self) -> int:
         return self.tokenizer.vocab_size
+
+    @property
+    def tokens_per_unit(self) -> dict[str, float]:
+        """Of what a validation scores: all tokens but the first."""
+        num_scored = self.num_val_tokens - 1
+        num_characters, num_bytes = self._scored_size
+        return {"char": num_scored / num_characters, "byte": num_scored / num_bytes}
 
     def _train_batches(self, share: dict[str, Any]) -> Any:  # beartype warns of an IterableDataset
         return ChunkBatches(

@@ -1,15 +1,14 @@
 """Source and target of a pair <-> ids, with a state of plain strings. Imports no torch."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transformer.data.pairs.settings import Units
 from transformer.data.tokenizers.unknown import unknown_characters, unknown_words
 from transformer.special_ids import NUM_SPECIALS
-
-Units = Literal["characters", "words"]
 
 _SPLIT: dict[str, Callable[[str], list[str]]] = {"characters": list, "words": str.split}
 _BETWEEN = {"characters": "", "words": " "}

@@ -8,6 +8,7 @@ from torch.optim import AdamW, Optimizer
 from transformer.models.parts.attention import FusedLinear
 from transformer.models.parts.layers import ResidualPaths
 from transformer.training.optimization.muon import Muon
+from transformer.training.settings import OptimizerSettings
 from transformer.training.strategies import local
 
 OPTIMIZERS = ("adamw", "muon")
@@ -43,16 +44,7 @@ def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def make_optimizer(
-    name: str,
-    model: nn.Module,
-    *,
-    lr: float,
-    weight_decay: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    momentum: float = 0.95,
-    fused: bool = True,
+    model: nn.Module, settings: OptimizerSettings, *, fused: bool = True
 ) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), or Muon with it.
 
@@ -60,14 +52,16 @@ def make_optimizer(
 
     Raises: ValueError for another name, listing the known ones.
     """
+    name = settings.optimizer
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}")
     fused = fused and next(model.parameters()).device.type in ("cpu", "cuda")
-    settings: dict[str, Any] = {"lr": lr, "betas": (beta1, beta2), "eps": eps}
+    betas = (settings.beta1, settings.beta2)
+    common: dict[str, Any] = {"lr": settings.lr, "betas": betas, "eps": settings.eps}
     if name == "muon":
-        groups = muon_groups(model, weight_decay)
-        return Muon(groups, momentum=momentum, fused=fused, **settings)
-    return AdamW(parameter_groups(model, weight_decay), fused=fused, **settings)
+        groups = muon_groups(model, settings.weight_decay)
+        return Muon(groups, momentum=settings.momentum, fused=fused, **common)
+    return AdamW(parameter_groups(model, settings.weight_decay), fused=fused, **common)
 
 
 def check_state(optimizer: Optimizer) -> None:

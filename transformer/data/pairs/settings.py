@@ -1,0 +1,41 @@
+"""How a file of pairs is read and split. Imports no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from transformer.system.errors import UserError
+
+Units = Literal["characters", "words"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSettings:
+    """The keys of a config that say what a model is trained on, of pairs.
+
+    Raises: UserError for fractions that leave nothing to train on, and for a shared vocabulary of
+    characters and words.
+    """
+
+    block_size: int
+    val_fraction: float = 0.1
+    test_fraction: float = 0.1
+    source_units: Units = "characters"
+    target_units: Units = "characters"
+    skip_bad_lines: bool = False
+    shared_vocabulary: bool = False
+
+    def __post_init__(self) -> None:
+        if self.val_fraction + self.test_fraction >= 1:
+            raise UserError(
+                "val_fraction + test_fraction must be less than 1, got "
+                f"val_fraction={self.val_fraction:g} and test_fraction={self.test_fraction:g}"
+            )
+        if self.shared_vocabulary and self.source_units != self.target_units:
+            raise UserError(
+                "shared_vocabulary needs the same units on both sides, "
+                f"got source_units={self.source_units} and target_units={self.target_units}"
+            )
+
+    @property
+    def units(self) -> tuple[Units, Units]:
+        return self.source_units, self.target_units

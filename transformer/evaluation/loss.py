@@ -1,0 +1,33 @@
+"""The exact mean loss of a model over batches."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from transformer.models.base import SequenceModel, evaluating
+from transformer.special_ids import IGNORED
+
+
+@torch.inference_mode()
+def mean_loss(model: SequenceModel, batches: Iterable[Sequence[Tensor]]) -> tuple[float, int]:
+    """The mean in nats over all targets that are not IGNORED, and their number.
+
+    A batch holds the inputs of the model and, last, the targets (B, T). Losses are computed in the
+    format of the model and added up in float64.
+    """
+    device = next(model.parameters()).device
+    total, num_scored = 0.0, 0
+    with evaluating(model):
+        for batch in batches:
+            *inputs, targets = (part.to(device) for part in batch)
+            losses = F.cross_entropy(
+                model(*inputs).flatten(0, 1),
+                targets.flatten(),
+                reduction="none",
+                ignore_index=IGNORED,
+            )
+            total += losses.cpu().double().sum().item()
+            num_scored += int((targets != IGNORED).sum())
+    return total / num_scored, num_scored

@@ -1,0 +1,104 @@
+"""The error rates of an encoder-decoder, on its own test split or on another file of pairs."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from tabulate import tabulate
+
+from transformer.data.pairs.reading import Pairs, read_pairs
+from transformer.data.pairs.settings import PairSettings
+from transformer.evaluation.options import EvaluateOptions
+from transformer.evaluation.own_data import comparison_line
+from transformer.evaluation.pairs import score_translations
+from transformer.generation.translation import make_translator
+from transformer.storage.model_file import SavedModel
+from transformer.system.errors import UserError
+
+
+def evaluate_pairs(saved: SavedModel, data_path: str, options: EvaluateOptions) -> dict[str, Any]:
+    """Error rates of one translation of each source; any of its answers counts."""
+    translator = make_translator(saved, options.device, "float32")
+    tokenizer = translator.tokenizer
+    settings = PairSettings(
+        block_size=translator.model.block_size,
+        source_units=tokenizer.source.units,
+        target_units=tokenizer.target.units,
+        skip_bad_lines=options.skip_bad_lines or saved.config.get("skip_bad_lines", False),
+    )
+    pairs = read_pairs(data_path, settings)
+    indices, split = choose_pairs(pairs, saved, options.split)
+    answers = pairs.answers(indices)
+    if not answers:
+        raise UserError(f"{data_path}: no pair is in the {split} split: give another `split`")
+    sources, num_skipped = list(answers), 0
+    if options.skip_unknown:
+        known = [translator.drop_unknown(source) for source in sources]
+        sources, num_skipped = [text for text, _ in known], sum(number for _, number in known)
+    found = iter(translator.translate(list(filter(None, sources)), **asdict(options.searching)))
+    translations = [next(found) if source else "" for source in sources]
+    score = score_translations(tokenizer, translations, answers)
+    scores = {"as they are": score.rates}
+    if score.rates_without_stress is not None:
+        scores["without stress"] = score.rates_without_stress
+    return {
+        "checkpoint": str(saved.path),
+        "data_path": str(data_path),
+        "sources": len(sources),
+        "skipped": num_skipped,
+        "bad_lines": pairs.num_skipped,
+        "split": split,
+        "comparison": compare_pairs(pairs, saved, answers),
+        **asdict(options.searching),
+        "scores": {name: rates.as_dict() for name, rates in scores.items()},
+    }
+
+
+def choose_pairs(pairs: Pairs, saved: SavedModel, split: str) -> tuple[Iterable[int], str]:
+    """Places in `pairs`, and the split's name.
+
+    The fractions are those of the model's training, so that a source that it was trained on is in
+    no other split, whatever file it stands in.
+    """
+    if split == "auto":
+        split = "test" if pairs.sha256 == saved.corpus.get("sha256") else "all"
+    if split == "all":
+        return range(len(pairs.sources)), "whole file"
+    splits = pairs.split(saved.config["val_fraction"], saved.config["test_fraction"])
+    places = {"train": splits.train, "validation": splits.val, "test": splits.test}
+    return places[split], split
+
+
+def compare_pairs(pairs: Pairs, saved: SavedModel, sources: Iterable[str]) -> str | None:
+    """A sentence on which `sources` of another file may have been in the model's training split."""
+    if pairs.sha256 == saved.corpus.get("sha256"):
+        return None
+    indices, _ = choose_pairs(pairs, saved, "train")
+    num_trained = len(pairs.answers(indices).keys() & set(sources))
+    return (
+        "not the file that the model was trained on, by its sha256: by their hash, "
+        f"{num_trained:,} of these sources belong to the training split; the model was trained on "
+        "those of them that its own file has" + "; --split test leaves them out" * bool(num_trained)
+    )
+
+
+def as_table(report: dict[str, Any]) -> str:
+    phones = "without stress" in report["scores"]
+    names = {"word": "sources wrong", "unit": "unit error rate"}
+    if phones:
+        names = {"word": "word error rate", "unit": "phoneme error rate"}
+    rows = []
+    for name, rates in report["scores"].items():
+        for kind, words in names.items():
+            interval = "{:z.2f} to {:z.2f}".format(
+                *(100 * x for x in rates[f"{kind}_error_interval"])
+            )
+            rows.append((words, name, f"{100 * rates[f'{kind}_error_rate']:z.2f}", interval))
+    table = tabulate(rows, ("", "phones" if phones else "units", "%", "95 % interval"))
+    skipped = f", {report['skipped']:,} unknown units skipped" * bool(report["skipped"])
+    bad = f", {report['bad_lines']:,} bad lines left out" * bool(report["bad_lines"])
+    return (
+        f"{report['checkpoint']} on {report['data_path']} ({report['split']}, "
+        f"{report['sources']:,} sources{skipped}{bad}), {report['num_beams']} "
+        f"beam{'s' * (report['num_beams'] > 1)}\n{comparison_line(report)}\n{table}"
+    )

@@ -1,0 +1,83 @@
+"""A model of texts beside baselines, on its own validation split or on another text."""
+
+from typing import Any
+
+from tabulate import tabulate
+
+from transformer.data.text.corpus import Text
+from transformer.data.text.split import recorded_cut
+from transformer.data.tokenizers.base import Tokenizer
+from transformer.evaluation.own_data import compare_text, comparison_line, find_own_text
+from transformer.evaluation.text import score_baselines, score_model
+from transformer.models.base import TokenModel
+from transformer.storage.model_file import SavedModel
+from transformer.system.devices import resolve_accelerator
+from transformer.system.errors import UserError
+
+# What the rows beside the model's are.
+BASELINES = (
+    "The baselines learned from the model's training split: bigram and unigram how often each "
+    "{unit} follows another, and how often it occurs; xz is a file packer that copies passages "
+    "it has seen anywhere before, so on a text that repeats itself it can beat a good model, which "
+    "reads no further back than its block_size."
+)
+
+
+def evaluate_text(
+    saved: SavedModel, data_path: str, text: Text, device: str, *, skip_unknown: bool
+) -> dict[str, Any]:
+    """The model's score and the baselines' on the same tokens.
+
+    Raises: UserError for a text that is too short or holds what the model never saw.
+    """
+    assert isinstance(saved.model, TokenModel)
+    assert isinstance(saved.tokenizer, Tokenizer)
+    model, tokenizer = saved.model.to(resolve_accelerator(device)), saved.tokenizer
+    own = text.sha256 == saved.corpus.get("sha256")
+    known = text if own else find_own_text(saved)
+    train, val = split_text(text, known, saved)
+    tokens, num_skipped = tokenizer.encode_known(val)
+    if num_skipped and not skip_unknown:
+        tokenizer.encode(val)  # says which
+    if len(tokens) < 2:
+        raise UserError(f"{data_path}: fewer than two {tokenizer.units} to evaluate on")
+    scores = {"model": score_model(model, tokens, tokenizer)}
+    if train is not None:
+        scores |= score_baselines(tokenizer, train, tokenizer.decode(tokens))
+    return {
+        "checkpoint": str(saved.path),
+        "data_path": str(data_path),
+        "characters": len(val),
+        "skipped": num_skipped,
+        "split": "validation" if own else "whole file",
+        "comparison": compare_text(text, known, saved),
+        "units": tokenizer.units,
+        "scores": {name: score.as_dict() for name, score in scores.items()},
+    }
+
+
+def split_text(text: Text, own: Text | None, saved: SavedModel) -> tuple[str | None, str]:
+    """What the baselines learn from, and what is scored.
+
+    Of the model's own text: its training and its validation split. Of another text: the whole, and
+    the training split of the model's own where that is at hand.
+    """
+    if own is None:
+        return None, text.characters
+    cut = recorded_cut(saved.corpus, len(own.characters), saved.config["val_fraction"])
+    rest = own.characters[cut:] if own is text else text.characters
+    return own.characters[:cut], rest
+
+
+def as_table(report: dict[str, Any]) -> str:
+    names = ("loss", "bits_per_char", "bits_per_byte", "perplexity")
+    rows = [(name, *map(score.get, names)) for name, score in report["scores"].items()]
+    headers = ("", "loss (nats)", "bits per character", "bits per byte", "perplexity")
+    table = tabulate(rows, headers=headers, floatfmt=("", "z.4f", "z.4f", "z.4f", "z.3f"))
+    baselines = BASELINES.format(unit=report["units"].removesuffix("s")) + "\n"
+    skipped = f", {report['skipped']:,} of them unknown and skipped" * bool(report["skipped"])
+    return (
+        f"{report['checkpoint']} on {report['data_path']} ({report['split']}, "
+        f"{report['characters']:,} characters{skipped})\n{comparison_line(report)}"
+        f"{baselines * ('xz' in report['scores'])}\n{table}"
+    )

@@ -1,0 +1,86 @@
+"""The texts of generate.py: streamed, listed or as JSON."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from transformer.decoding.sampling import Sampler
+from transformer.generation.continuation import Continuation
+from transformer.generation.options import GenerateOptions
+from transformer.generation.prompts import good_prompts
+from transformer.generation.speed import Speed
+from transformer.generation.text import TextGenerator
+from transformer.system.terminal import say
+
+Show = Callable[[str], None]
+
+SEPARATOR = "-" * 40
+
+
+def write_texts(
+    generator: TextGenerator,
+    prompts: Sequence[str],
+    options: GenerateOptions,
+    seed: int,
+    show: Show,
+    *,
+    as_json: bool,
+) -> None:
+    """Every sample of every prompt, decoded as one batch; Ctrl+C leaves what is there so far."""
+    prompts = good_prompts(generator, prompts, options)
+    rows = generator.begin([p for p in prompts for _ in range(options.num_samples)], options.stop)
+    assert generator.saved is not None
+    say(f"{generator.saved.path}, seed {seed}")
+    steps = generator.write(
+        rows,
+        max_new_tokens=options.max_new_tokens,
+        sampler=Sampler(seed=seed, **asdict(options.sampling)),
+        with_log_probabilities=as_json,
+    )
+    speed = Speed(rows, generator.model.block_size)
+    try:
+        show_rows(rows, speed.timed(steps), seed, show, as_json=as_json)
+    finally:  # behind the line end of the text
+        if options.verbose and speed.times:
+            say(str(speed))
+
+
+def show_rows(
+    rows: list[Continuation], steps: Iterator[None], seed: int, show: Show, *, as_json: bool
+) -> None:
+    if len(rows) == 1 and not as_json:
+        stream(rows[0], steps, show)
+        return
+    started = False
+    try:
+        for _ in steps:
+            started = True
+    finally:
+        if started and as_json:
+            show("".join(f"{json.dumps(as_dict(row, seed))}\n" for row in rows))
+        elif started:
+            show(f"\n{SEPARATOR}\n".join(row.prompt + row.text for row in rows) + "\n")
+
+
+def stream(row: Continuation, steps: Iterator[None], show: Show) -> None:
+    """Prompt and text as it is made, and a line end; nothing where not one token was made."""
+    prompt = row.prompt
+    try:
+        for _ in steps:
+            show(prompt + row.take())
+            prompt = ""
+    finally:
+        if not prompt:
+            show(f"{row.take(final=True)}\n")
+
+
+def as_dict(row: Continuation, seed: int) -> dict[str, Any]:
+    """`tokens` and `log_probabilities` (nats, of the model itself) are those of `text`."""
+    return {
+        "prompt": row.prompt,
+        "text": row.text,
+        "tokens": row.tokens,
+        "log_probabilities": row.log_probabilities,
+        "seed": seed,
+    }

@@ -1,0 +1,68 @@
+"""The explanation of what a user has given: a text to go on with, or a source."""
+
+from typing import NamedTuple
+
+from transformer.decoding.settings import TEMPERATURE
+from transformer.generation.prompts import known_prompts
+from transformer.generation.text import make_generator
+from transformer.generation.translation import make_translator
+from transformer.inspection.explanation import Explanation, explain_text, explain_translation
+from transformer.inspection.options import ExplainOptions
+from transformer.storage.model_file import SavedModel
+from transformer.system.errors import UserError
+from transformer.system.terminal import say
+
+
+class Explained(NamedTuple):
+    """An explanation, how many units at its end the model wrote itself, and what is not shown."""
+
+    explanation: Explanation
+    num_written: int = 0
+    cut: str = ""
+
+
+def explain_with_text_model(saved: SavedModel, prompt: str, options: ExplainOptions) -> Explained:
+    """The prompt, and what the model makes of it where that was asked for."""
+    generator = make_generator(saved, options.device, "float32")
+    (prompt,) = known_prompts(generator, [prompt], skip_unknown=options.skip_unknown)
+    text = prompt
+    if options.max_new_tokens:
+        (text,) = generator.generate(
+            prompt,
+            max_new_tokens=options.max_new_tokens,
+            temperature=TEMPERATURE,
+            seed=options.seed,
+        )
+    tokenizer = generator.tokenizer
+    num_prompt, num_all = len(tokenizer.encode(prompt)), len(tokenizer.encode(text))
+    if num_all < 2:
+        raise UserError(
+            f"nothing is predicted in a prompt of fewer than two {tokenizer.units}: give a longer "
+            "one, or `max_new_tokens=100` to let the model go on"
+        )
+    if cut := cut_off(num_prompt, num_all, generator.model.block_size, tokenizer.units):
+        say(cut)
+    explanation = explain_text(generator.model, tokenizer, text)
+    return Explained(explanation, min(num_all - num_prompt, len(explanation.units)), cut)
+
+
+def cut_off(num_prompt: int, num_all: int, most: int, units: str) -> str:
+    """Says that not all characters are shown, and what becomes of the prompt where more follows."""
+    if num_all <= most:
+        return ""
+    told = f"{num_all:,} {units}, and the model reads {most:,}: the last {most:,} are shown"
+    if num_all == num_prompt:
+        return told
+    left = max(0, num_prompt - (num_all - most))
+    shown = f"the last {left:,} of the prompt's {num_prompt:,}" if left else "nothing of the prompt"
+    told = f"{told}, with {shown}" if left else f"{told}, and {shown}"
+    room = most - num_prompt
+    return f"{told}; --max_new_tokens {room} or fewer shows all of it" if room > 0 else told
+
+
+def explain_with_pair_model(saved: SavedModel, prompt: str, options: ExplainOptions) -> Explained:
+    """The source and its greedy target."""
+    translator = make_translator(saved, options.device, "float32")
+    prompt = prompt.rstrip("\n")  # a file's line end is no part of it
+    (source,) = known_prompts(translator, [prompt], skip_unknown=options.skip_unknown)
+    return Explained(explain_translation(translator, source))

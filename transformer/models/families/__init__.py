@@ -1,0 +1,1 @@
+"""The model families: the settings of each model as a dataclass. No torch."""

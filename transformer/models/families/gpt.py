@@ -1,0 +1,20 @@
+"""The settings of the decoder-only transformer."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from transformer.models.families.base import TransformerSettings, key
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPTSettings(TransformerSettings):
+    """`position_gain` scales sinusoidal positions by a learned number."""
+
+    name = "gpt"
+    model_class = "transformer.models.gpt:GPT"
+    in_older_files = MappingProxyType({"position_gain": False})
+
+    token_shift: bool = key(
+        False, "add to each embedding a learned share of the one before, by channel"
+    )
+    position_gain: bool = True

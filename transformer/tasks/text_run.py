@@ -1,0 +1,105 @@
+"""A run that trains on a text."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from transformer.config.keys import Config
+from transformer.data.text.corpus import Corpus
+from transformer.data.text.datamodule import CharacterDataModule
+from transformer.decoding.settings import TEMPERATURE
+from transformer.evaluation.text import score_model
+from transformer.generation.text import TextGenerator
+from transformer.models.base import SequenceModel, TokenModel
+from transformer.models.gpt import GPT
+from transformer.training.callbacks.showing import Shown
+from transformer.training.lightning_module import LanguageModule
+
+if TYPE_CHECKING:
+    from transformer.inspection.validation_pictures import GPTPictures
+
+SAMPLE_TOKENS = 300
+# A token that is decoded alone takes about as long as so many in a batch, at most.
+TOKENS_OF_A_STEP = 100
+
+
+class TextRun:
+    """The next token of a text."""
+
+    module = LanguageModule
+    monitor = "val_loss"
+
+    def __init__(self, config: Config, corpus: Corpus, num_workers: int) -> None:
+        self.data = CharacterDataModule(
+            config.data_path,
+            block_size=config.block_size,
+            batch_size=config.batch_size,
+            stride=config.stride,
+            val_fraction=config.val_fraction,
+            tokenizer=config.tokenizer,
+            num_workers=num_workers,
+            seed=config.seed,
+            endless=True,
+            corpus=corpus,
+        )
+        self.config = config
+        self.charts = {
+            "bits per character": ["val_bits_per_char"],
+            "bits per byte": ["val_bits_per_byte"],
+        }
+        self.corpus = corpus
+        self.tokens_per_example = float(config.block_size)
+        self.largest_shapes = [(config.batch_size, config.block_size)] * 2
+        self.corpus_facts = dict(corpus.facts)
+        self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
+        self.score_tokens = 2 * self.data.num_val_tokens
+        self._pictures: GPTPictures | None = None
+
+    def introduction(self) -> str:
+        return (
+            f"{self.config.data_path}: {self.corpus.facts['num_characters']:,} characters, "
+            f"{self.data.vocab_size} symbols{self.corpus.note}"
+        )
+
+    def show(self, model: SequenceModel) -> Shown:
+        """A sample; of a GPT also pictures of it as it reads the validation split's beginning."""
+        if not isinstance(model, GPT):
+            return Shown(self.examples(model))
+        if self._pictures is None:
+            from transformer.inspection.validation_pictures import (
+                GPTPictures,  # matplotlib: not before it is needed
+            )
+
+            self._pictures = GPTPictures(model, self.corpus.tokenizer, self.data.val_tokens)
+        return Shown(self.examples(model), images=self._pictures.draw(model))
+
+    def examples(self, model: SequenceModel) -> str:
+        """A text that starts with sample_prompt."""
+        assert isinstance(model, TokenModel)
+        (text,) = TextGenerator(model, self.corpus.tokenizer).generate(
+            self.config.sample_prompt,
+            max_new_tokens=SAMPLE_TOKENS,
+            temperature=TEMPERATURE,
+            seed=self.config.seed,
+        )
+        return text
+
+    def score(self, model: SequenceModel) -> dict[str, Any]:
+        assert isinstance(model, TokenModel)
+        score = score_model(model, self.data.val_tokens, self.data.tokenizer)
+        return {
+            "val_loss": score.loss,
+            "val_bits_per_char": score.bits_per_char,
+            "val_bits_per_byte": score.bits_per_byte,
+        }
+
+    def headline(self, summary: dict[str, Any]) -> str:
+        bits = summary["val_bits_per_char"]
+        return f"val_loss {summary['val_loss']:z.4f} ({bits:z.4f} bits per character)"
+
+    def prompt(self, shown: str) -> str:
+        """The one that samples start with, or the first word that was shown."""
+        prompt = self.config.sample_prompt.strip()
+        if re.fullmatch(r"[\w ,.:-]+", prompt):  # in quotation marks, as it is in any shell
+            return prompt
+        word = re.search(r"\w{1,20}:?", shown)
+        return word[0] if word else ""

@@ -1,0 +1,41 @@
+"""The settings of training in groups; each field is a key of a config. Imports no torch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """AdamW, or Muon with it: see `make_optimizer`."""
+
+    optimizer: str
+    lr: float
+    weight_decay: float
+    momentum: float = 0.95
+    beta1: float
+    beta2: float
+    eps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSettings:
+    """The learning rate's course: see `learning_rate_factor`."""
+
+    schedule: str
+    warmup_steps: int | str  # "auto" is a twentieth of the run, at most 100
+    decay_fraction: float
+    final_lr_fraction: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSettings:
+    """What is added to the cross-entropy, in training alone."""
+
+    label_smoothing: float
+    r_drop: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(LossSettings, ScheduleSettings, OptimizerSettings):
+    """The arguments of a LanguageModule."""
+
+    grad_clip: float
