@@ -28,7 +28,7 @@ else:
 
 LOCK = Path("training.lock")
 BEAT_SECONDS = 5.0
-SILENT_SECONDS = 20.0  # without a renewal, after which a holder on another machine has ended
+SILENT_SECONDS = 20.0  # a holder elsewhere has ended if it has not renewed its file for so long
 TRIES = 5  # another process may hold the lock for an instant, in `holder_of`
 _REFUSED = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 _LOCKED_BYTE = 2**30  # far behind the text, as Windows lets no one read a locked byte
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class Holder(NamedTuple):
-    """Who holds a lock, according to its file; empty if the file cannot be read."""
+    """Who holds a lock, according to its file; empty if the file does not tell."""
 
     host: str = ""
     pid: int = 0
@@ -134,7 +134,7 @@ class RunLock:
         return self._file is not None and _is_at(self._file, folder / LOCK)
 
     def release(self) -> None:
-        """Releases the lock, and removes its file if that is still the locked one."""
+        """Removes the file too, if it is still the locked one."""
         if self._file is None:
             return
         self._ended.set()

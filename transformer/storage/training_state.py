@@ -18,16 +18,14 @@ READ_ERRORS = (
 def read_training_state(path: Path) -> dict[str, Any]:
     """The whole content of a run's .ckpt, on the CPU: plain numbers, texts and tensors.
 
-    Raises: UserError for a file whose checksums do not match its parts, or that carries code.
+    Raises: UserError for a file that is damaged (its parts have checksums) or carries code.
     """
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path}: truncated or not a checkpoint; name another")
     try:
         with zipfile.ZipFile(path) as file:
             if any(part.compress_type != zipfile.ZIP_STORED for part in file.infolist()):
-                raise UserError(
-                    f"{path}: not a checkpoint of this program: its parts are compressed"
-                )
+                raise UserError(f"{path}: not a checkpoint of this program: it is compressed")
             if damaged := file.testzip():  # torch.load compares no checksums
                 raise UserError(f"{path}: damaged: {damaged} does not match its checksum")
         # Mapped: each process reads only the parts that it uses.
