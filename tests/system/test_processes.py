@@ -169,7 +169,7 @@ def test_what_starts_processes_may_say_all_it_says(monkeypatch, told):
             IN_A_SCRIPT | {"SLURM_NTASKS": "4"},
             "4 tasks for this job, but this process is not one of",
         ),
-        (without(BY_SRUN, "SLURM_NTASKS_PER_NODE"), "--ntasks-per-node in place of --ntasks"),
+        (without(BY_SRUN, "SLURM_NTASKS_PER_NODE"), "ntasks-per-node in place of ntasks"),
         (BY_SRUN | {"SLURM_NNODES": ""}, "SLURM_NNODES must be a whole number, got ''"),
     ],
 )

@@ -87,7 +87,7 @@ def _check_srun(given: dict[str, str]) -> None:
     if num_tasks != "1" and "SLURM_NTASKS_PER_NODE" not in given:
         raise UserError(
             f"SLURM_NTASKS is {num_tasks}, but SLURM_NTASKS_PER_NODE is not set: give sbatch or "
-            "srun --ntasks-per-node in place of --ntasks"
+            "srun its ntasks-per-node in place of ntasks"
         )
 
 
