@@ -59,7 +59,7 @@ def load_config(
 
 
 def _lifted_limits(flags: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Setting]:
-    """A flag --max_minutes lifts the file's limits of epochs and steps, so that it is used up."""
+    """--max_minutes as a flag lifts the file's limits on epochs and steps: all the time is used."""
     if flags.get("max_minutes") is None:
         return {}
     lifted = {"epochs", "max_steps"} & settings.keys() - flags.keys()

@@ -27,7 +27,7 @@ class FlagParser(argparse.ArgumentParser):
     def __init__(self, **arguments: Any) -> None:
         self._switches: dict[str, tuple[str, ...]] = {}  # the values that each takes
         super().__init__(allow_abbrev=False, **arguments)
-        # -1e-3 is a value, not a flag; Python 3.11's own pattern knows only the likes of -0.001.
+        # -1e-3 is a value, not a flag; Python 3.11's own pattern knows only such as -0.001.
         self._negative_number_matcher = re.compile(r"-\.?(\d|inf)", re.IGNORECASE)
 
     def add_argument(self, *names: Any, **arguments: Any) -> argparse.Action:
@@ -59,7 +59,7 @@ class FlagParser(argparse.ArgumentParser):
         return known
 
     def _with_values(self, argv: list[str]) -> list[str]:
-        """Joins each switch with its value, so that argparse takes no other word for it."""
+        """Joins each switch with its value, so that argparse takes no other word as its value."""
         joined: list[str] = []
         words = iter(argv)
         for word in words:

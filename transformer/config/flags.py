@@ -67,7 +67,7 @@ def given_flags(arguments: argparse.Namespace, kind: type[BaseModel]) -> dict[st
 
 
 def given(texts: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any]:
-    """The options with None for `none`, `null` and `~` where a field may be None."""
+    """The options, with None for `none`, `null` and `~` where the field may be None."""
     optional = [name for name in texts if may_be_unset(kind.model_fields[name])]
     return texts | {name: None for name in optional if unsets(texts[name].strip(" \t"))}
 

@@ -20,7 +20,7 @@ _CORE = {
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _CORE.items()}
 _BASES = {"0o": 8, "0x": 16}
 _MOST_DIGITS = 4000  # Python's own limit is 4,300
-_UNSET = ("none", "None", "NONE")  # besides YAML's null, as people write them
+_UNSET = ("none", "None", "NONE")  # people write them; YAML's null is in _CORE
 TRUTHS = {word: word.lower() == "true" for word in _CORE["bool"].split("|")}
 
 

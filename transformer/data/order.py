@@ -9,7 +9,7 @@ _ROUNDS = 6
 
 
 def num_chunks(num_tokens: int, block_size: int, stride: int) -> int:
-    """Chunks that start every `stride` tokens, of block_size inputs and one more target."""
+    """Chunks of block_size inputs and one more target that fit, one every `stride` tokens."""
     return max(0, (num_tokens - block_size - 1) // stride + 1)
 
 

@@ -9,9 +9,9 @@ _DIGITS = 12  # of a piece's sha256 in hexadecimal; by chance two agree in one o
 
 
 class Shared(NamedTuple):
-    """How many characters at the start and the end of another text are the recorded ones."""
+    """How much of a recorded text another one has at its start and its end, in whole pieces."""
 
-    head: int
+    head: int  # characters
     tail: int
     total: int  # characters of the recorded text
     num_trained: int  # characters of head and tail that are in the training split

@@ -24,7 +24,7 @@ LAUNCH = Path("launch_id.txt")  # holds `launch_id()`
 
 
 def check_writable(runs_dir: str | Path) -> None:
-    """Raises: UserError if no folder can be made in `runs_dir`; makes none itself."""
+    """Raises: UserError if no folder could be made in `runs_dir`; makes none itself."""
     folder = Path(runs_dir).absolute()
     folder = next(path for path in (folder, *folder.parents) if exists(path))
     if not folder.is_dir():

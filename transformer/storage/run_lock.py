@@ -29,7 +29,7 @@ else:
 LOCK = Path("training.lock")
 BEAT_SECONDS = 5.0
 SILENT_SECONDS = 20.0  # a holder elsewhere has ended if it has not renewed its file for so long
-TRIES = 5  # another process may hold the lock for an instant, in `holder_of`
+TRIES = 5  # `holder_of` in another process may hold the lock for an instant
 _REFUSED = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 _LOCKED_BYTE = 2**30  # far behind the text, as Windows lets no one read a locked byte
 
@@ -154,7 +154,7 @@ class RunLock:
             self._file = None
 
     def _renew(self) -> None:
-        """Renews the file's time; by descriptor if the system can, which finds a moved file too."""
+        """Renews the file's time: by its descriptor if possible, which also finds a moved file."""
         assert self._file is not None
         place = self._file.fileno() if os.utime in os.supports_fd else self._path
         while not self._ended.wait(BEAT_SECONDS):

@@ -40,7 +40,7 @@ def read_utf8(path: str | Path, what: str) -> str:
         ) from None
 
 
-_FEWEST_NULS = 8  # fewer NUL bytes than this tell no encoding
+_FEWEST_NULS = 8  # with fewer NUL bytes no encoding is guessed
 
 
 class ReadText(NamedTuple):
@@ -153,7 +153,7 @@ def link_or_copy(source: Path, path: Path) -> None:
 
 
 def _umask() -> int:
-    """Permissions that new files lack. Python can read them only by setting them."""
+    """The permissions that new files do not get; Python can read them only by setting them."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

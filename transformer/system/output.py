@@ -65,7 +65,7 @@ def lasting_output() -> Iterator[None]:
 def fill_closed_descriptors() -> None:
     """Opens stdin, stdout and stderr on os.devnull where a shell's `>&-` has closed them.
 
-    Otherwise the next file to be opened would get such a number, and libraries would print into it.
+    Otherwise the next opened file would get such a descriptor, and libraries would print into it.
     """
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:

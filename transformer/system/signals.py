@@ -30,7 +30,7 @@ class Interrupted(BaseException):
 class Signals:
     """Stores the first signal in `received`, so that the run can end at a good moment.
 
-    A second signal ends the process at once. SIGHUP does not: shells and systemd send it right
+    A second signal ends the process at once, except SIGHUP, which shells and systemd send right
     after another signal.
     """
 
@@ -75,10 +75,9 @@ class Signals:
 
 @contextmanager
 def ended_at_once(signals: Sequence[int] = (signal.SIGINT,)) -> Iterator[None]:
-    """Within the block a signal ends the process without an exception.
+    """A signal ends the process at once, without an exception that an import could swallow.
 
-    An exception could be swallowed, for example by an import. Signals that already have a handler
-    keep it.
+    Signals that already have a handler keep it.
     """
     free = [number for number in signals if signal.getsignal(number) in _NOTHING_SET]
     with _handled_by(lambda number, _: os._exit(128 + number), free):

@@ -85,9 +85,9 @@ def _status_of(main: Callable[[], int | None]) -> int:
 
 
 def _flush(stream: Any) -> OSError | None:
-    """Flushes; returns the error, if any, after which the stream leads to os.devnull.
+    """Flushes. After an error, which it returns, the stream leads to os.devnull.
 
-    Python flushes once more at exit. That must not fail, or it would change the exit status.
+    Otherwise Python's own flush at exit would fail and change the exit status.
     """
     if stream is None:  # it was closed before the start
         return None
@@ -109,10 +109,7 @@ class PrintAboveBar(logging.Handler):
 
 
 def quiet_libraries() -> None:
-    """Hides messages of Lightning and torch that a user can do nothing about.
-
-    Call it once Lightning is imported.
-    """
+    """Once Lightning is imported, hides its messages that a user can do nothing about."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     ignore_lightnings_own_warnings()
@@ -122,15 +119,12 @@ def quiet_libraries() -> None:
 
 
 def ignore_lightnings_own_warnings() -> None:
-    """Hides a warning of each fit, about a torch function that Lightning itself calls."""
+    """Hides a warning about a torch function that Lightning itself calls in each fit."""
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
 
 
 def _report_thread(failure: threading.ExceptHookArgs) -> None:
-    """Reports an error in a thread, except one of TensorBoard's writer, as on a full disk.
-
-    The run's logger reports that one.
-    """
+    """Reports a thread's error; TensorBoard's on a full disk is reported by the run's logger."""
     of_tensorboard = type(failure.thread).__module__.startswith("tensorboard.")
     if not (of_tensorboard and issubclass(failure.exc_type, OSError)):
         threading.__excepthook__(failure)

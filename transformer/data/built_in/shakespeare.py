@@ -36,7 +36,7 @@ _REPAIRS = (
     (r"^(Senators), & C |^(ALL SERVING-MEN|Master-Gunner) ", r"\n**\1\2**\n"),
     # Words marked as a speaker's name.
     (r"\n\n\*\*(As long as you or I|Here stand I|This way will I)\*\*\n", r"\n\1 "),
-    # Headings without their mark, and the titles of page tops.
+    # Headings without their mark, and the titles in page headers.
     (r"^\*\*Scene III\*\*\n", "## SCENE III. "),
     (r"^EPILOGUE\n(?:SPOKEN BY PROSPERO\n)?", r"## EPILOGUE\n\n"),
     (r"^(LOVE'S LABOURS LOST|CYMBELINE)$", r"## \1"),

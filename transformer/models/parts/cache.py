@@ -160,7 +160,7 @@ class Cache:
 
     @property
     def num_bytes(self) -> int:
-        """Of the keys and values, which are 2 x blocks x rows x C x (allocated places) numbers."""
+        """Keys and values have 2 x blocks x rows x C x (allocated places) numbers."""
         tensors = [t for block in self.blocks for t in (block.keys, block.values) if t is not None]
         return sum(tensor.nbytes for tensor in tensors)
 

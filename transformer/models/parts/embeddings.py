@@ -11,9 +11,9 @@ _MULTIPLIER = -7046029254386353131  # 2^64 / golden ratio as int64: Fibonacci ha
 class NgramEmbedding(nn.Embedding):
     """The token's vector plus one for each n-gram, n = 2 to `ngram_size`, that ends with it.
 
-    Each n-gram has a row of its own in a table of its n. If there are more n-grams than
-    `ngram_buckets`, they share rows by hashing. Token 0 stands before the first one. With
-    ngram_size 1 this is a plain embedding. Cf. Huang et al. 2025 (arXiv:2501.16975).
+    Each n has a table with one row per n-gram. If there are more n-grams than `ngram_buckets`, they
+    share that many rows by hashing. Tokens before the first one count as token 0. With ngram_size 1
+    this is a plain embedding. Cf. Huang et al. 2025 (arXiv:2501.16975).
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Position encodings: learned or sinusoidal vectors, or rotary queries and keys.
 
-`positions` are those of the T tokens in x: a slice, the same for all rows, or numbers (B, T).
+`positions` are those of the T tokens in x: a slice for all rows, or a number per token (B, T).
 """
 
 import torch
@@ -37,7 +37,7 @@ class LearnedPositions(nn.Module):
 
     @torch.no_grad()
     def start_as_sinusoids(self) -> None:
-        """For tokens of variance 1, beside which a std of 0.02 would long have no effect."""
+        """For tokens of variance 1, beside which a std of 0.02 has little effect at first."""
         self.weight.copy_(sinusoids(*self.weight.shape))
 
     def similarity(self) -> Float[Tensor, "T T"]:
