@@ -125,7 +125,7 @@ def test_mistakes_are_one_line_and_leave_no_file(run, tmp_path):
 
 def test_a_folder_that_is_not_there_is_an_error(finished, monkeypatch):
     monkeypatch.chdir(finished.home)
-    with pytest.raises(UserError, match=r"^nowhere: no such folder: name a run's, such as"):
+    with pytest.raises(UserError, match=r"^nowhere: no such folder: name a run, such as"):
         plot.main(["nowhere"])
     with pytest.raises(UserError, match=r"^nowhere: no run with a checkpoint here"):
         plot.main(["--runs_dir", "nowhere"])

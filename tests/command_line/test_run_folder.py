@@ -178,7 +178,7 @@ def test_a_config_whose_name_no_folder_can_have_is_refused_unless_a_run_name_is_
 def test_a_run_name_that_no_folder_can_have_is_refused_in_python_too(train_here, tmp_path):
     with pytest.raises(UserError, match=r"it is longer than 255 bytes; give another"):
         train_here(run_name="x" * 256)
-    with pytest.raises(UserError, match="Windows keeps it for a device"):
+    with pytest.raises(UserError, match="Windows reserves it for a device"):
         train_here(run_name="aux")
     assert not (tmp_path / "runs").exists()
 
@@ -186,7 +186,7 @@ def test_a_run_name_that_no_folder_can_have_is_refused_in_python_too(train_here,
 def test_a_run_that_may_not_be_written_says_what_helps(train_here, monkeypatch):
     folder = train_here(max_steps=2)
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(UserError, match="make it writable, or copy it to a place that is, and"):
+    with pytest.raises(UserError, match="make it writable, or copy it to a writable place and"):
         train_here(str(folder / CONFIG), resume=folder / LAST, max_steps=4)
 
 

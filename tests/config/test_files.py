@@ -143,7 +143,7 @@ def test_deep_nesting_is_refused_and_does_not_overflow_the_stack(path):
 
 
 def test_duplicate_key_is_refused_with_both_lines(path):
-    with pytest.raises(UserError, match=r"run\.yaml:10: lr stands here and at .*run\.yaml:3; keep"):
+    with pytest.raises(UserError, match=r"run\.yaml:10: lr is set here and at .*run\.yaml:3; keep"):
         load_config(add(path, "lr: 1e-4\n"))
 
 

@@ -71,7 +71,7 @@ def test_of_an_edited_text_no_more_than_is_the_same_is_recognized(at, added):
 )
 def test_a_record_that_says_nothing_recognizes_nothing(record):
     assert find_shared(TEXT, record)[:2] == (0, 0)
-    assert "cannot be told" in describe_shared(TEXT, record)
+    assert "cannot tell" in describe_shared(TEXT, record)
 
 
 def test_the_sentences_say_what_is_the_same_and_what_trained():
@@ -83,7 +83,8 @@ def test_the_sentences_say_what_is_the_same_and_what_trained():
         "its last 1,009 characters are the whole of that text, and 313 more stand before them"
     )
     assert describe_shared(TEXT[:-1], RECORD) == (
-        "at least its first 1,003 characters are those of that text; 907 of these trained the model"
+        "at least its first 1,003 characters are the same as in that text; 907 of these trained "
+        "the model"
     )
     edited = TEXT[:500] + OTHER + TEXT[500:]
     assert describe_shared(edited, RECORD).startswith("at least its first 496 and its last 497 ")
@@ -92,8 +93,9 @@ def test_the_sentences_say_what_is_the_same_and_what_trained():
 def test_a_change_is_told_with_lengths_and_digests_before_and_now():
     now = hashlib.sha256((TEXT + "!").encode()).hexdigest()
     assert describe_change(TEXT + "!", RECORD).startswith(
-        f"that had 1,009 characters, sha256 {RECORD['sha256'][:12]}, this has 1,010 characters, "
-        f"sha256 {now[:12]}; its first 1,009 characters are the whole of that text, and 1 more"
+        f"the training text had 1,009 characters, sha256 {RECORD['sha256'][:12]}, "
+        f"this text has 1,010 characters, sha256 {now[:12]}; its first 1,009 characters are the "
+        "whole of that text, and 1 more"
     )
 
 

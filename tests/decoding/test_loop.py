@@ -158,7 +158,7 @@ def test_tokens_outside_the_vocabulary_are_refused(make_gpt, tokens):
 
 
 def test_an_empty_prompt_is_refused(make_gpt):
-    with pytest.raises(ValueError, match="one token at least"):
+    with pytest.raises(ValueError, match="at least one token"):
         next(
             decode(
                 make_gpt(), [torch.zeros(0, dtype=torch.long)], max_new_tokens=1, sampler=Sampler()

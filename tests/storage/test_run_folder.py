@@ -193,13 +193,13 @@ def test_resume_from_a_folder_of_runs_takes_the_newest_in_it(tmp_path):
 
 def test_resume_of_a_run_without_a_checkpoint_says_that_there_is_nothing_to_go_on_from(tmp_path):
     (tmp_path / "runs" / "a" / "version_0").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"holds no checkpoint: .* starts again without `resume`"):
+    with pytest.raises(UserError, match=r"holds no checkpoint: .* start it again without `resume`"):
         find_resume(str(tmp_path / "runs" / "a" / "version_0"), "no runs here")
 
 
 def test_resume_from_a_checkpoint_outside_a_run_is_an_error(tmp_path):
     path = touch(tmp_path / "elsewhere" / "last.ckpt")
-    with pytest.raises(UserError, match=r"cannot go on: there is no config\.yaml two folders up"):
+    with pytest.raises(UserError, match=r"cannot resume: there is no config\.yaml two folders up"):
         find_resume(str(path), tmp_path)
 
 
@@ -214,5 +214,5 @@ def test_run_by_name_is_itself_of_a_folder_of_runs_the_newest_and_else_the_newes
 
 @pytest.mark.parametrize("name", ["nowhere", "a\0b"])
 def test_run_that_is_not_there_is_an_error(tmp_path, name):
-    with pytest.raises(UserError, match="no such folder: name a run's, such as runs/default/v"):
+    with pytest.raises(UserError, match="no such folder: name a run, such as runs/default/v"):
         find_run(name, tmp_path)

@@ -106,7 +106,7 @@ def test_one_left_on_this_machine_is_taken_over_at_once_and_that_is_said(tmp_pat
         lock.take(tmp_path)
     assert time.monotonic() - started_at < run_lock.SILENT_SECONDS / 2
     assert "on a container, started at" in caplog.text
-    assert "is gone and has left it; this one goes on" in caplog.text
+    assert "has ended without removing its lock; this one goes on" in caplog.text
 
 
 def test_one_left_on_another_machine_is_taken_over_once_it_has_been_silent(tmp_path, quick):

@@ -94,7 +94,7 @@ def test_a_run_goes_on_from_any_of_its_checkpoints(moved_run, name):
 
 @pytest.mark.parametrize("name", [WEIGHTS, "config.yaml"])
 def test_a_file_that_is_no_checkpoint_is_an_error_that_names_one(moved_run, name):
-    with pytest.raises(UserError, match="does not go on from this file: name the run's folder, or"):
+    with pytest.raises(UserError, match="cannot resume from this file: name the run's folder, or"):
         find_resume(str(moved_run / name), "no runs here")
 
 
@@ -112,7 +112,7 @@ def test_resume_without_a_name_leaves_out_runs_that_are_training_and_says_so(tmp
         lock.take(busy)
         assert find_resume("", tmp_path) == (
             [idle / LAST],
-            f"the newest run in {tmp_path} that is not training, as {busy} is",
+            f"the newest run in {tmp_path} that is not training ({busy} is)",
         )
         assert find_resume(str(tmp_path), "no runs here").checkpoints == [idle / LAST]
         assert newest_run(tmp_path) == busy  # whose model may be used
@@ -126,7 +126,7 @@ def test_resume_without_a_name_leaves_out_runs_that_are_training_and_says_so(tmp
 def test_a_folder_that_may_not_be_written_is_an_error_with_the_way_out(tmp_path, monkeypatch):
     run = make_run(tmp_path, "a", 100)
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != run / "checkpoints")
-    with pytest.raises(UserError, match="make it writable, or copy it to a place that is,"):
+    with pytest.raises(UserError, match="make it writable, or copy it to a writable place"):
         check_run_writable(run)
     with pytest.raises(UserError, match="give another `runs_dir`"):
         check_writable(run / "checkpoints")

@@ -198,4 +198,4 @@ def test_texts_without_nuls_and_with_stray_ones_are_of_no_wide_encoding():
         assert wide_encoding(text.encode()) is None
         assert describe_nuls(text) is None
     assert wide_encoding(b"plain words\n" * 99 + b"\0") is None
-    assert describe_nuls("words\0" * 3) == "3 of its 18 characters are NUL, as no plain text has"
+    assert describe_nuls("words\0" * 3) == "3 of its 18 characters are NUL, and plain text has none"

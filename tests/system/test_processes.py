@@ -146,26 +146,29 @@ def test_what_starts_processes_may_say_all_it_says(monkeypatch, told):
     [
         (
             {"RANK": "0"},
-            "RANK is set, and LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE not: start",
+            "RANK is set, but not LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE: start",
         ),
         (
             without(TORCHRUN, "RANK"),
-            "TORCHELASTIC_RUN_ID is set, and RANK not: start with",
+            "TORCHELASTIC_RUN_ID is set, but not RANK: start with",
         ),
-        (without(TORCHRUN, "TORCHELASTIC_RUN_ID"), "WORLD_SIZE is 4, and torchrun has not started"),
+        (without(TORCHRUN, "TORCHELASTIC_RUN_ID"), "WORLD_SIZE is 4, but torchrun has not started"),
         (
             TORCHRUN | {"RANK": "4"},
             "RANK must be less than WORLD_SIZE, got RANK=4 and",
         ),
         (TORCHRUN | {"WORLD_SIZE": "four"}, "WORLD_SIZE must be a whole number, got 'four'"),
-        ({"LOCAL_RANK": "1"}, "LOCAL_RANK is 1, and WORLD_SIZE is not set"),
+        ({"LOCAL_RANK": "1"}, "LOCAL_RANK is 1, but WORLD_SIZE is not set"),
         ({"MASTER_PORT": "tcp://10.0.0.1:5"}, "MASTER_PORT must be a whole number, got 'tcp:"),
         ({"SLURM_NTASKS": "abc"}, "SLURM_NTASKS must be a whole number, got 'abc': unset it"),
         (
             IN_A_JOB,
-            "SLURM_PROCID, SLURM_LOCALID, SLURM_NODEID not, as without srun: .*srun",
+            "but not SLURM_PROCID, SLURM_LOCALID, SLURM_NODEID: srun did not start this process",
         ),
-        (IN_A_SCRIPT | {"SLURM_NTASKS": "4"}, "4 tasks for this job, and this process is none of"),
+        (
+            IN_A_SCRIPT | {"SLURM_NTASKS": "4"},
+            "4 tasks for this job, but this process is not one of",
+        ),
         (without(BY_SRUN, "SLURM_NTASKS_PER_NODE"), "ntasks-per-node in place of ntasks"),
         (BY_SRUN | {"SLURM_NNODES": ""}, "SLURM_NNODES must be a whole number, got ''"),
     ],

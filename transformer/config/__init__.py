@@ -1,4 +1,4 @@
-"""YAML and flags become a checked `Config`. No torch."""
+"""Reads YAML and flags into a checked `Config`. No torch."""
 
 from transformer.config.keys import Config
 

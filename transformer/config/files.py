@@ -1,4 +1,4 @@
-"""YAML files and flags -> Config, every mistake in one line. Imports no torch."""
+"""Reads YAML files and flags into a Config, with one-line errors. Imports no torch."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -20,20 +20,18 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Setting(NamedTuple):
-    """A value, where it was written (`configs/default.yaml:3` or `--lr`), and how, unquoted."""
-
     value: Any
-    origin: str
-    text: str | None = None
+    origin: str  # `configs/default.yaml:3` or `--lr`
+    text: str | None = None  # as it stands in the file, if it is not quoted
 
 
 def load_config(
     path: str | Path, flags: Mapping[str, Any] | None = None, *, same_text: bool = False
 ) -> Config:
-    """The config of a YAML file with `flags` over it.
+    """The config of a YAML file, with `flags` in place of its values.
 
-    The file's sample_prompt is for the file's own text: it goes where a flag names another
-    data_path, unless that is known to be the `same_text` elsewhere, as on resuming.
+    The file's sample_prompt suits its own data_path. If a flag gives another data_path, the prompt
+    is dropped, except when it is known to be the `same_text`, as on resuming.
 
     Raises: UserError for a file that cannot be read, is not flat YAML, holds an unknown key,
     lacks one of the nine required keys, or holds a value out of range.
@@ -48,7 +46,7 @@ def load_config(
     settings |= {key: Setting(value, f"--{key}") for key, value in flags.items()}
     settings |= _lifted_limits(flags, settings)
     missing = [key for key in REQUIRED_KEYS if key not in settings]
-    for key in settings if missing else ():  # a key that is missing may be one with a typo
+    for key in settings if missing else ():  # the missing key may be there with a typo
         if key not in Config.model_fields:
             hint = unknown_name("key", key, Config.model_fields)
             raise UserError(f"{settings[key].origin}: {hint}")
@@ -61,7 +59,7 @@ def load_config(
 
 
 def _lifted_limits(flags: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Setting]:
-    """A time that flags ask for is used in full: no number of steps in the file cuts it short."""
+    """--max_minutes as a flag lifts the file's limits on epochs and steps: all the time is used."""
     if flags.get("max_minutes") is None:
         return {}
     lifted = {"epochs", "max_steps"} & settings.keys() - flags.keys()
@@ -69,7 +67,7 @@ def _lifted_limits(flags: Mapping[str, Any], settings: Mapping[str, Setting]) ->
 
 
 def read_settings(path: str | Path) -> dict[str, Setting]:
-    """The keys of a flat YAML file, each with its line; values are not checked yet."""
+    """The keys of a flat YAML file with their lines; the values are not checked yet."""
     text = read_utf8(path, "config file")
     try:
         root = yaml.compose(text, Loader=scalars.CoreLoader)
@@ -78,7 +76,7 @@ def read_settings(path: str | Path) -> dict[str, Setting]:
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UserError(f"{path}{line}: not valid YAML: {problem}") from None
-    except (ValueError, OverflowError) as error:  # an escape or a version that is no number
+    except (ValueError, OverflowError) as error:  # a wrong escape or version number
         raise UserError(f"{path}: not valid YAML: {error}") from None
     except RecursionError:
         raise UserError(
@@ -99,13 +97,13 @@ def read_settings(path: str | Path) -> dict[str, Setting]:
             )
         if key_node.value in settings:
             first = settings[key_node.value].origin
-            raise UserError(f"{origin}: {key_node.value} stands here and at {first}; keep one")
+            raise UserError(f"{origin}: {key_node.value} is set here and at {first}; keep one")
         settings[key_node.value] = _read_scalar(value_node, origin)
     return settings
 
 
 def _read_scalar(node: yaml.ScalarNode, origin: str) -> Setting:
-    """Raises: UserError for a tag that is not of the core schema, or that the text does not fit."""
+    """Raises: UserError for a tag outside the core schema, or one that does not fit the text."""
     kind = node.tag.removeprefix(scalars.TAG)
     try:
         value = scalars.value(node.value, kind)
@@ -116,7 +114,7 @@ def _read_scalar(node: yaml.ScalarNode, origin: str) -> Setting:
 
 
 def check(kind: type[T], settings: Mapping[str, Setting], origin: str) -> T:
-    """An instance of `kind`; raises UserError with every problem in one line, origins first."""
+    """The settings as a `kind`. Raises: UserError with all problems and their origins in a line."""
     fields = kind.model_fields
     values = {
         key: _value_for(fields[key], setting) if key in fields else setting.value
@@ -130,7 +128,7 @@ def check(kind: type[T], settings: Mapping[str, Setting], origin: str) -> T:
 
 
 def _value_for(field: FieldInfo, setting: Setting) -> Any:
-    """An unquoted value is the key's type to read, as a flag is: `0123` may be a name."""
+    """An unquoted value is given as text, as in a flag: for a name, `0123` is not a number."""
     value = setting.value
     if setting.text is not None:
         value = None if may_be_unset(field) and scalars.unsets(setting.text) else setting.text
@@ -138,9 +136,9 @@ def _value_for(field: FieldInfo, setting: Setting) -> Any:
 
 
 def _trimmed(value: Any, field: FieldInfo) -> Any:
-    """Space around a value is part of a text alone."""
-    is_text = str in leaves(field.annotation) or not isinstance(value, str)
-    return value if is_text else value.strip(" \t")
+    """Removes spaces around a value, unless its type is text."""
+    may_be_padded = isinstance(value, str) and str not in leaves(field.annotation)
+    return value.strip(" \t") if may_be_padded else value
 
 
 def may_be_unset(field: FieldInfo) -> bool:
@@ -148,7 +146,7 @@ def may_be_unset(field: FieldInfo) -> bool:
 
 
 def leaves(annotation: Any) -> list[Any]:
-    """The types and words of a union of these, in order."""
+    """The types and words in a union, in order; unions may be nested."""
     parts = get_args(annotation)
     if not parts or isinstance(annotation, type):
         return [annotation]
@@ -207,7 +205,7 @@ def _got(settings: Mapping[str, Setting], key: str, field: FieldInfo | None) -> 
     return f", got {_trimmed(value if text is None else text, field)!r}"
 
 
-# What users of other trainers write.
+# Names of our keys in other trainers.
 _ELSEWHERE = {
     "context_length": "block_size",
     "d_ff": "feedforward_dim",
@@ -229,7 +227,7 @@ def unknown_name(
     known: Mapping[str, Any] | list[str],
     otherwise: str = "train.py --help lists them all",
 ) -> str:
-    """`unknown key 'lerning_rate', ...` with the nearest known name where there is one."""
+    """`unknown key 'lerning_rate', ...` with the most similar known name, if any."""
     by_bare_name = {candidate.lstrip("-"): candidate for candidate in known}
     dashes = "--" * name.startswith("--")
     for elsewhere, ours in _ELSEWHERE.items():
@@ -241,7 +239,7 @@ def unknown_name(
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:
-    """Flat YAML that `load_config` reads back to the same values, as other readers do."""
+    """Flat YAML that `load_config` and other programs read as these values."""
     written = {
         key: scalars.Quoted(value) if isinstance(value, str) and _would_unset(key, value) else value
         for key, value in values.items()

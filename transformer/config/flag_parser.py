@@ -1,4 +1,4 @@
-"""argparse with mistakes as one line, and with switches that need no value. Imports no torch."""
+"""argparse with one-line errors, and with switches that need no value. Imports no torch."""
 
 import argparse
 import re
@@ -18,20 +18,20 @@ def _truth(text: str) -> bool:
 
 
 class FlagParser(argparse.ArgumentParser):
-    """Raises UserError where argparse would print its usage; flags are written out in full.
+    """Raises UserError where argparse would print its usage; flags may not be abbreviated.
 
-    A switch without a value is true. What follows it is its value only where it could be one:
-    in `--info runs/first` that is the checkpoint.
+    A switch without a value is true. The next word is its value only if it can be one: in
+    `--info runs/first` that word is the checkpoint.
     """
 
     def __init__(self, **arguments: Any) -> None:
-        self._switches: dict[str, tuple[str, ...]] = {}  # and the words that each takes
+        self._switches: dict[str, tuple[str, ...]] = {}  # the values that each takes
         super().__init__(allow_abbrev=False, **arguments)
-        # Also -1e-3 is a value and no flag; Python 3.11's own pattern knows -1 and -0.001 alone.
+        # -1e-3 is a value, not a flag; Python 3.11's own pattern knows only such as -0.001.
         self._negative_number_matcher = re.compile(r"-\.?(\d|inf)", re.IGNORECASE)
 
     def add_argument(self, *names: Any, **arguments: Any) -> argparse.Action:
-        """As argparse has it, but `--json false` is known, too."""
+        """As in argparse, but a `store_true` flag also takes a value: `--json false`."""
         if arguments.get("action") == "store_true":
             del arguments["action"]
             arguments |= {"type": _truth, "default": False, "metavar": "true|false"}
@@ -48,9 +48,9 @@ class FlagParser(argparse.ArgumentParser):
         raise UserError(f"{message} (--help lists the flags)")
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
-        """Flags stand before, between and behind other words.
+        """Reads flags before, between and after other words.
 
-        Raises: UserError for an unknown flag, with the nearest name.
+        Raises: UserError for an unknown flag, with the most similar name.
         """
         argv = sys.argv[1:] if argv is None else list(argv)
         known, unknown = self.parse_known_intermixed_args(self._with_values(argv))
@@ -59,7 +59,7 @@ class FlagParser(argparse.ArgumentParser):
         return known
 
     def _with_values(self, argv: list[str]) -> list[str]:
-        """Each switch joined to its value, so that argparse takes no other word for one."""
+        """Joins each switch with its value, so that argparse takes no other word as its value."""
         joined: list[str] = []
         words = iter(argv)
         for word in words:

@@ -1,4 +1,4 @@
-"""Flags made from the fields of a pydantic model, and mistakes as one line. Imports no torch."""
+"""Makes flags from the fields of a pydantic model, with one-line errors. Imports no torch."""
 
 import argparse
 from typing import Any, Literal
@@ -23,7 +23,7 @@ class ModelOptions(BaseModel):
         False, description="drop characters (or words) that the model never saw, and count them"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
-    runs_dir: FilePath = Field("runs", description="where the newest run is looked for")
+    runs_dir: FilePath = Field("runs", description="folder to find the newest run in")
 
 
 def only_for(task: str) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def only_for(task: str) -> dict[str, Any]:
 
 
 def path_argument(text: str) -> str:
-    """The type of an argument that is a path and no field of a model."""
+    """The argparse type of a path that is not a field of a model."""
     try:
         return expanded(text)
     except UserError as error:
@@ -49,7 +49,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 
 def add_flags(parser: FlagParser, kind: type[BaseModel]) -> None:
-    """One flag for each field, all as text: the fields' own types convert and check it."""
+    """Adds a flag for each field. Its value stays a text, which the field's type reads later."""
     for name, field in kind.model_fields.items():
         arguments: dict[str, Any] = {
             "metavar": _metavar(field),
@@ -67,18 +67,18 @@ def add_flags(parser: FlagParser, kind: type[BaseModel]) -> None:
 
 
 def given_flags(arguments: argparse.Namespace, kind: type[BaseModel]) -> dict[str, Any]:
-    """What was given on the command line."""
+    """The fields that were given on the command line."""
     return given({k: v for k, v in vars(arguments).items() if k in kind.model_fields}, kind)
 
 
 def given(texts: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any]:
-    """Options as a person wrote them: `none`, `null` and `~` unset one that may be unset."""
+    """The options, with None for `none`, `null` and `~` where the field may be None."""
     optional = [name for name in texts if may_be_unset(kind.model_fields[name])]
     return texts | {name: None for name in optional if unsets(texts[name].strip(" \t"))}
 
 
 def check_flags(kind: type[BaseModel], flags: dict[str, Any]) -> Any:
-    """An instance of a script's options. Raises: UserError naming each wrong flag."""
+    """A script's options as a `kind`. Raises: UserError that names each wrong flag."""
     settings = {name: Setting(value, f"--{name}") for name, value in flags.items()}
     return check(kind, settings, "command line")
 

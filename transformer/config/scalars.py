@@ -1,4 +1,4 @@
-"""Plain values as YAML 1.2's core schema reads them, for a file and a flag alike. No torch.
+"""Reads plain values in files and flags by YAML 1.2's core schema. No torch.
 
 PyYAML alone reads YAML 1.1, where `010` is 8, `1:30` is 90, `yes` is true and `3e-4` is a text.
 """
@@ -20,8 +20,7 @@ _CORE = {
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _CORE.items()}
 _BASES = {"0o": 8, "0x": 16}
 _MOST_DIGITS = 4000  # Python's own limit is 4,300
-# What unsets a key that may be unset. The core schema has no `none`, which people write.
-_UNSET = ("none", "None", "NONE")
+_UNSET = ("none", "None", "NONE")  # people write them; YAML's null is in _CORE
 TRUTHS = {word: word.lower() == "true" for word in _CORE["bool"].split("|")}
 
 
@@ -31,33 +30,33 @@ def kind_of(text: str) -> str:
 
 
 def fits(text: str, kind: str) -> bool:
-    """May a text stand for a value of this kind? A text of digits is a float, too."""
+    """Whether a text can be a value of this kind; a whole number is a float, too."""
     return kind == "str" or bool(kind in _PATTERNS and _PATTERNS[kind].fullmatch(text))
 
 
 def unsets(text: str) -> bool:
-    """Does a key that may be unset become unset by this text, in a file or behind a flag?"""
+    """Whether this text in a file or a flag sets an optional key to None."""
     return text in _UNSET or fits(text, "null")
 
 
 def number(text: str) -> int | float | None:
-    """The number that a text stands for; none where it stands for no number."""
+    """The number that a text stands for, or None if it is not a number."""
     if fits(text, "int"):
         base = _BASES.get(text[:2], 10)
         digits = text if base == 10 else text[2:]
-        # Python reads so many decimal digits; a longer number is infinite for our purposes.
+        # int() refuses longer numbers, which are infinite for our purposes.
         return float(text) if base == 10 and len(text) > _MOST_DIGITS else int(digits, base)
-    # What Python calls inf and nan has a dot in YAML.
+    # YAML writes .inf and .nan for Python's inf and nan.
     return float(re.sub(r"\.(?=[in])", "", text.lower())) if fits(text, "float") else None
 
 
 def value(text: str, kind: str) -> Any:
-    """What a scalar of this kind, which its tag or its form says, stands for.
+    """The value of a scalar of this kind.
 
-    Raises: ValueError for a kind that the core schema lacks, and a text that does not fit it.
+    Raises: ValueError for a kind that the core schema lacks, and for a text that does not fit.
     """
     if not fits(text, kind) and (kind, text) != ("null", ""):
-        raise ValueError(f"{text!r} is no {kind}")
+        raise ValueError(f"{text!r} is not a YAML {kind}")
     if kind == "bool":
         return TRUTHS[text]
     if kind in ("int", "float"):
@@ -67,7 +66,7 @@ def value(text: str, kind: str) -> Any:
 
 
 class CoreLoader(yaml.SafeLoader):
-    """Finds out the kind of an unquoted scalar as YAML 1.2 does."""
+    """Resolves the kind of an unquoted scalar as YAML 1.2 does."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode and implicit[0]:
@@ -76,13 +75,13 @@ class CoreLoader(yaml.SafeLoader):
 
 
 class Quoted(str):
-    """A text that is written with quotes."""
+    """A text that is always written with quotes."""
 
     __slots__ = ()
 
 
 class QuotingDumper(yaml.SafeDumper):
-    """Quotes every text that YAML 1.1 or 1.2 would read as something else."""
+    """Quotes every text that YAML 1.1 or 1.2 would read as another type."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         tag = super().resolve(kind, value, implicit)

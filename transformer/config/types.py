@@ -1,4 +1,4 @@
-"""Types of a config's keys: a text means the same in a file, behind a flag and in Python."""
+"""Types of a config's keys, which read a text alike in a file, in a flag and in Python."""
 
 import os
 from typing import Annotated, Any, Literal
@@ -11,8 +11,8 @@ from transformer.system.paths import expanded
 
 
 def _number(value: Any) -> Any:
-    """Numbers are read from text here, as pydantic reads more than YAML; `true` is no 1."""
-    if isinstance(value, bool):
+    """Reads a number from text as YAML does; pydantic would also read others, such as 1_000."""
+    if isinstance(value, bool):  # otherwise `true` would be 1
         value = str(value).lower()
     if not isinstance(value, str):
         return value
@@ -33,7 +33,7 @@ def _float(value: Any) -> Any:
 
 
 def _whole_number(value: Any) -> Any:
-    """`1e3` is a float that is whole."""
+    """Also reads a float that is whole, such as `1e3`."""
     value = _number(value)
     if isinstance(value, str):
         raise PydanticKnownError("int_parsing")
@@ -55,7 +55,7 @@ Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Integer = Annotated[int, BeforeValidator(_whole_number)]
 Number = Annotated[float, BeforeValidator(_float)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
-# Bounds stand inside a union: on the whole of it, pydantic would compare the words with 0.
+# Bounds belong to the number in a union: on the union, pydantic would compare `auto` with 0.
 Positive = Annotated[Integer, Field(gt=0)]
 NotNegative = Annotated[Integer, Field(ge=0)]
 Auto = Literal["auto"]

@@ -1,4 +1,4 @@
-"""Ids -> block-sized chunks, and the endless order in which they come. Imports no torch."""
+"""How many chunks a text has, and the endless order in which they come. Imports no torch."""
 
 import math
 
@@ -9,17 +9,17 @@ _ROUNDS = 6
 
 
 def num_chunks(num_tokens: int, block_size: int, stride: int) -> int:
-    """Chunks that start every `stride` tokens: block_size inputs, targets one to the right."""
+    """Chunks of block_size inputs and one more target that fit, one every `stride` tokens."""
     return max(0, (num_tokens - block_size - 1) // stride + 1)
 
 
 class EndlessOrder:
-    """The endless order of chunks, or of pairs: `positions(first, count)` is pure in the seed.
+    """An endless order of chunks, or of pairs, which depends only on their number and the seed.
 
-    Entry n is number `permutation_e(n mod size)` of epoch e = n // size, each epoch with a
-    permutation of its own. The permutation is a Feistel network with cycle walking (Black and
-    Rogaway 2002, "Ciphers with arbitrary finite domains"), so that any entry is had at once: no
-    list is kept, nothing depends on batch size, workers or devices, and resuming is a number.
+    Entry n is number `permutation_e(n mod size)` of epoch e = n // size; each epoch has its own
+    permutation. The permutation is a Feistel network with cycle walking (Black and Rogaway 2002,
+    "Ciphers with arbitrary finite domains"), which computes any entry directly. So no list is kept,
+    batch size, workers and devices do not matter, and resuming needs only the number of an entry.
     """
 
     def __init__(self, size: int, seed: int) -> None:
@@ -44,7 +44,7 @@ class EndlessOrder:
     def _permute(self, values: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
         left, right = values >> self._half_bits, values & self._half_mask
         for round_number in range(_ROUNDS):
-            # Above the bits of `right`, or the rounds would look up the same few numbers.
+            # Above the bits of `right`; otherwise all rounds would mix the same few numbers.
             round_keys = keys + (np.uint64(round_number) << np.uint64(32))
             mixed = _mix(right ^ round_keys)
             left, right = right, left ^ (mixed & self._half_mask)
@@ -52,7 +52,7 @@ class EndlessOrder:
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """splitmix64's finalizer (Steele, Lea and Flood 2014): every bit in moves half the bits out."""
+    """splitmix64's finalizer (Steele, Lea and Flood 2014): each input bit flips half the output."""
     values = values * np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -60,12 +60,12 @@ def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def num_windows(num_tokens: int, block_size: int) -> int:
-    """Windows that score each token but the first once; the last may be short."""
+    """Windows that together score each token but the first once; the last may be short."""
     return math.ceil((num_tokens - 1) / block_size)
 
 
 def sampled_windows(total: int, most: int) -> NDArray[np.int64]:
-    """At most `most` of the numbers 0 .. total - 1, evenly spaced; all where they are few."""
+    """At most `most` of the numbers 0 .. total - 1, evenly spaced."""
     if total <= most:
         return np.arange(total)
     return np.arange(most) * total // most

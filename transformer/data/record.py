@@ -1,32 +1,30 @@
-"""What a model's file records of its text, and how another text compares with that. No torch."""
+"""Records a model's text in its file, and compares other texts with the record. No torch."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-# A text is recorded in so many pieces, to tell later which of them another text has.
-NUM_PIECES = 64
-_DIGITS = 12  # of a piece's sha256, in hexadecimal; two in a text are alike once in 10^11 texts
+NUM_PIECES = 64  # pieces of a text whose digests are recorded, to find them in another text
+_DIGITS = 12  # of a piece's sha256 in hexadecimal; by chance two agree in one of 10^11 texts
 
 
 class Shared(NamedTuple):
-    """How many characters of a recorded text another one begins and ends with, piece by piece."""
+    """How much of a recorded text another one has at its start and its end, in whole pieces."""
 
-    head: int
+    head: int  # characters
     tail: int
     total: int  # characters of the recorded text
-    num_trained: int  # of head and tail, those of the training split
+    num_trained: int  # characters of head and tail that are in the training split
 
 
 def digest(text: str) -> str:
-    """The sha256 of its UTF-8 bytes."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def record_of(text: str, num_train: int | None = None) -> dict[str, Any]:
-    """For a model's file, beside the text's sha256.
+    """What a model's file holds about its text, besides the sha256.
 
-    `num_train` says how many characters trained the model, if the first of them did.
+    `num_train` is the length of the training split; None if that is not the start of the text.
     """
     spans = _pieces(len(text), len(text) if num_train is None else num_train)
     pieces = "".join(digest(text[start:end])[:_DIGITS] for start, end in spans)
@@ -35,14 +33,14 @@ def record_of(text: str, num_train: int | None = None) -> dict[str, Any]:
 
 
 def _pieces(total: int, num_train: int) -> Iterator[tuple[int, int]]:
-    """Where each begins and ends; none is in both splits."""
+    """The start and end of each piece; no piece is in both splits."""
     size = max(1, -(-total // NUM_PIECES))
     for start, end in ((0, num_train), (num_train, total)):
         yield from ((at, min(at + size, end)) for at in range(start, end, size))
 
 
 def find_shared(text: str, record: Mapping[str, Any]) -> Shared:
-    """What the record tells; of an older one, no more than whether the whole text is there."""
+    """Compares `text` with the recorded one; older records tell only if all of it is there."""
     total = record.get("num_characters", record.get("num_tokens"))
     if not isinstance(total, int) or total < 1:
         return Shared(0, 0, 0, 0)
@@ -63,7 +61,7 @@ def find_shared(text: str, record: Mapping[str, Any]) -> Shared:
 
 
 def _matched(text: str, pieces: list[tuple[tuple[int, int], str]], moved: int = 0) -> int:
-    """Characters of the pieces in a row that stand in `text` at their places, all `moved`."""
+    """How many characters match before the first piece that `text` lacks at its place + `moved`."""
     matched = 0
     for (start, end), wanted in pieces:
         at = start + moved
@@ -74,25 +72,24 @@ def _matched(text: str, pieces: list[tuple[tuple[int, int], str]], moved: int = 
 
 
 def describe_shared(text: str, record: Mapping[str, Any]) -> str:
-    """What `text` has of the recorded one, as far as the record tells."""
-    shared = find_shared(text, record)
-    head, tail, total, num_trained = shared
+    """What `text` shares with the recorded text, in words."""
+    head, tail, total, num_trained = find_shared(text, record)
     if not head and not tail:
-        return "whether parts of it are that text's cannot be told from the record"
+        return "the record cannot tell whether parts of it are from that text"
     if total in (head, tail):
         side, rest = ("first", "follow") if head == total else ("last", "stand before them")
         parts = f"its {side} {total:,} characters are the whole of that text, and "
         parts += f"{len(text) - total:,} more {rest}"
     else:
         ends = [f"its {side} {n:,}" for side, n in (("first", head), ("last", tail)) if n]
-        parts = f"at least {' and '.join(ends)} characters are those of that text"
+        parts = f"at least {' and '.join(ends)} characters are the same as in that text"
     if "num_train_characters" in record:
         parts += f"; {num_trained:,} of these trained the model"
     return parts
 
 
 def describe_inside(text: str, own: str, num_train: int) -> str | None:
-    """The same where the model's own text is at hand, and one of the two is within the other."""
+    """Which part of `text` is in the model's `own` text; None if neither contains the other."""
     if (at := text.find(own)) >= 0:
         return (
             f"its characters {at + 1:,} to {at + len(own):,} are the whole of that text; the first "
@@ -108,9 +105,8 @@ def describe_inside(text: str, own: str, num_train: int) -> str | None:
 
 
 def describe_change(text: str, record: Mapping[str, Any]) -> str:
-    """How `text` differs from the recorded one: lengths, digests, what they share."""
     total = record.get("num_characters", record.get("num_tokens"))
     length = f"{total:,} characters, " if isinstance(total, int) else ""
     was = f"{length}sha256 {str(record.get('sha256'))[:_DIGITS]}"
     now = f"{len(text):,} characters, sha256 {digest(text)[:_DIGITS]}"
-    return f"that had {was}, this has {now}; {describe_shared(text, record)}"
+    return f"the training text had {was}, this text has {now}; {describe_shared(text, record)}"

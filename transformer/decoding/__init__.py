@@ -1,1 +1,1 @@
-"""Tensors in, tokens out: sampling, the cached loop, beam search. Drives any model."""
+"""Chooses tokens with any model that has a cache: sampling, the decoding loop, beam search."""

@@ -13,7 +13,7 @@ from transformer.decoding.sampling import Sampler
 
 @runtime_checkable  # so that the tests' shape checks can look at it
 class NextTokenModel(Protocol):
-    """Anything that gives logits (B, T, V) for tokens (B, T) that follow those of a cache."""
+    """A model that gives logits (B, T, V) for tokens (B, T) that continue those in a cache."""
 
     block_size: int
 
@@ -36,17 +36,18 @@ def decode(
     max_new_tokens: int | None,
     sampler: Sampler,
 ) -> Iterator[Step]:
-    """The tokens that follow each prompt, a step at a time; without end for None.
+    """Yields one new token for each prompt in every step; endless if max_new_tokens is None.
 
-    The model reads a window of each row: its last block_size tokens at the start. A window that is
-    full loses its oldest half, and the rest is read anew, from position 0.
+    The model reads a window of each row, which starts with the last block_size tokens. When a
+    window is full, its older half is dropped, and the rest is read again from position 0.
 
-    Raises: ValueError for an empty prompt and for no whole max_new_tokens; NotFiniteError.
+    Raises: ValueError for an empty prompt, and for a max_new_tokens that is negative or not whole;
+    NotFiniteError.
     """
     if max_new_tokens is not None and (max_new_tokens < 0 or max_new_tokens % 1):
         raise ValueError(f"max_new_tokens must be a whole number from 0, got {max_new_tokens}")
     if not all(len(prompt) for prompt in prompts):
-        raise ValueError("a prompt must hold one token at least")
+        raise ValueError("a prompt must have at least one token")
     if max_new_tokens == 0:
         return
     sampler.start(prompts)
@@ -69,9 +70,9 @@ def decode(
 def read(
     model: NextTokenModel, cache: Any, rows: Sequence[Int[Tensor, " _"]]
 ) -> Float[Tensor, "B V"]:
-    """Fills an empty cache with rows of any lengths; gives the logits after each row's last token.
+    """Reads rows of any lengths into an empty cache; returns the logits after each last token.
 
-    Shorter rows are padded on the right, where no token of theirs looks.
+    Shorter rows are padded on the right, which no earlier token reads.
     """
     lengths = [len(row) for row in rows]
     padded = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
@@ -82,7 +83,7 @@ def read(
 
 
 def advance(model: NextTokenModel, cache: Any, new: Int[Tensor, " B"]) -> Float[Tensor, "B V"]:
-    """Adds a token to each row; gives the logits after it."""
+    """Adds a token to each row; returns the logits after it."""
     size = model.block_size
     full = [row for row, length in enumerate(cache.lengths) if length == size]
     if not full:
@@ -92,7 +93,7 @@ def advance(model: NextTokenModel, cache: Any, new: Int[Tensor, " B"]) -> Float[
     if len(full) == len(new):
         cache.clear()
         return read(model, cache, windows)
-    for row in full:  # take part in the others' step, from the start; that is then replaced
+    for row in full:  # in the others' step these restart at position 0; their result is replaced
         cache.lengths[row] = 0
     logits = model(new[:, None], cache=cache)[:, -1]
     fresh = model.make_cache(len(full))

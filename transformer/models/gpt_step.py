@@ -1,8 +1,7 @@
-"""One new token for each row, through a GPT and its cache in as few calls as PyTorch allows.
+"""Reads one new token for each row, with a GPT and its cache, in as few calls as PyTorch allows.
 
-The same mathematics as `GPT.forward`, to which a test holds it. With one token at a time, most of a
-small model's time goes into calling modules rather than into numbers, so here are none: functions
-on weights, chosen once.
+The mathematics is that of `GPT.forward`; a test compares the two. With one token at a time, a small
+model spends most of its time on calls of modules. Here functions of their weights replace them.
 """
 
 from collections.abc import Callable
@@ -19,15 +18,15 @@ from transformer.models.parts.layers import Block, FeedForward, GatedFeedForward
 Function = Callable[[Tensor], Tensor]
 _PLAIN = (nn.Linear, FusedLinear, nn.LayerNorm, nn.RMSNorm, FeedForward, GatedFeedForward)
 
-# B x H from which the keys of a CPU's float32 cache fit no cache of its own, where the formula
-# spelled out reads them faster than the fused kernel (seen with torch 2.13).
+# From this B x H on, the float32 keys do not fit into the CPU's own cache. There `attention` reads
+# them faster than the fused kernel (measured with torch 2.13).
 LEAST_EXPLICIT_ROWS = 256
 
 
 def make_step(module: nn.Module) -> Function:
-    """What the module computes when it is not training; plain ones without calling them.
+    """A function that computes what the module does outside training.
 
-    Their hooks are not called.
+    It does not call a module of a type in _PLAIN, so hooks of such a module do not run.
     """
     if type(module) not in _PLAIN:
         return module

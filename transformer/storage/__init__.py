@@ -1,1 +1,1 @@
-"""What lies on the disk, written whole or not at all: models, checkpoints, run folders."""
+"""Models, checkpoints and run folders on disk, written completely or not at all."""

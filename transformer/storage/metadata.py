@@ -1,4 +1,4 @@
-"""The JSON texts that stand beside a model's weights in its file, and their checksum."""
+"""The JSON texts beside the weights in a model's file, and their checksum."""
 
 import hashlib
 import json
@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 FORMAT_VERSION = "2"
-CHECKSUM = "sha256"  # its name among the texts
+CHECKSUM = "sha256"  # the key of the checksum among the texts
 METADATA_KEY = "transformer"
-_MODEL_PREFIX = "model."  # LanguageModule's attribute, which starts each key of a .ckpt
+_MODEL_PREFIX = "model."  # keys in a .ckpt start with the name of LanguageModule's attribute
 
 
 def encode_metadata(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Each part as JSON text: architecture, tokenizer, config, corpus, results.
+    """Each part (architecture, tokenizer, config, corpus, results) as JSON text.
 
-    With a checksum of these texts and of the tensors that stand beside them.
+    One more entry is the checksum of these texts and of the tensors.
     """
     texts = {name: json.dumps(part, ensure_ascii=False) for name, part in metadata.items()}
     texts["format_version"] = FORMAT_VERSION
@@ -37,7 +37,7 @@ def checksum(texts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
 
 
 def model_tensors(weights: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """Those of the model in a LightningModule's state, by the names that they have in the model."""
+    """The model's tensors in a LightningModule's state, under their names in the model."""
     return {
         name.removeprefix(_MODEL_PREFIX): tensor
         for name, tensor in weights.items()

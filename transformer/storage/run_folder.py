@@ -1,9 +1,9 @@
-"""Where runs live: `runs_dir/<name>/version_<n>/`, and how the newest is found. No torch."""
+"""Makes and finds the folders of runs: `runs_dir/<name>/version_<n>/`. No torch."""
 
 import os
 from collections.abc import Sequence
 
-# These take any name for no file; Path's own raise for one that the system refuses.
+# These return False for a name that the system refuses; Path's own methods raise an error.
 from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import NamedTuple
@@ -16,15 +16,15 @@ from transformer.system.processes import launch_id, was_restarted
 
 BEST = Path("checkpoints", "best.ckpt")
 LAST = Path("checkpoints", "last.ckpt")
-PREVIOUS = Path("checkpoints", "previous.ckpt")  # what last.ckpt was before
+PREVIOUS = Path("checkpoints", "previous.ckpt")  # the last.ckpt before this one
 WEIGHTS = Path("model.safetensors")
 CONFIG = Path("config.yaml")
 SUMMARY = Path("summary.json")
-LAUNCH = Path("launch_id.txt")  # of torchrun
+LAUNCH = Path("launch_id.txt")  # holds `launch_id()`
 
 
 def check_writable(runs_dir: str | Path) -> None:
-    """Raises: UserError where a run's folder could not be made; makes none."""
+    """Raises: UserError if no folder could be made in `runs_dir`; makes none itself."""
     folder = Path(runs_dir).absolute()
     folder = next(path for path in (folder, *folder.parents) if exists(path))
     if not folder.is_dir():
@@ -34,7 +34,7 @@ def check_writable(runs_dir: str | Path) -> None:
 
 
 def check_run_writable(run: Path) -> None:
-    """Raises: UserError where a run cannot go on in its folder."""
+    """Raises: UserError if a resumed run cannot write into its folder."""
     for folder in (run, run / LAST.parent):
         if exists(folder) and not os.access(folder, os.W_OK):
             raise not_writable(run, f"cannot write in {folder}")
@@ -42,15 +42,15 @@ def check_run_writable(run: Path) -> None:
 
 def not_writable(run: Path, reason: str) -> UserError:
     return UserError(
-        f"{run}: {reason}, and a run goes on in its own folder: make it writable, or copy it to a "
-        "place that is, and `resume` the copy"
+        f"{run}: {reason}, but a resumed run writes into its own folder: make it writable, or copy "
+        "it to a writable place and `resume` the copy"
     )
 
 
 def new_run_folder(runs_dir: str | Path, name: str) -> Path:
-    """Makes `runs_dir/name/version_<n>` with the lowest free n above all there are.
+    """Makes `runs_dir/name/version_<n>`, n being one more than the highest that exists.
 
-    Raises: UserError where no folder can be made.
+    Raises: UserError if no folder can be made.
     """
     home = Path(runs_dir, name)
     try:
@@ -71,40 +71,41 @@ def new_run_folder(runs_dir: str | Path, name: str) -> Path:
 
 
 def newest_run(runs_dir: str | Path) -> Path:
-    """The run folder whose last.ckpt is newest. Raises: UserError where there is none."""
+    """The run folder whose last.ckpt is newest. Raises: UserError if there is none."""
     return _runs_of(runs_dir)[0]
 
 
 def _runs_of(runs_dir: str | Path) -> list[Path]:
-    """The newest first; one that was moved there may have any name.
+    """The runs up to two folders below `runs_dir`, under any name, the newest first.
 
-    Raises: UserError where there is none.
+    Raises: UserError if there is none.
     """
-    found = [run for stars in ("", "*/", "*/*/") for run in _runs_in(_path(runs_dir), stars)]
+    found = _runs_in(_path(runs_dir), "", "*/", "*/*/")
     if not found:
         raise UserError(
             f"{runs_dir}: no run with a checkpoint here: train one with `python train.py`, "
-            "or name one, or another `runs_dir`"
+            "name a run, or give another `runs_dir`"
         )
-    return sorted(found, key=_modified_at, reverse=True)
+    return found
 
 
-def _runs_in(folder: Path, stars: str = "**/") -> list[Path]:
-    """Those with a checkpoint, the newest first."""
-    runs = [path.parent.parent for path in folder.glob(stars + LAST.as_posix())]
+def _runs_in(folder: Path, *patterns: str) -> list[Path]:
+    """The runs with a checkpoint, the newest first."""
+    files = (file for pattern in patterns for file in folder.glob(pattern + LAST.as_posix()))
+    runs = [file.parent.parent for file in files]
     return sorted(runs, key=_modified_at, reverse=True)
 
 
 def idle_run(runs: Sequence[Path], place: str | Path) -> tuple[Path, str]:
-    """The first that no process is training, and why it is that one, in words.
+    """The first run that no process is training, and in words why this run was chosen.
 
-    Raises: UserError where there is none.
+    Raises: UserError if there is none.
     """
     training = []
     for run in runs:
         if holder_of(run) is None:
-            newer = f" that is not training, as {', '.join(training)} is" if training else ""
-            return run, f"the newest run in {place}{newer}"
+            why = f" that is not training ({', '.join(training)} is)" if training else ""
+            return run, f"the newest run in {place}{why}"
         training.append(str(run))
     raise UserError(
         f"{place}: every run with a checkpoint is still training ({', '.join(training)}): "
@@ -115,20 +116,22 @@ def idle_run(runs: Sequence[Path], place: str | Path) -> tuple[Path, str]:
 def _modified_at(run: Path) -> float:
     try:
         return (run / LAST).stat().st_mtime
-    except OSError:  # removed just now, or a link to nowhere
+    except OSError:  # just removed, or a broken link
         return 0.0
 
 
 def best_model(run: Path) -> Path:
-    """The run's model.safetensors; where it is not written yet, its best or last checkpoint."""
+    """The run's model.safetensors; before that is written, its best or last checkpoint."""
     candidates = [run / name for name in (WEIGHTS, BEST, LAST)]
     return next((path for path in candidates if isfile(path)), candidates[0])
 
 
 def find_run(run: str | None, runs_dir: str | Path) -> Path:
-    """The run that a path belongs to, of a folder of runs the newest in it, or that of `runs_dir`.
+    """The run that the path `run` belongs to; if it is a folder of runs, the newest run in it.
 
-    Raises: UserError where there is no such folder.
+    None stands for `runs_dir`.
+
+    Raises: UserError if there is no such folder or, for None, no run.
     """
     if run is None:
         return newest_run(runs_dir)
@@ -137,19 +140,19 @@ def find_run(run: str | None, runs_dir: str | Path) -> Path:
 
 
 def _named(name: str | Path) -> tuple[Path, list[Path]]:
-    """The run that a path belongs to; of a folder of runs those in it, the newest first.
+    """The run that a path belongs to, or a folder of runs with the runs in it, the newest first.
 
-    Raises: UserError where there is no such folder.
+    Raises: UserError if there is no such folder.
     """
     path = _path(name)
     if isfile(path) and isfile((folder := run_of(path)) / CONFIG):
         return folder, []
     if not isdir(path):
-        raise UserError(f"{path}: no such folder: name a run's, such as runs/default/version_0")
-    folder = run_of(path / LAST.name)  # where the path is its folder of checkpoints
+        raise UserError(f"{path}: no such folder: name a run, such as runs/default/version_0")
+    folder = run_of(path / LAST.name)  # if the path is its folder of checkpoints
     if path.resolve() == (folder / LAST.parent).resolve() and _is_run(folder):
         return folder, []
-    return path, [] if _is_run(path) else _runs_in(path)
+    return path, [] if _is_run(path) else _runs_in(path, "**/")
 
 
 def _is_run(folder: Path) -> bool:
@@ -157,15 +160,15 @@ def _is_run(folder: Path) -> bool:
 
 
 def _path(name: str | Path) -> Path:
-    """With ~ written out; `.` and what has `..` in it are made absolute, so that it has parents."""
+    """Expands `~` and variables; makes `.` and paths with `..` absolute, so that parents exist."""
     path = Path(expanded(name))
     return path.resolve() if path == Path() or ".." in path.parts else path
 
 
 def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
-    """A named file, a named run folder's best model, or the newest run's.
+    """The named file, or the best model of the named run, or else of the newest run.
 
-    Raises: UserError where there is no such file.
+    Raises: UserError if there is no such file.
     """
     path = None if checkpoint is None else _path(checkpoint)
     if path is None or isdir(path):
@@ -176,8 +179,9 @@ def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
 
 
 def find_restart(runs_dir: str | Path, name: str) -> list[Path]:
-    """The .ckpt files, the newest first, of the run that these processes have been started again
-    for: the newest of that name, if it has not ended. None in a first start.
+    """The .ckpt files, the newest first, of the run that restarted processes should continue.
+
+    That is the newest run of this name, if it has not ended. Empty on a first start.
     """
     versions = Path(runs_dir, name).glob("version_*")
     runs = [run for run in versions if run.name[8:].isdecimal() and holder_of(run) is None]
@@ -189,28 +193,26 @@ def find_restart(runs_dir: str | Path, name: str) -> list[Path]:
         started_again = was_restarted()
     else:
         started_again = isfile(run / LAUNCH) and read_utf8(run / LAUNCH, "id") == launch
-    if not started_again:
-        return []
-    return _checkpoints(run)
+    return _checkpoints(run) if started_again else []
 
 
 def _checkpoints(run: Path) -> list[Path]:
-    """A run's .ckpt files to go on from, the newest first."""
+    """The .ckpt files that a run can continue from, the newest first."""
     return [path for path in (run / LAST, run / PREVIOUS) if isfile(path)]
 
 
 class Resume(NamedTuple):
-    """The .ckpt files to go on from, the newest first; and why this run, where none was named."""
+    """The .ckpt files to continue from, newest first, and why this run, if none was named."""
 
     checkpoints: Sequence[Path] = ()
     why: str = ""
 
 
 def find_resume(checkpoint: str, runs_dir: str | Path) -> Resume:
-    """A named file alone; or the last.ckpt, and the one before it, of a run.
+    """The named file, or the last and the previous checkpoint of a run.
 
-    That is a named one, or the newest that is not training: of a folder, or (empty name) of
-    `runs_dir`.
+    The run is the named one. If a folder of runs is named, it is the newest one in there that is
+    not training; an empty name stands for `runs_dir`.
 
     Raises: UserError for a file that is missing or not in a run folder.
     """
@@ -230,25 +232,25 @@ def find_resume(checkpoint: str, runs_dir: str | Path) -> Resume:
     )
     if not found:
         raise UserError(
-            f"{path}: holds no checkpoint: a run that ended before its first one starts again "
+            f"{path}: holds no checkpoint: if the run ended before its first one, start it again "
             "without `resume`"
         )
     if found[0].suffix != ".ckpt":
         raise UserError(
-            f"{path}: a run does not go on from this file: name the run's folder, or its {LAST}"
+            f"{path}: a run cannot resume from this file: name the run's folder, or its {LAST}"
         )
     if not isfile(run_of(found[0]) / CONFIG):
         raise UserError(
-            f"{found[0]}: cannot go on: there is no config.yaml two folders up, as in a run "
+            f"{found[0]}: cannot resume: there is no config.yaml two folders up, as in a run "
             f"folder; name a run's {LAST}"
         )
     return Resume(found, why)
 
 
 def run_of(checkpoint: Path) -> Path:
-    """The folder of the run that a .ckpt belongs to, also where a link or a bare name leads to it.
+    """The run folder of a .ckpt, which may be given as a link or as a bare file name.
 
-    Where none of the folders above is a run's, the second one.
+    If no folder above it holds a config.yaml, this is the folder two levels up.
     """
     path = _path(checkpoint)
     above = [*path.parents[1:2], *path.absolute().parents[1:2], *path.resolve().parents[1:2]]

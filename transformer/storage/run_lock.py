@@ -1,8 +1,8 @@
-"""One process at a time trains in a run's folder, by a file `training.lock` in it. No torch.
+"""A file `training.lock` in a run's folder lets only one process train there. No torch.
 
-The operating system holds the lock, and lets go of it however the process ends. The file's text
-says who holds it. Where a folder is shared with machines that do not see this lock, the file's
-time tells: its holder renews it every few seconds.
+The operating system holds the lock, and releases it however the process ends. The file's text says
+who holds it. Machines that share the folder may not see the lock. For them its holder renews the
+file's time every few seconds.
 """
 
 import errno
@@ -28,18 +28,16 @@ else:
 
 LOCK = Path("training.lock")
 BEAT_SECONDS = 5.0
-SILENT_SECONDS = (
-    20.0  # a holder on another machine that has not renewed its file for so long is gone
-)
-TRIES = 5  # as another process may hold the lock for an instant, to look
+SILENT_SECONDS = 20.0  # a holder elsewhere has ended if it has not renewed its file for so long
+TRIES = 5  # `holder_of` in another process may hold the lock for an instant
 _REFUSED = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
-_LOCKED_BYTE = 2**30  # on Windows, where what is locked cannot be read: far behind the text
+_LOCKED_BYTE = 2**30  # far behind the text, as Windows lets no one read a locked byte
 
 log = logging.getLogger(__name__)
 
 
 class Holder(NamedTuple):
-    """Who holds a lock, as its file says; empty where the file does not say it."""
+    """Who holds a lock, according to its file; empty if the file does not tell."""
 
     host: str = ""
     pid: int = 0
@@ -63,12 +61,12 @@ class Holder(NamedTuple):
 
     @property
     def is_elsewhere(self) -> bool:
-        """On a machine whose locks may not be seen here."""
+        """Whether it runs on another machine, whose locks may not be seen here."""
         return self.machine not in ("", _machine())
 
     @property
     def is_our_rank_0(self) -> bool:
-        """Whether this is another process of the holder's own run."""
+        """Whether the holder is rank 0 of the run that this process belongs to."""
         if is_rank_0():
             return False
         if self.job is not None and self.job == job_id():
@@ -82,9 +80,9 @@ class Holder(NamedTuple):
 
 
 class RunLock:
-    """What keeps others from training in a folder, from `take` until the `with` block ends.
+    """Keeps other processes from training in a folder, from `take` until the `with` block ends.
 
-    Rank 0's alone; the others of a run write nothing and take none.
+    Only rank 0 takes the lock, as a run's other processes write nothing.
     """
 
     def __init__(self) -> None:
@@ -92,7 +90,7 @@ class RunLock:
         self._path = LOCK
         self._ended = threading.Event()
         self._beats: threading.Thread | None = None
-        if hasattr(os, "register_at_fork"):  # a child would hold the lock too, and may live on
+        if hasattr(os, "register_at_fork"):  # a child would hold the lock too, perhaps for longer
             forget = weakref.WeakMethod(self._forget)
             os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
 
@@ -103,9 +101,9 @@ class RunLock:
         self.release()
 
     def take(self, folder: Path) -> None:
-        """Instead of the one that it may have had.
+        """Locks this folder, and releases the lock of an earlier one.
 
-        Raises: UserError where another process trains there; OSError where no file can be written.
+        Raises: UserError if another process trains there; OSError if the file cannot be written.
         """
         if not is_rank_0():
             return
@@ -118,13 +116,13 @@ class RunLock:
             if file is not None:
                 file.close()
             raise UserError(held(folder, before))
-        if not _is_at(file, path):  # it ended, and removed its file
+        if not _is_at(file, path):  # the previous holder has ended and removed the file
             file.close()
             return self.take(folder)
         if before.pid:
-            log.info("%s: %s is gone and has left it; this one goes on", folder, before)
+            log.info("%s: %s has ended without removing its lock; this one goes on", folder, before)
         self._file, self._path = file, path
-        with suppress(OSError):  # as on a full disk: the lock holds without a text
+        with suppress(OSError):  # such as a full disk: the lock works without a text
             file.truncate(0)
             file.write(json.dumps(Holder.this_process()._asdict()).encode())
         self._ended.clear()
@@ -132,18 +130,18 @@ class RunLock:
         self._beats.start()
 
     def is_at(self, folder: Path) -> bool:
-        """Whether the lock's file is still in this folder: not moved away, removed or replaced."""
+        """Whether the locked file is still in this folder: not moved, removed or replaced."""
         return self._file is not None and _is_at(self._file, folder / LOCK)
 
     def release(self) -> None:
-        """The file goes too, where it is still the one that was locked."""
+        """Removes the file too, if it is still the locked one."""
         if self._file is None:
             return
         self._ended.set()
         if self._beats is not None:
             self._beats.join()
         mine = _is_at(self._file, self._path)
-        if sys.platform == "win32":  # which removes no open file
+        if sys.platform == "win32":  # cannot remove an open file
             self._forget()
         with suppress(OSError):
             if mine:
@@ -156,7 +154,7 @@ class RunLock:
             self._file = None
 
     def _renew(self) -> None:
-        """By its number where that can be, so that a moved file's time goes on too."""
+        """Renews the file's time: by its descriptor if possible, which also finds a moved file."""
         assert self._file is not None
         place = self._file.fileno() if os.utime in os.supports_fd else self._path
         while not self._ended.wait(BEAT_SECONDS):
@@ -165,7 +163,7 @@ class RunLock:
 
 
 def holder_of(folder: Path) -> Holder | None:
-    """Who trains in a run's folder, as far as can be seen at once; None: nobody, or our own run."""
+    """Who trains in a run's folder, judged without waiting; None for nobody or our own run."""
     path = folder / LOCK
     try:
         with open(path, "rb", buffering=0) as file:
@@ -189,9 +187,7 @@ def held(folder: Path, holder: Holder) -> str:
 
 
 def _open_and_lock(path: Path) -> tuple[IO[bytes] | None, bool | None]:
-    """The file, and whether it is locked: None where the file system has no locks; no file where
-    another process holds it.
-    """
+    """The file, and whether it is locked as in `_lock`; no file if another process holds it."""
     for _ in range(TRIES):
         file = open(path, "a+b", buffering=0)  # noqa: SIM115  it stays open
         is_locked = _lock(file)
@@ -203,7 +199,7 @@ def _open_and_lock(path: Path) -> tuple[IO[bytes] | None, bool | None]:
 
 
 def _lock(file: IO[bytes], *, shared: bool = False) -> bool | None:
-    """Whether it is locked now: None where the file system has no locks."""
+    """Tries to lock the file; returns whether it did, or None if the file system has no locks."""
     try:
         if sys.platform == "win32":
             file.seek(_LOCKED_BYTE)
@@ -224,8 +220,8 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
 
 
 def _is_renewed(path: Path, holder: Holder) -> bool:
-    """Watches the file's time, which no other clock has to agree with."""
-    log.info("looking for up to %.0f s whether %s still trains this run", SILENT_SECONDS, holder)
+    """Whether the file's time changes: the clocks of two machines need not agree for this."""
+    log.info("waiting up to %.0f s to see if %s still trains this run", SILENT_SECONDS, holder)
     before, ends_at = _modified_at(path), time.monotonic() + SILENT_SECONDS
     while time.monotonic() < ends_at:
         time.sleep(BEAT_SECONDS / 10)
@@ -236,14 +232,14 @@ def _is_renewed(path: Path, holder: Holder) -> bool:
 
 def _modified_at(path: Path) -> Any:
     try:
-        with open(path, "rb") as file:  # which makes a network's file system look again
+        with open(path, "rb") as file:  # opening makes a network file system look again
             return os.fstat(file.fileno()).st_mtime_ns
     except OSError:
         return None
 
 
 def _machine() -> str:
-    """The same in all containers of a machine, which share its locks; new after a restart."""
+    """An id of this machine until it restarts; its containers share it, as they share locks."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     return platform.node()

@@ -1,19 +1,19 @@
-"""Which names a run's folder may have. No torch."""
+"""Checks the name of a run's folder. No torch."""
 
 from transformer.system.errors import UserError
 
-# What Windows keeps for devices, with any ending.
+# Names that Windows reserves for devices, with any ending.
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     device + number for device in ("COM", "LPT") for number in "123456789¹²³"
 }
 _FORBIDDEN = r'/\:*?"<>|'
-_LONGEST_NAME = 255  # bytes, of most file systems
+_LONGEST_NAME = 255  # bytes; the limit of most file systems
 
 
 def check_name(name: str, origin: str, way_out: str = "give another `run_name`") -> None:
-    """Raises: UserError, naming the `origin` of the name, where no system can have such a folder.
+    """Raises: UserError, with the `origin` of the name, if some operating system refuses it.
 
-    The same on all systems, so that a run can be taken from one to another.
+    The rules are the same everywhere, so that a run can be copied to another system.
     """
     forbidden = [letter for letter in name if letter in _FORBIDDEN or not letter.isprintable()]
     if not name.strip(" ."):
@@ -23,7 +23,7 @@ def check_name(name: str, origin: str, way_out: str = "give another `run_name`")
     elif name[-1] in " .":
         reason = f"it ends with a {name[-1]!r}"
     elif name.split(".")[0].strip().upper() in _RESERVED:
-        reason = "Windows keeps it for a device"
+        reason = "Windows reserves it for a device"
     elif len(name.encode("utf-8", "surrogatepass")) > _LONGEST_NAME:
         reason = f"it is longer than {_LONGEST_NAME} bytes"
         name = name[:20] + "..."

@@ -1,4 +1,4 @@
-"""A run's .ckpt, read without running code: weights, optimizer, where the run stood."""
+"""Reads a run's .ckpt (weights, optimizer state, progress) without running code in it."""
 
 import pickle
 import zipfile
@@ -16,19 +16,19 @@ READ_ERRORS = (
 
 
 def read_training_state(path: Path) -> dict[str, Any]:
-    """All that a run's .ckpt holds, on the CPU: plain numbers, texts and tensors.
+    """The whole content of a run's .ckpt, on the CPU: plain numbers, texts and tensors.
 
-    Raises: UserError for a file that is damaged, by the checksums of its parts, or carries code.
+    Raises: UserError for a file that is damaged (its parts have checksums) or carries code.
     """
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path}: truncated or not a checkpoint; name another")
     try:
         with zipfile.ZipFile(path) as file:
             if any(part.compress_type != zipfile.ZIP_STORED for part in file.infolist()):
-                raise UserError(f"{path}: not a checkpoint of this program: its parts are packed")
+                raise UserError(f"{path}: not a checkpoint of this program: it is compressed")
             if damaged := file.testzip():  # torch.load compares no checksums
                 raise UserError(f"{path}: damaged: {damaged} does not match its checksum")
-        # Mapped, so that of several processes none holds what it does not look at.
+        # Mapped: each process reads only the parts that it uses.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError:
         raise UserError(
@@ -40,5 +40,5 @@ def read_training_state(path: Path) -> dict[str, Any]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: truncated or not a checkpoint ({reason})") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: not a checkpoint of this program: it holds no names")
+        raise UserError(f"{path}: not a checkpoint of this program: its values have no names")
     return content

@@ -1,1 +1,1 @@
-"""What every room may use: errors, files, devices, processes. Imports nothing of ours."""
+"""Errors, files, devices, processes, terminal: every other folder may import these."""

@@ -1,4 +1,4 @@
-"""The devices of this machine by name."""
+"""Which devices this machine has, and their names."""
 
 import os
 import platform
@@ -10,51 +10,50 @@ from transformer.system.errors import UserError
 
 
 def resolve_accelerator(accelerator: str) -> str:
-    """`cpu`, `cuda` or `mps`; auto takes the fastest there is.
+    """`cpu`, `cuda` or `mps`; `auto` takes the fastest one of this machine.
 
-    Raises: UserError where the one asked for is not there.
+    Raises: UserError for an unknown name, and for a device that this machine does not have.
     """
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
+    present = [name for name, there in available.items() if there]
     if accelerator not in (*available, "auto"):
-        raise UserError(f"device must be auto, {', '.join(available)}, got {accelerator!r}")
+        raise UserError(f"device must be one of auto, {', '.join(available)}, got {accelerator!r}")
     if accelerator == "auto":
-        return next(name for name, there in available.items() if there)
+        return present[0]
     if not available[accelerator]:
-        others = ", ".join(name for name, there in available.items() if there)
         raise UserError(
             f"{accelerator}: torch {torch.__version__} finds no such device on this machine; "
-            f"it has {others}: give one of these, or auto"
+            f"it has {', '.join(present)}: give one of these, or auto"
         )
     return accelerator
 
 
 def has_bf16(accelerator: str) -> bool:
-    """Instructions for bfloat16 products: CUDA from Ampere on, x86 with AVX512-BF16 or AMX."""
+    """Whether it multiplies bfloat16 in hardware: CUDA from Ampere on, CPUs with AVX512-BF16."""
     if accelerator == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return accelerator == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def available_cores() -> int:
-    """Cores that this process may use: fewer than the machine has in many containers."""
+    """How many cores this process may use; in a container often fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def device_name(device: torch.device) -> str:
-    """What a person would call it: the GPU's or the processor's name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{processor_name()} ({device.type}, {torch.get_num_threads()} threads)"
 
 
 def processor_name() -> str:
-    """The kernel's name of the processor where it gives one: Python's is often empty."""
+    """The processor's model name on Linux; elsewhere Python's name, which may be less exact."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""The one exception that the scripts turn into a line on stderr and exit status 2."""
+"""UserError, which the scripts print as one line on stderr before they exit with status 2."""
 
 import re
 
@@ -6,15 +6,15 @@ _ARGUMENT = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
 
 
 class UserError(ValueError):
-    """A mistake the user can mend; its text is one line that says how.
+    """A mistake that the user can correct; its text is one line that says how.
 
-    What to give stands in it as in Python, in backticks: `lr`, `skip_unknown=True`. The scripts
-    show that `in_flags`.
+    The text names arguments as in Python, in backticks: `lr`, `skip_unknown=True`. The scripts
+    turn these into flags with `in_flags`.
     """
 
 
 def in_flags(text: str) -> str:
-    """The text of an error with flags for arguments: --lr, --skip_unknown, --devices 2."""
+    """The error's text with a flag for each argument: `lr` -> --lr, `devices=2` -> --devices 2."""
     return _ARGUMENT.sub(_flag, text)
 
 
@@ -24,9 +24,10 @@ def _flag(match: re.Match[str]) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Python's own, and torch's: of a GPU, and of a CPU, which has no class of its own."""
-    text = str(error)
-    of_torch = isinstance(error, RuntimeError) and (
-        "out of memory" in text or "allocate memory" in text
-    )
-    return isinstance(error, MemoryError) or of_torch
+    """Whether Python or torch ran out of memory.
+
+    For a CPU's memory torch raises a plain RuntimeError, recognized only by its text.
+    """
+    if isinstance(error, RuntimeError):
+        return any(words in str(error) for words in ("out of memory", "allocate memory"))
+    return isinstance(error, MemoryError)

@@ -1,4 +1,4 @@
-"""Files read with clear errors and written whole or not at all. Imports no torch."""
+"""Reads files with clear errors; writes them completely or not at all. Imports no torch."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from transformer.system.errors import UserError
 
 
 def read_bytes(path: str | Path, what: str) -> bytes:
-    """Raises: UserError that names the path and `what` it should have been."""
+    """Raises: UserError with the path and `what` the file should be, such as `config file`."""
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
@@ -26,7 +26,7 @@ def read_bytes(path: str | Path, what: str) -> bytes:
 
 
 def read_utf8(path: str | Path, what: str) -> str:
-    """Raises: UserError, with the byte offset where the file stops being UTF-8."""
+    """Raises: UserError for an unreadable file; if it is not UTF-8, with its first wrong byte."""
     data = read_bytes(path, what)
     try:
         return data.decode("utf-8")
@@ -40,15 +40,13 @@ def read_utf8(path: str | Path, what: str) -> str:
         ) from None
 
 
-_FEWEST_NULS = 8  # that tell an encoding
+_FEWEST_NULS = 8  # with fewer NUL bytes no encoding is guessed
 
 
 class ReadText(NamedTuple):
-    """A text without a byte order mark, and how many line ends became LF, which were `line_end`."""
-
-    text: str
-    num_carriage_returns: int
-    line_end: str  # CRLF, CR or both
+    text: str  # without a byte order mark
+    num_carriage_returns: int  # line ends that were replaced by LF
+    line_end: str  # the replaced ones: CRLF, CR, both, or empty
 
     @property
     def note(self) -> str:
@@ -58,10 +56,10 @@ class ReadText(NamedTuple):
 
 
 def read_text(path: str | Path, what: str) -> ReadText:
-    """The text of a UTF-8 file with LF line ends.
+    """The text of a UTF-8 file, with every line end as LF.
 
-    CRLF is a line end. CR alone is one too where it outnumbers all others, as in files of old
-    Macs; a few among other line ends are kept.
+    CRLF is always a line end. A lone CR is one if there are more of them than of all other line
+    ends, as in files of old Macs; otherwise it stays in the text.
     """
     text = read_utf8(path, what).removeprefix("\ufeff")
     num_crlf = text.count("\r\n")
@@ -77,7 +75,7 @@ def read_text(path: str | Path, what: str) -> ReadText:
 
 
 def wide_encoding(data: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a byte order mark, by where among the bytes the NULs stand."""
+    """UTF-16 or UTF-32 without a byte order mark, guessed from the places of the NUL bytes."""
     start = data[: 1 << 20]
     nuls = [start[place::4].count(0) for place in range(4)]
     if sum(nuls) < max(_FEWEST_NULS, len(start) / 100):
@@ -94,14 +92,14 @@ def wide_encoding(data: bytes) -> str | None:
 
 
 def describe_nuls(text: str) -> str | None:
-    """What a text that was read as UTF-8 and has NULs probably is."""
+    """How many NULs a text has, and from which encoding they may come; None without NULs."""
     num_nuls = text.count("\0")
     if not num_nuls:
         return None
     found = f"{num_nuls:,} of its {len(text):,} characters are NUL"
     encoding = wide_encoding(text.encode("utf-8"))
     if encoding is None:
-        return f"{found}, as no plain text has"
+        return f"{found}, and plain text has none"
     return (
         f"{found}: it looks like {encoding} without a byte order mark, and is read as UTF-8; "
         "save it as UTF-8"
@@ -110,11 +108,12 @@ def describe_nuls(text: str) -> str | None:
 
 @contextmanager
 def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed onto it once the block ends without an error.
+    """Gives a temporary path in the folder of `path`; renames it to `path` after the block.
 
-    A reader sees the old file or the whole new one, never a part: the bytes are flushed to the
-    disk before the rename. The old file becomes `previous` where that is given, once the new one
-    is whole; where files can have two names, there is one at `path` all the while.
+    If the block raises an error, the temporary file is deleted instead. A reader sees the old file
+    or the complete new one, as the bytes are flushed to the disk before the rename. `previous`, if
+    given, is where the old file is kept. Where the file system has hard links, there is a file at
+    `path` at every moment.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +122,7 @@ def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_umask())  # as open() does: mkstemp makes files private
         if previous is not None and path.is_file():
             _keep(path, previous)
         os.replace(temporary, path)
@@ -138,20 +137,20 @@ def _new_file_beside(path: Path) -> Path:
 
 
 def _keep(path: Path, previous: Path) -> None:
-    """Gives the file at `path` a second name, at once; where links are unknown, that alone."""
+    """Keeps the file at `path` as `previous`: by a hard link or, without links, by renaming it."""
     link = _new_file_beside(previous)
     try:
         link.unlink()
         os.link(path, link)
         os.replace(link, previous)
-    except OSError:  # of a file system without links
+    except OSError:  # the file system has no links
         os.replace(path, previous)
     finally:
         link.unlink(missing_ok=True)
 
 
 def link_or_copy(source: Path, path: Path) -> None:
-    """Gives a file a second name in place of the file at `path`; a copy where that cannot be."""
+    """Replaces the file at `path` by a hard link to `source`, or by a copy if links fail."""
     path.unlink()
     try:
         os.link(source, path)
@@ -160,7 +159,7 @@ def link_or_copy(source: Path, path: Path) -> None:
 
 
 def _umask() -> int:
-    """mkstemp makes files private; give the permissions that open() would have given."""
+    """The permissions that new files do not get; Python can read them only by setting them."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -172,6 +171,6 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """What a killed process had half written in a folder and those in it."""
+    """Deletes the temporary files that a killed process left in a folder and its subfolders."""
     for path in folder.rglob(".*.tmp"):
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Output that outlives its reader: a closed pipe or terminal, a full disk. No torch."""
+"""Output that does not fail on a closed pipe or terminal, or a full disk. No torch."""
 
 import os
 import sys
@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-# ValueError: of a file object that was closed.
-_LOST = (OSError, ValueError)
+_LOST = (OSError, ValueError)  # a file object that was closed raises ValueError
 
 
 class LastingStream:
-    """A text stream to which writing never fails: what it cannot take is lost, and nothing else.
+    """A text stream whose writes never fail: text that cannot be written is dropped.
 
-    Characters that its encoding lacks are written as escapes.
+    Characters that the encoding lacks are written as escapes.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -50,26 +49,26 @@ class LastingStream:
 
 @contextmanager
 def lasting_output() -> Iterator[None]:
-    """stdout and stderr are such streams within the block, whoever writes to them."""
+    """Within the block, sys.stdout and sys.stderr are LastingStreams, also for libraries."""
     before = sys.stdout, sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        sys.stdout, sys.stderr = (_lasting(stream or nowhere) for stream in before)
+        sys.stdout, sys.stderr = (
+            stream if isinstance(stream, LastingStream) else LastingStream(stream or nowhere)
+            for stream in before
+        )
         try:
             yield
         finally:
             sys.stdout, sys.stderr = before
 
 
-def _lasting(stream: Any) -> Any:
-    return stream if isinstance(stream, LastingStream) else LastingStream(stream)
-
-
 def fill_closed_descriptors() -> None:
-    """Opens what a shell's `>&-` has closed, on nothing: the next file that is opened would take
-    its number, and what libraries print would go into that file.
+    """Opens stdin, stdout and stderr on os.devnull where a shell's `>&-` has closed them.
+
+    Otherwise the next opened file would get such a descriptor, and libraries would print into it.
     """
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:
-        os.set_inheritable(descriptor, True)  # as the three are
+        os.set_inheritable(descriptor, True)  # as standard descriptors are
         descriptor = os.open(os.devnull, os.O_RDWR)
     os.close(descriptor)

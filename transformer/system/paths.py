@@ -1,6 +1,6 @@
-"""Paths as a user writes them: `~` and `$NAME` stand for what they stand for in a shell. No torch.
+"""Expands `~` and `$NAME` in paths, as a shell does. No torch.
 
-A shell leaves them alone between quotes and in `--flag=~/runs`, and no shell reads a YAML file.
+A shell does not expand them within quotes or in `--flag=~/runs`, and no shell reads YAML files.
 """
 
 import os
@@ -18,12 +18,13 @@ def expanded(path: str) -> str: ...
 @overload
 def expanded(path: str | Path) -> str | Path: ...
 def expanded(path: str | Path) -> str | Path:
-    """The text with home folders and variables filled in; a file that has the very name stays.
+    """The path with its home folder and variables filled in.
 
-    `./~` is a file of this name, and a Path is taken as it is, as by all of Python. A `$` without
-    a name behind it is a character as any other.
+    A name with `$` or of an unknown `~user` stays as it is if there is such a file. `./~` is a file
+    named `~`. A Path is returned unchanged, as Python's own functions do not expand one either. A
+    `$` without a name after it is an ordinary character.
 
-    Raises: UserError for a variable that is not set, and a user who is not there.
+    Raises: UserError for a variable that is not set, and for an unknown user.
     """
     if not isinstance(path, str):
         return path
@@ -39,7 +40,9 @@ def _without_home(path: str) -> str:
     home = os.path.expanduser(path)
     if home.startswith("~") and not _exists(path):
         name = re.split(r"[/\\]", path)[0]
-        raise UserError(f"{path}: no home folder is known for {name}: for that name write ./{path}")
+        raise UserError(
+            f"{path}: no home folder is known for {name}: for a file of that name write ./{path}"
+        )
     return home
 
 
@@ -47,7 +50,7 @@ def _value(match: re.Match[str], path: str) -> str:
     name = match[1] or match[2]
     value = os.environ.get(name, "")
     if not value:
-        raise UserError(f"{path}: the variable {name} is not set: set it, or write the path out")
+        raise UserError(f"{path}: the variable {name} is not set: set it, or write the full path")
     return value
 
 

@@ -1,6 +1,7 @@
-"""Which of a run's processes this one is, as those that started it say. No torch.
+"""Which of a run's processes this one is, read from environment variables. No torch.
 
-Lightning starts one a device and tells the others alone; torchrun and SLURM's srun tell all.
+Lightning starts one process per device, and sets variables only for those that it starts itself.
+torchrun and SLURM's srun set variables for every process.
 """
 
 import os
@@ -11,13 +12,13 @@ _PLACES = ("NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
 def is_rank_0() -> bool:
-    """Whether this is the one that writes and prints: alone, or first of all of a run's."""
-    if "RANK" in os.environ:  # torchrun's, over all machines
+    """Whether this process writes and prints: the only one of its run, or the first."""
+    if "RANK" in os.environ:  # torchrun counts over all machines
         return os.environ["RANK"] == "0"
     return all(os.environ.get(name, "0") == "0" for name in _PLACES)
 
 
-# What Lightning and this program read of each; all are numbers.
+# The variables that Lightning and this program read; all are numbers.
 _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 _SRUN = ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
 _NUMBERS = (
@@ -29,7 +30,7 @@ _NUMBERS = (
 
 
 def check_launch() -> None:
-    """Raises: UserError for variables of torchrun or SLURM that are wrong, or not all there."""
+    """Raises: UserError for variables of torchrun or SLURM that are wrong or incomplete."""
     given = {name: os.environ[name] for name in _NUMBERS if name in os.environ}
     for name, value in given.items():
         if not (value.isascii() and value.isdecimal()):
@@ -40,7 +41,7 @@ def check_launch() -> None:
         _check_srun(given)
     elif given.get("LOCAL_RANK", "0") != "0" and "WORLD_SIZE" not in given:
         raise UserError(
-            f"the variable LOCAL_RANK is {given['LOCAL_RANK']}, and WORLD_SIZE is not set: start "
+            f"the variable LOCAL_RANK is {given['LOCAL_RANK']}, but WORLD_SIZE is not set: start "
             "with torchrun, or unset LOCAL_RANK"
         )
 
@@ -53,7 +54,7 @@ def _check_torchrun(given: dict[str, str]) -> None:
     if missing:
         there = "RANK" if "RANK" in given else "TORCHELASTIC_RUN_ID"
         raise UserError(
-            f"the variable {there} is set, and {', '.join(missing)} not: start with torchrun, "
+            f"the variable {there} is set, but not {', '.join(missing)}: start with torchrun, "
             f"or unset {there}"
         )
     for rank, size in (("RANK", "WORLD_SIZE"), ("LOCAL_RANK", "LOCAL_WORLD_SIZE")):
@@ -64,7 +65,7 @@ def _check_torchrun(given: dict[str, str]) -> None:
             )
     if "TORCHELASTIC_RUN_ID" not in os.environ and given["WORLD_SIZE"] != "1":
         raise UserError(
-            f"the variable WORLD_SIZE is {given['WORLD_SIZE']}, and torchrun has not started this "
+            f"the variable WORLD_SIZE is {given['WORLD_SIZE']}, but torchrun has not started this "
             "process: start with torchrun, or unset RANK"
         )
 
@@ -73,69 +74,70 @@ def _check_srun(given: dict[str, str]) -> None:
     alone = "or, to train in one process, set SLURM_JOB_NAME=interactive"
     if missing := [name for name in _SRUN if name not in given]:
         raise UserError(
-            f"SLURM_NTASKS is set, and {', '.join(missing)} not, as without srun: start with "
-            f"`srun python train.py`, {alone}"
+            f"SLURM_NTASKS is set, but not {', '.join(missing)}: srun did not start this process: "
+            f"start with `srun python train.py`, {alone}"
         )
     num_tasks = given["SLURM_NTASKS"]
     in_a_job = "SLURM_JOB_ID" in os.environ and "SLURM_STEP_ID" not in os.environ
     if num_tasks != "1" and in_a_job and "SLURM_STEPID" not in os.environ:
         raise UserError(
-            f"SLURM has {num_tasks} tasks for this job, and this process is none of them: start "
+            f"SLURM has {num_tasks} tasks for this job, but this process is not one of them: start "
             f"with `srun python train.py`, {alone}"
         )
     if num_tasks != "1" and "SLURM_NTASKS_PER_NODE" not in given:
         raise UserError(
-            f"SLURM_NTASKS is {num_tasks}, and nothing says how many are on a node: give sbatch or "
+            f"SLURM_NTASKS is {num_tasks}, but SLURM_NTASKS_PER_NODE is not set: give sbatch or "
             "srun its ntasks-per-node in place of ntasks"
         )
 
 
 def _by_hand() -> bool:
-    """Whether Lightning takes a job for one in which a person starts processes, without srun."""
+    """Whether Lightning ignores SLURM in this job: a person starts processes without srun."""
     return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
 
 
 def launch_id() -> str | None:
-    """By which processes that torchrun starts again are known: its --rdzv_id, of one machine one
-    that it makes itself; None on several without one, and without torchrun.
+    """torchrun's --rdzv_id, by which restarted processes are recognized.
+
+    On one machine torchrun makes one itself. None without torchrun, and on several machines without
+    an id.
     """
     name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
     return None if name == "none" else name
 
 
 def job_id() -> str | None:
-    """The same in all processes of a run that torchrun or SLURM has started; None where neither
-    has, or torchrun on several machines without an id.
-    """
+    """An id that all processes of a run share: `launch_id`, or else SLURM's number of the job."""
     return launch_id() or os.environ.get("SLURM_JOB_ID")
 
 
 def was_restarted() -> bool:
-    """Whether SLURM has started the job again, or a torchrun without an id the processes here."""
+    """Whether torchrun has restarted these processes, or SLURM this job."""
     names = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
     return any(os.environ.get(name, "0") != "0" for name in names)
 
 
 def restarts_would_wait() -> bool:
-    """Whether processes that torchrun starts again look for those that are gone, and wait: they
-    share a store with its agent, which keeps the old addresses (torch 2.13).
+    """Whether processes that torchrun restarts would wait for processes that no longer exist.
+
+    They share a store with torchrun's agent, which keeps the old addresses (torch 2.13).
     """
     may_restart = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
     return may_restart and os.environ.get("TORCH_DISABLE_SHARE_RDZV_TCP_STORE") != "1"
 
 
 def knows_its_machine() -> bool:
-    """Whether the user has said which of several machines this is, and where they meet."""
+    """Whether the variables say which of several machines this is, and the main one's address."""
     return {"NODE_RANK", "MASTER_ADDR"} <= set(os.environ)
 
 
 def num_sharing_cores(num_local_devices: int) -> int:
-    """Processes of this machine that share the cores this one may use: srun gives each its own."""
+    """How many processes share the cores that this one may use: srun gives each its own."""
     return 1 if "SLURM_PROCID" in os.environ else num_local_devices
 
 
 def launched_sizes() -> tuple[int, int] | None:
-    """Processes a node and nodes, as torchrun or SLURM's srun has started them; None alone."""
+    """Processes per node and number of nodes, from torchrun or srun; None without either."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         per_node = int(os.environ["LOCAL_WORLD_SIZE"])
         return per_node, int(os.environ["WORLD_SIZE"]) // per_node

@@ -1,4 +1,4 @@
-"""Commands for a person to copy into a shell. No torch."""
+"""Quotes commands that a person copies into a shell. No torch."""
 
 import os
 import re
@@ -6,15 +6,16 @@ import shlex
 import subprocess
 from pathlib import PurePath
 
-# What cmd reads as more than a character, also between double quotes where there are some in there.
+# Characters that cmd interprets, even within double quotes if these enclose further ones.
 _SPECIAL_TO_CMD = re.compile(r'[()%!^"<>&|]')
 _PLAIN_TO_CMD = re.compile(r"[\w.:/\\@+=-]+", re.ASCII)
 
 
 def quoted(argument: str | PurePath) -> str:
-    """As a shell takes it for one word: a POSIX shell, on Windows cmd.
+    """The argument quoted as one word for a POSIX shell, on Windows for cmd.
 
-    A path that starts as a flag does, or as a home folder, is written from this folder on.
+    A path that starts with `-` or `~` gets `./` before it, or it would be read as a flag or a home
+    folder.
     """
     text = str(argument)
     if isinstance(argument, PurePath) and text.startswith(("-", "~")):
@@ -23,24 +24,22 @@ def quoted(argument: str | PurePath) -> str:
 
 
 def flag(name: str, value: str) -> str:
-    """` --name value`, in the form that takes a value which starts as a flag does."""
+    """` --name value`; with `=` if the value starts with `-`, as a flag does."""
     return f" --{name}{'=' if value.startswith('-') else ' '}{quoted(value)}"
 
 
 def _for_cmd(text: str) -> str:
-    """A program takes apart its line by the quotes, after cmd has taken it apart by its own rules:
-    to cmd each double quote opens or closes, and `%` is never quoted, but `^` frees all of them.
+    """cmd parses the line first, and the program parses the result once more by its quotes.
+
+    For cmd each double quote opens or closes a quotation, and `%` is special even within one. A `^`
+    makes any of these characters an ordinary one.
     """
     if _PLAIN_TO_CMD.fullmatch(text):
         return text
     line = subprocess.list2cmdline([text])
     if not line.startswith('"'):
-        line = f'"{line}{_backslashes(line)}"'
+        trailing = line[len(line.rstrip("\\")) :]  # doubled, or they would escape the last quote
+        line = f'"{line}{trailing}"'
     if '"' in text or "%" in text:
         return _SPECIAL_TO_CMD.sub(r"^\g<0>", line)
     return line
-
-
-def _backslashes(line: str) -> str:
-    """Those at the end once more, so that none of them frees the quote that follows."""
-    return line[len(line.rstrip("\\")) :]

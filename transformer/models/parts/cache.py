@@ -1,4 +1,4 @@
-"""What a model keeps of the tokens that it has read, so that each is worked out once."""
+"""Key-value caches: a model keeps the keys and values of each token instead of recomputing them."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -12,20 +12,21 @@ Positions = slice | Int[Tensor, "*B T"]
 
 
 def _kept_dtype(key: Tensor) -> torch.dtype:
-    """A CPU reads float32 keys several times faster than bfloat16 ones (seen with torch 2.13)."""
+    """A CPU reads float32 keys several times faster than bfloat16 keys (measured: torch 2.13)."""
     on_cpu = key.device.type == "cpu"
     return torch.float32 if on_cpu and key.dtype == torch.bfloat16 else key.dtype
 
 
-LEAST_ROOM = 16  # positions that a cache has room for at first, if block_size is not less
+LEAST_ROOM = 16  # positions that a new cache has room for, if block_size is not less
 
 
 @runtime_checkable  # so that the tests' shape checks can look at it
 class Window(Protocol):
-    """What blocks go by: where new tokens stand in the sequence, and which places they take.
+    """What each block must know of the model's cache.
 
-    `stop` is the end of the places taken so far, `most_places` how many there can be; there is room
-    for `least_places` at first. `has_gaps` says whether some before `stop` may hold nothing yet.
+    `positions` are the new tokens' positions in the sequence, `places` where their keys and values
+    are stored. `stop` is the end of the places in use; memory is allocated for `least_places` at
+    first and `most_places` at most. `has_gaps` says that places before `stop` may be unset.
     """
 
     @property
@@ -48,7 +49,7 @@ class Window(Protocol):
 
 
 class BlockCache:
-    """Keys and values of one block's attention; room for what was read, at most most_places."""
+    """Keys and values of one block's attention; their memory grows up to most_places."""
 
     def __init__(self, cache: Window) -> None:
         self._cache = cache
@@ -62,7 +63,7 @@ class BlockCache:
     def append(
         self, key: Float[Tensor, "B H T D"], value: Float[Tensor, "B H T D"]
     ) -> tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]:
-        """Puts the new positions' keys and values in their places; gives all up to the last."""
+        """Stores keys and values at the new places; returns those of all places up to `stop`."""
         stop = self._cache.stop
         self.make_room(stop, key)
         assert self.keys is not None
@@ -79,7 +80,7 @@ class BlockCache:
         return self.keys[:, :, :stop], self.values[:, :, :stop]
 
     def make_room(self, num_positions: int, like: Float[Tensor, "B H T D"]) -> None:
-        """Twice the room there was, where it is too little, so that few positions move often."""
+        """Allocates at least twice the room if there is too little, so that copies are rare."""
         room = 0 if self.keys is None else self.keys.shape[2]
         if num_positions <= room:
             return
@@ -89,7 +90,7 @@ class BlockCache:
         self.values = _with_room(self.values, room, like, zeros=cache.has_gaps)
 
     def put(self, rows: list[int], other: "BlockCache") -> None:
-        """Replaces these rows by those of another."""
+        """Replaces these rows by the rows of another cache."""
         if self.keys is None or other.keys is None:
             return
         room = other.keys.shape[2]
@@ -102,7 +103,7 @@ class BlockCache:
     def move(
         self, sources: Int[Tensor, " _"], places: Int[Tensor, " _"], num_rows: int, stop: int
     ) -> None:
-        """Copies rows to other places, then keeps the first num_rows; of what is before `stop`."""
+        """Copies rows `sources` to rows `places`, up to `stop`, and keeps the first num_rows."""
         if self.keys is None or self.values is None:
             return
         for kept in (self.keys[:, :, :stop], self.values[:, :, :stop]):
@@ -113,14 +114,14 @@ class BlockCache:
 def move_rows(
     kept: Float[Tensor, "B H S D"], sources: Int[Tensor, " _"], places: Int[Tensor, " _"]
 ) -> Float[Tensor, "B H S D"]:
-    """Copies rows to other places, in place."""
+    """Copies rows `sources` to rows `places`, in place."""
     return kept.index_copy_(0, places, kept.index_select(0, sources))
 
 
 def _with_room(
     kept: Float[Tensor, "B H S D"] | None, room: int, like: Float[Tensor, "_ H T D"], *, zeros: bool
 ) -> Float[Tensor, "B H R D"]:
-    """`zeros` where attention reads new places, with a weight of 0, which makes NaN of NaN."""
+    """`zeros`: attention reads unset places with weight 0, and 0 x NaN would be NaN."""
     num_rows, num_heads, _, head_dim = like.shape
     make = like.new_zeros if zeros else like.new_empty
     wider = make((num_rows, num_heads, room, head_dim), dtype=_kept_dtype(like))
@@ -130,13 +131,13 @@ def _with_room(
 
 
 class Cache:
-    """A window of `block_size` tokens for each of `num_rows` rows.
+    """The cache of up to `block_size` tokens for each of `num_rows` rows.
 
-    `lengths` says how many tokens of each row count; a caller that has read right-padded rows sets
-    it back. What stands behind is never read before it is overwritten.
+    `lengths` says how many tokens of each row count. A caller that has read right-padded rows sets
+    it to their real lengths; the padding is overwritten before any token reads it.
     """
 
-    has_gaps = True  # where rows differ in length
+    has_gaps = True  # if rows differ in length
     least_places = LEAST_ROOM
 
     def __init__(self, num_rows: int, block_size: int, num_blocks: int) -> None:
@@ -146,12 +147,11 @@ class Cache:
         self.stop = 0
         self.blocks = [BlockCache(self) for _ in range(num_blocks)]
         self.tokens = torch.zeros(num_rows, block_size, dtype=torch.long)
-        # Through each block, for one token a row.
+        # One function for each block, which reads one token of each row: see gpt_step.
         self.steps: list[Callable[[Tensor, BlockCache], Tensor]] = []
 
     @property
     def places(self) -> Positions:
-        """A token's place is its position."""
         return self.positions
 
     @property
@@ -160,19 +160,20 @@ class Cache:
 
     @property
     def num_bytes(self) -> int:
-        """Of keys and values, once there are: 2 x blocks x rows x C x positions with room."""
+        """Keys and values have 2 x blocks x rows x C x (allocated places) numbers."""
         tensors = [t for block in self.blocks for t in (block.keys, block.values) if t is not None]
         return sum(tensor.nbytes for tensor in tensors)
 
     def extend(
         self, tokens: Int[Tensor, "B T"], num_before: int = 0
     ) -> tuple[Int[Tensor, "B _"], Bool[Tensor, "#B 1 T S"] | None]:
-        """Takes up new tokens: sets `positions` and `stop` for the blocks to go by.
+        """Adds new tokens; sets `positions` and `stop`, which the blocks use.
 
-        Gives the tokens with the `num_before` before them (0 where none were; none at all where
-        nothing was read yet), and which positions each may read: None is all up to itself.
+        Returns the tokens and a mask of the positions that each may read; without a mask each reads
+        all up to itself. Unless the cache was empty, the `num_before` tokens before them come
+        first, with 0 where a row has fewer.
 
-        Raises: ValueError for more tokens than there is room for and for other rows.
+        Raises: ValueError for more than block_size tokens and for another number of rows.
         """
         num_new = tokens.shape[1]
         if len(tokens) != len(self.lengths):
@@ -198,7 +199,7 @@ class Cache:
         return tokens, mask
 
     def clear(self) -> None:
-        """Back to no tokens; what was allocated stays."""
+        """Forgets all tokens; the memory stays allocated."""
         self.lengths = [0] * len(self.lengths)
 
     def put(self, rows: list[int], other: "Cache") -> None:
@@ -210,9 +211,9 @@ class Cache:
             ours.put(rows, theirs)
 
     def select(self, rows: Int[Tensor, " _"]) -> None:
-        """Keeps the rows with these indices, in this order; one may come several times.
+        """Keeps the rows with these indices, in this order; an index may repeat.
 
-        In place, so no more rows than there are.
+        This works in place, so there may not be more indices than rows.
         """
         moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero().squeeze(1)
         for block in self.blocks:

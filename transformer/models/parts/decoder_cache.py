@@ -1,4 +1,4 @@
-"""What a decoder keeps of a search: a memory and a tree of tokens, with keys and values of both."""
+"""A decoder's cache during a search: keys and values of the memory and of a tree of tokens."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ KeysValues = tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]
 
 
 class CrossCache:
-    """Keys and values of the memory for one block's cross-attention, worked out once."""
+    """Keys and values of the memory for one block's cross-attention, computed once."""
 
     def __init__(self) -> None:
         self._kept: KeysValues | None = None
@@ -33,11 +33,11 @@ class CrossCache:
 
 
 class DecoderCache:
-    """Of K beams for each of B sources, K B rows of tokens: what they have read, as a tree.
+    """The tokens of K beams for each of B sources: K B rows, kept as one tree for each source.
 
-    A source has one row of places, and a beam reads those of its `ancestors`. When beams change
-    their order or go on from the same one, ancestors change and no key or value moves; where
-    sources are done, others take their rows.
+    The beams of a source share one row of places, and each reads the places in its `ancestors`.
+    When beams change their order or continue the same beam, only `ancestors` changes and no key or
+    value moves. When a source is finished, another one takes its row.
     """
 
     has_gaps = False
@@ -69,19 +69,18 @@ class DecoderCache:
 
     @property
     def stop(self) -> int:
-        """How many places are taken."""
         return self.places.stop
 
     def extend(
         self, tokens: Int[Tensor, "R T"], num_before: int = 0
     ) -> tuple[Int[Tensor, "_ _"], Bool[Tensor, "B 1 _ P"] | None]:
-        """Takes up new tokens: sets `positions` and `places` for the blocks to go by.
+        """Adds new tokens; sets `positions` and `places`, which the blocks use.
 
-        Gives the tokens to be read with up to `num_before` before them, and which places each of
-        the new ones may read: None is all up to itself. Where nothing was read yet and the beams of
-        a source begin alike, they are read once for all: B rows in place of K B.
+        Returns the tokens to read, after up to `num_before` earlier ones, and a mask of the places
+        that each may read; without a mask each reads all up to itself. If the cache is empty and
+        the beams of each source start alike, they are read only once: B rows in place of K B.
 
-        Raises: ValueError for more tokens than there is room for and for other rows.
+        Raises: ValueError for more than block_size tokens and for another number of rows.
         """
         length, num_new = self.tokens.shape[1], tokens.shape[1]
         if len(tokens) != len(self.tokens):
@@ -97,7 +96,8 @@ class DecoderCache:
         numbers = torch.arange(new_places, device=tokens.device)
         self.positions = length + numbers % num_new
         own = numbers // num_new == torch.arange(self.num_beams, device=tokens.device)[:, None]
-        self._add(own | alike)
+        everywhere = (own | alike).expand(len(self.ancestors), -1, -1)
+        self.ancestors = torch.cat((self.ancestors, everywhere), dim=2)
         read = self.tokens[:: self.num_beams // num_read, -num_new - num_before :]
         if alike or new_places == 1:
             return read, None
@@ -105,14 +105,10 @@ class DecoderCache:
         mask[:, :, self.places] &= self.positions[:, None] >= self.positions
         return read, mask[:, None]
 
-    def _add(self, own: Bool[Tensor, "K _"]) -> None:
-        everywhere = own.expand(len(self.ancestors), -1, -1)
-        self.ancestors = torch.cat((self.ancestors, everywhere), dim=2)
-
     def select(self, rows: Int[Tensor, " R"]) -> None:
-        """Keeps these rows in this order: whole groups of neighbors, each of one source.
+        """Keeps the rows with these indices, in this order; an index may repeat.
 
-        No more rows than there are.
+        Each K neighboring indices are beams of one source. There may not be more indices than rows.
         """
         sources = rows[:: self.num_beams] // self.num_beams
         self.tokens = self.tokens[rows]
@@ -121,7 +117,7 @@ class DecoderCache:
         numbers = torch.arange(len(sources), device=rows.device)
         moved = (sources != numbers).nonzero().squeeze(1)
         if len(sources) == len(self.memory) and not len(moved):
-            return  # reordered within their groups
+            return  # only the order within sources changes
         self.memory, self.memory_mask = self.memory[sources], self.memory_mask[sources]
         for block in self.blocks:
             block.move(sources[moved], moved, len(sources), self.stop)

@@ -1,4 +1,4 @@
-"""Tokens -> vectors: of the token, of the n-grams that it ends, of the token before."""
+"""Token embeddings with n-grams, and a shift that adds the previous token's vector."""
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +9,11 @@ _MULTIPLIER = -7046029254386353131  # 2^64 / golden ratio as int64: Fibonacci ha
 
 
 class NgramEmbedding(nn.Embedding):
-    """A vector for each token plus one for each of the 2- to `ngram_size`-grams that it ends.
+    """The token's vector plus one for each n-gram, n = 2 to `ngram_size`, that ends with it.
 
-    An n-gram of a small vocabulary has a row of its own; where there are more n-grams than
-    `ngram_buckets`, rows are shared by hashing. Before the first token stands token 0. With
-    ngram_size 1 this is a plain embedding. Cf. Huang et al. 2025 (arXiv:2501.16975).
+    Each n has a table with one row per n-gram. If there are more n-grams than `ngram_buckets`, they
+    share that many rows by hashing. Tokens before the first one count as token 0. With ngram_size 1
+    this is a plain embedding. Cf. Huang et al. 2025 (arXiv:2501.16975).
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class NgramEmbedding(nn.Embedding):
 
 
 class TokenShift(nn.Module):
-    """Adds to each position a share of the one before: x_t + w * x_{t-1}, w learned a channel.
+    """Adds a share of the previous position: x_t + w * x_{t-1}, with a learned w per channel.
 
-    Starts at w = 0, which changes nothing. Cf. Peng et al. 2023 (arXiv:2305.13048), 3.1.1, where
-    the two are interpolated in every block.
+    w starts at 0, which changes nothing. Cf. Peng et al. 2023 (arXiv:2305.13048), 3.1.1, where
+    every block interpolates the two.
     """
 
     def __init__(self, embedding_dim: int) -> None:

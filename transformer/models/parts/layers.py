@@ -1,4 +1,4 @@
-"""Norms, feed-forwards and the residual block."""
+"""Norms, feed-forward layers, dropout and residual blocks."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +25,7 @@ INITIAL_STD = 0.02  # Radford et al. 2018 (GPT), 4.1
 
 
 def make_norm(name: str, embedding_dim: int, *, bias: bool = True) -> nn.Module:
-    """`layernorm` (Ba et al. 2016) or `rmsnorm` (Zhang and Sennrich 2019, which has no bias)."""
+    """`layernorm` (Ba et al. 2016), or `rmsnorm` (Zhang and Sennrich 2019), which has no bias."""
     if name == "layernorm":
         return nn.LayerNorm(embedding_dim, eps=NORM_EPS, bias=bias)
     if name == "rmsnorm":
@@ -34,7 +34,7 @@ def make_norm(name: str, embedding_dim: int, *, bias: bool = True) -> nn.Module:
 
 
 def relu_squared(x: Tensor) -> Tensor:
-    """So et al. 2021 (arXiv:2109.08668)."""
+    """max(0, x)^2: So et al. 2021 (arXiv:2109.08668)."""
     return F.relu(x).square()
 
 
@@ -47,7 +47,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class FeedForward(nn.Module):
-    """W2 f(W1 x): arXiv:1706.03762, 3.3, with the activation f."""
+    """W2 f(W1 x) with the activation f: arXiv:1706.03762, 3.3."""
 
     def __init__(
         self, embedding_dim: int, feedforward_dim: int, activation: str, *, bias: bool = True
@@ -87,7 +87,7 @@ def make_feedforward(
 
 
 def initialize_linears(module: nn.Module) -> None:
-    """Matrices as Glorot and Bengio 2010, each of several fused in one by itself; biases zero."""
+    """Glorot and Bengio 2010 for each matrix, also for those fused into one; zero for biases."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
             num_parts = part.num_parts if isinstance(part, FusedLinear) else 1
@@ -98,10 +98,10 @@ def initialize_linears(module: nn.Module) -> None:
 
 
 class skipped_initialization(TorchFunctionMode):  # a context manager
-    """New parameters keep what their memory holds: their values are about to be loaded.
+    """Leaves new parameters uninitialized, as their values are about to be loaded.
 
-    The system gives memory that nothing was written to when it is first used, so a model of any
-    size is built at once.
+    The operating system provides memory only when it is first written, so even a large model is
+    built in an instant.
     """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -114,9 +114,9 @@ class skipped_initialization(TorchFunctionMode):  # a context manager
 class Dropout(nn.Dropout):
     """Zeroes numbers with probability p and scales up the others: Srivastava et al. 2014.
 
-    On a CPU p is taken to the nearest 256th: a random byte for each number is drawn eight at a
-    time, where torch draws them singly, which takes a tenth of a small model's step. Compiled
-    models draw as torch does: `random_` cannot be compiled.
+    On a CPU, p is rounded to the nearest 1/256, and one random byte decides about each number.
+    Eight bytes are drawn at a time. torch draws a number at a time, which takes a tenth of a small
+    model's step. Compiled models use torch's dropout, as `random_` cannot be compiled.
     """
 
     def forward(self, input: Float[Tensor, "*A C"]) -> Float[Tensor, "*A C"]:
@@ -130,10 +130,10 @@ class Dropout(nn.Dropout):
 
 
 class ResidualPaths(nn.Module):
-    """How a block's parts add to the residual stream.
+    """Adds the outputs of a block's parts to the residual stream.
 
     norm_first (pre-norm): x + f(norm(x)); otherwise (post-norm, as printed in arXiv:1706.03762,
-    3.1): norm(x + f(x)). `dropout` acts on what each part adds: 5.4.
+    3.1): norm(x + f(x)). `dropout` acts on each part's output f(...): 5.4.
     """
 
     def __init__(self, *, norm_first: bool, dropout: float) -> None:
@@ -148,8 +148,9 @@ class ResidualPaths(nn.Module):
 
 
 def recompute_blocks(model: nn.Module) -> None:
-    """In training each block keeps its input alone and computes the rest again in the backward
-    pass: Chen et al. 2016 (arXiv:1604.06174).
+    """In training each block keeps only its input, and the backward pass recomputes the rest.
+
+    Chen et al. 2016 (arXiv:1604.06174).
     """
     for block in model.modules():
         if isinstance(block, ResidualPaths):
@@ -187,9 +188,9 @@ class Block(ResidualPaths):
         return self.add(x, self.feedforward_norm, self.feedforward)
 
     def scale_outputs(self, num_blocks: int) -> None:
-        """What writes into the residual stream starts smaller the more blocks there are.
+        """Initializes the output matrices smaller the more blocks add to the residual stream.
 
-        N(0, INITIAL_STD / sqrt(2 num_blocks)): Radford et al. 2019 (GPT-2), 2.3.
+        Their std is INITIAL_STD / sqrt(2 num_blocks): Radford et al. 2019 (GPT-2), 2.3.
         """
         for part in (self.attention, self.feedforward):
             nn.init.normal_(part.output.weight, std=INITIAL_STD / (2 * num_blocks) ** 0.5)
@@ -225,7 +226,7 @@ class DecoderBlock(ResidualPaths):
         cache: BlockCache | None = None,
         cross_cache: CrossCache | None = None,
     ) -> Float[Tensor, "R T C"]:
-        """`memory_mask` says what of the memory may be read, `mask` what of x itself."""
+        """`memory_mask` is True where the memory may be read, `mask` where x may be read."""
         x = self.add(x, self.attention_norm, lambda x: self.attention(x, mask, cache))
         x = self.add(
             x,

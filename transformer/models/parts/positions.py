@@ -1,6 +1,6 @@
-"""How a model tells positions apart: learned or sinusoidal vectors, or rotary queries and keys.
+"""Position encodings: learned or sinusoidal vectors, or rotary queries and keys.
 
-`positions` says where the T columns of x stand: a slice for all rows, or a number each (B, T).
+`positions` are those of the T tokens in x: a slice for all rows, or a number per token (B, T).
 """
 
 import torch
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from transformer.models.parts.cache import Positions
 
 _BASE = 10000.0  # arXiv:1706.03762, 3.5; arXiv:2104.09864, 3.2.2
-_INITIAL_STD = 0.02  # a GPT's token embeddings start with it too
+_INITIAL_STD = 0.02  # the same as for a GPT's token embeddings
 
 
 class NoPositions(nn.Module):
-    """Leaves everything as it is."""
+    """Adds nothing."""
 
     def __init__(self, *_: int) -> None:
         super().__init__()
@@ -37,17 +37,17 @@ class LearnedPositions(nn.Module):
 
     @torch.no_grad()
     def start_as_sinusoids(self) -> None:
-        """For tokens of variance 1, beside which vectors of std 0.02 are not seen for long."""
+        """For tokens of variance 1, beside which a std of 0.02 has little effect at first."""
         self.weight.copy_(sinusoids(*self.weight.shape))
 
     def similarity(self) -> Float[Tensor, "T T"]:
-        """The cosine between each two positions' vectors: 1 where they point the same way."""
+        """The cosine of the angle between each two positions' vectors."""
         directions = F.normalize(self.weight, dim=-1)
         return directions @ directions.mT
 
 
 class SinusoidalPositions(nn.Module):
-    """Adds a table of sines and cosines, the same for good: arXiv:1706.03762, 3.5."""
+    """Adds a fixed table of sines and cosines: arXiv:1706.03762, 3.5."""
 
     table: Tensor
 
@@ -60,10 +60,10 @@ class SinusoidalPositions(nn.Module):
 
 
 class ScaledSinusoidalPositions(SinusoidalPositions):
-    """The same times a learned number, which starts where the sines are as large as tokens.
+    """Sinusoids times a learned number, which starts so that they are as large as the tokens.
 
-    The mean square of sines and cosines is 1/2. As they are, they drown a GPT's small tokens. Li et
-    al. 2019 (arXiv:1809.08895), 3.2, have the same learned number, and start it at 1.
+    The mean square of sines and cosines is 1/2, far more than that of a GPT's token embeddings. Li
+    et al. 2019 (arXiv:1809.08895), 3.2, have the same learned number, and start it at 1.
     """
 
     def __init__(self, block_size: int, embedding_dim: int) -> None:
@@ -75,10 +75,10 @@ class ScaledSinusoidalPositions(SinusoidalPositions):
 
 
 class RotaryPositions(nn.Module):
-    """Turns the pair (i, i + D/2) of a head's numbers at position t by t / 10000^(2i/D).
+    """Rotates the pair (i, i + D/2) of a head's numbers at position t by t / 10000^(2i/D).
 
-    Su et al. 2021 (arXiv:2104.09864), eq. 34, with the halves paired as in Llama and Qwen3 rather
-    than neighbors. Products of turned queries and keys depend on the distance of positions alone.
+    Su et al. 2021 (arXiv:2104.09864), eq. 34, but with the halves paired, as in Llama and Qwen3,
+    not neighbors. The product of a rotated query and key depends only on their distance.
 
     Raises: ValueError for an odd head_dim, which has no pairs.
     """
@@ -104,7 +104,7 @@ class RotaryPositions(nn.Module):
         return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
-# What adds a position's vector to the token's; rotary acts within attention instead.
+# Modules that add a position's vector to the token's; rotary acts within attention instead.
 POSITIONS = {
     "learned": LearnedPositions,
     "sinusoidal": SinusoidalPositions,
@@ -116,7 +116,7 @@ POSITIONS = {
 def make_positions(
     name: str, block_size: int, embedding_dim: int, *, gain: bool = False
 ) -> nn.Module:
-    """With a `gain`, sinusoids are scaled by a learned number; the others are scaled anyway.
+    """With `gain`, a learned number scales sinusoids; learned vectors do not need it.
 
     Raises: ValueError for an unknown name, listing the known ones.
     """
@@ -135,9 +135,9 @@ def sinusoids(size: int, dim: int) -> Float[Tensor, "T C"]:
 
 
 def position_angles(size: int, dim: int) -> Float[Tensor, "T P"]:
-    """t / 10000^(2i/dim) for positions t and pairs i: computed in float64, given in the default.
+    """t / 10000^(2i/dim) for positions t and pairs i: in float64, then cast to the default dtype.
 
-    On the CPU even where a model is made on the meta device: nothing would fill these in later.
+    On the CPU even if a model is made on the meta device: nothing would fill these in later.
     """
     numbers = {"dtype": torch.float64, "device": "cpu"}
     frequencies = _BASE ** -(torch.arange(0, dim, 2, **numbers) / dim)
