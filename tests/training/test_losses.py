@@ -1,4 +1,4 @@
-"""What is minimized and reported: label smoothing, R-Drop, CTC, and the units of a loss."""
+"""The losses: label smoothing, R-Drop, CTC, and their units."""
 
 from functools import partial
 from itertools import groupby, product
