@@ -1,4 +1,4 @@
-"""What a run says at its end."""
+"""The notes and advice that a run prints."""
 
 import pytest
 
