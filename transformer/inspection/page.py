@@ -33,7 +33,6 @@ def as_page(explanation: Explanation, *, model: str, num_written: int = 0, cut: 
 
 
 def template(name: str) -> str:
-    """Reads a file of `templates/`, also from an installed package."""
     templates = resources.files("transformer.inspection") / "templates"
     return (templates / name).read_text(encoding="utf-8")
 
@@ -41,11 +40,10 @@ def template(name: str) -> str:
 def as_data(explanation: Explanation) -> dict[str, Any]:
     """The data for the page's script, in plain JSON types."""
     num_blocks, num_heads = explanation.attention.shape[:2]
-    bits = [unit.surprise for unit in explanation.units]
     return {
         "units": explanation.rows,
         "source": explanation.source,
-        "surprises": [None if surprise is None else round(surprise, 4) for surprise in bits],
+        "surprises": [unit.surprise and round(unit.surprise, 4) for unit in explanation.units],
         "mean_surprise": explanation.mean_surprise,
         "alternatives": [
             [(name, round(probability, 6)) for name, probability in unit.alternatives]

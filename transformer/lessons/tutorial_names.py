@@ -72,10 +72,9 @@ class PositionalEncoding(nn.Module):
 
 
 class MultiHeadSelfAttention(nn.Module):
-    """Multi-head self-attention without a causal mask.
+    """Multi-head self-attention; every position reads all others unless a mask is False there.
 
-    Every position reads every other one, unless a mask (T, T) or (B, T, T) is False there.
-    `dropout` acts on the attention weights.
+    The mask is (T, T) or (B, T, T). `dropout` acts on the attention weights.
 
     Raises: ValueError if d_model is not divisible by num_heads, and for any other kind of mask.
     """
@@ -125,10 +124,8 @@ class ProductionTransformer(nn.Module):
     are pre-norm, with a norm after the last block: this trains without warmup (Xiong et al. 2020,
     arXiv:2002.04745).
 
-    The mask makes it a GPT or an encoder:
-    - `create_causal_mask(T)`: a position reads itself and the positions before it (a GPT).
-    - `(x != padding)[:, None].expand(-1, T, -1)`: it reads all tokens except padding (an encoder).
-    - None: it reads everything.
+    With the mask `create_causal_mask(T)`, a position reads itself and those before it (a GPT); with
+    `(x != padding)[:, None].expand(-1, T, -1)`, all but the padding (an encoder); with None, all.
 
     Raises: ValueError if d_model is not divisible by num_heads, for more positions than max_len,
     and for a mask that is not bool or has another shape than (T, T) or (B, T, T).

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,12 +151,12 @@ def shown_seconds(run: Run) -> float:
 
 def whole_run(run: Run, times: Times, every_steps: int) -> str:
     """Adds up steps, validations, the exact score at the end, and the start of the process."""
-    config, limit = run.config, (run.config.max_minutes or float("inf")) * 60
+    limit = (run.config.max_minutes or float("inf")) * 60
     validation = times.validated_token * run.data.looked_at_tokens + times.shown
     score = times.validated_token * run.task.score_tokens + times.shown + START_SECONDS
     number = -(-run.total_steps // every_steps) if every_steps != NEVER else 0
     seconds = run.total_steps * times.step + number * validation + score
-    if config.max_minutes is not None and seconds > limit:
+    if seconds > limit:
         share = 1 - VALIDATION_SHARE if every_steps == NEVER else 1.0
         own = times.step if every_steps == NEVER else times.step + validation / every_steps
         steps = max(1, int(share * max(limit - score, limit / 2) / own))
@@ -172,13 +173,10 @@ def free_memory(device_type: str) -> float:
     """Free memory in bytes, of this machine or its GPU; infinity if that is not known."""
     if device_type == "cuda":
         return float(torch.cuda.mem_get_info()[0])
-    try:
+    with suppress(OSError, KeyError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         sizes = {line.split(":")[0]: float(line.split()[1]) for line in lines}
         return 1024 * sizes["MemAvailable"]
-    except (OSError, KeyError, ValueError, IndexError):
-        pass
-    try:
+    with suppress(AttributeError, OSError, ValueError):
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return float("inf")
+    return float("inf")

@@ -1,5 +1,3 @@
-"""The terms of the training loss."""
-
 from collections.abc import Sequence
 
 import torch

@@ -1,5 +1,3 @@
-"""Gathers values from all processes of a run."""
-
 from typing import Any
 
 from torch import distributed

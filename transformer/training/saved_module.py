@@ -32,9 +32,7 @@ class SavedModule(pl.LightningModule):
         weights_only: bool | None = True,
         **changes: Any,
     ) -> Any:
-        """Builds the model that the checkpoint describes, and loads its weights.
-
-        `changes` are constructor arguments; they replace the checkpoint's.
+        """Builds the checkpoint's model; `changes` replace its constructor arguments.
 
         Raises: UserError for a file that is not a checkpoint of a module, or has no lr.
         """

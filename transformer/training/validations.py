@@ -28,13 +28,12 @@ class ValidationPlan(NamedTuple):
 def plan_validations(
     total_steps: int, tokens_per_step: int, split_tokens: int, shown_tokens: int
 ) -> ValidationPlan:
-    """Validation should take at most VALIDATION_SHARE of the compute.
+    """Plans validations that take at most VALIDATION_SHARE of the compute, if possible.
 
-    Validations are evenly spaced, the last one after the last step, at most MOST_VALIDATIONS. If
-    the budget pays for fewer than FEWEST_VALIDATIONS of the whole split, each one reads an evenly
-    spread part of the split. In a short run even that exceeds the budget: from SHORT_RUN_STEPS
-    on, the run exceeds it; a shorter run need only validate once, at the end. `shown_tokens` is the
-    cost of the samples at each validation, in tokens.
+    They are evenly spaced, the last one after the last step, at most MOST_VALIDATIONS. If the
+    budget pays for fewer than FEWEST_VALIDATIONS of the whole split, each one reads an evenly
+    spread part of it. In a short run even that exceeds the budget; below SHORT_RUN_STEPS one
+    validation is enough. `shown_tokens` is the cost of the samples at a validation, in tokens.
     """
     share = VALIDATION_SHARE / (1 - VALIDATION_SHARE)
     budget = share * PASSES_PER_TRAINING_STEP * tokens_per_step * total_steps

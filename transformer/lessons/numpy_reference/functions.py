@@ -109,10 +109,7 @@ def layer_norm(x: Array, weight: Floats, bias: Floats | float = 0.0) -> Floats:
 
 
 def positional_encoding(length: int, d_model: int) -> Floats:
-    """PE(t, 2i) = sin(t / 10000^(2i/C)), PE(t, 2i+1) = cos(t / 10000^(2i/C)), shape (T, C).
-
-    arXiv:1706.03762, 3.5.
-    """
+    """PE(t, 2i) = sin(t / 10000^(2i/C)), PE(t, 2i+1) = cos(same): arXiv:1706.03762, 3.5."""
     angles = position_angles(length, d_model)
     return np.stack((np.sin(angles), np.cos(angles)), axis=-1).reshape(length, -1)[:, :d_model]
 
@@ -131,8 +128,7 @@ def xavier(fan_in: int, fan_out: int, generator: np.random.Generator) -> Floats:
 def cross_entropy(logits: Array, targets: Array) -> tuple[float, Floats]:
     """The mean of -ln softmax(logits)[target] in nats, and its gradient for the logits.
 
-    Logits are (..., V); targets are ids (...). The gradient is (softmax - one-hot) / number of
-    targets.
+    Logits are (..., V), targets (...). The gradient is (softmax - one-hot) / number of targets.
 
     Raises: ValueError for shapes that do not fit, and for targets that are not ids below V.
     """

@@ -95,8 +95,7 @@ class LayerNorm(Layer):
     def backward(self, gradient: Floats) -> Floats:
         """dx = (dn - mean(dn) - n mean(n dn)) / deviation, where n is x normalized, dn = w dy.
 
-        mean(dn) is there because x changes the mean, and n mean(n dn) because x changes the
-        deviation.
+        The first mean comes from the mean of x, the second from its deviation: both depend on x.
         """
         rest = tuple(range(gradient.ndim - 1))
         self.gradients["weight"][...] = (gradient * self.normalized).sum(axis=rest)

@@ -22,8 +22,7 @@ class Announcements(AfterBatch):
     number of steps and may return a note to log.
     """
 
-    # Relative. Under a time limit, the seconds that a start takes change the rate by less.
-    JUMP = 0.01
+    JUMP = 0.01  # relative; under a time limit, the time of a start changes the rate by less
 
     # Long enough for a stable estimate. The first step may compile, so it is not timed.
     SECONDS_BEFORE_ESTIMATE = 5.0

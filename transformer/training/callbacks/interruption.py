@@ -63,8 +63,7 @@ def _do_nothing() -> None: ...
 def ended_together(trainer: pl.Trainer) -> Iterator[None]:
     """Ends all processes after an error in one of them, as torchrun and SLURM do.
 
-    The other ranks wait before they raise, and rank 0 kills them meanwhile, so an error that all
-    ranks have is printed once.
+    Other ranks wait while rank 0 kills them, so an error that all ranks have is printed once.
 
     Raises: UserError if another process was lost; that process has printed the cause.
     """
