@@ -1,23 +1,24 @@
-"""What a switch of a config is worth: paired seeds, equal steps, and the same at equal time.
+"""Measures how much a switch of a config changes the loss, at equal steps and at equal time.
 
 `python benchmarks/ablate.py --config configs/default.yaml --switch qk_norm,norm=layernorm --seeds 5
---steps 1000` trains the base and a variant for each switch, whole schedules of N steps from the
-same seeds (the same chunks in the same order, and the same first weights where no shape differs),
-and writes results/ablation.json. A switch is KEY=VALUE, a KEY alone (a boolean turned over), or
-several of them that belong together, joined by a plus: `optimizer=adamw+lr=3e-3`. Beside the keys
-of a config, those of `candidates.py` can be tried: `logit_cap=15`.
+--steps 1000` trains the base and one variant for each switch, and writes results/ablation.json.
+Every run is a whole schedule of N steps. For one seed, all runs read the same chunks in the same
+order, and start from the same weights if their shapes are equal. A switch is KEY=VALUE, or KEY
+alone (it inverts a boolean), or several of them joined by a plus: `optimizer=adamw+lr=3e-3`. The
+keys of `candidates.py` can be tried, too: `logit_cap=15`.
 
-Loss: exact, over the whole validation split, as evaluate.py. The difference d of a seed is the
-variant's loss less the base's; the interval is that of the paired t test, mean +- t(0.975, n - 1)
-s / sqrt(n) over n seeds.
+Loss: exact, over the whole validation split, as in evaluate.py. For each seed, d is the variant's
+loss minus the base's. The interval comes from the paired t test over n seeds: mean +-
+t(0.975, n - 1) s / sqrt(n).
 
-Step cost c: the variant's seconds a step over the base's, measured apart from the training runs,
-over the mean of the base's right before and after it, medians over steps; median over rounds.
+Step cost c: the variant's seconds per step divided by the base's. It is measured apart from the
+training runs. The base is timed right before and after the variant, and the mean of both is used.
+Seconds are medians over steps; c is the median over rounds.
 
-Equal time: in the time of the base's N steps the variant makes N / c. Near N the base's loss is
-about a straight line of log steps, with the slope b = (L(N) - L(N/2)) / log 2 of whole schedules,
-and the variant's is taken to be as steep: d at equal time = d - b log c, worked out for each seed.
-b is negative, so a costlier variant pays. The interval treats c as exact.
+Equal time: while the base makes N steps, the variant makes N / c. Near N, the base's loss is about
+linear in log steps, with the slope b = (L(N) - L(N/2)) / log 2 of whole schedules. The variant is
+assumed to have the same slope, so d at equal time = d - b log c, computed for each seed. b is
+negative, so a slower variant loses. The interval treats c as exact.
 """
 
 import argparse
@@ -36,7 +37,8 @@ from transformer.system.errors import UserError
 from transformer.system.terminal import quiet_libraries, run_script
 from transformer.tasks.registry import task_of
 
-# The 0.975 quantile of Student's t by degrees of freedom, from 1; beyond, the last, a little wide.
+# The 0.975 quantile of Student's t for 1, 2, ... degrees of freedom. For more, the last one is
+# used, which makes the interval a little too wide.
 T_975 = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
@@ -47,10 +49,10 @@ Losses = dict[str, list[float]]
 def measure_costs(
     variants: dict[str, Variant], corpus: Corpus, rounds: int, steps: int
 ) -> dict[str, list[float]]:
-    """Each variant's cost of a step, one figure a round; under "base" all of the base's seconds.
+    """Each variant's step cost, one number per round; "base" holds all seconds of the base.
 
-    The base is timed before and after each variant, whose seconds are divided by the mean of the
-    two: what else the machine does slows neighbors alike.
+    The base is timed before and after each variant, and the variant's seconds are divided by the
+    mean of the two: other work on the machine slows neighboring measurements equally.
     """
 
     def seconds_per_step(variant: Variant) -> float:
@@ -71,7 +73,7 @@ def measure_costs(
 
 
 def interval(differences: list[float]) -> tuple[float, float, float]:
-    """Mean and 95 % interval of paired differences; needs two at least."""
+    """Mean and 95 % interval of at least two paired differences."""
     freedom = len(differences) - 1
     quantile = T_975[min(freedom, len(T_975)) - 1]
     center = mean(differences)
@@ -80,7 +82,7 @@ def interval(differences: list[float]) -> tuple[float, float, float]:
 
 
 def at_equal_time(difference: float, slope: float, cost: float) -> float:
-    """`difference` at equal steps, less what `cost` times fewer steps cost the variant."""
+    """Corrects a difference at equal steps: at equal time the variant makes `cost` times fewer."""
     return difference - slope * math.log(cost)
 
 
@@ -102,7 +104,7 @@ def compare(switch: str, losses: Losses, half: list[float], costs: list[float]) 
 
 
 def run(variants: dict[str, Variant], corpus: Corpus, arguments: argparse.Namespace) -> dict:
-    """Costs, then seed after seed; what is there is saved after each seed from the second on."""
+    """Measures costs, then trains seed by seed; saves after each seed from the second on."""
     costs = measure_costs(variants, corpus, arguments.rounds, arguments.cost_steps)
     losses: Losses = {name: [] for name in variants}
     half: list[float] = []
@@ -137,7 +139,7 @@ def run(variants: dict[str, Variant], corpus: Corpus, arguments: argparse.Namesp
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Markdown: the base's loss, a row for each switch, and how many were tried."""
+    """Markdown: a row for each switch, the base's loss, and how many switches were tried."""
     header = ("switch", "loss", "95 %", "step cost", "at equal time", "95 %")
     rows = []
     for switch, row in figures["switches"].items():
@@ -150,8 +152,8 @@ def table(figures: dict[str, Any]) -> str:
         f"{lines}\n\nbase {figures['config']}: loss {mean(base['losses']):z.4f} after "
         f"{figures['steps']:,} steps of {1000 * base['seconds_per_step']:.1f} ms, "
         f"{mean(base['losses_at_half']):z.4f} after half of them; {figures['seeds']} seeds; "
-        f"less is better\nswitches tried: {tried}; of so many without any effect, about "
-        f"{0.05 * tried:.2g} would have an interval without 0 by chance"
+        f"less is better\nswitches tried: {tried}; if none had an effect, about {0.05 * tried:.2g} "
+        "of them would have an interval without 0 by chance"
     )
 
 
@@ -161,7 +163,7 @@ def _cells(values: tuple[float, float, float]) -> list[str]:
 
 
 def shown(path: Path) -> str:
-    """From the repository's root where it lies within."""
+    """The path from the repository's root, or only the name of a file outside it."""
     path = path.resolve()
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
 
@@ -178,9 +180,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--data_path")
-    parser.add_argument("--name", default="ablation", help="of the file in results/")
-    parser.add_argument("--rounds", type=int, default=5, help="of the measurement of cost")
-    parser.add_argument("--cost_steps", type=int, default=20, help="timed steps a round")
+    parser.add_argument("--name", default="ablation", help="name of the file in results/")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the cost measurement")
+    parser.add_argument("--cost_steps", type=int, default=20, help="timed steps per round")
     arguments = parser.parse_args(argv)
     least = {"seeds": 2, "steps": 2, "rounds": 1, "cost_steps": 1}
     for name, value in least.items():
@@ -193,13 +195,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     switches = [switch.strip() for switch in arguments.switch.split(",") if switch.strip()]
     if not switches:
-        raise UserError("--switch names no switch: give NAME[=VALUE],...")
+        raise UserError("--switch is empty: give NAME[=VALUE],...")
     variants = make_variants(arguments.config, switches, arguments.data_path)
     quiet_libraries()
     config = variants["base"].config
     corpus = task_of(config.model).read(config)
     if (RESULTS / f"{arguments.name}.json").exists():
-        report(f"results/{arguments.name}.json will be replaced; --name keeps it")
+        report(f"results/{arguments.name}.json will be replaced; give another --name to keep it")
     print(table(run(variants, corpus, arguments)))
     return 0
 

@@ -1,9 +1,9 @@
-"""Which attention is faster on this CPU: the formula spelled out, or torch's fused kernel?
+"""Measures which attention is faster on this CPU: the explicit formula or torch's fused kernel.
 
-`python benchmarks/attention.py` times forward and backward passes of both, in turn, without
-dropout and for one batch of tokens, over contexts, number formats and threads; the medians go to
-results/attention.json. `models/parts/attention.py` chooses by a rule, `explicit_is_faster`, which
-a test holds against that file.
+`python benchmarks/attention.py` times forward and backward passes of both in turn, without dropout
+and with the same number of tokens, for several contexts, number formats and numbers of threads. The
+medians go to results/attention.json. A test compares that file with the rule
+`explicit_is_faster` in `models/parts/attention.py`.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def timed_pass(attend: Callable[..., torch.Tensor], qkv: list[torch.Tensor]) -> 
 
 
 def measure(context: int, dtype: torch.dtype, rounds: int) -> dict[str, float]:
-    """Median seconds of each side."""
+    """Median seconds of the explicit and of the fused attention."""
     shape = (max(1, BATCH_TOKENS // context), HEADS, context, HEAD_DIM)
     qkv = [torch.randn(shape).to(dtype).requires_grad_() for _ in range(3)]
     sides = {"explicit": attention, "fused": fused_attention}

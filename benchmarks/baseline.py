@@ -1,9 +1,10 @@
-"""The trainer to beat: a plain loop around Hugging Face's GPT-2, with the usual CPU recipe.
+"""The baseline: a plain training loop around Hugging Face's GPT-2, with the usual CPU recipe.
 
-`python benchmarks/baseline.py --data_path FILE` trains 4 blocks of width 128, context 64, batch 12,
-2000 steps of AdamW (1e-3 to 1e-4, cosine, 100 steps of warmup, betas 0.9 and 0.99, weight decay
-0.1, clipped at 1), as nanoGPT's README gives it for a laptop, evaluates on 20 random batches of
-each split every 250 steps, and prints the exact loss over the last tenth of the file as JSON.
+`python benchmarks/baseline.py --data_path FILE` uses the recipe of nanoGPT's README for a laptop:
+4 blocks, width 128, context 64, batch 12, 2000 steps of AdamW (lr 1e-3 to 1e-4, cosine, 100 steps
+of warmup, betas 0.9 and 0.99, weight decay 0.1, gradients clipped at 1). Every 250 steps it
+evaluates 20 random batches of each split. It prints, as JSON, the exact loss over the last tenth of
+the file.
 """
 
 import argparse
@@ -102,7 +103,7 @@ def estimate(model: nn.Module, splits: tuple[Tensor, ...], precision: str) -> li
 
 @torch.no_grad()
 def exact_loss(model: nn.Module, tokens: Tensor) -> float:
-    """As evaluate.py: windows end to end, every token but the first scored once, float32."""
+    """As in evaluate.py: consecutive windows, each token except the first scored once, float32."""
     model.eval()
     total = 0.0
     whole = (len(tokens) - 1) // BLOCK_SIZE * BLOCK_SIZE

@@ -1,7 +1,7 @@
-"""Options that were measured and did not earn a key of a config; `ablate.py` can still try them.
+"""Options that helped too little to become config keys; `ablate.py` can still try them.
 
-Each changes a module before it is trained and may return a callback. The table that left them out
-is summarized in benchmarks/README.md.
+Each function changes a module before training and may return a callback. benchmarks/README.md
+summarizes the measurements.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,14 @@ def cap_logits(module: LanguageModule, cap: float) -> None:
 
 
 def zero_outputs(module: LanguageModule, _: float) -> None:
-    """What blocks add to the residual stream starts at zero: modded-nanogpt."""
+    """At the start, blocks add zero to the residual stream, as in modded-nanogpt."""
     for block in module.model.blocks:  # type: ignore[union-attr]
         nn.init.zeros_(block.attention.output.weight)
         nn.init.zeros_(block.feedforward.output.weight)
 
 
 class HeadGate(nn.Linear):
-    """Weighs each head's result at each position, 0 to 2: 2 sigmoid(W x), near 1 at the start.
+    """Multiplies each head's result at each position by 2 sigmoid(W x), about 1 at the start.
 
     Qiu et al. 2025 (arXiv:2505.06708), headwise; the factor 2 is ours.
     """
@@ -59,10 +59,10 @@ def gate_heads(module: LanguageModule, _: float) -> None:
 
 
 class ValueEmbedding(nn.Module):
-    """A learned vector of each n-gram, added to the attention values of the blocks.
+    """Adds a learned vector of each n-gram to the attention values of the blocks.
 
-    Zhou et al. 2024 (arXiv:2410.17897) add the first block's values; a table of their own for each
-    block is modded-nanogpt's. Starts at zero.
+    Zhou et al. 2024 (arXiv:2410.17897) add the values of the first block; separate tables for each
+    block are from modded-nanogpt. The tables start at zero.
     """
 
     def __init__(self, model: nn.Module, ngram_size: int) -> None:
@@ -96,12 +96,12 @@ def embed_values(module: LanguageModule, ngram_size: float) -> None:
 
 
 def average_weights(module: LanguageModule, decay: float) -> pl.Callback:
-    """What is scored is an exponential moving average of the weights: Lightning's own."""
+    """Scores an exponential moving average of the weights, with Lightning's callback."""
     return EMAWeightAveraging(decay=decay)
 
 
 class WeightDecayToZero(pl.Callback):
-    """Weight decay falls in a line from its value to zero at the last step, beside the lr's own."""
+    """Weight decay falls linearly to zero at the last step, in addition to the lr schedule."""
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         left = 1 - trainer.global_step / trainer.max_steps
@@ -110,7 +110,7 @@ class WeightDecayToZero(pl.Callback):
             group["weight_decay"] = peak * left
 
 
-# On or off; the others need a number.
+# These are on or off; the others need a number.
 SWITCHES = ("attention_gate", "zero_outputs", "weight_decay_to_zero")
 CANDIDATES: dict[str, Candidate] = {
     "attention_gate": gate_heads,

@@ -1,8 +1,8 @@
-"""What does a checkpoint of a 10.7 M model cost? `python benchmarks/checkpoint_time.py`
+"""Times the checkpoints of a 10.7 M model: `python benchmarks/checkpoint_time.py`
 
-Writes the checkpoint of a real run (weights, AdamW's moments, random numbers) again and again into
-a temporary folder and gives the median seconds, flush to the disk included, and their share of
-training time at the default of one every so many minutes. To results/checkpoint_time.json.
+Writes the checkpoint of a real run (weights, AdamW's moments, random numbers) several times into a
+temporary folder. Reports the median seconds, including the flush to the disk, and the share of
+training time at the default `checkpoint_every_minutes`. Results: results/checkpoint_time.json.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Which options train badly together: every pair of their values, 300 steps each.
+"""Finds options that train badly together: tries every pair of their values, 300 steps each.
 
-A covering array has each pair of values in one row at least (Cohen et al. 1997, "The AETG system").
-Losses are compared within a model and an optimizer, whose best row is the mark: the options
-themselves differ in worth, so a row may be `MARGINS` above it. Beyond that something is broken, or
-the run has to say so at its start. Figures go to results/combinations.json.
+A covering array has each pair of values in at least one row (Cohen et al. 1997, "The AETG system").
+Each row is compared with the best row of the same model and optimizer. Some options are simply
+better than others, so a row may be `MARGINS` worse. If it is worse than that, something is broken,
+or the run must warn at its start. Results: results/combinations.json.
 """
 
 import json
@@ -33,10 +33,10 @@ OPTIONS: Row = {
     "tie_weights": (True, False),
     "optimizer": ("adamw", "muon"),
 }
-# Nats a token above the best of the same model and optimizer. 300 steps are few: a gpt is near the
-# bigram floor still, which rotary positions and Muon leave soonest, and an encoder_decoder learns
-# sooner with an untied head. Positions 35 times too large cost a gpt 0.9, 50 times too small ones
-# an encoder_decoder 0.6, which these margins must not hide (seen on an AMD EPYC, Zen 3).
+# Nats per token above the best row of the same model and optimizer. After only 300 steps, a gpt is
+# still near the bigram floor; rotary positions and Muon get below it first. An encoder_decoder
+# learns sooner with an untied head. The margins must still find known faults: positions 35 times
+# too large cost a gpt 0.9, and 50 times too small cost an encoder_decoder 0.6 (AMD EPYC, Zen 3).
 MARGINS = {"gpt": 0.35, "encoder_decoder": 0.5}
 LR = {"adamw": 3e-3, "muon": 1e-2}
 SHARED: Row = {
@@ -51,9 +51,9 @@ DATA: dict[str, Row] = {
 
 
 def covering_array(options: Mapping[str, tuple[Any, ...]]) -> list[Row]:
-    """Rows that hold every pair of values of two options, each the one with most that is new."""
+    """Rows that contain every pair of values; each is the row with the most new pairs."""
     every = [dict(zip(options, values, strict=True)) for values in product(*options.values())]
-    random.Random(0).shuffle(every)  # ties are broken by chance, the same each time
+    random.Random(0).shuffle(every)  # breaks ties at random, the same way each time
     missing = {pair for row in every for pair in pairs_of(row)}
     rows = []
     while missing:
@@ -67,7 +67,7 @@ def pairs_of(row: Row) -> set[tuple[tuple[str, Any], tuple[str, Any]]]:
 
 
 def config_of(row: Row) -> "Config":
-    """The run of a row; its file is written to the current folder."""
+    """The config of a row; writes a file into the current folder."""
     from transformer.config.files import load_config
 
     empty = Path("combination.yaml")
@@ -76,7 +76,7 @@ def config_of(row: Row) -> "Config":
 
 
 def train_row(row: Row) -> float:
-    """The loss after 300 steps, in the current folder."""
+    """Trains 300 steps in the current folder and returns the loss."""
     from transformer.run.fit import train
 
     folder = train(config_of(row))
@@ -84,7 +84,7 @@ def train_row(row: Row) -> float:
 
 
 def above_best(rows: list[Row]) -> list[float]:
-    """How far each is above the best of its model and optimizer."""
+    """How much each loss exceeds the best one of its model and optimizer."""
     best: dict[tuple[str, str], float] = {}
     for row in rows:
         kind = (row["model"], row["optimizer"])

@@ -1,6 +1,6 @@
-"""The README's tables of speeds beside others', from the files of results.
+"""Prints the README's tables that compare our speeds with other programs.
 
-`python benchmarks/comparison.py` prints them; it measures nothing.
+`python benchmarks/comparison.py` reads the files in results/ and measures nothing.
 """
 
 from record import load
@@ -40,7 +40,7 @@ def table() -> str:
 
 
 def pair_table() -> str:
-    """The encoder-decoder's: training beside torch.nn.Transformer, decoding beside no cache."""
+    """The encoder-decoder: training against torch.nn.Transformer, decoding without a cache."""
     training, decoding = load("pair_train_speed")["figures"], load("translate_speed")["figures"]
     rows = []
     for dropout in ("0.1", "0.0"):

@@ -1,9 +1,10 @@
-"""Are runs that are killed, interrupted and resumed the runs they would have been?
+"""Checks that runs which were killed or interrupted and then resumed equal an undisturbed run.
 
-`python benchmarks/crash_test.py` trains a small GPT once undisturbed, and then again and again:
-killed (SIGKILL) at a random moment, a third of the times while a checkpoint is being written, or
-asked to end (SIGTERM, Ctrl+C), and resumed with `train.py --resume`. Weights, moments, random
-numbers, data and curves are compared bit for bit; counts go to results/crash_test.json.
+`python benchmarks/crash_test.py` trains a small GPT once undisturbed and then many times with a
+disturbance. A run is killed (SIGKILL) at a random moment, in a third of the cases while a
+checkpoint is being written, or asked to end (SIGTERM, Ctrl+C). It is resumed with `train.py
+--resume`. Weights, moments, random numbers, data and curves are compared bit for bit. The counts go
+to results/crash_test.json.
 """
 
 import argparse
@@ -37,7 +38,7 @@ END_SECONDS = 120
 
 
 class Trial(NamedTuple):
-    """What is done to a run, and when: at `share` of the time between its checkpoints."""
+    """The signal, and its moment as a share of the time from first to last checkpoint."""
 
     number: int
     signal_name: str
@@ -80,10 +81,10 @@ def wait_for_a_half_written_one(process: subprocess.Popen, folder: Path) -> None
 
 
 def attempt(home: Path, trial: Trial, undisturbed: Path, seconds: float) -> str:
-    """The word under which the trial is counted: `identical`, or what was wrong.
+    """Returns the outcome of a trial: `identical`, or what was wrong.
 
-    A run that is over before its signal, on a machine whose speed changes, is tried again with
-    half the wait.
+    If the run ends before its signal, because the speed of the machine changes, it is tried again
+    with half the wait.
     """
     word = OVER
     for halved in range(4):
@@ -127,7 +128,7 @@ def trials(kind: str, count: int, generator: random.Random) -> list[Trial]:
 
 
 def counted(kind: str, count: int, processes: int, seed: int) -> dict[str, object]:
-    """How many trials ended how; OVER says nothing."""
+    """Counts the outcomes of the trials; trials with the outcome OVER test nothing."""
     generator = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -150,7 +151,7 @@ def counted(kind: str, count: int, processes: int, seed: int) -> dict[str, objec
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=50, help="of killed runs, and of asked ones")
+    parser.add_argument("--count", type=int, default=50, help="trials of each kind")
     parser.add_argument("--processes", type=int, default=2, help="runs at a time")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -1,10 +1,10 @@
-"""Do several processes make the run that one makes? `python benchmarks/devices.py`
+"""Checks that a run in several processes equals a run in one: `python benchmarks/devices.py`
 
-A small GPT trains on a CPU: in one process, in two that share each batch (ddp), and in two that
-share the weights too (fsdp); with a checkpoint moved between numbers of processes; under two
-torchrun agents, as on two machines (network namespaces, where these can be made), of which one
-loses its worker and starts it again; and with an error in the second process. Figures go to
-results/devices.json.
+A small GPT trains on a CPU (1) in one process, in two that share each batch (ddp), and in two that
+also share the weights (fsdp); (2) with a checkpoint that moves between different numbers of
+processes; (3) under two torchrun agents, as on two machines (network namespaces, if they can be
+made), where one agent loses its worker and starts it again; (4) with an error in the second
+process. The results go to results/devices.json.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def train(home: Path, name: str, *arguments: str, **keys: Any) -> Path:
 
 
 def largest_difference(one: Path, other: Path) -> float:
-    """Of the losses and gradient norms, relative, at all steps that the first has logged."""
+    """Relative, of losses and gradient norms, over all steps that the first run logged."""
     ours, theirs = curves(one), curves(other)
     return max(
         abs(value - dict(theirs[name])[step]) / abs(value)
@@ -127,7 +127,7 @@ def same_curves(home: Path) -> dict[str, Any]:
 
 
 def moved(home: Path, moves: Sequence[tuple[str, str]] = MOVES) -> dict[str, float]:
-    """Half of the steps on one side, the others on another, against all on one process."""
+    """Trains half of the steps on one side, half on another, and compares with one process."""
     found = {}
     for first, then in moves:
         name = f"{first}_{then}".replace(" ", "_")
@@ -145,7 +145,7 @@ def moved(home: Path, moves: Sequence[tuple[str, str]] = MOVES) -> dict[str, flo
 
 
 def torchrun(home: Path, name: str, machines: list[Machine]) -> list[subprocess.Popen]:
-    """An agent with a worker on each of two machines."""
+    """Starts an agent with one worker on each of two machines."""
     port = free_port()
     options = f"--nnodes 2 --nproc_per_node 1 --max-restarts 3 --rdzv_backend c10d --rdzv_id {name}"
     keys = {"devices": 1, "num_nodes": 2, "strategy": "ddp"} | LONG
@@ -159,14 +159,14 @@ def torchrun(home: Path, name: str, machines: list[Machine]) -> list[subprocess.
             *("--local-addr", machine.address, *script),
             prefix=machine.prefix,
             GLOO_SOCKET_IFNAME=machine.interface,
-            TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1",  # or the lost worker's address stays there
+            TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1",  # else a lost worker's address stays
         )
         for machine in machines
     ]
 
 
 def restarted(home: Path) -> dict[str, Any]:
-    """A run of two agents, and one of which a worker is killed after its first checkpoints."""
+    """Runs two agents undisturbed, then again with a worker killed after its first checkpoints."""
     runs, seconds = [], []
     with two_machines() as machines:
         for name in ("undisturbed", "killed"):
@@ -190,7 +190,7 @@ def restarted(home: Path) -> dict[str, Any]:
 
 
 def kill_a_worker(agent: subprocess.Popen, after: Path) -> None:
-    """Once there is a file; `ip netns exec` becomes the agent, whose child is its worker."""
+    """Waits for a file first. `ip netns exec` becomes the agent; its only child is the worker."""
     while not after.is_file():
         if agent.poll() is not None:
             raise RuntimeError(finish(agent)[1])
@@ -200,7 +200,7 @@ def kill_a_worker(agent: subprocess.Popen, after: Path) -> None:
 
 
 def recipe(home: Path) -> dict[str, Any]:
-    """configs/default.yaml to its end: in two processes, and with three seeds in one."""
+    """Trains configs/default.yaml: once in two processes, and with three seeds in one."""
     config = ROOT / "configs" / "default.yaml"
     command = (str(ROOT / "train.py"), "--config", str(config))
     batch_size = load_config(config).batch_size

@@ -1,9 +1,9 @@
-"""What does a disk that is full while a run saves cost? `python benchmarks/full_disk.py`
+"""Checks that a run survives a full disk: `python benchmarks/full_disk.py`
 
-A small GPT trains into a file system of its own (a tmpfs: this needs root). At a random moment
-that is filled up, and emptied again a little later. Each time the checkpoint that was there must
-stay whole, the run must go on, and it must end as the undisturbed one, bit for bit. An attempt
-counts only where the run says that it could not save. Counts go to results/full_disk.json.
+A small GPT trains into a file system of its own (a tmpfs, which needs root). The script fills it at
+a random moment, and frees it a little later. The existing checkpoint must stay valid, the run must
+go on, and it must end like the undisturbed run, bit for bit. An attempt counts only if the run says
+that it could not save. The counts go to results/full_disk.json.
 """
 
 import argparse
@@ -24,10 +24,10 @@ from transformer.run.verification import differences
 from transformer.storage.run_folder import LAST
 from transformer.system.errors import UserError
 
-MEGABYTES = 48  # of checkpoints of 7 there are three, and a half-written one
-FULL_SECONDS = 1.0  # several saves long
+MEGABYTES = 48  # room for three checkpoints of 7 MB each, and one half written
+FULL_SECONDS = 1.0  # long enough for several saves
 COULD_NOT_SAVE = "could not be saved"
-LONGER = {"max_steps": 800}  # which leaves time to go on
+LONGER = {"max_steps": 800}  # leaves time to go on afterwards
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def small_disk(place: Path) -> Iterator[None]:
 
 
 def keep_full(path: Path, seconds: float) -> None:
-    """To the last byte, and again where a save that failed has given back what it had written."""
+    """Fills the disk to the last byte, again and again: a failed save frees what it has written."""
     until = time.monotonic() + seconds
     with open(path, "wb", buffering=0) as file:
         while time.monotonic() < until:
@@ -80,7 +80,7 @@ def attempt(home: Path, number: int, share: float, seconds: float, undisturbed: 
         return f"differs in {', '.join(found)}" if found else "kept, and went on"
 
 
-# Points of the curves are lost while nothing can be written.
+# The curves are not compared: their points are lost while the disk is full.
 STATE = ("weights", "optimizer", "learning rate", "random numbers", "data", "step")
 
 

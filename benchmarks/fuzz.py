@@ -1,9 +1,9 @@
-"""Does any text make the config loader, a tokenizer or the reader of pairs fail in an unclean way?
+"""Checks that no input makes the config loader, a tokenizer or the reader of pairs crash.
 
 `python benchmarks/fuzz.py` lets hypothesis draw 10,000 inputs: bytes and near-YAML for configs,
-states and texts for tokenizers, bytes and near-TSV for files of pairs. Each is taken or refused
-with the exception that is documented; anything else is a fault, and hypothesis prints the smallest
-input that makes it. Counts go to results/fuzz.json.
+states and texts for tokenizers, bytes and near-TSV for files of pairs. Each must be accepted, or
+refused with the documented exception. Anything else is a fault, and hypothesis prints the smallest
+input that causes it. The counts go to results/fuzz.json.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def try_pairs(path: Path, data: bytes, units: tuple[str, str], skip_bad_lines: b
 
 
 def run(count: int, inputs: st.SearchStrategy, attempt: Callable[..., str]) -> Counter:
-    """How many inputs were taken and refused. Raises: what an input raises that must not."""
+    """Counts how many inputs were accepted and refused. Raises: any undocumented exception."""
     told: Counter = Counter()
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
@@ -153,7 +153,7 @@ def main() -> None:
         }
     figures = {
         "tried": sum(words.total() for words in told.values()),
-        "unclean": 0,  # an unclean one ends this script with its traceback
+        "unclean": 0,  # an unclean failure ends this script with its traceback
         "outcomes": {name: dict(words) for name, words in told.items()},
     }
     print(json.dumps(figures, indent=2))

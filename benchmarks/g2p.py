@@ -1,8 +1,8 @@
-"""How well a run of configs/g2p.yaml spells out words: `python benchmarks/g2p.py RUN`.
+"""Measures the error rates of a run of configs/g2p.yaml: `python benchmarks/g2p.py RUN`.
 
-Error rates on the test split, as `evaluate.py` gives them, greedy and with a beam of 5, greedy in
-each number format too, and the learning curve from the run's own events, into results/g2p.json.
-The run itself is `python train.py --config configs/g2p.yaml`.
+Writes to results/g2p.json: the error rates on the test split from `evaluate.py`, greedy and with a
+beam of 5; the greedy error rates in each number format; and the learning curve from the run's
+events. To make the run: `python train.py --config configs/g2p.yaml`.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def evaluated(run: Path, num_beams: int) -> dict[str, Any]:
 
 
 def by_format(run: Path) -> dict[str, float]:
-    """Word error rates of generate.py's number formats, greedy, on the test split."""
+    """Word error rates on the test split, greedy, in each number format of generate.py."""
     rates = {}
     for number_format in FORMATS:
         translator = load_translator(run / "model.safetensors", "cpu", number_format)
@@ -53,7 +53,7 @@ def by_format(run: Path) -> dict[str, float]:
 
 
 def learning_curve(run: Path) -> list[dict[str, float]]:
-    """Each validation: its step, the seconds since the first event, and what was measured."""
+    """For each validation: its step, the seconds since the first event, and its metrics."""
     events = EventAccumulator(str(run), size_guidance={"scalars": 0})
     events.Reload()
     started_at = events.FirstEventTimestamp()
@@ -67,7 +67,7 @@ def learning_curve(run: Path) -> list[dict[str, float]]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The README's: the error rates on the test split, in percent with their intervals."""
+    """The README's table of error rates on the test split, in percent with their intervals."""
     rows = []
     for beams, report in figures["test"].items():
         for name, rates in report["scores"].items():
@@ -86,7 +86,7 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def curve_table(figures: dict[str, Any]) -> str:
-    """The README's: a few points of the learning curve, on part of the validation split."""
+    """The README's table of the learning curve: a few points, on part of the validation split."""
     points = figures["learning_curve"]
     chosen = [points[len(points) * (number + 1) // NUM_POINTS - 1] for number in range(NUM_POINTS)]
     columns = [

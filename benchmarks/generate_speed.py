@@ -1,14 +1,13 @@
-"""Tokens/s of generation: ours, our own without a cache, and Hugging Face's GPT-2 with its cache.
+"""Measures tokens/s of generation: our GPT, ours without a cache, and Hugging Face's GPT-2.
 
-`python benchmarks/generate_speed.py` makes GPTs of equal shapes with random weights and draws
-from them by plain sampling (temperature 1), every side in turn, several rounds; medians and their
-ratios go to results/generate_speed.json. The prompt is one token. Ours computes in the format that
-generate.py chooses, named beside each case, and for the larger model in float32 too; the other
-sides in float32.
+`python benchmarks/generate_speed.py` makes GPTs of equal shapes with random weights. It samples
+from each in turn (temperature 1, a prompt of one token), in several rounds. Medians and their
+ratios go to results/generate_speed.json. Our model uses the number format that generate.py chooses,
+and the larger model also float32. The others use float32.
 
-`--checkpoint FILE --data_path FILE` adds what the formats cost: the exact loss of a trained model
-over the validation split in each of them, and what `generate.py FILE --max_new_tokens 1` takes as
-a whole process, beside one that does nothing but `import torch`.
+`--checkpoint FILE --data_path FILE` adds two measurements of a trained model: its exact loss over
+the validation split in each number format, and the time of a whole process `generate.py FILE
+--max_new_tokens 1`, compared with a process that only imports torch.
 """
 
 import argparse
@@ -36,7 +35,7 @@ from transformer.storage.model_file import load_model
 SMALL = {"num_blocks": 4, "num_heads": 4, "embedding_dim": 128, "block_size": 64}
 LARGE = {"num_blocks": 6, "num_heads": 6, "embedding_dim": 384, "block_size": 256}
 VOCAB_SIZE = 65
-# Name: shape, samples, new tokens, sides, rounds. Hugging Face stops at its context.
+# Name: shape, samples, new tokens, sides, rounds. Hugging Face's GPT-2 stops at its context.
 CASES: dict[str, tuple[dict[str, int], int, int, tuple[str, ...], int]] = {
     "0.8 M, one stream": (SMALL, 1, 63, ("ours", "hugging face", "uncached"), 9),
     "10.7 M, one stream": (LARGE, 1, 255, ("ours", "ours float32", "hugging face", "uncached"), 5),
@@ -62,7 +61,7 @@ def ours(shape: dict[str, int], number_format: str = "") -> Generate:
 
 
 def uncached(shape: dict[str, int]) -> Generate:
-    """The last block_size tokens through the whole model for each new one."""
+    """Each new token needs a forward pass over the last block_size tokens."""
     model = make_ours(shape)
 
     @torch.inference_mode()
@@ -111,7 +110,7 @@ def measure(case: str) -> dict[str, Any]:
     sides = {name: SIDES[name](shape) for name in names}
     rates: dict[str, list[float]] = {name: [] for name in names}
     for generate in sides.values():
-        tokens_per_second(generate, num_samples, 8)  # to warm up
+        tokens_per_second(generate, num_samples, 8)  # warms up
     for _ in range(rounds):
         for name, generate in sides.items():
             rates[name].append(tokens_per_second(generate, num_samples, count))
@@ -137,7 +136,7 @@ def measure_losses(checkpoint: str, data_path: str) -> dict[str, Any]:
 
 
 def measure_startup(checkpoint: str, rounds: int = 7) -> dict[str, float]:
-    """Median seconds of whole processes, in turn."""
+    """Median seconds of whole processes, run in turn."""
     script = str(ROOT / "generate.py")
     commands = {
         "import torch": ["-c", "import torch"],

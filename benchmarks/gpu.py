@@ -1,16 +1,17 @@
-"""What one CUDA GPU reaches: `python benchmarks/gpu.py --data_path FILE`.
+"""Measures training on one CUDA GPU: `python benchmarks/gpu.py --data_path FILE`.
 
-Trains configs/shakespeare-gpu.yaml as a user would, in a process of its own; then measures training
-at the two shapes below, ours against Hugging Face's GPT-2 of the same shape (learned positions,
-LayerNorm, GELU, biases, tied head, no dropout), one after the other in this process: bfloat16
-autocast, torch.compile, fused AdamW and clipping on both sides, tokens that lie on the GPU, medians
-of several stretches between CUDA events; and says which kernels take the time. Every part is
-written to results/gpu.json as soon as it is done; `--parts` leaves out others.
+First it trains configs/shakespeare-gpu.yaml as a user would, in a process of its own. Then it
+compares the training speed of our GPT with Hugging Face's GPT-2, at the two shapes below (learned
+positions, LayerNorm, GELU, biases, tied head, no dropout). They run one after the other in this
+process. Both use bfloat16 autocast, torch.compile, fused AdamW, clipping, and tokens that are on
+the GPU already. Times are medians of several stretches between CUDA events. Last, it lists the
+kernels that take the time. Each part is written to results/gpu.json as soon as it is done;
+`--parts` chooses some of them.
 
-Model FLOPs utilization: tokens/s times FLOPs a token over the GPU's peak. FLOPs a token, forward
-and backward, are 6 N + 12 L C T: Chowdhery et al. 2022 (PaLM, arXiv:2204.02311), appendix B, with
-L blocks of width C (their H Q), T the context and N the parameters but for the position embedding,
-which is looked up; the tied token embedding counts once, as the head.
+Model FLOPs utilization: tokens/s times FLOPs per token, divided by the GPU's peak. FLOPs per token,
+forward and backward, are 6 N + 12 L C T: Chowdhery et al. 2022 (PaLM, arXiv:2204.02311), appendix
+B. There are L blocks of width C (their H Q); T is the context. N counts all parameters except the
+position embedding, which is only looked up; the tied token embedding counts once, as the head.
 """
 
 import argparse
@@ -38,7 +39,8 @@ from transformer.training.settings import OptimizerSettings
 
 CONFIG = ROOT / "configs" / "shakespeare-gpu.yaml"
 TARGET = 1.4697  # nanoGPT's README: best validation loss of its character model on this text
-# Dense bfloat16 FLOPs a second, by NVIDIA's data sheets; the first that the device's name holds.
+# Dense bfloat16 FLOPs per second (NVIDIA's data sheets), by a part of the device's name; the first
+# match counts.
 PEAK_FLOPS = {
     "H100 PCIe": 756e12,
     "H100 NVL": 835e12,
@@ -52,7 +54,7 @@ SHAPES: dict[str, Shape] = {
     "10.7 M": dict(zip(SIZES, (65, 256, 384, 6, 6), strict=True)),
     "124 M": dict(zip(SIZES, (50304, 1024, 768, 12, 12), strict=True)),
 }
-FIXED_BATCH = {"10.7 M": 64}  # of the config above; other shapes fill the card
+FIXED_BATCH = {"10.7 M": 64}  # as in CONFIG; other shapes fill the memory
 LEAST_BATCH = 8
 CLASSIC = {"positions": "learned", "norm": "layernorm", "activation": "gelu_tanh"}
 SIDES = ("ours", "hugging_face")
@@ -71,7 +73,7 @@ def peak_flops(device_name: str) -> float:
     for name, peak in PEAK_FLOPS.items():
         if name in device_name:
             return peak
-    raise UserError(f"peak of {device_name!r} is not known here: give --peak_flops, as 312e12")
+    raise UserError(f"peak of {device_name!r} is unknown: give --peak_flops, for example 312e12")
 
 
 def make_model(side: str, shape: Shape) -> nn.Module:
@@ -85,7 +87,7 @@ def make_model(side: str, shape: Shape) -> nn.Module:
 def make_step(
     side: str, shape: Shape, batch_size: int, device: str, *, compiled: bool
 ) -> tuple[Callable[[], None], int]:
-    """A function that makes one training step, and the model's N."""
+    """Returns a function that makes one training step, and the model's N."""
     torch.manual_seed(0)
     model = make_model(side, shape).to(device)
     num_parameters = sum(p.numel() for p in model.parameters())
@@ -112,7 +114,7 @@ def make_step(
 
 
 def seconds_of(step: Callable[[], None], device: str, steps: int) -> float:
-    """Seconds a step, between CUDA events on a GPU and by the clock on a CPU."""
+    """Seconds per step, from CUDA events on a GPU and from the clock on a CPU."""
     if device == "cpu":
         started_at = time.perf_counter()
         for _ in range(steps):
@@ -128,7 +130,7 @@ def seconds_of(step: Callable[[], None], device: str, steps: int) -> float:
 
 
 def release() -> None:
-    """Gives back what a model that is no longer referred to has left on the card."""
+    """Frees the GPU memory of models that are no longer referenced."""
     torch.compiler.reset()
     gc.collect()
     if torch.cuda.is_available():
@@ -139,7 +141,7 @@ def release() -> None:
 def measure(
     side: str, shape: Shape, batch_size: int, device: str, *, quick: bool = False
 ) -> dict[str, Any] | None:
-    """Speed at one batch size, or None where the memory does not do; `quick`: not compiled."""
+    """Speed at one batch size, or None if memory runs out; `quick` does not compile."""
     release()
     try:
         step, num_parameters = make_step(side, shape, batch_size, device, compiled=not quick)
@@ -160,9 +162,9 @@ def measure(
 
 
 def largest(attempt: Callable[[int], Any], first: int) -> tuple[int, Any]:
-    """The last of first, 2 first, 4 first ... that `attempt` gives something for, and that.
+    """Doubles the size from `first` while `attempt` succeeds; returns the last size and result.
 
-    Raises: UserError where there is nothing for the first.
+    Raises: UserError if the first attempt fails.
     """
     size, best = first, attempt(first)
     if not best:
@@ -173,20 +175,22 @@ def largest(attempt: Callable[[int], Any], first: int) -> tuple[int, Any]:
 
 
 def measure_filling(side: str, shape: Shape, device: str) -> dict[str, Any]:
-    """At the largest batch: looked for without compilation, which is quick and takes more memory,
-    and from what fits there on compiled.
+    """Measures at the largest batch that fits.
+
+    The search starts without compilation, which is quick and takes more memory. From the size that
+    fits there, it goes on compiled.
     """
     size, _ = largest(lambda size: measure(side, shape, size, device, quick=True), LEAST_BATCH)
     return largest(lambda size: measure(side, shape, size, device), size)[1]
 
 
 def measure_shape(name: str, device: str, peak: float) -> dict[str, Any]:
-    """Both sides' tokens/s and utilization, their ratio, and ours under the profiler."""
+    """Tokens/s and utilization of both sides, their ratio, and a profile of ours."""
     shape, speeds = SHAPES[name], {}
     for side in SIDES:
         if name in FIXED_BATCH:
             speed = measure(side, shape, FIXED_BATCH[name], device)
-            assert speed is not None  # takes some 5 GB
+            assert speed is not None  # needs about 5 GB
         else:
             speed = measure_filling(side, shape, device)
         speeds[side] = speed | {"model_flops_utilization": speed["flops_per_second"] / peak}
@@ -198,7 +202,7 @@ def measure_shape(name: str, device: str, peak: float) -> dict[str, Any]:
 def profile(
     side: str, shape: Shape, batch_size: int, device: str, *, compiled: bool = True
 ) -> dict[str, Any]:
-    """Shares of the time by kernel (by operator on a CPU), the largest first."""
+    """The share of time of each kernel (on a CPU: operator), largest first."""
     release()
     step, _ = make_step(side, shape, batch_size, device, compiled=compiled)
     for _ in range(WARMUP_STEPS):
@@ -214,7 +218,7 @@ def profile(
             torch.cuda.synchronize()
     microseconds = {}
     for event in profiler.key_averages():
-        # Operators and annotations would count the time of their kernels once more.
+        # Operators and annotations would count the time of their kernels twice.
         if event.device_type.name.lower() == device and not event.is_user_annotation:
             spent = event.self_cpu_time_total if device == "cpu" else event.self_device_time_total
             microseconds[event.key] = spent
@@ -227,7 +231,7 @@ def profile(
 
 
 def train_recipe(data_path: Path) -> dict[str, Any]:
-    """One process of train.py from its start to its exit, and when it had reached TARGET."""
+    """Runs one process of train.py, and reports its time and when it reached TARGET."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / "train.py"), "--config", str(CONFIG)]
         command += ["--data_path", str(data_path), "--runs_dir", folder]
@@ -250,9 +254,9 @@ def train_recipe(data_path: Path) -> dict[str, Any]:
 
 
 def validation_curve(run_folder: Path) -> list[dict[str, float]]:
-    """step, val_loss and the seconds since the run's first event, which is before step 1.
+    """For each validation: step, val_loss and the seconds since the run's first event.
 
-    The clock goes on through compilation, validation and samples.
+    The first event comes before step 1. The time includes compilation, validation and samples.
     """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -266,7 +270,7 @@ def validation_curve(run_folder: Path) -> list[dict[str, float]]:
 
 
 def seconds_to(target: float, curve: list[dict[str, float]]) -> float | None:
-    """Of the first validation at `target` or below; None where there is none."""
+    """The seconds of the first validation at or below `target`; None if there is none."""
     return next((point["seconds"] for point in curve if point["val_loss"] <= target), None)
 
 
@@ -275,9 +279,9 @@ def main(argv: list[str] | None = None) -> int:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--data_path", type=Path, required=True)
-    parser.add_argument("--peak_flops", type=float, help="of bfloat16, for a GPU not in the table")
+    parser.add_argument("--peak_flops", type=float, help="bfloat16, if the GPU is not in the table")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--name", default="gpu", help="of the file in results/, which is replaced")
+    parser.add_argument("--name", default="gpu", help="name of the file in results/")
     arguments = parser.parse_args(argv)
     if not torch.cuda.is_available():
         raise UserError("gpu.py measures a CUDA GPU, and torch finds none on this machine")

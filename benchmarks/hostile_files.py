@@ -1,10 +1,10 @@
-"""Does any file that is damaged, or made to do harm, get further than one line?
+"""Checks that damaged and malicious files are refused with a message of one line.
 
-`python benchmarks/hostile_files.py` makes checkpoints and configs wrong in many ways, drawn by a
-seed, and loads each as the scripts do. Counted are files that were refused in one line, that
-loaded and are what they were before, that someone made whole again with another content and a
-checksum that fits it, and everything else, which would be a fault: code that ran, damaged weights
-that were taken, another exception, a hang. Counts and the largest memory go to
+`python benchmarks/hostile_files.py` spoils checkpoints and configs in many random ways (with a
+seed) and loads each of them as the scripts do. It counts the outcomes: "refused" with a message of
+one line; "unchanged", where the file loads and has the original content; "made whole", where the
+content was changed and the checksum was made to fit it. Any other outcome is a fault: code ran,
+damaged weights were accepted, another exception, or a hang. The counts and the largest memory go to
 results/hostile_files.json.
 """
 
@@ -27,7 +27,7 @@ ALLOWED = ("refused", "unchanged", "made whole")
 
 
 def checksum_of(path: Path) -> str:
-    """As the file has it."""
+    """The checksum that the file contains."""
     from safetensors import safe_open
 
     from transformer.storage.metadata import CHECKSUM, METADATA_KEY
@@ -40,7 +40,7 @@ def checksum_of(path: Path) -> str:
 
 
 def outcome(path: Path, marker: Path, original: dict[str, Any], own_checksum: str) -> str:
-    """Loads a file as the scripts do, and says how that ended."""
+    """Loads a file as the scripts do, and returns the outcome."""
     import torch
 
     from transformer.config.files import load_config
@@ -72,7 +72,7 @@ def outcome(path: Path, marker: Path, original: dict[str, Any], own_checksum: st
 
 
 def make_sources(home: Path) -> dict[str, Path]:
-    """The files of a short run."""
+    """Makes the files of a short run."""
     import train
     from transformer.config.files import load_config
     from transformer.storage.run_folder import CONFIG, LAST, WEIGHTS
@@ -85,7 +85,7 @@ def make_sources(home: Path) -> dict[str, Path]:
 
 
 def try_all(count: int, home: Path) -> tuple[dict[str, Counter], list[str]]:
-    """Outcomes by kind, and the faults with the numbers that make them again."""
+    """Outcomes by kind of file, and the faults with the numbers that reproduce them."""
     from transformer.storage.model_file import load_model
 
     sources = make_sources(home)

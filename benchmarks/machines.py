@@ -1,4 +1,4 @@
-"""Two network namespaces that stand for two machines, for devices.py."""
+"""Two network namespaces that act as two machines, for devices.py."""
 
 import subprocess
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Machine(NamedTuple):
-    """A command's beginning that runs it there, its address, and its network device."""
+    """The prefix of commands that run there, the address, and the network device."""
 
     prefix: list[str]
     address: str
@@ -16,7 +16,7 @@ class Machine(NamedTuple):
 
 @contextmanager
 def two_machines() -> Iterator[list[Machine]]:
-    """Two network namespaces with a wire between them; where none can be made, this machine."""
+    """Two connected network namespaces; if they cannot be made, this machine twice."""
     names, wires = ("machine_0", "machine_1"), ("wire_0", "wire_1")
     there = [
         Machine(["ip", "netns", "exec", names[i]], f"10.77.0.{i + 1}", wires[i]) for i in (0, 1)

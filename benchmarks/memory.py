@@ -1,11 +1,11 @@
-"""Is the memory that a run announces what it takes? `python benchmarks/memory.py`
+"""Compares the memory estimate of a run with its real memory: `python benchmarks/memory.py`
 
-Three configs train for a few steps, each in a process of its own, with the C library told to give
-back at once what is freed (MALLOC_MMAP_THRESHOLD_, slow): how much the process grew at most, less
-what it grew with a model of next to nothing, against what `train.py --estimate` says of a step's
-tensors. Then as users run them: the process's peak, against what is said of the process. And the
-same estimate, with nothing run, for models from 10 million to 7 billion parameters. Figures go to
-results/memory.json. On a GPU, torch.cuda.max_memory_allocated is what is measured.
+Three configs train for a few steps, each in a process of its own. The C library is told to return
+freed memory at once (MALLOC_MMAP_THRESHOLD_, which is slow). The largest growth of the process,
+minus its growth with a tiny model, is compared with the tensors of a step in `train.py --estimate`.
+Then the configs run as users run them, and the peak of the process is compared with its estimate.
+On a GPU, torch.cuda.max_memory_allocated is measured instead. Last, the estimate is computed,
+without a run, for models of 10 million to 7 billion parameters. Results: results/memory.json.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import pytorch_lightning as pl
 import torch
 from record import ROOT, load, save
 from tabulate import tabulate
-from torch.utils.tensorboard import SummaryWriter  # noqa: F401  # before memory is measured
+from torch.utils.tensorboard import SummaryWriter  # noqa: F401  # imported before memory is measured
 
 import train
 from transformer.config.files import load_config
@@ -42,7 +42,7 @@ from transformer.training.settings import OptimizerSettings
 STEPS = 4
 GPT_2 = {"embedding_dim": 768, "num_heads": 12, "num_blocks": 12, "block_size": 1024}
 GPT_2 |= {"batch_size": 8, "optimizer": "adamw", "compile": False}
-RUNS: dict[str, tuple[str, dict[str, Any]]] = {  # a config, and what is other in it
+RUNS: dict[str, tuple[str, dict[str, Any]]] = {  # a config, and the keys that are changed
     "default.yaml": ("default.yaml", {}),
     "10.7 M, batch 16": ("shakespeare-gpu.yaml", {"batch_size": 16, "compile": False}),
     "g2p.yaml, its longest words": ("g2p.yaml", {}),
@@ -57,7 +57,7 @@ ON_A_GPU = {
 }
 NAMES = ("vocab_size", "block_size", "embedding_dim", "num_heads", "num_blocks")
 MODERN = {"norm": "rmsnorm", "activation": "swiglu", "positions": "rotary", "bias": False}
-SIZES: dict[str, tuple[dict[str, Any], int]] = {  # shape, chunks a batch
+SIZES: dict[str, tuple[dict[str, Any], int]] = {  # shape, chunks per batch
     "10.7 M": (dict(zip(NAMES, (65, 256, 384, 6, 6), strict=True)), 64),
     "124 M": (dict(zip(NAMES, (50304, 1024, 768, 12, 12), strict=True)), 8),
     "1.5 B": (dict(zip(NAMES, (50304, 1024, 1600, 25, 48), strict=True)), 4),
@@ -73,7 +73,7 @@ ADAMW: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2":
 
 
 def peak_bytes() -> int:
-    """The most that this process held since `forget_peak`, on the GPU if it uses one."""
+    """The largest memory of this process since `forget_peak`, on the GPU if it uses one."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status").read_text(encoding="utf-8")
@@ -93,14 +93,14 @@ def start_task(config: Config) -> TaskRun:
 
 
 def longest_pairs(config: Config, folder: Path) -> Path:
-    """A file of pairs that are all as long as those of a config's largest batch."""
+    """Writes a file of pairs that are all as long as those of the config's largest batch."""
     task = start_task(config)
     (_, num_letters), (_, num_units), _ = task.largest_shapes
     draw = random.Random(0)
     lines = (
         "".join(draw.choices(ascii_lowercase, k=num_letters))
         + "\t"
-        + " ".join(draw.choices(ascii_uppercase, k=num_units - 1))  # the other one is END
+        + " ".join(draw.choices(ascii_uppercase, k=num_units - 1))  # one more is END
         for _ in range(12 * config.batch_size)
     )
     path = folder / "longest.tsv"
@@ -119,7 +119,7 @@ def config_of(name: str, folder: Path) -> Config:
 
 
 def measure(name: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """In this process: trains a few steps, after the modules of a run are imported."""
+    """Trains a few steps in this process, in which all modules of a run are imported already."""
     at_peak: list[int] = []
 
     class Peak(pl.Callback):
@@ -148,7 +148,7 @@ def measured_apart(name: str, changes: Mapping[str, Any], **variables: str) -> d
 
 
 def measured(name: str) -> dict[str, Any]:
-    """Of a step's tensors, and on a CPU of the process."""
+    """Measures a step's tensors, and on a CPU also the process."""
     if torch.cuda.is_available():
         row = measured_apart(name, {})
         del row["process"]
@@ -197,12 +197,12 @@ def computed(shape: dict[str, Any], batch_size: int) -> dict[str, Any]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Of the computed sizes, in GB."""
+    """The table of the computed sizes, in GB."""
     rows = []
     for name, row in figures["computed"].items():
         alone, again = row["one device"], row["recomputed"]
         state = sum(alone[part] for part in ("weights", "gradients", "optimizer"))
-        state = max(state, alone["weights"] * 2 + alone["optimizer"])  # gradients, all of them
+        state = max(state, alone["weights"] * 2 + alone["optimizer"])  # all gradients at once
         sizes = (
             state,
             alone["activations"] + alone["temporary"],
@@ -220,7 +220,7 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def measured_table(figures: dict[str, Any]) -> str:
-    """Of the runs, in GB."""
+    """The table of the measured runs, in GB."""
     rows = []
     for name, row in figures["measured"].items():
         cells = [name]
@@ -236,8 +236,8 @@ def measured_table(figures: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measure", choices=RUNS | ON_A_GPU, help="one config, in this process")
-    parser.add_argument("--changes", default="{}", help="to that config, as JSON")
-    parser.add_argument("--computed", action="store_true", help="what needs no run, anew")
+    parser.add_argument("--changes", default="{}", help="changes to that config, as JSON")
+    parser.add_argument("--computed", action="store_true", help="only the estimates, without a run")
     parser.add_argument("--table", action="store_true", help="print the tables of the last results")
     arguments = parser.parse_args()
     if arguments.table:

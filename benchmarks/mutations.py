@@ -1,4 +1,4 @@
-"""Checkpoints and configs made wrong in many ways, for hostile_files.py."""
+"""Spoils checkpoints and configs in many ways, for hostile_files.py."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class RunsCode:
-    """Makes a file where it is unpickled."""
+    """Creates the marker file when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -52,7 +52,7 @@ BYTES: list[Callable[[bytes, random.Random], bytes]] = [
 
 
 def change_tensors(tensors: dict[str, Any], draw: random.Random) -> dict[str, Any]:
-    """Swapped, missing, extra, of another shape or type, or not finite."""
+    """Swaps, removes or adds a tensor, or changes its shape, its type or a number."""
     import torch
 
     changed = dict(tensors)
@@ -77,7 +77,7 @@ def change_tensors(tensors: dict[str, Any], draw: random.Random) -> dict[str, An
 
 
 def change_sizes(texts: dict[str, str], tensors: dict[str, Any], draw: random.Random) -> Any:
-    """Sometimes another number in the architecture; half of the time with a checksum that fits."""
+    """In half of the cases, changes the architecture; in half, makes the checksum fit."""
     from transformer.storage.metadata import CHECKSUM, checksum
 
     changed = dict(texts)
@@ -184,7 +184,7 @@ def hostile_config(source: Path, path: Path, marker: Path, draw: random.Random) 
 
 
 def make(number: int, sources: dict[str, Path], home: Path) -> tuple[Path, str, Path]:
-    """A wrong file, the kind of its wrong, and what would be there if it had run code."""
+    """Returns a spoiled file, its kind, and the file that exists only if code was run."""
     draw = random.Random(number)
     suffix = draw.choice((".ckpt", ".safetensors", ".yaml"))
     path, marker = home / f"{number}{suffix}", home / f"{number}.marker"

@@ -1,11 +1,11 @@
-"""Training speed of the encoder-decoder, beside a plain loop around torch.nn.Transformer.
+"""Compares the training speed of our encoder-decoder with torch.nn.Transformer.
 
-`python benchmarks/pair_train_speed.py` gives both the same batches of CMUdict, the same shape (that
-of configs/g2p.yaml as the paper has it: post-norm, layernorm, relu, sinusoidal positions, untied)
-and AdamW, every side in turn, several rounds, in bf16 autocast and in float32; medians of pairs/s
-and their ratios go to results/pair_train_speed.json. With dropout 0.1, torch's drops attention
-weights and inside the feed-forward too, ours where the paper does; without dropout both compute
-the same.
+`python benchmarks/pair_train_speed.py` trains both in a plain loop with the same batches of
+CMUdict, the same shape and AdamW. The shape comes from configs/g2p.yaml, with the paper's choices:
+post-norm, layernorm, relu, sinusoidal positions, untied. They run in turn, in several rounds, in
+bf16 autocast and in float32. Medians of pairs/s and their ratios go to
+results/pair_train_speed.json. With dropout 0.1, ours drops where the paper does; torch's also drops
+attention weights and inside the feed-forward. Without dropout both compute the same.
 """
 
 import argparse
@@ -42,7 +42,7 @@ LR = 1e-4
 
 
 class TorchTransformer(nn.Module):
-    """What a user writes around nn.Transformer: embeddings, positions, masks and a head."""
+    """nn.Transformer with the parts that a user must add: embeddings, positions, masks, a head."""
 
     def __init__(self, shape: dict[str, Any]) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class TorchTransformer(nn.Module):
 def make_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterator[Any], precision: str
 ) -> Callable[[], None]:
-    """The same plain loop for both."""
+    """Makes a step of the plain loop, which is the same for both."""
 
     def step() -> None:
         source, tokens, targets = next(batches)
@@ -128,7 +128,7 @@ def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def summarize(speeds: dict[str, list[float]]) -> dict[str, Any]:
-    """Medians, and the medians of the rounds' ratios: our bf16, what a CPU with it gets."""
+    """Medians of the rates, and medians of the ratios of our bf16 to each other side."""
     ours = speeds["ours bf16"]
     return {
         "pairs_per_second": {name: median(values) for name, values in speeds.items()},

@@ -1,8 +1,8 @@
-"""Are sinusoidal and learned positions as good as each other? `python benchmarks/positions.py`
+"""Compares sinusoidal and learned positions: `python benchmarks/positions.py`
 
-Whole `python train.py` runs in float32, `--seeds` (3) of each kind: a gpt by
-configs/gpt2-recipe-cpu.yaml, and 1,000 steps of the encoder_decoder of configs/reverse.yaml. Each
-run's figures go to results/positions.json when it ends; rows that are there already are kept.
+Runs whole `python train.py` processes in float32, with `--seeds` (3) seeds of each kind: the gpt of
+configs/gpt2-recipe-cpu.yaml, and 1,000 steps of the encoder_decoder of configs/reverse.yaml. When a
+run ends, its results go to results/positions.json. Existing rows are kept.
 """
 
 import argparse

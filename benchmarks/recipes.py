@@ -1,8 +1,8 @@
-"""What the configs reach: `python benchmarks/recipes.py configs/default.yaml [...] --seeds 3`.
+"""Measures configs: `python benchmarks/recipes.py configs/default.yaml [...] --seeds 3`.
 
-Each is trained as a user would, one whole `python train.py` process after the other; the medians
-over the seeds go to results/recipes.json, beside the rows that are there for other configs, and
-the table for the README to the terminal.
+Trains each config as a user would, one whole `python train.py` process after the other. The medians
+over the seeds go to results/recipes.json; rows of other configs there are kept. Prints the README's
+table.
 """
 
 import argparse
@@ -40,14 +40,14 @@ def main() -> None:
 
 
 def run(config: Path, seed: int, data_path: str | None) -> dict[str, Any]:
-    """One process from its start to its exit."""
+    """Runs and times one whole process."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / "train.py"), "--config", str(config)]
         command += ["--runs_dir", folder, "--seed", str(seed)]
         command += ["--data_path", data_path] if data_path else []
         started_at = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)  # its own peak, not that of all children
+        _, status, usage = os.wait4(process.pid, 0)  # the peak of this process, not of all children
         elapsed_seconds = time.perf_counter() - started_at
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
@@ -63,7 +63,7 @@ def run(config: Path, seed: int, data_path: str | None) -> dict[str, Any]:
 
 
 def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The medians of what varies, and every run."""
+    """The medians of all floats, and every run."""
     numbers = [name for name, value in runs[0].items() if isinstance(value, float)]
     return {name: median(run[name] for run in runs) for name in numbers} | {
         "num_parameters": runs[0]["num_parameters"],
@@ -73,7 +73,7 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def table(rows: dict[str, Any]) -> str:
-    """The README's table: Markdown, the best loss first."""
+    """The README's table in Markdown, best loss first."""
     lines = [
         "| config | parameters | machine | minutes | val_loss | bits per character | peak memory |",
         "|---|---|---|---|---|---|---|",

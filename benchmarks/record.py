@@ -1,4 +1,4 @@
-"""What every benchmark writes beside its figures: machine, versions, date and commit."""
+"""Saves the results of benchmarks together with machine, versions, date and commit."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-sys.path.insert(0, str(ROOT))  # `python benchmarks/X.py` finds the package, installed or not
+sys.path.insert(0, str(ROOT))  # so that the package is found even if it is not installed
 
 from transformer.system.devices import processor_name  # noqa: E402
 from transformer.system.files import write_text  # noqa: E402
@@ -30,7 +30,7 @@ def circumstances() -> dict[str, Any]:
 
 
 def save(name: str, figures: Any) -> Path:
-    """Writes `results/<name>.json`; the same name again replaces it."""
+    """Writes `results/<name>.json`, and replaces an older file."""
     path = RESULTS / f"{name}.json"
     content = {"circumstances": circumstances(), "figures": figures}
     write_text(path, json.dumps(content, indent=2) + "\n")
@@ -42,7 +42,7 @@ def load(name: str) -> Any:
 
 
 def _commit() -> str:
-    """The commit that was measured, with a plus where more than results differs from it."""
+    """The measured commit, with a plus if files other than results differ from it."""
     changes = _git(
         "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"
     )

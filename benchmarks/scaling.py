@@ -1,8 +1,8 @@
-"""How much faster are two processes than one? `python benchmarks/scaling.py`
+"""Measures how much faster two processes are than one: `python benchmarks/scaling.py`
 
-The 10.7 million parameters of configs/shakespeare-gpu.yaml on a CPU, batch 8 for each process and
-one thread each, two gloo processes (ddp) against one, in turns; tokens/s as the run logs them, the
-first steps left out. Medians go to results/scaling.json.
+Trains the 10.7 M parameters of configs/shakespeare-gpu.yaml on a CPU with two gloo processes (ddp)
+and with one, in turn. Each process has batch 8 and one thread. The medians of the logged tokens/s,
+without the first steps, go to results/scaling.json.
 """
 
 import argparse

@@ -1,9 +1,10 @@
-"""Whole processes against the clock: ours and the baseline's, in turn, for several seeds.
+"""Compares the time and the loss of whole training processes with the baseline's.
 
-`python benchmarks/time_to_loss.py --data_path FILE` runs, for each seed, baseline.py, then
-`train.py --config configs/quick.yaml` (how soon is its loss no worse?), then `train.py --config
-configs/default.yaml --max_minutes M` with the baseline's own time for M (how much better is it by
-then?). Losses are exact, over the last tenth of the file. Results: results/time_to_loss.json.
+`python benchmarks/time_to_loss.py --data_path FILE` runs for each seed (1) baseline.py; (2)
+`train.py --config configs/quick.yaml`, which shows how soon it reaches the baseline's loss; (3)
+`train.py --config configs/default.yaml --max_minutes M`, where M is the baseline's time, which
+shows how much better its loss is then. Losses are exact, over the last tenth of the file. Results:
+results/time_to_loss.json.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any
 
 from record import ROOT, save
 
-# Python's own start and end, which max_minutes cannot see.
+# Start and end of the Python process, which max_minutes does not include.
 OUTSIDE_SECONDS = 1.5
 
 

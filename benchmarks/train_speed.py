@@ -1,9 +1,9 @@
-"""Training tokens/s: our Lightning loop, a bare loop around our module, and Hugging Face's GPT-2.
+"""Measures training tokens/s: our Lightning loop, a bare loop around our module, and Hugging Face.
 
-`python benchmarks/train_speed.py --data_path FILE` trains equal shapes with AdamW, no dropout and
-the same batch, every side in turn, several rounds, and writes the medians and their ratios to
-results/train_speed.json. Ours runs in the precision that it chooses; Hugging Face's in float32 and
-in bf16 autocast.
+`python benchmarks/train_speed.py --data_path FILE` trains GPTs of equal shape with AdamW, the same
+batch size and no dropout, in turn and in several rounds. Medians and their ratios go to
+results/train_speed.json. Ours runs in the precision that train.py chooses; Hugging Face's GPT-2 in
+float32 and in bf16 autocast.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from transformer.run import assembly
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.hardware import resolve_precision
 
-# Of a plain GPT: what both sides can be, steps in a round, and steps before the clock starts.
+# Keys of a plain GPT that all sides support, steps per round, and steps before the clock starts.
 SHAPES: dict[str, tuple[dict[str, int], int, int]] = {
     "0.8 M": (
         {"num_blocks": 4, "num_heads": 4, "embedding_dim": 128, "block_size": 64, "batch_size": 12},
@@ -52,7 +52,7 @@ COMMON: dict[str, Any] = {
 
 
 class _Steady(pl.Callback):
-    """Seconds of the steps after the first few, which set things up."""
+    """Times the steps after the first few, in which things are set up."""
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -75,7 +75,7 @@ def make_run(config: Config, corpus: Corpus, folder: Path) -> assembly.Run:
 
 
 def lightning_loop(config: Config, corpus: Corpus, warmup_steps: int) -> float:
-    """As train.py does it, callbacks and logging included, without the validation at the end."""
+    """Trains as train.py does, with callbacks and logging, but without the last validation."""
     with tempfile.TemporaryDirectory() as folder:
         run = make_run(config, corpus, Path(folder, "speed", "version_0"))
         trainer = assembly.build_trainer(run, assembly.choose_hardware(config))
@@ -137,7 +137,7 @@ def timed(step: Callable[[], None], steps: int, warmup_steps: int) -> float:
 
 
 def measure(config: Config, corpus: Corpus, warmup_steps: int, rounds: int) -> dict[str, Any]:
-    """Medians over the rounds of tokens/s of each side, every side once in each round."""
+    """Runs every side once in each round, and takes medians of tokens/s over the rounds."""
     sides: dict[str, Callable[[], float]] = {
         "ours": lambda: lightning_loop(config, corpus, warmup_steps),
         "bare loop": lambda: bare_loop(config, corpus, warmup_steps),

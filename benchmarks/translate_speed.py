@@ -1,9 +1,9 @@
-"""Words/s of the encoder-decoder's decoding: beam search and greedy, with and without the cache.
+"""Measures decoding in words/s: beam search and greedy, with and without the cache.
 
 `python benchmarks/translate_speed.py CHECKPOINT` translates words of the test split in batches of
-256, every side in turn, several rounds; medians and their ratios go to
-results/translate_speed.json. Without a cache, each step reads the whole of each target so far
-again; the encoder's memory is kept on every side.
+256, with each method in turn, in several rounds. Medians and their ratios go to
+results/translate_speed.json. Without the cache, each step computes the whole target so far again.
+The output of the encoder is always kept.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from transformer.models import encoder_decoder
 from transformer.storage.model_file import load_model
 
 NUM_WORDS = 4 * BATCH_SIZE
-# Name: number format ("" is what generate.py chooses), beams, whether a cache is used.
+# Name: number format ("" lets generate.py choose), beams, whether the cache is used.
 SIDES: dict[str, tuple[str, int, bool]] = {
     "beam 5": ("", 5, True),
     "beam 5 uncached": ("", 5, False),
@@ -38,7 +38,7 @@ SIDES: dict[str, tuple[str, int, bool]] = {
 
 
 class TokensSoFar:
-    """In a cache's place: the tokens alone."""
+    """Replaces the cache; it holds only the tokens."""
 
     def __init__(self, num_rows: int) -> None:
         self.tokens = torch.zeros(num_rows, 0, dtype=torch.long)
@@ -49,7 +49,7 @@ class TokensSoFar:
 
 
 class UncachedTarget(encoder_decoder.ConditionedDecoder):
-    """Reads everything again at each step."""
+    """Computes the whole target again at each step."""
 
     def make_cache(self, num_rows: int) -> Any:
         self.num_beams = num_rows // len(self.memory)
@@ -75,7 +75,7 @@ def test_words(checkpoint: str) -> list[str]:
     pairs = read_pairs(keys["data_path"], taken(PairSettings, keys))
     splits = pairs.split(keys["val_fraction"], keys["test_fraction"])
     words = list(pairs.answers(splits.test))
-    return words[:: len(words) // NUM_WORDS][:NUM_WORDS]  # of the whole alphabet
+    return words[:: len(words) // NUM_WORDS][:NUM_WORDS]  # spread over the whole alphabet
 
 
 def main() -> None:
@@ -89,7 +89,7 @@ def main() -> None:
         for name, (number_format, beams, cached) in SIDES.items()
     }
     rates: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(arguments.rounds + 1):  # the first is for warming up
+    for number in range(arguments.rounds + 1):  # the first round warms up
         for name, (translator, beams) in sides.items():
             started_at = time.perf_counter()
             translator.translate(words, num_beams=beams)
@@ -100,7 +100,7 @@ def main() -> None:
         "num_parameters": sum(p.numel() for p in saved.model.parameters()),
         "num_words": len(words),
         "batch_size": BATCH_SIZE,
-        # Where that is int8, products of many rows are bf16: generation/number_formats.py.
+        # With int8, products of many rows are computed in bf16: generation/number_formats.py.
         "format": fastest_format("cpu", saved.architecture["embedding_dim"]),
         "words_per_second": {name: median(values) for name, values in rates.items()},
         "over_uncached": {

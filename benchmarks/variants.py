@@ -1,4 +1,4 @@
-"""A config and its variants, as `ablate.py` compares them, and the training of one."""
+"""The variants of a config that `ablate.py` compares, and their training."""
 
 import time
 from dataclasses import dataclass, field
@@ -20,23 +20,23 @@ from transformer.models.base import TokenModel
 from transformer.run import assembly
 from transformer.system.errors import UserError
 
-# These make another experiment, not a variant of the same.
+# These keys would make a different experiment, not a variant.
 FIXED = ("data_path", "epochs", "max_minutes", "max_steps", "seed", "val_fraction")
-WARMUP_STEPS = 5  # of a measurement of cost; a compilation falls into the first
+WARMUP_STEPS = 5  # of a cost measurement; the first one may compile
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is trained: a config, and candidates by name that are no keys of a config."""
+    """A config, and candidates by name, which are not config keys."""
 
     config: Config
     candidates: dict[str, float] = field(default_factory=dict)
 
 
 def parse_switch(switch: str, base: Config) -> dict[str, Any]:
-    """The keys and candidates that a switch changes, with values as a config file would hold them.
+    """Returns the keys and candidates that a switch changes, with values as in a config file.
 
-    Raises: UserError for an unknown or fixed key, and for a lone key that is no boolean.
+    Raises: UserError for an unknown or fixed key, and for a lone key that is not boolean.
     """
     known = [*Config.model_fields, *CANDIDATES]
     changes: dict[str, Any] = {}
@@ -45,17 +45,17 @@ def parse_switch(switch: str, base: Config) -> dict[str, Any]:
         if key not in known:
             raise UserError(f"--switch {switch}: {unknown_name('key', key, known)}")
         if key in FIXED or key in changes:
-            why = "must be the same for all" if key in FIXED else "stands there twice"
+            why = "must be the same for all" if key in FIXED else "is given twice"
             raise UserError(f"--switch {switch}: {key} {why}")
         value = getattr(base, key, False if key in SWITCHES else 0.0)
         if not equals and not isinstance(value, bool):
-            raise UserError(f"--switch {switch}: {key} is {value!r}, no boolean: give {key}=VALUE")
+            raise UserError(f"--switch {switch}: {key} is {value!r}, not boolean: give {key}=VALUE")
         changes[key] = scalars.value(text, scalars.kind_of(text)) if equals else not value
     return changes
 
 
 def make_variants(path: Path, switches: list[str], data_path: str | None) -> dict[str, Variant]:
-    """The config itself under "base" and each variant under its switch.
+    """Returns the config itself as "base", and each variant by its switch.
 
     Raises: UserError for a switch given twice, one that changes nothing, and a wrong value.
     """
@@ -68,7 +68,7 @@ def make_variants(path: Path, switches: list[str], data_path: str | None) -> dic
         chosen = {key: value for key, value in chosen.items() if value}
         variant = Variant(load_config(path, given | changes), chosen)
         if switch in variants or variant == variants["base"]:
-            raise UserError(f"--switch {switch}: stands there twice or changes nothing")
+            raise UserError(f"--switch {switch}: is given twice or changes nothing")
         variants[switch] = variant
     return variants
 
@@ -81,7 +81,7 @@ def _number(key: str, value: Any) -> float:
 
 
 class StepClock(pl.Callback):
-    """The time at the end of each step, on CUDA once the device has done it."""
+    """Notes the time at the end of each step, on CUDA after the device has finished it."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -104,7 +104,7 @@ class StepClock(pl.Callback):
 def fit(
     variant: Variant, corpus: Corpus, seed: int, steps: int, clock: pl.Callback | None = None
 ) -> tuple[TokenModel, pl.LightningDataModule]:
-    """The trained model and its data: a whole schedule of `steps`, nothing validated or saved."""
+    """Trains a whole schedule of `steps`, without validating or saving; returns model and data."""
     config = variant.config.model_copy(update={"seed": seed})
     pl.seed_everything(seed, verbose=False)
     task = assembly.build_task(config, corpus)

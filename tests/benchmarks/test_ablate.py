@@ -1,4 +1,4 @@
-"""benchmarks/ablate.py and variants.py: switches, the interval, equal time, a run to the end."""
+"""benchmarks/ablate.py and variants.py: switches, intervals, equal time, a whole run."""
 
 import json
 import math
@@ -82,14 +82,14 @@ def test_values_of_a_switch_reach_the_variant_and_no_other(variants, home):
     ("switches", "match"),
     [
         (["qk_nrom"], "unknown key 'qk_nrom': did you mean qk_norm"),
-        (["logit_cap"], "logit_cap is 0.0, no boolean: give logit_cap=VALUE"),
+        (["logit_cap"], "logit_cap is 0.0, not boolean: give logit_cap=VALUE"),
         (["zero_outputs=false"], "changes nothing"),
-        (["norm"], "norm is 'layernorm', no boolean: give norm=VALUE"),
+        (["norm"], "norm is 'layernorm', not boolean: give norm=VALUE"),
         (["norm=batchnorm"], "norm must be"),
         (["seed=3"], "seed must be the same for all"),
-        (["lr=1e-3+lr=3e-3"], "lr stands there twice"),
+        (["lr=1e-3+lr=3e-3"], "lr is given twice"),
         (["lr=0.01"], "changes nothing"),
-        (["bias", "bias"], "stands there twice"),
+        (["bias", "bias"], "is given twice"),
         (["logit_cap=high"], "logit_cap: its value must be a number, got 'high'"),
         (["logit_cab=15"], "unknown key 'logit_cab': did you mean logit_cap"),
     ],

@@ -1,4 +1,4 @@
-"""The rule by which attention's path is chosen, against what was measured."""
+"""The rule that chooses the attention, compared with the measured times."""
 
 import json
 from pathlib import Path

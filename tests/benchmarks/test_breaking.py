@@ -1,4 +1,4 @@
-"""Quick versions of the scripts that break things for real."""
+"""Quick versions of the benchmarks that kill runs, fill disks and spoil files."""
 
 import pytest
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""No pair of options trains badly without a word: a covering array of them, on real data."""
+"""Options that train badly together are warned of: a covering array of them, on real data."""
 
 from itertools import combinations, product
 

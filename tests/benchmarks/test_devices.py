@@ -1,4 +1,4 @@
-"""Two processes make the run that one makes: quick versions of what benchmarks/devices.py does."""
+"""Quick versions of benchmarks/devices.py: a run in two processes equals a run in one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py as far as a machine without a GPU can tell."""
+"""The parts of benchmarks/gpu.py that can be tested without a GPU."""
 
 import math
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_peak_of_a_known_gpu(gpu, name, peak):
 
 
 def test_peak_of_an_unknown_gpu_is_asked_for(gpu):
-    with pytest.raises(UserError, match=r"'Voodoo 2' is not known here: give --peak_flops"):
+    with pytest.raises(UserError, match=r"'Voodoo 2' is unknown: give --peak_flops"):
         gpu.peak_flops("Voodoo 2")
 
 

@@ -1,4 +1,4 @@
-"""The tables in benchmarks/README.md are those of the files of results."""
+"""The tables in benchmarks/README.md equal those made from the files of results."""
 
 from pathlib import Path
 

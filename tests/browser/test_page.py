@@ -1,4 +1,4 @@
-"""explain.py's page in a real Chromium, from file://: what pointing, clicking and keys change."""
+"""The page of explain.py in a real Chromium, from file://: effects of pointer, clicks and keys."""
 
 import os
 import re
@@ -120,7 +120,7 @@ def test_pointing_shows_the_alternatives_and_leaving_hides_them(open_page, expla
     page.hover("h1")
     assert panel(page) == before
     page.hover("#unit-0")
-    assert "nothing stands before it" in panel(page)
+    assert "nothing is before it" in panel(page)
 
 
 def test_a_click_colors_the_others_by_what_the_selected_one_reads(open_page, explained):

@@ -1,4 +1,4 @@
-"""What a run that overfits is told: each rule of it, followed, gives a lower val_loss."""
+"""Each piece of advice to a run that overfits leads to a lower val_loss."""
 
 import pydoc_data.topics
 import re
@@ -29,7 +29,7 @@ def test_each_rule_of_the_advice_gives_a_lower_val_loss(
     overfitting = summary_of(train_here(default, **SMALL))
     said = capsys.readouterr().out
     start, _, end = said.partition("the run is in")
-    assert re.search(r"passes over so small a text: .*--max_steps \d+ .* or --dropout 0.2", said)
+    assert re.search(r"passes over a small text: .*--max_steps \d+ .* or --dropout 0.2", said)
     advice = re.findall(r"--(max_steps|dropout) ([\d.]+)", start)
     advice += re.findall(r"--(max_steps|dropout) ([\d.]+)", end)
     assert [name for name, _ in advice] == ["max_steps", "dropout"] * 2, said

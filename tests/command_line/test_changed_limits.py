@@ -45,7 +45,7 @@ def timed(train_here):
 
 def said(caplog):
     """The learning rates before and after, of the line that says so."""
-    lines = re.findall(r"the learning rate was (\S+) and goes on at (\S+)", caplog.text)
+    lines = re.findall(r"the learning rate was (\S+) and continues at (\S+)", caplog.text)
     return [tuple(map(float, line)) for line in lines]
 
 

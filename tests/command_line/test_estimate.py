@@ -26,7 +26,7 @@ def test_parts_sum_up_and_nothing_is_written(run, write_inputs, tmp_path):
     assert memory["the process, where that is a CPU's"] > memory["in all"]
     assert "TFLOP a step; a corpus pass of" in result.stdout
     assert re.search(
-        r"measured here \(.+\), over 30 steps: .* a step, .* a corpus pass", result.stdout
+        r"measured here \(.+\), over 30 steps: .* per step, .* per corpus pass", result.stdout
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hamlet.txt", "tiny.yaml"]
     assert result.stderr == ""
@@ -66,13 +66,14 @@ def tell_time(write_inputs, tmp_path, monkeypatch, capsys):
 def test_the_whole_run_is_steps_and_validations_and_its_end(tell_time):
     """70 x 2 s, 3 validations of 1.17 + 3 s (117 tokens), 2 x 1.17 + 3 + 10 s at the end."""
     assert tell_time() == (
-        "this run takes about 2.8 minutes here: 70 steps, 3 validations of 4.17 s, start and end"
+        "this run takes about 2.8 minutes here: 70 steps, 3 validations of 4.17 s, "
+        "plus start and end"
     )
     assert "20 steps, 1 validation of" in tell_time("--max_steps=20")
 
 
 def test_a_time_limit_is_how_long_a_run_takes(tell_time):
-    words = r"ends after max_minutes, 10.0 minutes: about (\d+) steps"
+    words = r"ends at max_minutes \(10.0 minutes\), after about (\d+) steps"
     steps = int(re.search(words, tell_time("--max_minutes=10", "--val_every_steps=auto"))[1])
     assert steps == pytest.approx(0.9 * (600 - 15) / 2, abs=3)
     steps = int(re.search(words, tell_time("--max_minutes=10"))[1])  # 4.17 s every 30 steps

@@ -41,7 +41,9 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
     assert summary["skipped_steps"] == 1
     assert summary["val_loss"] < math.log(64)
     messages = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert messages == ["step 10: 1 steps were skipped, whose gradient was not finite (1 in all)"]
+    assert messages == [
+        "step 10: steps skipped because the gradient was not finite: 1 (1 in total)"
+    ]
 
 
 def test_many_such_steps_end_the_run_and_leave_good_checkpoints(train_here, tmp_path, spoil_steps):

@@ -1,4 +1,4 @@
-"""Attention maps as figures: what stands where, and that the shades are the weights."""
+"""Attention maps as figures: labels, sizes, and shades that equal the weights."""
 
 import pytest
 import torch

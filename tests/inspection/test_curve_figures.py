@@ -1,4 +1,4 @@
-"""Curves as figures: which numbers stand in which panel, in which colors, under which names."""
+"""The figures of curves: which numbers each panel shows, their colors and their names."""
 
 import pytest
 

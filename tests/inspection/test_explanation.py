@@ -1,4 +1,4 @@
-"""What an explanation says is what the model does: its losses, its probabilities, its attention."""
+"""An explanation has the losses, the probabilities and the attention of the model itself."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The page as text: what stands in it is what it was made of, and nothing that is not."""
+"""The HTML of the page: it holds the data of the explanation and loads nothing."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Pictures of a GPT at validation: their colors are the model's own numbers, at their places."""
+"""Pictures of a GPT at validation: their colors show the numbers of the model."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The formulas and layers in plain NumPy, beside torch's, and what they refuse."""
+"""Formulas and layers in plain NumPy: compared with torch, and the errors they raise."""
 
 import math
 
@@ -179,7 +179,7 @@ def zeros(*shape):
         ),
         (
             lambda: scaled_dot_product_attention(zeros(T, D), zeros(S, D), zeros(T, D)),
-            r"as many positions, got \(7, 11\) and \(5, 11\)",
+            r"the same length, got \(7, 11\) and \(5, 11\)",
         ),
         (
             lambda: attention_weights(zeros(T, D), zeros(S, D), zeros(T, T) == 0),
@@ -191,7 +191,7 @@ def zeros(*shape):
         ),
         (
             lambda: attention_weights(zeros(T, D), zeros(S, D), zeros(T, S)),
-            "mask must be bool, True where one may read, got float64",
+            "mask must be bool, True = may be read, got float64",
         ),
         (
             lambda: MultiHeadAttention(C, H).forward(
@@ -205,7 +205,7 @@ def zeros(*shape):
         ),
         (
             lambda: cross_entropy(zeros(B, T, V), np.zeros((B, S), dtype=int)),
-            r"logits \(2, 5, 13\) need a target each, got targets \(2, 7\)",
+            r"logits \(2, 5, 13\) do not fit targets \(2, 7\)",
         ),
         (
             lambda: cross_entropy(zeros(B, V), np.array([V, 1])),

@@ -1,4 +1,4 @@
-"""A trained GPT in plain NumPy: its logits are those of every way through the torch model."""
+"""A trained GPT in plain NumPy gives the same logits as every path through the torch model."""
 
 from dataclasses import fields
 from inspect import signature
@@ -125,7 +125,7 @@ def test_a_file_reads_as_by_the_library_that_wrote_it(dtype, tmp_path, generator
 def test_a_truncated_file_is_refused(kept, make_gpt, save):
     path = save(make_gpt())
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
         load_gpt(path)
 
 

@@ -1,4 +1,4 @@
-"""The hand-written backward pass and Adam, beside torch's autograd and optimizer."""
+"""The hand-written backward pass and Adam, compared with torch's autograd and optimizer."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The parts that learners meet: what their docstrings tell them to try, and the model's sizes."""
+"""The lesson's classes do what their docstrings say, and the model has the documented sizes."""
 
 import math
 

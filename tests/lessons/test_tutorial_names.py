@@ -1,4 +1,4 @@
-"""The transformer under its users' names, beside torch's own encoder, and its laws."""
+"""`ProductionTransformer` and its parts: compared with torch's own encoder, and their laws."""
 
 import math
 
@@ -250,14 +250,14 @@ def test_more_positions_than_max_len_are_refused():
 @pytest.mark.parametrize(
     ("mask", "got"),
     [
-        (torch.ones(B, T, dtype=torch.bool), r"torch.bool and \(2, 5\)"),
-        (torch.ones(T + 1, T + 1, dtype=torch.bool), r"torch.bool and \(6, 6\)"),
-        (torch.ones(B + 1, T, T, dtype=torch.bool), r"torch.bool and \(3, 5, 5\)"),
-        (torch.zeros(T, T), r"torch.float32 and \(5, 5\)"),
+        (torch.ones(B, T, dtype=torch.bool), r"torch.bool with shape \(2, 5\)"),
+        (torch.ones(T + 1, T + 1, dtype=torch.bool), r"torch.bool with shape \(6, 6\)"),
+        (torch.ones(B + 1, T, T, dtype=torch.bool), r"torch.bool with shape \(3, 5, 5\)"),
+        (torch.zeros(T, T), r"torch.float32 with shape \(5, 5\)"),
     ],
     ids=["(B, T)", "longer", "more rows", "numbers"],
 )
 def test_another_kind_of_mask_is_refused_with_both_shapes(mask, got, tokens):
-    expected = r"mask must be torch.bool and \(5, 5\) or \(2, 5, 5\), .*got "
+    expected = r"mask must be torch.bool with shape \(5, 5\) or \(2, 5, 5\), .*got "
     with pytest.raises(ValueError, match=expected + got):
         make_model()(tokens, mask)

@@ -1,4 +1,4 @@
-"""What a step is said to take, against what is known of its parts."""
+"""The estimated memory and arithmetic of a step, compared with known values of its parts."""
 
 import pytest
 import torch

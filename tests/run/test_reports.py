@@ -1,4 +1,4 @@
-"""What a run says at its end."""
+"""The notes and advice that a run prints."""
 
 import pytest
 
@@ -11,20 +11,25 @@ RISING = {"best_step": 40, "step": 100, "val_loss": 1.5, "last_val_loss": 1.75, 
 def test_a_run_whose_validation_loss_rose_is_told_since_when_and_what_helps():
     note = overfitting_note(RISING)
     assert note.startswith(
-        "val_loss was lowest at step 40 (1.5000), whose weights are kept, and 1.75"
+        "val_loss was lowest at step 40 (1.5000; these weights are kept), and 1.75"
     )
     assert "1.2500 above train_loss (0.5000)" in note
-    assert note.endswith("--max_steps 40; so does --dropout 0.2")
+    assert "For a lower val_loss try --max_steps 40 (" in note
+    assert note.endswith(
+        "try --max_steps 40 (the learning rate then falls in time) or --dropout 0.2"
+    )
 
 
 @pytest.mark.parametrize("dropout", [None, 0.2, 0.4])
 def test_a_dropout_that_is_there_or_cannot_be_is_not_advised(dropout):
-    assert overfitting_note(RISING, dropout).endswith("--max_steps 40")
+    assert overfitting_note(RISING, dropout).endswith(
+        "--max_steps 40 (the learning rate then falls in time)"
+    )
 
 
 def test_many_passes_over_a_small_text_are_said_with_what_helps():
     note = many_passes_note(2400, 117.0, 0.0)
-    assert note.startswith("20.5 passes over so small a text")
+    assert note.startswith("20.5 passes over a small text")
     assert note.endswith("Try --max_steps 468 (4 passes) or --dropout 0.2")
     assert many_passes_note(2400, 117.0, 0.1) is None
     assert many_passes_note(2400, 654.0, 0.0) is None  # default.yaml on Shakespeare

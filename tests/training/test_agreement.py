@@ -1,4 +1,4 @@
-"""Answers to questions, of one process and of several."""
+"""`Agreement` finds the largest answer, with one process and with several."""
 
 from unittest.mock import Mock
 

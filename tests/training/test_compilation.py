@@ -1,4 +1,4 @@
-"""torch.compile gets a training step's model as one graph, and batches of many sizes as few."""
+"""torch.compile makes one graph of a training step, and few graphs for batches of many sizes."""
 
 import jaxtyping
 import pytest

@@ -1,4 +1,4 @@
-"""What a run will need, worked out before its first step."""
+"""Numbers about a run that are known before its first step."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The norm of a step's gradients is known in every run; they change only where there is a limit."""
+"""Every run logs the norm of its gradients; only a limit changes the gradients."""
 
 import math
 

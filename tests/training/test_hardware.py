@@ -1,4 +1,4 @@
-"""What a run gets on machines that this one is not: availability is patched, nothing computed."""
+"""Hardware settings for other machines: availability is patched, and nothing is computed."""
 
 import pytest
 import torch

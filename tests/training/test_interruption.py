@@ -1,4 +1,4 @@
-"""Which errors mean that another process was lost; what signals do is in test_trouble.py."""
+"""Which errors mean that another process was lost. For signals see test_trouble.py."""
 
 import sys
 from unittest.mock import Mock

@@ -1,4 +1,4 @@
-"""Curves that cannot be written do not end a run."""
+"""A run goes on when its curves cannot be written."""
 
 import errno
 from unittest.mock import patch

@@ -1,4 +1,4 @@
-"""What is minimized and reported: label smoothing, R-Drop, CTC, and the units of a loss."""
+"""The losses: label smoothing, R-Drop, CTC, and their units."""
 
 import math
 from functools import partial

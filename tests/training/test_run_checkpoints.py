@@ -1,4 +1,4 @@
-"""Which of a run's validations is the best, what is kept of it, and what a full disk costs."""
+"""Which validation is the best, which files are kept, and what happens on a full disk."""
 
 import errno
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The form of an optimizer's state, with names and with numbers, and which strategy is made."""
+"""Optimizer states keyed by name and by number; the choice of a strategy."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""How often a run validates, and on how much of the split."""
+"""How often a run validates, and on how many tokens of the split."""
 
 import pytest
 

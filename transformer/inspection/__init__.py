@@ -1,1 +1,1 @@
-"""What a model learned, to be looked at: explanations, figures, curves, the page."""
+"""Shows what a model has learned: explanations, figures, training curves, an HTML page."""

@@ -1,4 +1,4 @@
-"""Attention maps as figures of matplotlib."""
+"""Attention maps as matplotlib figures."""
 
 import warnings
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure  # drawn without pyplot, which keeps state
+from matplotlib.figure import Figure  # without pyplot, which keeps global state
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,17 +20,17 @@ _CELL_INCHES = 0.2
 _LEAST_INCHES = 1.6
 _LABEL_POINTS = 9  # 12.5 pixels
 _MOST_INCHES = 20.0  # of a figure's longer side
-_MOST_SHOWN = 40  # units a side; the rest is cut off
+_MOST_SHOWN = 40  # units per side; the rest is cut off
 
 
 @torch.inference_mode()
 def cross_attention_figure(
     model: EncoderDecoder, tokenizer: PairTokenizer, source: str, target: str
 ) -> Figure:
-    """What each unit of the target, as it was chosen, read from the source: by block and head.
+    """How much the model read from each source unit when it chose each target unit.
 
-    The last row, `end`, is what was read where the target ends; a target as long as the model's
-    block_size and longer has none.
+    There is one map for each block and head. The last row, `end`, belongs to the choice to end the
+    target; a target that is cut off has no such row.
     """
     device = next(model.parameters()).device
     most = min(_MOST_SHOWN, model.block_size + 1)
@@ -48,9 +48,10 @@ def cross_attention_figure(
 def attention_figure(
     weights: Float[Tensor, "N H T S"], rows: Sequence[str], columns: Sequence[str]
 ) -> Figure:
-    """A map for each block (from the top) and head; dark where a row reads a column.
+    """One map for each block (from top to bottom) and head (from left to right).
 
-    An empty label has no tick.
+    Row: the position that reads; column: the position it reads from; darker means more. An empty
+    label has no tick.
     """
     num_blocks, num_heads, num_rows, num_columns = weights.shape
     width = max(_LEAST_INCHES, _CELL_INCHES * num_columns)
@@ -73,7 +74,7 @@ def attention_figure(
 
 
 def as_image(figure: Figure) -> NDArray[np.uint8]:
-    """Height x width x red, green and blue; what the font lacks is a hollow box."""
+    """Height x width x RGB; a character that the font lacks becomes a hollow box."""
     canvas = FigureCanvasAgg(figure)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)

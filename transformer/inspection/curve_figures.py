@@ -1,27 +1,27 @@
-"""Curves of runs as figures of matplotlib. Imports no torch."""
+"""Training curves as matplotlib figures. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure  # drawn without pyplot, which keeps state
+from matplotlib.figure import Figure  # without pyplot, which keeps global state
 from matplotlib.lines import Line2D
 
 from transformer.inspection.curves import ERROR_RATE, TRAIN_LOSS, VAL_LOSS, Curves
 
-# Okabe and Ito 2008, "Color Universal Design", without the yellow, which is pale on white.
+# Okabe and Ito 2008, "Color Universal Design", without yellow, which is hard to see on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# Their number and that of the colors share no divisor: 35 runs before two look alike.
+# 5 markers and 7 colors have no common divisor, so 35 runs look different.
 MARKERS = ("o", "s", "D", "^", "v")
-_SEVERAL = "0.35"  # the gray of what is no one run's
+_GRAY = "0.35"  # for lines that do not belong to a single run
 _WIDTH, _ROW_HEIGHT, _LEGEND_HEIGHT = 10.0, 3.7, 0.3  # inches
 _MOST_LEGEND_COLUMNS = 4
 
 
 def curves_figure(runs: Mapping[str, Curves], floors: Mapping[str, float]) -> Figure:
-    """Losses by step (left) and by seconds (right), of runs and of floors by their names.
+    """Losses over steps (left) and over seconds (right); floors are dashed lines.
 
-    Below them the word error rates, where a run has any.
+    If a run has word error rates, they are drawn below. Both arguments are keyed by name.
     """
     of_pairs = any(ERROR_RATE in curves for curves in runs.values())
     legend = _legend(runs, floors)
@@ -50,7 +50,7 @@ def curves_figure(runs: Mapping[str, Curves], floors: Mapping[str, float]) -> Fi
 def _draw(
     axes: Axes, runs: Mapping[str, Curves], names: Sequence[str], moment: str, scale: float = 1.0
 ) -> None:
-    """`moment` is the field of a point that goes to the right."""
+    """`moment` is the field of `Point` that the x axis shows."""
     for number, curves in enumerate(runs.values()):
         for name in names:
             points = curves.get(name, [])
@@ -63,8 +63,8 @@ def _draw(
 
 
 def _style(name: str, number: int | None = None) -> dict[str, Any]:
-    """Of a curve of a run by its number; of the curves of all runs without."""
-    color = _SEVERAL if number is None else COLORS[number % len(COLORS)]
+    """The style of a curve of the given run; without a number, of that curve in all runs."""
+    color = _GRAY if number is None else COLORS[number % len(COLORS)]
     marker = "o" if number is None else MARKERS[number % len(MARKERS)]
     if name == "floor":
         return {"color": color, "linestyle": "--", "linewidth": 1.2}
@@ -74,7 +74,7 @@ def _style(name: str, number: int | None = None) -> dict[str, Any]:
 
 
 def _legend(runs: Mapping[str, Curves], floors: Mapping[str, float]) -> list[tuple[str, Line2D]]:
-    """One run's curves by what they are; several by their runs, and then what they are."""
+    """Names the curves if there is one run; otherwise the runs first, then the curves."""
     number = 0 if len(runs) == 1 else None
     styles = []
     if number is None:

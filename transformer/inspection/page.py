@@ -1,4 +1,4 @@
-"""An explanation as one HTML file that needs no network."""
+"""Makes one HTML file from an explanation; the file needs no network."""
 
 import base64
 import json
@@ -18,12 +18,12 @@ _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
 
 def as_page(explanation: Explanation, *, model: str, num_written: int = 0, cut: str = "") -> str:
-    """The page of `templates/`; `model` is its name there.
+    """Fills `templates/explain.html`; `model` is the model's name.
 
-    The last `num_written` units of a text are the model's own; `cut` says what is not shown.
+    The model wrote the last `num_written` units of the text. `cut` tells what is not shown.
     """
     facts = {"model": model, "num_written": num_written, "cut": cut} | as_data(explanation)
-    # A text could end the <script> that it stands in: JSON's own escapes leave no < and no U+2028.
+    # A text with </script> in it would end the page's script: JSON escapes replace < > &.
     data = json.dumps(facts, separators=(",", ":")).translate(_ESCAPES)
 
     def part(match: re.Match[str]) -> str:
@@ -33,19 +33,17 @@ def as_page(explanation: Explanation, *, model: str, num_written: int = 0, cut: 
 
 
 def template(name: str) -> str:
-    """A file of `templates/`, which is part of the installed package."""
     templates = resources.files("transformer.inspection") / "templates"
     return (templates / name).read_text(encoding="utf-8")
 
 
 def as_data(explanation: Explanation) -> dict[str, Any]:
-    """What the page's script reads, plain."""
+    """The data for the page's script, in plain JSON types."""
     num_blocks, num_heads = explanation.attention.shape[:2]
-    bits = [unit.surprise for unit in explanation.units]
     return {
         "units": explanation.rows,
         "source": explanation.source,
-        "surprises": [None if surprise is None else round(surprise, 4) for surprise in bits],
+        "surprises": [unit.surprise and round(unit.surprise, 4) for unit in explanation.units],
         "mean_surprise": explanation.mean_surprise,
         "alternatives": [
             [(name, round(probability, 6)) for name, probability in unit.alternatives]
@@ -59,15 +57,15 @@ def as_data(explanation: Explanation) -> dict[str, Any]:
 
 
 def quantized(weights: Float[NDArray, "*A"]) -> UInt8[NDArray, "*A"]:
-    """255 sqrt(w), rounded, from which a weight is off by sqrt(w) / 255 + 1 / 510^2 at most.
+    """255 sqrt(w), rounded; w is then known up to sqrt(w) / 255 + 1 / 510^2.
 
-    Small weights, of which an even reader has many, keep more of their digits than in 255 w.
+    Small weights are more exact than in 255 w. A head that reads evenly has many of them.
     """
     return np.rint(_MOST * np.sqrt(weights)).astype(np.uint8)
 
 
 def packed(weights: Float[NDArray, "N H T S"], *, causal: bool) -> str:
-    """The levels of `quantized` in order, deflated, as base64; of causal ones those with s <= t."""
+    """`quantized` weights as zlib-compressed base64; of causal ones, only those with s <= t."""
     levels = quantized(weights)
     if causal:
         levels = levels[..., *np.tril_indices(levels.shape[-1])]

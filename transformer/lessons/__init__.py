@@ -1,1 +1,1 @@
-"""For learners: small classes, the names of tutorials, transformers in plain NumPy."""
+"""Code for learners: a small GPT, the names that tutorials use, and transformers in plain NumPy."""

@@ -1,9 +1,9 @@
-"""A GPT and its parts by name, for learners: sizes to begin with, and where to read on.
+"""A small GPT and its parts for learners, with default sizes.
 
-Every part here is one of `models/` with its sizes filled in: what you read there is what runs.
-Read from the inside out: `SelfAttention`, `MultiHeadAttention`, `FeedForwardNetwork`, `Block`,
-`Model`. Each reads no position after its own, as a language model must not, and takes x (B, T, C):
-batch, positions, width (the letters are explained in `models/parts/attention.py`).
+Each class here is a class of `models/` with its sizes filled in, so read the code there. Read from
+the inside out: `SelfAttention`, `MultiHeadAttention`, `FeedForwardNetwork`, `Block`, `Model`. The
+parts take x (B, T, C): batch, positions, width (`models/parts/attention.py` explains the letters).
+No position sees a later one, because a language model predicts the next token.
 """
 
 from functools import partial
@@ -18,12 +18,12 @@ EMBEDDING_DIM, NUM_HEADS, DROPOUT = 384, 6, 0.2
 
 
 class MultiHeadAttention(attention.MultiHeadAttention):
-    """Several heads side by side, each looking for something else.
+    """Several attention heads in parallel; each can learn to look for something different.
 
-    Look at: how `forward` cuts one product into heads, (B, T, 3 C) -> three of (B, H, T, D), and
-    how little is left to do once `attention` has run. The code is
-    `models/parts/attention.py: MultiHeadAttention`. Try: the same width in 1, 2 and 6 heads has
-    equally many parameters.
+    The code is `models/parts/attention.py: MultiHeadAttention`.
+    Look at: `forward` splits the result of one matrix product, (B, T, 3 C), into queries, keys and
+    values, each (B, H, T, D). After `attention` it only joins the heads and applies `output`.
+    Try: count the parameters for 1, 2 and 6 heads of the same total width: the number is the same.
     """
 
     def __init__(
@@ -36,12 +36,14 @@ class MultiHeadAttention(attention.MultiHeadAttention):
 
 
 class SelfAttention(MultiHeadAttention):
-    """One head: each position asks (query), answers (key) and gives (value).
+    """One attention head.
 
-    Look at: `models/parts/attention.py: attention_weights`, softmax(Q K^T / sqrt(D)), and what the
-    mask does to its rows; then `attention`, which takes the weighted mean of the values. The
-    `output` matrix after it is there to mix heads, of which here is one. Try: change the last
-    position of x, and see that what comes out changes there and nowhere before.
+    Each position makes three vectors: a query (what it looks for), a key (what it offers to others)
+    and a value (what the others read from it).
+    Look at: `models/parts/attention.py: attention_weights`, softmax(Q K^T / sqrt(D)), and how the
+    mask changes its rows. Then look at `attention`, which takes the weighted mean of the values.
+    The `output` matrix after it mixes several heads; here there is only one.
+    Try: change the last position of x. Only the last position of the output changes.
     """
 
     def __init__(self, embedding_dim: int = EMBEDDING_DIM, dropout: float = DROPOUT) -> None:
@@ -49,11 +51,12 @@ class SelfAttention(MultiHeadAttention):
 
 
 class FeedForwardNetwork(layers.FeedForward):
-    """At each position alone: out to four times the width, relu, and back; then dropout.
+    """Linear to four times the width, relu, linear back to the width, then dropout.
 
-    Look at: no position sees another here; what attention gathered is worked on in place. The code
-    is `models/parts/layers.py: FeedForward`. Try: permute the positions of x, and see the output
-    permuted and otherwise the same.
+    The code is `models/parts/layers.py: FeedForward`.
+    Look at: it treats each position separately; only attention moves information between them.
+    Try: permute the positions of x. The output is permuted in the same way and does not change
+    otherwise.
     """
 
     def __init__(self, embedding_dim: int = EMBEDDING_DIM, dropout: float = DROPOUT) -> None:
@@ -65,11 +68,11 @@ class FeedForwardNetwork(layers.FeedForward):
 
 
 class Block(layers.Block):
-    """Attention, then feed-forward, each adding to x what it makes of the normalized x: pre-norm.
+    """Pre-norm block: x + attention(norm(x)), then x + feedforward(norm(x)).
 
-    Look at: `models/parts/layers.py: ResidualPaths.add`. x itself goes straight through, so
-    gradients do too, however many blocks there are. Try: set both parts' `output` weights and
-    biases to zero, and see that the block gives back x.
+    Look at: `models/parts/layers.py: ResidualPaths.add`. x itself passes through unchanged, so
+    gradients flow back through any number of blocks.
+    Try: set the `output` weights and biases of both parts to zero. The block then returns x.
     """
 
     def __init__(
@@ -80,18 +83,19 @@ class Block(layers.Block):
     ) -> None:
         super().__init__(
             MultiHeadAttention(embedding_dim, num_heads, dropout),
-            FeedForwardNetwork(embedding_dim, dropout=0.0),  # the block drops what a part adds
+            FeedForwardNetwork(embedding_dim, dropout=0.0),  # the block itself applies dropout
             partial(layers.make_norm, "layernorm", embedding_dim),
             dropout=dropout,
         )
 
 
 class Model(GPT):
-    """A GPT of 65 symbols, as many as Tiny Shakespeare has, that reads 8 characters at a time.
+    """A GPT with a context of 8 characters and 65 symbols, the number that Tiny Shakespeare has.
 
-    Look at: `models/gpt.py: GPT.forward`, one screen from ids to logits. What is in its `blocks`
-    computes the same as `Block` here. Its loss before training is about ln 65 = 4.17 nats: it knows
-    nothing yet. `train.py` trains a GPT of any size on any text.
+    Look at: `models/gpt.py: GPT.forward`, from ids to logits on one screen. Its `blocks` compute
+    the same as `Block` here.
+    Try: measure its loss before training. It is about ln 65 = 4.17 nats, as for a random guess.
+    `train.py` trains a GPT of any size on any text.
     """
 
     def __init__(self) -> None:
@@ -105,15 +109,15 @@ class Model(GPT):
             dropout=DROPOUT,
         )
 
-    # Fewer settings than GPT.generate has, under the names of the lesson.
+    # The signature differs: fewer arguments than GPT.generate, with the lesson's names.
     def generate(  # type: ignore[override]
         self, start_tokens: Int[Tensor, "B T"], max_length: int = 100, seed: int = 0
     ) -> Int[Tensor, "B _"]:
-        """The start and max_length new ids of each row, drawn from what the model expects.
+        """Returns start_tokens followed by max_length new ids, sampled from the model's softmax.
 
-        Longer than the context is fine: the model sees the last few ids. Another `seed` draws
-        otherwise. The loop is `decoding/loop.py: decode`.
+        The total may be longer than the context: the model then sees the last 8 ids only. `seed`
+        fixes the random choices. The loop is `decoding/loop.py: decode`.
 
-        Raises: ValueError for ids that are no (B, T) or outside the vocabulary.
+        Raises: ValueError for ids that do not have shape (B, T) or lie outside the vocabulary.
         """
         return super().generate(start_tokens, max_new_tokens=max_length, seed=seed)

@@ -1,6 +1,7 @@
-"""The transformer under the names that many tutorials use: `d_model`, `num_layers`, `max_len`.
+"""A transformer with the argument names of many tutorials: `d_model`, `num_layers`, `max_len`.
 
-Those names hold at this door alone. Behind it are the parts of `models/`, where the mathematics is.
+Only the classes of this file use these names. They call the parts in `models/`, which contain the
+mathematics.
 """
 
 from functools import partial
@@ -21,12 +22,12 @@ from transformer.models.parts.positions import SinusoidalPositions
 
 
 def create_causal_mask(seq_len: int, device: torch.device | None = None) -> Bool[Tensor, "T T"]:
-    """True where a position may be read: itself and all before it."""
+    """True where position t may read position s: s <= t."""
     return causal_mask(seq_len, device)
 
 
 def check_heads(d_model: int, num_heads: int) -> None:
-    """Raises: ValueError for heads that do not share the width evenly."""
+    """Raises: ValueError if d_model is not divisible by num_heads."""
     if num_heads < 1 or d_model % num_heads:
         raise ValueError(
             "d_model must be divisible by num_heads, "
@@ -35,9 +36,10 @@ def check_heads(d_model: int, num_heads: int) -> None:
 
 
 def for_all_heads(mask: Tensor | None, x: Float[Tensor, "B T C"]) -> Tensor | None:
-    """A mask (T, T) or (B, T, T) as (1, 1, T, T) or (B, 1, T, T), which attention takes.
+    """Reshapes a mask (T, T) or (B, T, T) to (1, 1, T, T) or (B, 1, T, T), as attention needs it.
 
-    Raises: ValueError for any other shape and for numbers, whose meaning differs among libraries.
+    Raises: ValueError for any other shape, and for a mask that is not bool: libraries disagree on
+    the meaning of masks of numbers.
     """
     if mask is None:
         return None
@@ -45,14 +47,14 @@ def for_all_heads(mask: Tensor | None, x: Float[Tensor, "B T C"]) -> Tensor | No
     shapes = ((size, size), (num_rows, size, size))
     if mask.dtype != torch.bool or tuple(mask.shape) not in shapes:
         raise ValueError(
-            f"mask must be torch.bool and {shapes[0]} or {shapes[1]}, true where a position may "
-            f"be read, got {mask.dtype} and {tuple(mask.shape)}"
+            f"mask must be torch.bool with shape {shapes[0]} or {shapes[1]}, true where a position "
+            f"may be read, got {mask.dtype} with shape {tuple(mask.shape)}"
         )
     return mask.view(-1, 1, size, size)
 
 
 class PositionalEncoding(nn.Module):
-    """Adds to each of up to max_len positions its sines and cosines: `SinusoidalPositions`.
+    """Adds the sinusoidal position vectors of `SinusoidalPositions`.
 
     Raises: ValueError for more positions than max_len.
     """
@@ -70,11 +72,11 @@ class PositionalEncoding(nn.Module):
 
 
 class MultiHeadSelfAttention(nn.Module):
-    """`MultiHeadAttention` that reads every position, but for what a mask (T, T) or (B, T, T) bars.
+    """Multi-head self-attention; every position reads all others unless a mask is False there.
 
-    `dropout` acts on the attention weights.
+    The mask is (T, T) or (B, T, T). `dropout` acts on the attention weights.
 
-    Raises: ValueError for heads that do not share the width evenly and for another kind of mask.
+    Raises: ValueError if d_model is not divisible by num_heads, and for any other kind of mask.
     """
 
     def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0) -> None:
@@ -89,12 +91,11 @@ class MultiHeadSelfAttention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """`Block`, pre-norm with relu: self-attention and feed-forward, each x + dropout(f(norm(x))).
+    """Pre-norm block: x + dropout(f(norm(x))) for self-attention, then for a relu feed-forward.
 
-    `dropout` acts on the attention weights and on what each part adds. Masks are those of
-    `MultiHeadSelfAttention`.
+    `dropout` also acts on the attention weights. Masks are as in `MultiHeadSelfAttention`.
 
-    Raises: ValueError for heads that do not share the width evenly and for another kind of mask.
+    Raises: ValueError if d_model is not divisible by num_heads, and for any other kind of mask.
     """
 
     def __init__(
@@ -116,18 +117,18 @@ class TransformerBlock(nn.Module):
 
 
 class ProductionTransformer(nn.Module):
-    """Ids (B, T) -> logits (B, T, V): the stack of arXiv:1706.03762 that an encoder or a GPT is.
+    """Ids (B, T) -> logits (B, T, V), with the layers of arXiv:1706.03762.
 
-    Embeddings times sqrt(d_model) plus sinusoidal positions, then num_layers blocks, then the head,
-    which is the embedding's matrix with `tie_weights`: 3.4. Unlike the paper's, the blocks are
-    pre-norm, with a norm after the last, which trains without warmup (Xiong et al. 2020,
+    Embeddings times sqrt(d_model) plus sinusoidal positions, then num_layers blocks, then the head.
+    With `tie_weights` the head uses the embedding's matrix (3.4). Unlike in the paper, the blocks
+    are pre-norm, with a norm after the last block: this trains without warmup (Xiong et al. 2020,
     arXiv:2002.04745).
 
-    A mask says what a position may read: `create_causal_mask(T)` itself and what is before it,
-    `(x != padding)[:, None].expand(-1, T, -1)` all that is no padding, None everything.
+    With the mask `create_causal_mask(T)`, a position reads itself and those before it (a GPT); with
+    `(x != padding)[:, None].expand(-1, T, -1)`, all but the padding (an encoder); with None, all.
 
-    Raises: ValueError for heads that do not share the width evenly, more positions than max_len,
-    and a mask that is not bool or neither (T, T) nor (B, T, T).
+    Raises: ValueError if d_model is not divisible by num_heads, for more positions than max_len,
+    and for a mask that is not bool or has another shape than (T, T) or (B, T, T).
     """
 
     def __init__(
@@ -159,7 +160,6 @@ class ProductionTransformer(nn.Module):
             nn.init.normal_(module.weight, std=1 / self.embedding_scale)
 
     def forward(self, x: Int[Tensor, "B T"], mask: Tensor | None = None) -> Float[Tensor, "B T V"]:
-        """Logits at each position; `mask` is true where a position may be read."""
         x = self.token_embedding(x) * self.embedding_scale
         x = self.dropout(self.position_embedding(x))
         for block in self.blocks:

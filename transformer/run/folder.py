@@ -1,4 +1,4 @@
-"""The folder of a run while it trains: locked, and made again, whole, where it is gone."""
+"""The folder of a run while it trains: it is locked, and made again if it disappears."""
 
 import logging
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class RunFolder:
-    """Rank 0 alone looks after it."""
+    """Only rank 0 uses it."""
 
     def __init__(self, path: Path, settings: Mapping[str, Any], lock: RunLock) -> None:
         self.path = path
@@ -25,17 +25,17 @@ class RunFolder:
         self.lock = lock
 
     def write_start(self) -> None:
-        """What a run's folder holds from its start: config.yaml, and torchrun's id."""
+        """Writes the files that a run has from its start: config.yaml, and torchrun's id."""
         write_text(self.path / CONFIG, to_yaml(self.settings))
         if launch := launch_id():
             write_text(self.path / LAUNCH, launch)
 
     def keep(self, step: int) -> bool:
-        """Makes the folder again, with a warning, where it was moved or removed.
+        """Makes the folder again, with a warning, if it was moved or removed.
 
-        Returns whether it is a new one. Where it cannot be made, what is saved next says so.
+        Returns whether it was gone. If it cannot be made, the next save reports the error.
 
-        Raises: UserError where another run has taken its place.
+        Raises: UserError if another run has taken its place.
         """
         if self.lock.is_at(self.path) and isfile(self.path / CONFIG):
             return False
@@ -46,9 +46,9 @@ class RunFolder:
             if is_gone:
                 self.write_start()
                 log.warning(
-                    "step %s: %s is gone, moved or removed while it was trained: it is made again, "
-                    "with all that is needed to go on. What was best until now, and its curves, "
-                    "are in the one that was moved",
+                    "step %s: %s is gone, moved or removed during training: it is made again with "
+                    "everything that is needed to continue. The best model so far and the curves "
+                    "so far are in the moved folder",
                     f"{step:,}",
                     self.path,
                 )
@@ -59,7 +59,7 @@ class RunFolder:
 
 
 def lock_run(lock: RunLock, folder: Path) -> None:
-    """Raises: UserError where another process trains in a run's folder, or it cannot be written."""
+    """Raises: UserError if another process trains in the folder, or it cannot be written."""
     try:
         lock.take(folder)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a run says of itself before its first step and after its last."""
+"""The texts that a run prints before its first step and after its last."""
 
 import platform
 from typing import Any
@@ -13,11 +13,11 @@ from transformer.training.callbacks.throughput import Throughput
 from transformer.training.estimates import ENDLESS_STEPS, parameters_by_part
 from transformer.training.lightning_module import LanguageModule
 
-# Overfitting: the best validation lies before this share of the run, the last is so much worse.
+# Overfitting: the best val_loss came before LATE of the run, and the last is RISEN times as high.
 LATE = 0.9
 RISEN = 1.01
-DROPOUT = 0.2  # that is advised
-# Without dropout, models of the default's size are best after 2 to 8 passes.
+DROPOUT = 0.2  # the advised value
+# Without dropout, models of the default size reach their best val_loss after 2 to 8 passes.
 MANY_PASSES, FEW_PASSES = 10, 4
 
 
@@ -30,32 +30,32 @@ def introduction(
     batch: str,
     memory: int,
 ) -> str:
-    """Steps, tokens, parameters by part and the memory, in bytes, of a step on a device.
+    """Describes the steps, the tokens, the parameters by part, and the memory of one step.
 
-    `batch` says what a step's examples are made up of.
+    `batch` tells how the examples of a step add up; `memory` is in bytes on each device.
     """
     parts = parameters_by_part(model)
     rows = [*parts.items(), ("all parameters", sum(parts.values()))]
     table = tabulate([(name, f"{count:,}") for name, count in rows], colalign=("left", "right"))
     steps = f"{total_steps:,} steps" if total_steps < ENDLESS_STEPS else "steps"
     passes = total_steps * tokens_per_step / num_train_tokens
-    so_many = f", so {passes:.3g} passes" * (total_steps < ENDLESS_STEPS)
+    in_all = f", so this is {passes:.3g} passes" * (total_steps < ENDLESS_STEPS)
     return (
         f"{steps} of {tokens_per_step:,} tokens ({batch}); a corpus pass is "
-        f"{num_train_tokens:,}{so_many}\n{table}\n"
-        f"memory that a step's tensors take: about {_size(memory)}; more of it: --estimate"
+        f"{num_train_tokens:,} tokens{in_all}\n{table}\n"
+        f"memory for the tensors of a step: about {_size(memory)}; details: --estimate"
     )
 
 
 def many_passes_note(total_steps: int, steps_per_pass: float, dropout: float) -> str | None:
-    """For a text that is read so often that a model without dropout learns it by heart."""
+    """A note if a model without dropout reads the text so often that it learns it by heart."""
     passes = total_steps / steps_per_pass
     if dropout or passes < MANY_PASSES:
         return None
     few = max(1, round(FEW_PASSES * steps_per_pass))
     return (
-        f"{passes:.3g} passes over so small a text: a model soon knows it by heart, and writes no "
-        f"better for it. Try --max_steps {few} ({FEW_PASSES} passes) or --dropout {DROPOUT:g}"
+        f"{passes:.3g} passes over a small text: the model soon learns it by heart, and then "
+        f"stops improving. Try --max_steps {few} ({FEW_PASSES} passes) or --dropout {DROPOUT:g}"
     )
 
 
@@ -64,10 +64,10 @@ def _size(num_bytes: int) -> str:
 
 
 def run_facts(trainer: pl.Trainer, throughput: Throughput) -> dict[str, Any]:
-    """How far, how long, how fast and on what, under the names of summary.json."""
+    """The part of summary.json about steps, time, speed and hardware."""
     module = trainer.lightning_module
     assert isinstance(module, LanguageModule)
-    # None where no step was left to do: killed between its last checkpoint and its end.
+    # None if no step was left: the run was killed between its last checkpoint and its end.
     train_loss, val_loss = map(trainer.callback_metrics.get, ("train_loss", "val_loss"))
     return {
         "train_loss": float(train_loss) if train_loss is not None else None,
@@ -94,36 +94,36 @@ def conclusion(headline: str, summary: dict[str, Any]) -> str:
 
 
 def overfitting_note(summary: dict[str, Any], dropout: float | None = 0.0) -> str | None:
-    """For a run whose validation loss was lowest well before its end, and rose.
+    """A note for a run whose val_loss was lowest well before its end and rose afterwards.
 
-    `dropout` is the run's, None for a model without. tests/command_line/test_advice.py follows
-    the advice.
+    `dropout` is the run's value, None for a model without dropout.
+    tests/command_line/test_advice.py checks that the advice helps.
     """
     best, last, train_loss = (summary[key] for key in ("val_loss", "last_val_loss", "train_loss"))
     if last is None or summary["best_step"] > LATE * summary["step"] or last < RISEN * best:
         return None
-    # With label smoothing, train_loss is another loss and may be the larger.
+    # With label smoothing, train_loss is a different loss and may be higher than val_loss.
     below = train_loss is not None and train_loss < last
     gap = f", {last - train_loss:z.4f} above train_loss ({train_loss:z.4f})" if below else ""
-    regular = (
-        f"; so does --dropout {DROPOUT:g}" if dropout is not None and dropout < DROPOUT else ""
-    )
+    more = f" or --dropout {DROPOUT:g}" if dropout is not None and dropout < DROPOUT else ""
     return (
-        f"val_loss was lowest at step {summary['best_step']:,} ({best:z.4f}), whose weights are "
-        f"kept, and {last:z.4f} at the end{gap}: the model has begun to learn its examples by "
-        f"heart. A run of that length ends lower, as its learning rate falls in time: "
-        f"--max_steps {summary['best_step']}{regular}"
+        f"val_loss was lowest at step {summary['best_step']:,} ({best:z.4f}; these weights are "
+        f"kept), and {last:z.4f} at the end{gap}: the model has begun to learn its examples by "
+        f"heart. For a lower val_loss try --max_steps {summary['best_step']} (the learning rate "
+        f"then falls in time){more}"
     )
 
 
 def out_of_memory_advice(batch_size: int, batches: int) -> str:
-    """A smaller batch and more of them a step, which are as many examples: `batches` is how many
-    there are now.
+    """Advises smaller batches, and more of them, with the same number of examples per step.
+
+    `batches` is the current number of batches per step.
     """
     if batch_size == 1:
         return "out of memory with batch_size 1: give a smaller `block_size` or `embedding_dim`"
     divisor = next(n for n in range(2, batch_size + 1) if batch_size % n == 0)
     return (
         f"out of memory with batch_size {batch_size}: give `batch_size={batch_size // divisor}` "
-        f"`accumulate_grad_batches={batches * divisor}`, as many a step, or a smaller model"
+        f"`accumulate_grad_batches={batches * divisor}`, as many examples per step, or a smaller "
+        "model"
     )

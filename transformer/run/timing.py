@@ -1,7 +1,8 @@
-"""How long a run takes on this machine: a few of its steps, timed. Nothing is saved or logged."""
+"""Estimates how long a run takes here by timing a few steps; saves and logs nothing."""
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,30 +24,30 @@ from transformer.training.loop_state import NEVER, between_steps
 from transformer.training.strategies import make_strategy
 from transformer.training.validations import VALIDATION_SHARE
 
-# Steps are timed for so long, after the first one, which may compile.
+# How many steps, and for how long, are timed. The first step may compile, so it is left out.
 MOST_STEPS, MOST_SECONDS = 30, 10.0
 VALIDATION_BATCHES = 4
-START_SECONDS = 10.0  # of a process: imports, reading the text, a model file at the end
+START_SECONDS = 10.0  # of a process: imports, reading the text, writing the model file
 QUICK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds that the parts of a run take."""
+    """How many seconds the parts of a run take."""
 
     step: float
     validated_token: float
-    shown: float
-    num_steps: int  # that were timed
+    shown: float  # samples and pictures at a validation
+    num_steps: int  # number of timed steps
     device: str
 
 
 class StopWatch(AfterBatch):
-    """Times steps and validation batches, each without the first, and ends the run soon."""
+    """Times steps and validation batches, the first of each left out, then stops the run."""
 
     def __init__(self) -> None:
-        self.steps: list[float] = []  # when each was over
-        self.batches: list[float] = []  # of validation
+        self.steps: list[float] = []  # end times
+        self.batches: list[float] = []  # start of validation, then end times
         self.tokens: list[int] = []
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
@@ -78,13 +79,13 @@ class StopWatch(AfterBatch):
 
     @property
     def token_seconds(self) -> float:
-        """Where there is one batch alone, of that."""
+        """Per validated token; the first batch counts only if it is the only one."""
         first = 1 if len(self.tokens) > 1 else 0
         return (self.batches[-1] - self.batches[first]) / sum(self.tokens[first:])
 
 
 def now(trainer: pl.Trainer) -> float:
-    """Once the device has done what it was given."""
+    """The time once the device has finished its work."""
     device = trainer.strategy.root_device
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).synchronize()
@@ -92,9 +93,9 @@ def now(trainer: pl.Trainer) -> float:
 
 
 def time_here(config: Config, data: Data) -> str:
-    """What a step, a corpus pass and the whole run take here.
+    """Tells how long a step, a corpus pass and the whole run take on this machine.
 
-    Raises: UserError for a device that is not here.
+    Raises: UserError for a device that this machine does not have.
     """
     quiet_libraries()
     hardware = assembly.choose_hardware(config)
@@ -108,7 +109,7 @@ def time_here(config: Config, data: Data) -> str:
     pass_seconds = times.step * task.data.num_train_tokens / run.tokens_per_step
     return (
         f"measured here ({times.device}), over {times.num_steps} steps: "
-        f"{duration(times.step)} a step, {duration(pass_seconds)} a corpus pass\n"
+        f"{duration(times.step)} per step, {duration(pass_seconds)} per corpus pass\n"
         f"{whole_run(run, times, every_steps)}"
     )
 
@@ -134,7 +135,7 @@ def measure(run: Run, hardware: dict[str, Any]) -> Times:
     )
     trainer.fit(run.module, run.data)
     shown = shown_seconds(run)
-    if shown < QUICK_SECONDS:  # the first time has imports in it
+    if shown < QUICK_SECONDS:  # the first call also imported modules
         shown = shown_seconds(run)
     device = device_name(trainer.strategy.root_device)
     return Times(watch.step_seconds, watch.token_seconds, shown, len(watch.steps) - 1, device)
@@ -148,36 +149,33 @@ def shown_seconds(run: Run) -> float:
 
 
 def whole_run(run: Run, times: Times, every_steps: int) -> str:
-    """Steps and validations, and the exact score at the end."""
-    config, limit = run.config, (run.config.max_minutes or float("inf")) * 60
+    """Adds up steps, validations, the exact score at the end, and the start of the process."""
+    limit = (run.config.max_minutes or float("inf")) * 60
     validation = times.validated_token * run.data.looked_at_tokens + times.shown
     score = times.validated_token * run.task.score_tokens + times.shown + START_SECONDS
     number = -(-run.total_steps // every_steps) if every_steps != NEVER else 0
     seconds = run.total_steps * times.step + number * validation + score
-    if config.max_minutes is not None and seconds > limit:
+    if seconds > limit:
         share = 1 - VALIDATION_SHARE if every_steps == NEVER else 1.0
         own = times.step if every_steps == NEVER else times.step + validation / every_steps
         steps = max(1, int(share * max(limit - score, limit / 2) / own))
-        return f"this run ends after max_minutes, {duration(limit)}: about {steps:,} steps"
+        return f"this run ends at max_minutes ({duration(limit)}), after about {steps:,} steps"
     noun = "validation" if number == 1 else "validations"
     return (
         f"this run takes about {duration(seconds)} here: {run.total_steps:,} steps"
         + f", {number:,} {noun} of {duration(validation)}" * bool(number)
-        + ", start and end"
+        + ", plus start and end"
     )
 
 
 def free_memory(device_type: str) -> float:
-    """In bytes, of this machine or its GPU; infinity where that is not known."""
+    """Free memory in bytes, of this machine or its GPU; infinity if that is not known."""
     if device_type == "cuda":
         return float(torch.cuda.mem_get_info()[0])
-    try:
+    with suppress(OSError, KeyError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         sizes = {line.split(":")[0]: float(line.split()[1]) for line in lines}
         return 1024 * sizes["MemAvailable"]
-    except (OSError, KeyError, ValueError, IndexError):
-        pass
-    try:
+    with suppress(AttributeError, OSError, ValueError):
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return float("inf")
+    return float("inf")

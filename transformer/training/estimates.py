@@ -1,15 +1,15 @@
-"""What a run will need, worked out before its first step."""
+"""Numbers about a run that are known before its first step."""
 
 from torch import nn
 
-# A forward and a backward pass cost as much as three forward: arXiv:2001.08361, 2.1.
+# A forward and a backward pass cost as much as three forward passes: arXiv:2001.08361, 2.1.
 PASSES_PER_TRAINING_STEP = 3
-# Of a run that time alone ends: more than any machine takes.
+# max_steps of a run that only a time limit ends: more than any machine can do.
 ENDLESS_STEPS = 10**12
 
 
 def parameters_by_part(model: nn.Module) -> dict[str, int]:
-    """Trained numbers under each part's name, a shared one counted where it stands first."""
+    """Counts the parameters of each part; a shared parameter counts in the first part only."""
     parts: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         words = name.split(".")

@@ -1,4 +1,4 @@
-"""Scalars, texts and images to the Trainer's loggers, at the step that was just taken."""
+"""Sends scalars, texts and images to the Trainer's loggers, at the current step."""
 
 import logging
 import math
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 
 class RunLogger(TensorBoardLogger):
-    """TensorBoard events into a run's folder, beside the config.yaml that stands for hparams.
+    """Writes TensorBoard events into a run's folder; config.yaml there replaces hparams.yaml.
 
-    Of a resumed run, what was logged from `purge_step` on is gone. Where events cannot be written,
-    as on a full disk, those of the next RETRY_SECONDS are lost, with one warning, and what follows
-    goes into a new file.
+    In a resumed run, TensorBoard ignores earlier events from `purge_step` on. If events cannot be
+    written (e.g. on a full disk), it warns once, drops the events of the next RETRY_SECONDS, and
+    then continues in a new file.
     """
 
     RETRY_SECONDS = 30.0
@@ -41,11 +41,11 @@ class RunLogger(TensorBoardLogger):
 
     @property
     def log_dir(self) -> str:
-        """The folder as it is: Lightning would read a $ or ~ in it."""
+        """The folder's literal name; Lightning would expand a $ or ~ in it."""
         return str(self._folder)
 
     def reopen(self) -> None:
-        """In a new file, as where the folder has been made again."""
+        """Continues in a new file, for example after the folder was made again."""
         with suppress(OSError, ValueError):
             super().finalize("")
         self._experiment, self._retry_at = None, 0.0
@@ -55,28 +55,28 @@ class RunLogger(TensorBoardLogger):
         self.write(lambda _: super(RunLogger, self).log_metrics(metrics, step))
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Not the module's, which Lightning offers: a run's are its config, see `log_hparams`."""
+        """Ignores the module's arguments, which Lightning passes: see `log_hparams`."""
 
     def save(self) -> None:
-        """Flushes, and writes no hparams.yaml."""
+        """Flushes; unlike Lightning's, it writes no hparams.yaml."""
         self.write(lambda experiment: experiment.flush())
 
     def finalize(self, status: str) -> None:
-        """At the end of a run, where its writer may have failed unseen in the background."""
+        """Goes through `write`, because the background writer may have failed before."""
         if self._experiment is not None:
             self.write(lambda _: super(RunLogger, self).finalize(status))
 
     def write(self, call: Callable[[Any], Any]) -> None:
-        """`call` with the SummaryWriter."""
+        """Passes the SummaryWriter to `call`; handles errors as the class says."""
         if time.monotonic() < self._retry_at:
             return
         try:
             call(self.experiment)
         except (OSError, ValueError) as wrapped:
-            error = wrapped.__cause__ or wrapped  # Lightning wraps what a scalar runs into
+            error = wrapped.__cause__ or wrapped  # Lightning wraps errors of scalars
             if not isinstance(error, OSError):
                 raise
-            is_gone = not self._folder.is_dir()  # which is said where it is made again
+            is_gone = not self._folder.is_dir()  # then RunFolder.keep warns
             if not self._warned and not is_gone:
                 reason = error.strerror or str(error).splitlines()[0]
                 log.warning("%s: curves cannot be written (%s)", self.log_dir, reason)
@@ -87,56 +87,58 @@ class RunLogger(TensorBoardLogger):
 
 
 def log_scalars(trainer: pl.Trainer, scalars: Mapping[str, float]) -> None:
-    """At the number of steps done. (Lightning's own `log` counts from 0, one behind.)"""
+    """The step is the number of steps done. (Lightning's `log` counts from 0: one less.)"""
     for logger in trainer.loggers if scalars else ():
         logger.log_metrics(dict(scalars), step=trainer.global_step)
 
 
 def log_text(trainer: pl.Trainer, name: str, text: str) -> None:
-    """To TensorBoard as preformatted Markdown, which keeps line ends and blanks."""
+    """Logs to TensorBoard as preformatted Markdown, which keeps line ends and spaces."""
     markdown = "\n".join(f"    {line}" for line in text.split("\n"))
     _to_tensorboard(trainer, lambda writer: writer.add_text(name, markdown, trainer.global_step))
 
 
 def log_image(trainer: pl.Trainer, name: str, image: NDArray[np.uint8]) -> None:
-    """Height x width x 3 to TensorBoard."""
+    """Logs to TensorBoard; the image is height x width x 3."""
     step = trainer.global_step
     _to_tensorboard(trainer, lambda writer: writer.add_image(name, image, step, dataformats="HWC"))
 
 
 def log_hparams(trainer: pl.Trainer, keys: Mapping[str, Any]) -> None:
-    """To TensorBoard's HParams; its metrics are the run's scalars.
+    """Logs to TensorBoard's HParams, whose metrics are the run's scalars.
 
-    TensorBoard itself finds out which keys all runs of a folder have and which of them differ, as
-    long as no run declares that for all.
+    Only the session start is written. Without a summary of the whole experiment, TensorBoard
+    itself compares the keys of all runs in a folder.
     """
-    known = {key: keys[key] for key in keys if keys[key] is not None}
-    words = {True: "true", False: "false"}  # torch writes a bool as a number
-    plain = {
-        key: words[value] if isinstance(value, bool) else value for key, value in known.items()
-    }
-    plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in plain.items()}
-    _, start, _ = hparams(plain, {})
+    known = {key: _plain(value) for key, value in keys.items() if value is not None}
+    _, start, _ = hparams(known, {})
     _to_tensorboard(trainer, lambda writer: writer._get_file_writer().add_summary(start))
 
 
 def log_charts(trainer: pl.Trainer, charts: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-    """To TensorBoard's Custom Scalars: by category and title, the names on one chart."""
+    """Logs TensorBoard's Custom Scalars layout: category -> title of a chart -> its scalars."""
     layout = {
-        category: {title: ["Multiline", [f"^{n}$" for n in names]] for title, names in of.items()}
-        for category, of in charts.items()
+        category: {
+            title: ["Multiline", [f"^{n}$" for n in names]] for title, names in of_category.items()
+        }
+        for category, of_category in charts.items()
     }
     _to_tensorboard(trainer, lambda writer: writer.add_custom_scalars(layout))
 
 
 def flush(trainer: pl.Trainer) -> None:
-    """What was logged goes to the disk."""
     for logger in trainer.loggers:
         logger.save()
 
 
 def run_loggers(trainer: pl.Trainer) -> list[RunLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
+
+
+def _plain(value: Any) -> int | float | str:
+    if isinstance(value, bool):
+        return str(value).lower()  # torch writes a bool as a number
+    return value if isinstance(value, int | float | str) else str(value)
 
 
 def _to_tensorboard(trainer: pl.Trainer, call: Callable[[Any], Any]) -> None:

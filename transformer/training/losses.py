@@ -17,7 +17,7 @@ def cross_entropy(
     reduction: str,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Nats, over the targets that are not IGNORED: their mean, or (reduction "sum") their sum."""
+    """In nats; the mean or sum (`reduction`) over all targets that are not IGNORED."""
     return F.cross_entropy(
         logits.flatten(0, 1),
         targets.flatten(),
@@ -27,15 +27,15 @@ def cross_entropy(
 
 
 def passed_twice(batch: Sequence[Tensor]) -> list[Tensor]:
-    """The same batch (B rows) as 2 B rows, each of which draws a dropout of its own."""
+    """Repeats the B rows of a batch, so that each of the 2 B rows gets its own dropout mask."""
     return [torch.cat((part, part)) for part in batch]
 
 
 def dropout_divergence(logits: Float[Tensor, "R T V"], targets: Int[Tensor, "R T"]) -> Tensor:
-    """How far two passes of one batch part from each other, in nats per scored target.
+    """How much two passes of one batch differ, in nats per scored target.
 
-    The rows are those of `passed_twice`. The mean of both directions' Kullback-Leibler divergence:
-    Liang et al. 2021, R-Drop (arXiv:2106.14448), eq. 2.
+    The mean of the Kullback-Leibler divergences in both directions: Liang et al. 2021, R-Drop
+    (arXiv:2106.14448), eq. 2. The rows must come from `passed_twice`.
     """
     first, second = _log_softmax(logits).chunk(2)  # (B, T, V) each
     scored = targets.chunk(2)[0] != IGNORED
@@ -46,10 +46,10 @@ def dropout_divergence(logits: Float[Tensor, "R T V"], targets: Int[Tensor, "R T
 def ctc_loss(
     logits: Float[Tensor, "R G V"], source: Int[Tensor, "R S"], targets: Int[Tensor, "R T"]
 ) -> Tensor:
-    """Nats a unit of a target, all alignments summed: Graves et al. 2006 (CTC), eq. 8.
+    """CTC loss (Graves et al. 2006, eq. 8) in nats per target token, summed over all alignments.
 
-    G / S places in a row belong to each token of a source; PADDING is the blank, and the END of
-    each target is not aligned. A target with no place for all of its units counts as 0.
+    Each source token gets G / S successive output places. PADDING is the blank. The END of a
+    target is left out. A target that is too long for its places counts as 0.
     """
     places = (source != PADDING).sum(dim=1) * (logits.shape[1] // source.shape[1])
     lengths = (targets != IGNORED).sum(dim=1) - 1

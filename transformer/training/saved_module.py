@@ -1,4 +1,4 @@
-"""A module whose weights leave it whole and come back: for files, and from a checkpoint alone."""
+"""A LightningModule that can be loaded from its checkpoint alone."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ _NOT_JSON = ("format_version", "sha256")
 
 
 class SavedModule(pl.LightningModule):
-    """Lightning's `load_from_checkpoint` builds the model as the checkpoint describes it."""
+    """Collects sharded weights for files, and rebuilds itself from a checkpoint."""
 
     model: SequenceModel
 
@@ -32,27 +32,27 @@ class SavedModule(pl.LightningModule):
         weights_only: bool | None = True,
         **changes: Any,
     ) -> Any:
-        """`changes` are arguments of the constructor, which come before those of the checkpoint.
+        """Builds the checkpoint's model; `changes` replace its constructor arguments.
 
-        Raises: UserError for a file that is no checkpoint of a module, or has no lr.
+        Raises: UserError for a file that is not a checkpoint of a module, or has no lr.
         """
         arguments = arguments_of(Path(checkpoint_path)) | changes
         if "lr" not in arguments and hparams_file is None:
             raise UserError(
-                f"{checkpoint_path}: holds no lr: give {cls.__name__}.load_from_checkpoint(path, "
+                f"{checkpoint_path}: has no lr: call {cls.__name__}.load_from_checkpoint(path, "
                 "lr=...)"
             )
         more = {"hparams_file": hparams_file, "strict": strict, "weights_only": weights_only}
         return super().load_from_checkpoint(checkpoint_path, map_location, **more, **arguments)
 
     def whole_weights(self) -> dict[str, Tensor]:
-        """The model's, put together on rank 0 where they are sharded; all ranks ask at once."""
+        """The model's weights; sharded ones are collected on rank 0. All ranks must call this."""
         return model_tensors(self.trainer.strategy.lightning_module_state_dict())
 
     def whole_model(self) -> SequenceModel:
-        """One that a rank can use alone: of sharded weights a copy, which is on the CPU.
+        """A model that a rank can use alone; if the weights are sharded, a copy on the CPU.
 
-        All ranks ask at once, and rank 0 has an answer of use.
+        All ranks must call this together; the copy has the weights on rank 0 only.
         """
         if not isinstance(self.model, FSDPModule):
             return self.model
@@ -65,9 +65,9 @@ class SavedModule(pl.LightningModule):
 
 
 def arguments_of(path: Path) -> dict[str, Any]:
-    """The constructor's, with a model whose weights are yet to be loaded.
+    """Returns the constructor's arguments, with a model whose weights are not loaded yet.
 
-    What runs of train.py say of their config counts where the checkpoint holds no hyperparameters.
+    If the checkpoint has no hyperparameters, the config that train.py stored in it is used.
     """
     content = read_training_state(path)
     if not isinstance(texts := content.get(METADATA_KEY), dict):

@@ -1,4 +1,4 @@
-"""How several devices share a run: the same weights on each (ddp), or a part on each (fsdp)."""
+"""Training on several devices: each holds all weights (ddp), or a part of them (fsdp)."""
 
 import inspect
 from collections.abc import Mapping
@@ -20,22 +20,22 @@ from torch.optim import Optimizer
 
 from transformer.models.parts.layers import ResidualPaths
 
-# torch 2.13's name for it; before, it had another.
+# The argument's name in torch 2.13; older versions have the other one.
 _SYNC_BUFFERS = "forward_sync_buffers"
 if _SYNC_BUFFERS not in inspect.signature(DistributedDataParallel).parameters:
     _SYNC_BUFFERS = "broadcast_buffers"
-# One file on rank 0 for all of it; what is read there goes to the others.
+# Saving collects the whole state on rank 0; loading sends it from rank 0 to the others.
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _FROM_RANK_0 = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
 
 
 def make_strategy(name: str, num_devices: int) -> Strategy | str:
-    """Of `auto`, `ddp` and `fsdp`; auto is ddp on several devices, and nothing special on one.
+    """Takes `auto`, `ddp` or `fsdp`; auto means ddp on several devices.
 
-    ddp sums gradients in buckets of 25 MB, each as soon as the backward pass has filled it, while
-    it goes on; they are views into the buckets, which saves a copy of all gradients. Within
-    accumulate_grad_batches nothing is summed before the last batch. Buffers, tables of positions
-    and the like, are the same on all devices already and are not sent.
+    ddp averages gradients during the backward pass, in buckets of 25 MB, each as soon as it is
+    full. Gradients are views into the buckets, which saves a copy of all gradients. With
+    accumulate_grad_batches, only the last batch of a step is synchronized. Buffers, such as tables
+    of positions, are equal on all devices anyway and are not sent.
     """
     if name == "fsdp":
         return ShardedStrategy(num_devices)
@@ -46,10 +46,10 @@ def make_strategy(name: str, num_devices: int) -> Strategy | str:
 
 
 class ShardedStrategy(ModelParallelStrategy):
-    """Every device keeps a share of each matrix and of its moments: FSDP2 (`fully_shard`).
+    """Each device stores a part of every matrix and of its optimizer state: FSDP2 (`fully_shard`).
 
-    A block's matrices are put together when the block computes, and parted again. Checkpoints are
-    those of one device: one file, in which moments have the numbers that their optimizer gives.
+    The matrices of a block are gathered while the block computes, then freed. A checkpoint has the
+    same format as without sharding: one file, with the optimizer state keyed by parameter number.
     """
 
     def __init__(self, num_devices: int) -> None:
@@ -60,7 +60,7 @@ class ShardedStrategy(ModelParallelStrategy):
         )
 
     def shard(self, model: nn.Module) -> None:
-        """Rank 0's weights are spread over all; what the others hold is not looked at."""
+        """Distributes rank 0's weights over all ranks; the others' own weights are ignored."""
         weights = model.state_dict() if self.global_rank == 0 else {}
         mesh = self.device_mesh["data_parallel"]
         for block in model.modules():
@@ -78,9 +78,9 @@ class ShardedStrategy(ModelParallelStrategy):
     def load_checkpoint(
         self, checkpoint_path: Any, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """All but weights and moments, which go to their places here."""
+        """Loads the weights and the optimizer state; Lightning restores the rest."""
         is_first = self.global_rank == 0
-        checkpoint = torch.load(  # of which the others never read weights and moments
+        checkpoint = torch.load(  # mmap: other ranks never read weights and optimizer state
             checkpoint_path, map_location="cpu", weights_only=True, mmap=not is_first
         )
         assert isinstance(self.model, pl.LightningModule)
@@ -93,7 +93,7 @@ class ShardedStrategy(ModelParallelStrategy):
 
 
 def sharded(kind: type[pl.LightningModule]) -> type[pl.LightningModule]:
-    """The same kind of module, whose `model` a ShardedStrategy parts once it is set up."""
+    """A subclass whose `model` is sharded in configure_model if the strategy is sharded."""
 
     class Sharded(kind):
         def configure_model(self) -> None:
@@ -106,7 +106,7 @@ def sharded(kind: type[pl.LightningModule]) -> type[pl.LightningModule]:
 
 
 def numbered(state: Mapping[str, Any]) -> dict[str, Any]:
-    """An optimizer's state by parameters' names -> by numbers, as torch.optim counts them."""
+    """Replaces parameter names in an optimizer's state by numbers, as torch.optim uses them."""
     names = [name for group in state["param_groups"] for name in group["params"]]
     numbers = {name: number for number, name in enumerate(names)}
     groups = [
@@ -118,7 +118,7 @@ def numbered(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def named(state: Mapping[str, Any], module: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-    """The way back: numbers stand for the optimizer's parameters in the order of its groups."""
+    """The inverse of `numbered`; numbers count the parameters in the order of the groups."""
     names_of = {id(parameter): name for name, parameter in module.named_parameters()}
     groups, moments = [], {}
     for saved, group in zip(state["param_groups"], optimizer.param_groups, strict=True):
@@ -131,12 +131,12 @@ def named(state: Mapping[str, Any], module: nn.Module, optimizer: Optimizer) -> 
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A sharded tensor's value, on every rank; any other tensor as it is."""
+    """Gathers a sharded tensor on every rank; returns any other tensor as it is."""
     full_tensor = getattr(tensor, "full_tensor", None)
     return tensor if full_tensor is None else full_tensor()
 
 
 def local(tensor: Tensor) -> Tensor:
-    """What of a sharded tensor this device holds; any other tensor as it is."""
+    """Returns this device's part of a sharded tensor; any other tensor as it is."""
     to_local = getattr(tensor, "to_local", None)
     return tensor if to_local is None else to_local()

@@ -1,25 +1,25 @@
-"""How often a run validates, and on how much: worked out before its first step."""
+"""Plans, before a run's first step, how often it validates and on how many tokens."""
 
 import math
 from typing import NamedTuple
 
 from transformer.training.estimates import PASSES_PER_TRAINING_STEP
 
-# Of the run's compute; the rest is training.
+# The part of a run's compute that validation may take.
 VALIDATION_SHARE = 0.1
 MOST_VALIDATIONS = 50
-# A curve with fewer points says little.
+# A curve with fewer points shows little.
 FEWEST_VALIDATIONS = 10
 FEWEST_OF_A_SHORT_RUN = 5
 SHORT_RUN_STEPS = 50
 LONG_RUN_STEPS = 100
 LONG_RUN_SECONDS = 60.0
-# Of a split: less would not tell two validations apart.
+# With fewer tokens, noise would hide the difference between two validations.
 LEAST_VALIDATION_TOKENS = 10_000
 
 
 class ValidationPlan(NamedTuple):
-    """A validation so many steps after the last one, on so many tokens of its split."""
+    """Validate every `every_steps` steps, on `num_tokens` tokens of the split."""
 
     every_steps: int
     num_tokens: int
@@ -28,12 +28,12 @@ class ValidationPlan(NamedTuple):
 def plan_validations(
     total_steps: int, tokens_per_step: int, split_tokens: int, shown_tokens: int
 ) -> ValidationPlan:
-    """Steps apart at which validation, forward passes alone, stays under a tenth of the compute.
+    """Plans validations that take at most VALIDATION_SHARE of the compute, if possible.
 
-    Evenly spread, the last one after the last step, at most MOST_VALIDATIONS in a run. Where that
-    buys fewer than FEWEST_VALIDATIONS of the whole split, they look at an evenly spread part of
-    it. Some runs are too short for that too: from SHORT_RUN_STEPS on they spend more than a tenth,
-    and shorter ones validate once, at the end. `shown_tokens` are what else a validation costs.
+    They are evenly spaced, the last one after the last step, at most MOST_VALIDATIONS. If the
+    budget pays for fewer than FEWEST_VALIDATIONS of the whole split, each one reads an evenly
+    spread part of it. In a short run even that exceeds the budget; below SHORT_RUN_STEPS one
+    validation is enough. `shown_tokens` is the cost of the samples at a validation, in tokens.
     """
     share = VALIDATION_SHARE / (1 - VALIDATION_SHARE)
     budget = share * PASSES_PER_TRAINING_STEP * tokens_per_step * total_steps
@@ -57,11 +57,11 @@ def _fewest(total_steps: int, budget: float, shown_tokens: int) -> int:
 
 
 def fewest_in(seconds: float) -> int:
-    """Validations of a run that takes so long."""
+    """The minimum number of validations in a run of this length."""
     return FEWEST_VALIDATIONS if seconds >= LONG_RUN_SECONDS else FEWEST_OF_A_SHORT_RUN
 
 
 def gap(validation_seconds: float, run_seconds: float, fewest: int) -> float:
-    """The share of a run from one validation's start to the next's."""
+    """The share of a run between the starts of two validations."""
     affordable = validation_seconds / VALIDATION_SHARE / run_seconds
     return min(max(affordable, 1 / MOST_VALIDATIONS), 1 / (fewest + 1))

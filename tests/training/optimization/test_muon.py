@@ -1,4 +1,4 @@
-"""Muon beside torch.optim.Muon and torch.optim.AdamW, alone and in a Trainer."""
+"""Muon compared with torch.optim.Muon and torch.optim.AdamW, alone and in a Trainer."""
 
 from collections import Counter
 

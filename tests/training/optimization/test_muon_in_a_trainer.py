@@ -1,4 +1,4 @@
-"""Lightning's loop with Muon beside a plain one, and a resumed run beside an uninterrupted one."""
+"""Muon in a Trainer equals Muon in a plain loop; a resumed run equals an uninterrupted one."""
 
 import pytest
 import pytorch_lightning as pl

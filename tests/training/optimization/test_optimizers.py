@@ -1,4 +1,4 @@
-"""Which parameter is decayed, and what the optimizer is given."""
+"""Which parameters get weight decay, and which arguments the optimizer gets."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The learning rate's course, listed literally."""
+"""The factors of each learning-rate schedule, listed literally."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A step whose gradient is not finite leaves everything as it is, and is counted."""
+"""A step with a non-finite gradient changes nothing and is counted."""
 
 import copy
 import math
@@ -82,7 +82,7 @@ def test_skipped_steps_are_counted_and_reported_once(caplog):
         guard.report(5, 1e-3, 1.0)
         guard.report(5, 1e-3, 1.0)
     assert [record.message for record in caplog.records] == [
-        "step 5: 3 steps were skipped, whose gradient was not finite (3 in all)"
+        "step 5: steps skipped because the gradient was not finite: 3 (3 in total)"
     ]
 
 

@@ -1,13 +1,13 @@
-// The matrix of the chosen head on a canvas, the choice of a head, and the start of the page.
+// Draws the matrix of the chosen head on a canvas, lets one choose a head, and starts the page.
 
 const MOST_CELL = 26; // pixels of CSS
-const LEAST_LABELLED_CELL = 9; // below, positions are numbered instead
-const place = { cell: 0, left: 0, top: 0 }; // of the matrix on its canvas
+const LEAST_LABELLED_CELL = 9; // smaller cells: numbers of positions instead of units
+const place = { cell: 0, left: 0, top: 0 }; // the matrix on its canvas
 
 const color = (name) =>
   getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim().split(" ").map(Number);
 
-/** T x S pixels, from the paper's color at 0 to the strongest at 1. */
+/** T x S pixels, from the background color (0) to the strongest color (1). */
 function pixels() {
   const [paper, ink] = [color("paper"), color("cool")];
   const image = new ImageData(S, T);
@@ -48,8 +48,8 @@ function drawMatrix() {
   drawLabels(context, columns, true);
   drawLabels(context, data.units, false);
   const axes = causal
-    ? "a row for each character that reads, a column for each that is read"
-    : "a row for each unit of the target, a column for each of the source";
+    ? "each row is a character that reads, each column a character that is read"
+    : "each row is a unit of the target, each column a unit of the source";
   const title = `${headName()}: ${axes}`;
   find("matrix-title").textContent = title[0].toUpperCase() + title.slice(1);
   if (chosen.row === null) return;
@@ -58,7 +58,7 @@ function drawMatrix() {
   context.strokeRect(margin, margin + chosen.row * cell, S * cell, cell);
 }
 
-/** Units where a cell has room for them; otherwise the numbers of some positions. */
+/** Writes the units if the cells have room for them, otherwise the numbers of some positions. */
 function drawLabels(context, units, across) {
   const { cell, left, top } = place;
   const named = cell >= LEAST_LABELLED_CELL;
@@ -90,7 +90,7 @@ function listenToMatrix() {
     tip.hidden = cell === null;
     if (cell === null) return;
     const [t, s] = cell;
-    const share = causal && s > t ? "later" : percent(weights[t * S + s]);
+    const share = causal && s > t ? "nothing, it comes later" : percent(weights[t * S + s]);
     tip.textContent =
       `“${drawn(data.units[t])}” (${t + 1}) reads “${drawn(columns[s])}” (${s + 1}): ${share}`;
     const room = find("map").clientWidth - tip.offsetWidth;
@@ -101,10 +101,10 @@ function listenToMatrix() {
   canvas.addEventListener("click", (event) => cellAt(event) && choose(cellAt(event)[0]));
 }
 
-/** A table of buttons, colored by their share of the most bits that a row can have. */
+/** A table of buttons; the color is the entropy divided by its maximum, log2 S. */
 function makeEntropies() {
   const most = Math.log2(S) || 1;
-  const heads = those(-1, data.num_heads);
+  const heads = indices(-1, data.num_heads);
   const head = heads.map((h) => element("th", { scope: "col" }, `${h + 1}`));
   const rows = data.entropy.map((row, block) => {
     const cells = row.map((bits, h) => {
@@ -127,7 +127,7 @@ function makeChoices() {
   for (const [name, count] of [["block", data.num_blocks], ["head", data.num_heads]]) {
     const select = find(name);
     select.append(element("option", { value: "-1" }, "average"));
-    for (const i of those(-1, count)) select.append(element("option", { value: i }, `${i + 1}`));
+    for (const i of indices(-1, count)) select.append(element("option", { value: i }, `${i + 1}`));
     select.addEventListener("change", () =>
       chooseHead(Number(find("block").value), Number(find("head").value)),
     );
@@ -146,7 +146,7 @@ function chooseHead(block, head) {
   paint();
 }
 
-/** Leaves out what is said of another kind of model. */
+/** Removes the texts about other kinds of models. */
 function keepOnly() {
   const kept = {
     text: causal,

@@ -1,5 +1,5 @@
 "use strict";
-// `data` is made by transformer/explanation_page.py; T rows read S columns, as in the package.
+// transformer/inspection/page.py makes `data`; each of T rows reads from S columns.
 
 const MOST_BITS = 8; // of the color scale
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -14,7 +14,7 @@ const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`; // on one line
 const MARKS = { " ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍" };
 const NAMES = { " ": "space", "\n": "line end", "\t": "tab", "\r": "carriage return" };
 
-/** A unit as it is drawn: what would be invisible has a mark, and an accent something to stand on. */
+/** Makes a unit visible: white space becomes a symbol; a combining accent gets a dotted circle. */
 function drawn(unit) {
   if (unit in MARKS) return MARKS[unit];
   if (/^\p{Control}$/u.test(unit)) return `U+${unit.codePointAt(0).toString(16).padStart(4, "0")}`;
@@ -27,10 +27,10 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
-// --- what was chosen, and the weights of it ---
+// --- the chosen block, head and row, and the weights ---
 
 const chosen = { block: -1, head: -1, row: null }; // -1 is the average
-let levels = new Uint8Array(); // 255 sqrt(w): blocks, heads, rows; of causal rows up to themselves
+let levels = new Uint8Array(); // 255 sqrt(w): blocks, heads, rows; a causal row t ends at column t
 let weights = new Float32Array(); // (T, S) of the chosen block and head
 
 async function unpacked(text) {
@@ -39,13 +39,13 @@ async function unpacked(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** The numbers to average over: all of them for -1. */
-const those = (number, count) => (number < 0 ? [...Array(count).keys()] : [number]);
+/** The indices to average over: all for -1, otherwise one. */
+const indices = (number, count) => (number < 0 ? [...Array(count).keys()] : [number]);
 
 function averaged(block, head) {
   const sum = new Float32Array(T * S);
-  const blocks = those(block, data.num_blocks);
-  const heads = those(head, data.num_heads);
+  const blocks = indices(block, data.num_blocks);
+  const heads = indices(head, data.num_heads);
   const size = causal ? (T * (T + 1)) / 2 : T * S;
   for (const b of blocks) {
     for (const h of heads) {
@@ -145,14 +145,14 @@ function focus(t) {
   options[t].focus();
 }
 
-/** Selects a row; `toggle`: the same one again is none. */
+/** Selects a row; with `toggle`, a selected row is deselected. */
 function choose(t, toggle = false) {
   chosen.row = toggle && t === chosen.row ? null : t;
   if (t !== null) for (const [i, option] of options.entries()) option.tabIndex = i === t ? 0 : -1;
   paint();
 }
 
-/** Colors by surprise, or by what the selected row reads. */
+/** Colors units by surprise, or by how much the selected row reads from them. */
 function paint() {
   const { row } = chosen;
   const reads = row !== null && data.num_blocks > 0;
@@ -174,7 +174,7 @@ function paint() {
   drawMatrix();
 }
 
-// --- the panel beside it ---
+// --- the panel beside the text ---
 
 let shown = null;
 const resting = () => chosen.row ?? options.indexOf(document.activeElement);
@@ -187,19 +187,19 @@ function show(t) {
     const words = Object.entries(ways).map(([className, textContent]) =>
       element("span", { className, textContent }),
     );
-    panel.replaceChildren(element("p", {}, ...words, ` a ${WORD} to see the five likeliest there.`));
+    panel.replaceChildren(element("p", {}, ...words, ` a ${WORD} to see the five most likely ${WORD}s in its place.`));
     return;
   }
   const bits = data.surprises[t];
   const name = element("span", { className: "name" }, `“${drawn(data.units[t])}”`);
   panel.replaceChildren(element("p", {}, name, ` ${WORD} ${t + 1} of ${T}`));
   if (bits === null) {
-    panel.append(element("p", {}, "The first: nothing stands before it to predict it from."));
+    panel.append(element("p", {}, "This is the first: nothing is before it, so it was not predicted."));
   } else {
     const share = percent(2 ** -bits);
     panel.append(element("p", {}, `Surprise ${bits.toFixed(2)} bits: p = ${share}`));
     const rows = data.alternatives[t].map(([unit, p]) => bar(unit, p, unit === data.units[t]));
-    panel.append(bars("alternatives", "Likeliest here:", rows));
+    panel.append(bars("alternatives", "Most likely here:", rows));
   }
   if (chosen.row !== null && data.num_blocks) panel.append(readings(chosen.row));
 }

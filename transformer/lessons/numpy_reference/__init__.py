@@ -1,9 +1,13 @@
-"""Transformers in plain NumPy and float64, to be read: imports neither torch nor our models.
+"""Transformers in plain NumPy and float64, written to be read; torch and `models/` are not used.
 
-`functions` has the formulas, `layers` the parts with a hand-written backward pass each, `encoder`
-the encoder of "Attention is all you need", `adam` what trains it, and `gpt` runs a trained model:
-`load_gpt("model.safetensors").forward(tokens)`. Arguments have the names of the paper's
-implementations: d_model, num_heads, d_ff, num_layers. A mask is True where a position may be read.
+- `functions`: the formulas
+- `layers`: the parts, each with a backward pass written by hand
+- `encoder`: the encoder of "Attention is all you need" (arXiv:1706.03762)
+- `adam`: its optimizer
+- `gpt`: runs a trained model: `load_gpt("model.safetensors").forward(tokens)`
+
+Arguments have the names that most implementations of the paper use: d_model, num_heads, d_ff,
+num_layers. A mask is True where a position may be read.
 """
 
 from transformer.lessons.numpy_reference.adam import Adam

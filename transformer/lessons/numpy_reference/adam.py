@@ -1,14 +1,12 @@
-"""The optimizer."""
-
 import numpy as np
 
 from transformer.lessons.numpy_reference.layers import Layer
 
 
 class Adam:
-    """Kingma and Ba 2015 (arXiv:1412.6980), algorithm 1, for the parameters of some layers.
+    """Kingma and Ba 2015 (arXiv:1412.6980), algorithm 1, for the parameters of the given layers.
 
-    The running means start at 0; dividing by 1 - beta^t takes that bias away.
+    The running means start at 0, which makes them too small; dividing by 1 - beta^t corrects this.
     """
 
     def __init__(
@@ -25,7 +23,7 @@ class Adam:
         self.squares = [np.zeros_like(mean) for mean in self.means]
 
     def step(self) -> None:
-        """Moves each parameter, in place, against its gradient."""
+        """Changes the parameters in place."""
         self.num_steps += 1
         mean_beta, square_beta = self.betas
         pairs = [

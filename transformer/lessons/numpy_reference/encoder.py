@@ -1,4 +1,4 @@
-"""The encoder of "Attention is all you need": arXiv:1706.03762, 3.1, left half of figure 1."""
+"""The encoder of "Attention is all you need" (arXiv:1706.03762, 3.1; left half of figure 1)."""
 
 import numpy as np
 
@@ -46,14 +46,13 @@ class EncoderLayer(Composite):
         )
 
     def forward(self, x: Array, mask: Array | None = None, training: bool = False) -> Floats:
-        """(B, T, C) from (B, T, C)."""
         attended = self.attention.forward(x, x, x, mask)
         x = self.attention_norm.forward(x + self.attention_dropout.forward(attended, training))
         fed = self.feedforward.forward(x)
         return self.feedforward_norm.forward(x + self.feedforward_dropout.forward(fed, training))
 
     def backward(self, gradient: Floats) -> Floats:
-        """A sum passes its gradient on to both of its parts, so the residual path adds one."""
+        """x is read twice, by a part and by the residual path, so two gradients are added up."""
         gradient = self.feedforward_norm.backward(gradient)
         fed = self.feedforward_dropout.backward(gradient)
         gradient = self.attention_norm.backward(gradient + self.feedforward.backward(fed))
@@ -63,11 +62,11 @@ class EncoderLayer(Composite):
 
 
 class Transformer(Composite):
-    """Tokens -> vectors: embedding, sinusoidal positions, num_layers encoder layers.
+    """Token ids -> vectors: embedding, sinusoidal positions, num_layers encoder layers.
 
-    The generator draws the parameters, then what dropout zeroes.
+    The generator draws the initial parameters, and later the dropout masks.
 
-    Raises: ValueError for heads that do not share the width evenly and for dropout out of range.
+    Raises: ValueError if d_model is not divisible by num_heads, and for dropout outside [0, 1).
     """
 
     def __init__(
@@ -91,9 +90,9 @@ class Transformer(Composite):
         super().__init__({"embedding": self.embedding} | numbered)
 
     def forward(self, tokens: Array, mask: Array | None = None, training: bool = False) -> Floats:
-        """(B, T, C) from ids (B, T). No mask, (T, T) or (B, T, T): every position reads all.
+        """Ids (B, T) -> vectors (B, T, C). The mask is (T, T) or (B, T, T); None: all are read.
 
-        Raises: ValueError for tokens that are no such ids and for a mask that does not fit.
+        Raises: ValueError for tokens that are not ids (B, T), and for a mask that does not fit.
         """
         check_tokens(tokens, self.vocab_size)
         x = self.embedding.forward(tokens) + positional_encoding(tokens.shape[1], self.d_model)
@@ -103,7 +102,7 @@ class Transformer(Composite):
         return x
 
     def backward(self, gradient: Floats) -> None:
-        """Fills `gradients` from the gradient of a loss by what the last `forward` gave."""
+        """Computes `gradients` from dL/dy, where y is the output of the last `forward`."""
         for layer in reversed(self.layers):
             gradient = layer.backward(gradient)
         self.embedding.backward(self.dropout.backward(gradient))

@@ -1,6 +1,6 @@
-"""The formulas as functions of arrays: float64 comes out, whatever goes in.
+"""The formulas as functions of arrays; the results are float64 for every input type.
 
-The letters of shapes are those of `transformer/models/parts/attention.py`; C is d_model, F is d_ff.
+`transformer/models/parts/attention.py` explains the letters of the shapes; C is d_model, F is d_ff.
 """
 
 from typing import Any
@@ -16,19 +16,19 @@ _BASE = 10000.0  # arXiv:1706.03762, 3.5; arXiv:2104.09864, 3.2.2
 
 
 def softmax(x: Array, axis: int = -1) -> Floats:
-    """exp(x) / sum of exp(x) along an axis; the largest number is subtracted, so none overflows."""
+    """exp(x) / sum of exp(x) along an axis; subtracting the maximum first prevents overflow."""
     powers = np.exp(x - x.max(axis=axis, keepdims=True), dtype=np.float64)
     return powers / powers.sum(axis=axis, keepdims=True)
 
 
 def attention_weights(Q: Array, K: Array, mask: Array | None = None) -> Floats:
-    """softmax(Q K^T / sqrt(D)), (..., T, S): what each query reads of each key; rows sum to 1.
+    """softmax(Q K^T / sqrt(D)), shape (..., T, S): how much query t reads from key s.
 
     Vaswani et al. 2017 (arXiv:1706.03762), eq. 1, without the product with V. Q is (..., T, D), K
-    (..., S, D). `mask`, which may be broadcast to (..., T, S), is True where position t may read
-    position s; a row with no True reads nothing and gives zeros.
+    is (..., S, D). Each row sums to 1. `mask` is True where position t may read position s, and is
+    broadcast to (..., T, S). A row of the mask without any True gives a row of zeros.
 
-    Raises: ValueError for shapes that do not fit and for a mask that is not boolean.
+    Raises: ValueError for shapes that do not fit, and for a mask that is not boolean.
     """
     if Q.shape[-1] != K.shape[-1]:
         raise ValueError(f"Q and K must have the same last axis, got {Q.shape} and {K.shape}")
@@ -36,51 +36,52 @@ def attention_weights(Q: Array, K: Array, mask: Array | None = None) -> Floats:
     if mask is None:
         return softmax(scores)
     _check_mask(mask, scores.shape)
-    # The least finite number, not -inf: a row of -inf has NaN for a softmax.
+    # The lowest finite number instead of -inf: the softmax of a row of -inf is NaN.
     weights = softmax(np.where(mask, scores, np.finfo(np.float64).min))
     return np.where(mask, weights, 0.0)
 
 
 def scaled_dot_product_attention(Q: Array, K: Array, V: Array, mask: Array | None = None) -> Floats:
-    """softmax(Q K^T / sqrt(D)) V, (..., T, D): arXiv:1706.03762, eq. 1. V is (..., S, D).
+    """softmax(Q K^T / sqrt(D)) V, shape (..., T, D): arXiv:1706.03762, eq. 1. V is (..., S, D).
 
-    Raises: ValueError for shapes that do not fit and for a mask that is not boolean.
+    Raises: ValueError for shapes that do not fit, and for a mask that is not boolean.
     """
     if K.shape[-2] != V.shape[-2]:
-        raise ValueError(f"K and V must have as many positions, got {K.shape} and {V.shape}")
+        raise ValueError(f"K and V must have the same length, got {K.shape} and {V.shape}")
     return attention_weights(Q, K, mask) @ V
 
 
 def attention_gradients(
     gradient: Floats, Q: Floats, K: Floats, V: Floats, weights: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """The gradients of a loss by Q, K and V from the one by the attention's output O.
+    """dQ, dK and dV from dO (`gradient`), where O is the output of the attention.
 
-    With the scores Z = Q K^T / sqrt(D), the weights A = softmax(Z) and O = A V, the chain rule
-    gives dV = A^T dO, dA = dO V^T, then dZ, dQ = dZ K / sqrt(D) and dK = dZ^T Q / sqrt(D).
+    dX stands for the gradient of the loss with respect to X. With Z = Q K^T / sqrt(D),
+    A = softmax(Z) and O = A V, the chain rule gives dV = A^T dO and dA = dO V^T. The gradient of
+    the softmax gives dZ. Then dQ = dZ K / sqrt(D) and dK = dZ^T Q / sqrt(D).
     """
     scores = _softmax_gradient(gradient @ V.swapaxes(-2, -1), weights) / np.sqrt(Q.shape[-1])
     return scores @ K, scores.swapaxes(-2, -1) @ Q, weights.swapaxes(-2, -1) @ gradient
 
 
 def _softmax_gradient(gradient: Floats, weights: Floats) -> Floats:
-    """dZ = A * (dA - sum of A * dA along the row): dA_i/dZ_j = A_i ([i = j] - A_j).
+    """dZ = A * (dA - sum of A * dA along the row), because dA_i/dZ_j = A_i ([i = j] - A_j).
 
-    A weight of 0, as where a mask is False, passes nothing on.
+    Where a mask is False the weight A is 0, and so is the gradient.
     """
     return weights * (gradient - (weights * gradient).sum(axis=-1, keepdims=True))
 
 
 def _check_mask(mask: Array, shape: tuple[int, ...]) -> None:
     if mask.dtype != np.bool_:
-        raise ValueError(f"a mask must be bool, True where one may read, got {mask.dtype}")
+        raise ValueError(f"a mask must be bool, True = may be read, got {mask.dtype}")
     sizes = zip(reversed(mask.shape), reversed(shape), strict=False)
     if mask.ndim > len(shape) or any(ours not in (1, size) for ours, size in sizes):
         raise ValueError(f"a mask of shape {mask.shape} does not fit scores of shape {shape}")
 
 
 def check_ids(name: str, ids: Array, vocab_size: int) -> None:
-    """Raises: ValueError for what are not whole numbers from 0 to vocab_size - 1."""
+    """Raises: ValueError unless the ids are whole numbers from 0 to vocab_size - 1."""
     if not np.issubdtype(ids.dtype, np.integer):
         raise ValueError(f"{name} must be whole numbers, got {ids.dtype}")
     outside = ids[(ids < 0) | (ids >= vocab_size)]
@@ -89,14 +90,14 @@ def check_ids(name: str, ids: Array, vocab_size: int) -> None:
 
 
 def check_tokens(tokens: Array, vocab_size: int) -> None:
-    """Raises: ValueError for what are not ids (B, T) from 0 to vocab_size - 1."""
+    """Raises: ValueError unless the tokens are ids (B, T) from 0 to vocab_size - 1."""
     if tokens.ndim != 2:
         raise ValueError(f"tokens must be (B, T), got shape {tokens.shape}")
     check_ids("tokens", tokens, vocab_size)
 
 
 def normalize(x: Array) -> tuple[Floats, Floats]:
-    """(x - mean) / deviation over the last axis, and the deviation: sqrt(variance + eps)."""
+    """(x - mean) / deviation along the last axis, and the deviation, sqrt(variance + eps)."""
     x = x.astype(np.float64)
     deviation = np.sqrt(x.var(axis=-1, keepdims=True) + NORM_EPS)
     return (x - x.mean(axis=-1, keepdims=True)) / deviation, deviation
@@ -108,31 +109,31 @@ def layer_norm(x: Array, weight: Floats, bias: Floats | float = 0.0) -> Floats:
 
 
 def positional_encoding(length: int, d_model: int) -> Floats:
-    """PE(t, 2i) = sin(t / 10000^(2i/C)), PE(t, 2i+1) = cos of the same, (T, C): 1706.03762, 3.5."""
+    """PE(t, 2i) = sin(t / 10000^(2i/C)), PE(t, 2i+1) = cos(same): arXiv:1706.03762, 3.5."""
     angles = position_angles(length, d_model)
     return np.stack((np.sin(angles), np.cos(angles)), axis=-1).reshape(length, -1)[:, :d_model]
 
 
 def position_angles(length: int, dim: int) -> Floats:
-    """t / 10000^(2i/dim) for positions t and pairs i of dim numbers: (T, dim / 2 rounded up)."""
+    """t / 10000^(2i/dim) for each position t and pair i, shape (T, dim / 2 rounded up)."""
     return np.arange(length)[:, None] * _BASE ** -(np.arange(0, dim, 2) / dim)
 
 
 def xavier(fan_in: int, fan_out: int, generator: np.random.Generator) -> Floats:
-    """(in, out), uniform within sqrt(6 / (in + out)): Glorot and Bengio 2010, eq. 16."""
+    """A matrix (in, out), uniform in +-sqrt(6 / (in + out)): Glorot and Bengio 2010, eq. 16."""
     limit = np.sqrt(6 / (fan_in + fan_out))
     return generator.uniform(-limit, limit, (fan_in, fan_out))
 
 
 def cross_entropy(logits: Array, targets: Array) -> tuple[float, Floats]:
-    """The mean of -ln softmax(logits)[target] in nats, and its gradient by the logits.
+    """The mean of -ln softmax(logits)[target] in nats, and its gradient for the logits.
 
-    Logits are (..., V), targets ids (...); the gradient is (softmax - one-hot) / number of targets.
+    Logits are (..., V), targets (...). The gradient is (softmax - one-hot) / number of targets.
 
-    Raises: ValueError for shapes that do not fit and for targets that are no ids below V.
+    Raises: ValueError for shapes that do not fit, and for targets that are not ids below V.
     """
     if logits.shape[:-1] != targets.shape:
-        raise ValueError(f"logits {logits.shape} need a target each, got targets {targets.shape}")
+        raise ValueError(f"logits {logits.shape} do not fit targets {targets.shape}")
     check_ids("targets", targets, logits.shape[-1])
     powers = logits - logits.max(axis=-1, keepdims=True).astype(np.float64)
     log_softmax = powers - np.log(np.exp(powers).sum(axis=-1, keepdims=True))

@@ -1,6 +1,6 @@
-"""A trained GPT of this project, run from its `model.safetensors`: one forward pass to read.
+"""The forward pass of a trained GPT of this project, loaded from its `model.safetensors`.
 
-The arguments that it was trained with are in the file, under the project's own names.
+The file also holds the model's arguments, under the project's own names.
 """
 
 import json
@@ -27,12 +27,12 @@ _MULTIPLIER = -7046029254386353131  # 2^64 / golden ratio as int64: Fibonacci ha
 
 
 def gelu(x: Floats) -> Floats:
-    """x times the probability that a normal number is below x: arXiv:1606.08415."""
+    """x times P(a standard normal number is below x): arXiv:1606.08415."""
     return x * (1 + np.vectorize(math.erf, otypes=[np.float64])(x / np.sqrt(2))) / 2
 
 
 def gelu_tanh(x: Floats) -> Floats:
-    """The approximation of GPT-2: arXiv:1606.08415, section 2."""
+    """GPT-2's approximation of gelu: arXiv:1606.08415, section 2."""
     return x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
 
 
@@ -46,7 +46,7 @@ def relu_squared(x: Floats) -> Floats:
 
 
 def silu(x: Floats) -> Floats:
-    """x sigmoid(x), by way of tanh, which cannot overflow: arXiv:1606.08415."""
+    """x sigmoid(x), arXiv:1606.08415; computed with tanh, which cannot overflow."""
     return x * (1 + np.tanh(x / 2)) / 2
 
 
@@ -56,7 +56,7 @@ def rms_norm(x: Floats, weight: Floats) -> Floats:
 
 
 def rotate(x: Floats) -> Floats:
-    """Turns the pair (i, i + D/2) of a head's numbers at position t by t / 10000^(2i/D).
+    """Rotates the numbers i and i + D/2 of each head at position t by the angle t / 10000^(2i/D).
 
     Su et al. 2021 (arXiv:2104.09864), eq. 34. x is (B, H, T, D).
     """
@@ -67,7 +67,7 @@ def rotate(x: Floats) -> Floats:
 
 
 def shift(x: Array, back: int) -> Array:
-    """What stood `back` positions before, (B, T, ...), and zeros before the first."""
+    """Moves x (B, T, ...) `back` positions later; the first positions become zeros."""
     nothing = np.zeros((len(x), back, *x.shape[2:]), x.dtype)
     return np.concatenate((nothing, x), axis=1)[:, : x.shape[1]]
 
@@ -110,7 +110,7 @@ class Architecture:
     ngram_size: int
     ngram_buckets: int
     token_shift: bool
-    position_gain: bool = False  # what a file means that does not name it
+    position_gain: bool = False  # older files do not name it
 
     def __post_init__(self) -> None:
         for name, known in _KNOWN.items():
@@ -119,16 +119,16 @@ class Architecture:
 
 
 class GPT:
-    """The decoder-only transformer, without dropout, as after training."""
+    """The decoder-only transformer, without dropout, which acts only in training."""
 
     def __init__(self, architecture: Architecture, tensors: Mapping[str, Floats]) -> None:
         self.architecture = architecture
         self.tensors = tensors
 
     def forward(self, tokens: Array) -> Floats:
-        """Logits (B, T, V) of what follows each of the tokens (B, T), which reads no later one.
+        """Tokens (B, T) -> logits (B, T, V) for the next token at each position.
 
-        Raises: ValueError for tokens outside the vocabulary and for more than block_size.
+        Raises: ValueError for tokens outside the vocabulary, and for more than block_size tokens.
         """
         shape = self.architecture
         check_tokens(tokens, shape.vocab_size)
@@ -143,10 +143,11 @@ class GPT:
         return x @ self.tensors[f"{head}.weight"].T
 
     def _embed(self, tokens: Array) -> Floats:
-        """The vector of a token, of the n-grams that it ends, a share of the token's before.
+        """The sum of the vectors of the token and of each n-gram that ends with it.
 
-        Where there are more n-grams than rows, a hash that wraps around in int64 shares them.
-        Cf. Huang et al. 2025 (arXiv:2501.16975), Peng et al. 2023 (arXiv:2305.13048), 3.1.1.
+        If a table has fewer rows than there are n-grams, a hash (int64, wrapping around) chooses
+        the row. Cf. Huang et al. 2025 (arXiv:2501.16975). `token_shift` adds a learned share of the
+        previous position's vector: cf. Peng et al. 2023 (arXiv:2305.13048), 3.1.1.
         """
         shape = self.architecture
         x = self.tensors["token_embedding.weight"][tokens]
@@ -165,10 +166,10 @@ class GPT:
         if self.architecture.positions == "sinusoidal":
             gain = self.tensors["position_embedding.gain"] if self.architecture.position_gain else 1
             return x + gain * positional_encoding(length, width)
-        return x  # rotary positions act on queries and keys
+        return x  # rotary positions are applied to queries and keys
 
     def _block(self, x: Floats, name: str) -> Floats:
-        """norm(x + f(x)) as in arXiv:1706.03762, 3.1, or x + f(norm(x)) where norms come first."""
+        """x + f(norm(x)) with norm_first, else norm(x + f(x)) as in arXiv:1706.03762, 3.1."""
         for part, function in (("attention", self._attention), ("feedforward", self._feedforward)):
             if self.architecture.norm_first:
                 x = x + function(self._norm(x, f"{name}.{part}_norm"), f"{name}.{part}")
@@ -177,7 +178,7 @@ class GPT:
         return x
 
     def _attention(self, x: Floats, name: str) -> Floats:
-        """Self-attention in num_heads heads, each position reading itself and all before it."""
+        """Causal self-attention in num_heads heads."""
         shape, (num_rows, length, width) = self.architecture, x.shape
         qkv = self._linear(x, f"{name}.qkv").reshape(num_rows, length, 3, shape.num_heads, -1)
         q, k, v = qkv.transpose(2, 0, 3, 1, 4)  # (B, H, T, D)
@@ -192,7 +193,7 @@ class GPT:
 
     def _feedforward(self, x: Floats, name: str) -> Floats:
         """W2 f(W1 x), or W2 (silu(Wg x) * W1 x): arXiv:1706.03762, 3.3; arXiv:2002.05202."""
-        hidden = self._linear(x, f"{name}.input")  # (B, T, F), of swiglu (B, T, 2 F)
+        hidden = self._linear(x, f"{name}.input")  # (B, T, F); for swiglu (B, T, 2 F)
         if self.architecture.activation == "swiglu":
             gate, value = np.split(hidden, 2, axis=-1)
             hidden = silu(gate) * value
@@ -214,10 +215,10 @@ class GPT:
 
 
 def load_gpt(path: str | Path) -> GPT:
-    """The GPT of a `model.safetensors`.
+    """Loads the GPT from a `model.safetensors`.
 
-    Raises: ValueError for a file that is truncated or holds no GPT of this project; TypeError for
-    arguments that are not those of `Architecture`.
+    Raises: ValueError for a file that is truncated or does not hold a GPT of this project;
+    TypeError for arguments that `Architecture` does not have.
     """
     tensors, metadata = read_safetensors(path)
     architecture = json.loads(metadata.get("architecture", "{}"))

@@ -1,7 +1,7 @@
 """The parts of a transformer, each with its forward and its backward pass.
 
-`backward(gradient)` takes the gradient of a loss by what the last `forward` gave, fills the layer's
-`gradients`, and gives the one by what `forward` was given.
+For y = forward(x) and a loss L, `backward` takes dL/dy of the last call, writes dL/dW of each
+parameter W into the layer's `gradients`, and returns dL/dx. Docstrings write dx for dL/dx.
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ from transformer.lessons.numpy_reference.functions import (
 
 
 class Layer:
-    """`parameters` by name, and beside each its gradient in `gradients`.
+    """Holds `parameters` by name, and the gradient of each under the same name in `gradients`.
 
-    Both hold the arrays that the layer works with: change them in place, `array[...] = numbers`.
+    To set a parameter, change its array in place: `array[...] = numbers`.
     """
 
     def __init__(self, **parameters: Floats) -> None:
@@ -30,7 +30,7 @@ class Layer:
 
 
 class Composite(Layer):
-    """A layer of layers: it has their arrays, each under the part's name, a dot, and its own."""
+    """A layer made of layers; it shares their arrays, named "<part>.<name>"."""
 
     def __init__(self, parts: Mapping[str, Layer]) -> None:
         super().__init__()
@@ -41,13 +41,13 @@ class Composite(Layer):
 
 
 class Linear(Layer):
-    """x W + b, W (in, out) drawn as Glorot and Bengio 2010."""
+    """x W + b. W (in, out) is initialized as in Glorot and Bengio 2010."""
 
     def __init__(self, fan_in: int, fan_out: int, generator: np.random.Generator) -> None:
         super().__init__(weight=xavier(fan_in, fan_out, generator), bias=np.zeros(fan_out))
 
     def forward(self, x: Array) -> Floats:
-        """Raises: ValueError where x is not (..., in)."""
+        """Raises: ValueError if x is not (..., in)."""
         weight = self.parameters["weight"]
         if x.shape[-1] != len(weight):
             raise ValueError(f"x of shape {x.shape} does not fit a weight of shape {weight.shape}")
@@ -63,9 +63,9 @@ class Linear(Layer):
 
 
 class Embedding(Layer):
-    """A row of the weight (V, C) for each token, times sqrt(C): arXiv:1706.03762, 3.4.
+    """The weight's (V, C) row of each token, times sqrt(C): arXiv:1706.03762, 3.4.
 
-    Drawn from N(0, 1 / C), so that what comes out has variance 1.
+    The weight is drawn with variance 1 / C, so that the output has variance 1.
     """
 
     def __init__(self, vocab_size: int, d_model: int, generator: np.random.Generator) -> None:
@@ -77,7 +77,7 @@ class Embedding(Layer):
         return self.parameters["weight"][tokens] * self.scale
 
     def backward(self, gradient: Floats) -> None:
-        """Adds up what comes back to each row; tokens have no gradient."""
+        """A row's gradient is the sum over the positions of its token; tokens have no gradient."""
         self.gradients["weight"][...] = 0
         np.add.at(self.gradients["weight"], self.tokens, gradient * self.scale)
 
@@ -95,7 +95,7 @@ class LayerNorm(Layer):
     def backward(self, gradient: Floats) -> Floats:
         """dx = (dn - mean(dn) - n mean(n dn)) / deviation, where n is x normalized, dn = w dy.
 
-        The two means are what x changes by way of its mean and of its deviation.
+        The first mean comes from the mean of x, the second from its deviation: both depend on x.
         """
         rest = tuple(range(gradient.ndim - 1))
         self.gradients["weight"][...] = (gradient * self.normalized).sum(axis=rest)
@@ -107,11 +107,11 @@ class LayerNorm(Layer):
 
 
 class Dropout(Layer):
-    """In training, zeroes numbers with probability p and divides the others by 1 - p.
+    """In training, sets numbers to zero with probability p and divides the others by 1 - p.
 
-    Srivastava et al. 2014. `scale` is what the last `forward` multiplied by.
+    Srivastava et al. 2014. `scale` holds the factors of the last `forward`.
 
-    Raises: ValueError for a p that is not at least 0 and below 1.
+    Raises: ValueError for a p below 0, or of 1 and more.
     """
 
     def __init__(self, p: float, generator: np.random.Generator) -> None:
@@ -146,16 +146,16 @@ class FeedForward(Composite):
         return self.output.forward(self.hidden)
 
     def backward(self, gradient: Floats) -> Floats:
-        """ReLU passes on what comes back to the positive ones."""
+        """The gradient of ReLU is 1 where its output is positive, else 0."""
         return self.input.backward(self.output.backward(gradient) * (self.hidden > 0))
 
 
 class MultiHeadAttention(Composite):
     """Attention in num_heads parallel heads of D = C / H numbers: arXiv:1706.03762, 3.2.2.
 
-    `weights` (B, H, T, S) is how much each position of the last `forward` read of each.
+    `weights` (B, H, T, S) holds the attention weights of the last `forward`.
 
-    Raises: ValueError for heads that do not share the width evenly.
+    Raises: ValueError if d_model is not divisible by num_heads.
     """
 
     def __init__(
@@ -176,9 +176,9 @@ class MultiHeadAttention(Composite):
         )
 
     def forward(self, Q: Array, K: Array, V: Array, mask: Array | None = None) -> Floats:
-        """(B, T, C) from Q (B, T, C), K and V (B, S, C); `mask` (T, S), (B, T, S), (B, H, T, S).
+        """Q (B, T, C), K and V (B, S, C) -> (B, T, C). `mask` is (T, S), (B, T, S) or (B, H, T, S).
 
-        Raises: ValueError for shapes that do not fit and for a mask that is not boolean.
+        Raises: ValueError for shapes that do not fit, and for a mask that is not boolean.
         """
         if not Q.ndim == K.ndim == 3 or K.shape != V.shape or len(Q) != len(K):
             shapes = f"{Q.shape}, {K.shape} and {V.shape}"
@@ -192,7 +192,7 @@ class MultiHeadAttention(Composite):
         return self.output.forward(self._join(self.weights @ self.v))
 
     def backward(self, gradient: Floats) -> tuple[Floats, Floats, Floats]:
-        """The gradients by Q, K and V."""
+        """Returns dQ, dK and dV."""
         heads = self._split(self.output.backward(gradient))
         q, k, v = attention_gradients(heads, self.q, self.k, self.v, self.weights)
         return (

@@ -1,7 +1,7 @@
-"""A .safetensors file read without its library.
+"""Reads a .safetensors file without the safetensors library.
 
-Eight bytes, the length of the header as a little-endian integer; the header, JSON that gives each
-tensor's type, shape and place; the numbers: https://huggingface.co/docs/safetensors.
+The file has three parts: the length of the header (8 bytes, little-endian); the header, JSON with
+the type, shape and offsets of each tensor; the numbers. https://huggingface.co/docs/safetensors
 """
 
 import json
@@ -19,10 +19,10 @@ _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", _BFLOAT16: "<u2"}
 
 
 def read_safetensors(path: str | Path) -> tuple[dict[str, Floats], dict[str, str]]:
-    """The tensors by name, in float64, and the metadata.
+    """Returns the tensors by name, as float64, and the metadata.
 
-    Raises: ValueError for a file that is truncated or no safetensors, and for numbers of a type
-    that is no float.
+    Raises: ValueError for a file that is truncated or not in this format, and for tensors that are
+    not floats.
     """
     content = Path(path).read_bytes()
     start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
@@ -32,7 +32,7 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Floats], dict[str, str
         numbers = memoryview(content)[start:]
         return {name: _tensor(numbers, **entry) for name, entry in header.items()}, metadata
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not a whole safetensors file of floats ({error})") from None
+        raise ValueError(f"{path}: not a complete safetensors file of floats ({error})") from None
 
 
 def _tensor(

@@ -1,4 +1,4 @@
-"""A base for callbacks with one thing to do after each batch."""
+"""The base class of callbacks that act after each training batch."""
 
 from abc import ABC, abstractmethod
 from typing import Any

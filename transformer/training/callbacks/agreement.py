@@ -1,4 +1,4 @@
-"""What all ranks of a run do together, or none: one message among them after a batch."""
+"""Decisions that all ranks must take together: they exchange numbers once per batch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,11 +13,11 @@ from transformer.training.ranks import of_all_ranks
 
 
 class Agreement(AfterBatch):
-    """Of every question the largest answer that any rank gives.
+    """Finds, for each question, the largest answer of all ranks.
 
     Ranks agree after each batch and after each validation. `ask` adds a question before training;
-    callbacks that come after this one read `answers`. The numbers go from CPU to CPU, so that no
-    GPU is waited for.
+    callbacks that come after this one read `answers`. The numbers are exchanged between CPUs, so
+    that no rank waits for its GPU.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Agreement(AfterBatch):
         self.answers[name] = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Raises: UserError where ranks have begun at different steps, as of a restart."""
+        """Raises: UserError if ranks start at different steps, which can happen after a restart."""
         if trainer.world_size > 1:
             self._group = distributed.new_group(backend="gloo")
             self._check_steps(trainer)
@@ -40,8 +40,8 @@ class Agreement(AfterBatch):
         steps = sorted(set(of_all_ranks(trainer.global_step)))
         if len(steps) > 1:
             raise UserError(
-                f"some processes go on from step {steps[-1]:,} and others from {steps[0]:,}: give "
-                "torchrun an --rdzv_id of your own, or `resume` the name of a checkpoint"
+                f"some processes continue from step {steps[-1]:,} and others from {steps[0]:,}: "
+                "give torchrun an --rdzv_id of your own, or give `resume` a checkpoint file"
             )
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
@@ -52,7 +52,7 @@ class Agreement(AfterBatch):
             self.agree()
 
     def agree(self) -> None:
-        """All ranks call this at once."""
+        """All ranks must call this together."""
         own = [float(question()) for question in self._questions.values()]
         if self._group is not None:
             numbers = torch.tensor(own, dtype=torch.float64)

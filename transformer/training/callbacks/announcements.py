@@ -1,4 +1,4 @@
-"""The lines that a run says while it trains."""
+"""The lines that a run logs while it trains."""
 
 import logging
 import math
@@ -15,16 +15,16 @@ log = logging.getLogger(__name__)
 
 
 class Announcements(AfterBatch):
-    """A line at every validation, and early in the run when it will be over.
+    """Logs the losses at every validation, and early in the run when it will end.
 
-    `seconds_left` says how much of a time limit is left, infinity where there is none. Of a resumed
-    run also a line with the learning rate, where that jumps or the `schedule_changed`. `note_of`
-    may have something to say of the number of steps, once that can be estimated.
+    A resumed run also logs its learning rate if that jumps or if `schedule_changed`. `seconds_left`
+    returns the rest of the time limit, infinity without a limit. `note_of` gets the estimated total
+    number of steps and may return a note to log.
     """
 
-    JUMP = 0.01  # relative; less comes from the seconds that a start takes, under a time limit
+    JUMP = 0.01  # relative; under a time limit, the time of a start changes the rate by less
 
-    # Long enough for a steady rate; the first step, which may compile, is left out.
+    # Long enough for a stable estimate. The first step may compile, so it is not timed.
     SECONDS_BEFORE_ESTIMATE = 5.0
     DAY_SECONDS = 24 * 3600
 
@@ -74,13 +74,13 @@ class Announcements(AfterBatch):
         steps_before = module.total_steps_before
         longer = steps_before is not None and steps_before != module.total_steps
         if longer or self.schedule_changed or not math.isclose(before, now, rel_tol=self.JUMP):
-            log.info("the learning rate was %.3g and goes on at %.3g", before, now)
+            log.info("the learning rate was %.3g and continues at %.3g", before, now)
 
     def _announce(self, seconds_per_step: float, steps_done: int, max_steps: int) -> None:
         seconds = min(seconds_per_step * (max_steps - steps_done), self.seconds_left())
         finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + seconds))
         log.info(
-            "%s a step: about %s to go, until %s",
+            "%s per step; about %s left, until %s",
             *map(duration, (seconds_per_step, seconds)),
             finish,
         )
@@ -88,13 +88,13 @@ class Announcements(AfterBatch):
             log.info(note)
         if seconds > self.DAY_SECONDS:
             log.warning(
-                "this run takes days on this machine: stop it (Ctrl+C) and give --max_minutes, "
+                "this run takes days on this machine: stop it (Ctrl+C) and use --max_minutes, "
                 "a smaller batch_size, block_size, embedding_dim or num_blocks, or a GPU"
             )
 
 
 def duration(seconds: float) -> str:
-    """In the largest unit that makes it at least two."""
+    """Uses the largest unit in which the number is at least 2."""
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""The checkpoints of a run, whole or not at all: last.ckpt, best.ckpt and the best weights."""
+"""Writes a run's checkpoints atomically: last.ckpt, best.ckpt and the best weights."""
 
 import logging
 import time
@@ -22,16 +22,16 @@ from transformer.training.loop_state import between_steps, logs_now, validates_n
 
 log = logging.getLogger(__name__)
 
-# What a full disk, or a folder that is gone, raises from Python and from torch.
+# Python and torch raise these if the disk is full or the folder is gone.
 WRITE_ERRORS = (OSError, RuntimeError)
 WORST = (float("inf"), float("inf"))  # monitor and val_loss
 
 
 class RunCheckpointIO(TorchCheckpointIO):
-    """Writes to a temporary file that is renamed once it is whole; loads without running code.
+    """Writes to a temporary file and renames it when it is complete; loads without running code.
 
-    What last.ckpt was becomes previous.ckpt. A file that cannot be written is an `error`, None
-    where the last one could be, and not raised: other ranks would wait for this one forever.
+    The old last.ckpt becomes previous.ckpt. If a file cannot be written, `error` holds the
+    exception (None after a success). It is not raised: other ranks would wait for this one forever.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class RunCheckpointIO(TorchCheckpointIO):
             warn_of_full_disk(checkpoint["global_step"], path, error)
 
     def link_checkpoint(self, best: Path, last: Path, step: int) -> None:
-        """Gives a file that was just written a second name, as if it had been written again."""
+        """Makes `last` the same file as `best`, which was just written; copies where links fail."""
         self.error = None
         try:
             with replacing(last, last.with_name(PREVIOUS.name)) as temporary:
@@ -67,9 +67,9 @@ class RunCheckpointIO(TorchCheckpointIO):
         return torch.load(path, map_location=map_location, weights_only=True)
 
 
-@runtime_checkable  # the tests check types
+@runtime_checkable  # the tests check types with beartype
 class Keeper(Protocol):
-    """Who looks after the folder: `keep` makes it again where it is gone."""
+    """Looks after the run's folder: `keep` makes it again if it is gone."""
 
     def keep(self, step: int) -> bool: ...
 
@@ -77,10 +77,10 @@ class Keeper(Protocol):
 
 
 class RunCheckpoints(AfterBatch, Checkpoint):
-    """Saves last.ckpt at every validation and `every_minutes`, between two steps.
+    """Saves last.ckpt at every validation, and `every_minutes` between two steps.
 
-    Where `monitor` is lowest so far, best.ckpt and the weights too; of equals the one with the
-    lower val_loss. `save_weights(step, val_loss, weights)` writes the file to use and share.
+    If `monitor` has a new minimum, it saves best.ckpt and the weights, too; if `monitor` equals the
+    minimum, val_loss decides. `save_weights(step, val_loss, weights)` writes the model file.
     """
 
     def __init__(
@@ -104,20 +104,21 @@ class RunCheckpoints(AfterBatch, Checkpoint):
         self.every_seconds = 60 * every_minutes
         self.lowest = WORST
         self.best_step = 0
-        self.saved_step = -1  # where `save` was called last
+        self.saved_step = -1  # of the last `save`
         self._saved_at = time.monotonic()
 
     def save(self, trainer: pl.Trainer, *, is_best: bool = False) -> None:
-        """Writes last.ckpt, and before it what the loggers hold: a resumed run has those curves.
+        """Logs and flushes the curves up to this step, then writes last.ckpt.
 
-        At the end of a training step, the module has not logged it yet, so that comes first.
+        So a resumed run has these curves. After a training step, this callback runs before the
+        module logs the step, so the step is logged here.
         """
         self._keep_folder(trainer)
         module = trainer.lightning_module
         if isinstance(module, LanguageModule) and trainer.training and logs_now(trainer):
             module.log_training()
         flush(trainer)
-        if is_best:  # best.ckpt holds this very state
+        if is_best:  # best.ckpt was just written with the same state
             if trainer.is_global_zero:
                 self.io.link_checkpoint(self.best, self.last, trainer.global_step)
         else:
@@ -128,19 +129,19 @@ class RunCheckpoints(AfterBatch, Checkpoint):
         self._saved_at = time.monotonic()
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
-        """Not in the middle of a step, nor where a validation, which saves, comes next."""
+        """Not in the middle of a step, and not before a validation, which saves anyway."""
         if not between_steps(trainer) or validates_now(trainer):
             return
         if self.agreement.answers["save"]:
             self.save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """What is best comes first: a run that is killed in between goes on from before both."""
+        """Saves best.ckpt first: a run killed in between resumes before both and repeats both."""
         if trainer.sanity_checking:
             return
         self._keep_folder(trainer)
         if self.best_step and self._of_rank_0(trainer, self._has_no_weights):
-            self.lowest = WORST  # so that there are some again
+            self.lowest = WORST  # so that the weights are written again
         val_loss = float(trainer.callback_metrics["val_loss"])
         reached = (float(trainer.callback_metrics[self.monitor]), val_loss)
         is_best = reached < self.lowest
@@ -149,7 +150,7 @@ class RunCheckpoints(AfterBatch, Checkpoint):
             self.lowest, self.best_step = reached, trainer.global_step
             is_best = self._save_best(trainer, val_loss)
             if not is_best:
-                self.lowest, self.best_step = before  # so that the next better one is tried
+                self.lowest, self.best_step = before  # this one was not saved
         self.save(trainer, is_best=is_best)
 
     def _is_due(self) -> bool:
@@ -173,7 +174,7 @@ class RunCheckpoints(AfterBatch, Checkpoint):
         return self.keeper is not None and not self.keeper.has_weights()
 
     def _of_rank_0(self, trainer: pl.Trainer, answer: Callable[[], bool]) -> bool:
-        """On all ranks, which ask at once."""
+        """Returns rank 0's answer on all ranks, which must call this together."""
         own = trainer.is_global_zero and answer()
         return trainer.strategy.broadcast(own) if trainer.world_size > 1 else own
 
@@ -194,8 +195,8 @@ class RunCheckpoints(AfterBatch, Checkpoint):
 
 def warn_of_full_disk(step: int, what: str | Path, error: Exception) -> None:
     log.warning(
-        "step %s: %s could not be saved (%s): make room; what was saved before is kept, and the "
-        "run goes on and tries again",
+        "step %s: %s could not be saved (%s): free some disk space; earlier files are kept, and "
+        "the run continues and tries again",
         f"{step:,}",
         what,
         write_error(error),
@@ -203,7 +204,7 @@ def warn_of_full_disk(step: int, what: str | Path, error: Exception) -> None:
 
 
 def write_error(error: BaseException) -> str:
-    """The system's own words, where torch has hidden them behind its own."""
+    """The operating system's message, even if torch has wrapped it in its own error."""
     hidden: BaseException | None = error
     while hidden is not None and not isinstance(hidden, OSError):
         hidden = hidden.__context__

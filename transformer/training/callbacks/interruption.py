@@ -1,4 +1,4 @@
-"""Ctrl+C and termination end a run between two steps, with last.ckpt saved; ranks end together."""
+"""Signals such as Ctrl+C: all ranks save last.ckpt between two steps and end together."""
 
 import time
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ from transformer.training.callbacks.checkpoints import RunCheckpoints
 from transformer.training.loop_state import between_steps, validates_now
 
 SECONDS_FOR_RANK_0 = 3.0
-# Of a rank that is gone, that never came, that is silent.
+# gloo's messages about a rank that has ended, that never connected, or that does not answer.
 GLOO_SAYS = ("by peer", "Broken pipe", "connectFullMesh failed", "Timed out waiting")
 
 
 class Interruption(AfterBatch):
-    """Saves and raises Interrupted after the step in which a signal came.
+    """Saves and raises Interrupted after the step during which a signal arrived.
 
-    Where a validation follows on that step, after the validation, which saves: a resumed run does
-    not go back to it. A signal that any rank received ends all of them.
+    If a validation follows that step, it runs first and saves; the resumed run then does not repeat
+    it. A signal to any rank ends all ranks.
     """
 
     def __init__(self, checkpoints: RunCheckpoints, agreement: Agreement, signals: Signals) -> None:
@@ -50,8 +50,8 @@ class Interruption(AfterBatch):
 
 
 def leave_signals_alone(trainer: pl.Trainer) -> None:
-    """Keeps Lightning from setting handlers of its own: its SIGTERM would be lost between two
-    batches, and it does not put back a handler that C code has set.
+    """Keeps Lightning from installing signal handlers: its SIGTERM handler loses signals between
+    two batches, and Lightning does not restore a handler that C code has set.
     """
     trainer._signal_connector.register_signal_handlers = _do_nothing
 
@@ -61,11 +61,11 @@ def _do_nothing() -> None: ...
 
 @contextmanager
 def ended_together(trainer: pl.Trainer) -> Iterator[None]:
-    """An error in one process ends all of them; torchrun and SLURM see to it, and here this does.
+    """Ends all processes after an error in one of them, as torchrun and SLURM do.
 
-    What all ranks run into, rank 0 says: the others wait a little, and are ended by then.
+    Other ranks wait while rank 0 kills them, so an error that all ranks have is printed once.
 
-    Raises: UserError where the error is that another process was lost, which has said why.
+    Raises: UserError if another process was lost; that process has printed the cause.
     """
     try:
         yield
@@ -76,17 +76,19 @@ def ended_together(trainer: pl.Trainer) -> Iterator[None]:
             _end_others(trainer)
         if is_lost_connection(error):
             raise UserError(
-                "another process of this run has ended, and this one with it: its message is "
-                "above; without one it was killed, as where memory runs out. To go on: `resume`"
+                "another process of this run has ended, so this one ends, too: see its message "
+                "above. If there is none, it was killed, for example because memory ran out. To "
+                "continue: `resume`"
             ) from None
         if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None  # Lightning makes an exit with status 1 of it
+            raise KeyboardInterrupt from None  # Lightning turned it into SystemExit(1)
         raise
 
 
 def _end_others(trainer: pl.Trainer) -> None:
-    """Those that this one has started. Lightning's observer, which would end this one too where it
-    finds one of its list that has ended, finds none.
+    """Kills the processes that this one has started.
+
+    Lightning's observer ends this process if one in its list has ended, so the list is emptied.
     """
     processes = getattr(trainer.strategy.launcher, "procs", [])
     others = list(processes)
@@ -96,6 +98,6 @@ def _end_others(trainer: pl.Trainer) -> None:
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether a message from another rank did not come: gloo's words, and NCCL's type."""
+    """Recognizes a lost rank by gloo's messages or by NCCL's type of error."""
     from_gloo = isinstance(error, RuntimeError) and any(words in str(error) for words in GLOO_SAYS)
     return from_gloo or isinstance(error, distributed.DistError)

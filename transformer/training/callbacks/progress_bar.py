@@ -1,4 +1,4 @@
-"""One bar for the whole run: steps, loss, speed, time left."""
+"""One progress bar for the whole run: steps, losses, speed, time left."""
 
 import sys
 from typing import Any
@@ -13,7 +13,7 @@ from transformer.training.loop_state import logs_now
 
 
 class RunProgressBar(AfterBatch, ProgressBar):
-    """On a terminal only; refreshed when losses are logged, so that no step waits for it."""
+    """Shown on a terminal only; updated when losses are logged, so that no step waits for it."""
 
     def __init__(self) -> None:
         super().__init__()

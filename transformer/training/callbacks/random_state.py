@@ -1,4 +1,4 @@
-"""Random numbers go on in a resumed run where they stood when its checkpoint was written."""
+"""A resumed run continues with the random numbers that would have come next."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from transformer.training.ranks import of_all_ranks
 
 
 class RandomState(pl.Callback):
-    """Keeps the states of every rank's generators, which draw dropout, in each checkpoint.
+    """Saves the random generator states of all ranks in each checkpoint; dropout uses them.
 
-    Rank 0 draws on from the seed that the run began with, the others from seeds of their own.
-    So does, in a resumed run, a rank that had none before.
+    Rank 0 uses the run's seed. Other ranks get seeds of their own at the start, as does a rank of a
+    resumed run that has no state in the checkpoint.
     """
 
     def __init__(self, seed: int) -> None:
@@ -31,7 +31,7 @@ class RandomState(pl.Callback):
         self._restored = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Of all ranks, which all ask for it at once."""
+        """All ranks must call this together."""
         cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
         return {"ranks": of_all_ranks({"cpu": torch.get_rng_state(), "cuda": cuda})}
 

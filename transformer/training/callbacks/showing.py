@@ -1,4 +1,4 @@
-"""What a run logs of its config and, at every validation, of its model."""
+"""Logs a run's config once, and samples of its model at every validation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -21,9 +21,9 @@ from transformer.training.loggers import (
 
 
 class Introduction(pl.Callback):
-    """Logs, once, the config (as text and for comparing runs) and which curves share a chart.
+    """Logs the config (as text and as hparams) and which curves share a chart.
 
-    `charts` are more names that belong together, by a title.
+    `charts` maps titles of further charts to the names of their curves.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Introduction(pl.Callback):
 
 
 class Shown(NamedTuple):
-    """What a model makes of a few inputs."""
+    """A model's results for a few inputs."""
 
     text: str
     scalars: Mapping[str, float] = MappingProxyType({})
@@ -52,7 +52,7 @@ class Shown(NamedTuple):
 
 
 class Samples(pl.Callback):
-    """Logs what `show` gives of the model at every validation."""
+    """Logs the results of `show(model)` at every validation."""
 
     def __init__(self, show: Callable[[SequenceModel], Shown]) -> None:
         self.show = show
@@ -64,7 +64,7 @@ class Samples(pl.Callback):
         model = pl_module.whole_model()
         scalars: Mapping[str, float] = {}
         if trainer.is_global_zero:
-            # Windows of every length would each be compiled anew.
+            # Otherwise every new length of a window would be compiled.
             with torch.compiler.set_stance("force_eager"):
                 shown = self.show(model)
             scalars = dict(shown.scalars)
@@ -72,6 +72,6 @@ class Samples(pl.Callback):
             log_scalars(trainer, scalars)
             for name, image in shown.images.items():
                 log_image(trainer, name, image)
-        if trainer.world_size > 1:  # all ranks go by the same figures
+        if trainer.world_size > 1:  # all ranks must decide by the same numbers
             scalars = trainer.strategy.broadcast(scalars)
         trainer.callback_metrics.update({k: torch.tensor(v) for k, v in scalars.items()})

@@ -1,4 +1,4 @@
-"""What ends a run: its last step, a limit of time, no more improvement."""
+"""Ends a run: after its last step, at a time limit, or without improvement."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from transformer.training.loop_state import between_steps
 
 
 class LastStep(AfterBatch):
-    """Stops by asking to, so that Lightning validates after the very last step too."""
+    """Stops with should_stop, because Lightning then validates after the last step, too."""
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         if trainer.global_step >= trainer.max_steps:
@@ -22,9 +22,9 @@ class LastStep(AfterBatch):
 
 
 class WholeSteps(AfterBatch):
-    """Puts off a stop that comes within an accumulated step to that step's end.
+    """Delays a stop that is requested during gradient accumulation to the end of the step.
 
-    Otherwise the batches of that step would be consumed and never used. It comes after all other
+    Otherwise the batches of that step would be read but never used. It must come after all other
     callbacks that may stop a run.
     """
 
@@ -40,11 +40,12 @@ class WholeSteps(AfterBatch):
 
 
 class TimeLimit(AfterBatch):
-    """Ends a run so that all of it, what comes after the last step included, takes `max_minutes`.
+    """Stops training in time for the whole run to take `max_minutes`.
 
-    What comes after is the forward passes of `tokens_afterwards` tokens (validation, sample), timed
-    by the speed of training so far, and saving. `spend` is told, at the start and at each step, the
-    share of the time for steps that is spent, over all resumes: the schedule follows it to its end.
+    After the last step come the forward passes of `tokens_afterwards` tokens (validation, sample),
+    whose time is estimated from the training speed so far, and saving. At the start and after each
+    batch, `spend` gets the share of the time for steps that is used up, over all resumes; the
+    learning-rate schedule depends on it.
     """
 
     SAVING_SECONDS = 1.0
@@ -66,7 +67,7 @@ class TimeLimit(AfterBatch):
 
     @property
     def seconds_left(self) -> float:
-        """For steps."""
+        """The time left for training steps."""
         return self._step_seconds - self.throughput.elapsed_seconds
 
     @property
@@ -75,7 +76,7 @@ class TimeLimit(AfterBatch):
         if self.throughput.tokens_per_second:  # not known before the first logging
             forward = PASSES_PER_TRAINING_STEP * self.throughput.tokens_per_second
             afterwards += self.tokens_afterwards() / forward
-        # A limit too short for what comes after still leaves half of itself for steps.
+        # However short the limit is, half of it is left for steps.
         return max(self.max_seconds - afterwards, self.max_seconds / 2)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -89,14 +90,14 @@ class TimeLimit(AfterBatch):
 
     @property
     def share(self) -> float:
-        """Of the time for steps, as all ranks have agreed on it last; 1 at the end."""
+        """The used share of the time for steps, as all ranks last agreed; 1 at the end."""
         return min(1.0, self.agreement.answers["time"])
 
 
 class Patience(EarlyStopping):
-    """Ends a run after so many validations in a row without a lower `monitor`.
+    """Ends a run after `patience` validations in a row without a lower `monitor`.
 
-    Of a resumed run the patience that was given anew counts, not that of its checkpoint.
+    In a resumed run, a new --patience replaces the checkpoint's.
     """
 
     def __init__(self, monitor: str, patience: int) -> None:

@@ -1,4 +1,4 @@
-"""How many tokens a run has trained on, and how fast."""
+"""Counts the tokens that a run has trained on, and measures its speed."""
 
 import time
 from typing import Any
@@ -14,9 +14,9 @@ from transformer.training.loop_state import logs_now
 class Throughput(AfterBatch):
     """Counts tokens and seconds over all resumes; logs tokens_per_second and corpus_passes.
 
-    tokens_per_second leaves out validation, samples and checkpoints; elapsed_seconds is all of the
+    tokens_per_second leaves out validation, samples and checkpoints; elapsed_seconds is the whole
     time since `started_at` (of time.monotonic). One corpus pass is `num_train_tokens` tokens. An
-    example is a row of a batch, padding left out: `tokens_per_example` on average.
+    example is a row of a batch; it has `tokens_per_example` tokens on average, without padding.
     """
 
     def __init__(
@@ -28,8 +28,8 @@ class Throughput(AfterBatch):
         self.training_seconds = 0.0
         self._elapsed_before = 0.0
         self._started_at = time.monotonic() if started_at is None else started_at
-        self._resumed_at = 0.0  # when the current stretch of training steps began
-        self._counted_tokens = 0.0  # those of training_seconds
+        self._resumed_at = 0.0  # start of the current stretch of training steps
+        self._counted_tokens = 0.0  # trained on in training_seconds
         self._logged = (0.0, 0.0)  # tokens and training seconds at the last logging
 
     @property
@@ -67,7 +67,7 @@ class Throughput(AfterBatch):
         self._add_stretch()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Comes before what other callbacks do here, so a stretch begins at the next batch."""
+        """Other callbacks still do work after this, so the clock restarts at the next batch."""
         self._resumed_at = 0.0
 
     def on_train_batch_start(

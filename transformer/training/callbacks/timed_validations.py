@@ -1,4 +1,4 @@
-"""Validations of a run that a time limit ends: spaced by the clock, as its steps are not known."""
+"""Spaces validations by the clock in a run with a time limit, whose steps are not known."""
 
 import time
 from collections.abc import Callable
@@ -16,13 +16,12 @@ from transformer.training.validations import VALIDATION_SHARE, fewest_in, gap, p
 
 
 class TimedValidations(AfterBatch):
-    """Asks for a validation whenever a share of the run has passed; all ranks do so together.
+    """Starts a validation, on all ranks, each time a certain share of the run has passed.
 
-    The share follows from what a validation took, so that all of them take about a tenth of the
-    time, with ten at least in a run over a minute. How much of the split the run's validations
-    look at is settled before the first one, by the speed of training, and kept over resumes:
-    `look_at(num_tokens)` is told. Without a `limit` it does nothing: such a run validates at
-    fixed steps.
+    The share is chosen so that validations take about a tenth of the time, and so that a run of a
+    minute or more has at least ten. Before the first one, the training speed decides how many
+    tokens of the split each validation reads; `look_at` gets this number, also in a resumed run.
+    Without a `limit` this callback does nothing: such a run validates at fixed steps.
     """
 
     def __init__(
@@ -39,10 +38,10 @@ class TimedValidations(AfterBatch):
         self.agreement = agreement
         self.split_tokens, self.shown_tokens = split_tokens, shown_tokens
         self.look_at = look_at
-        self.validated_at = 0.0  # progress of the run
-        self.num_tokens = 0  # not settled yet
+        self.validated_at = 0.0  # share of the run done at the last validation
+        self.num_tokens = 0  # not decided yet
         self._validation_seconds = 0.0
-        self._began_at = 0.0  # the validation that is going on
+        self._began_at = 0.0  # start of a validation that still takes time
         self._first = (0.0, 0.0)  # tokens and seconds at the start
         if limit is not None:
             agreement.ask("elapsed", lambda: throughput.elapsed_seconds)
@@ -65,10 +64,8 @@ class TimedValidations(AfterBatch):
         progress, fewest = self._progress(trainer, self.limit), fewest_in(self.limit.max_seconds)
         answers = self.agreement.answers
         run_seconds = max(answers["elapsed"], 1e-9) / max(progress, 1e-9)
-        seconds = answers["validation"]
-        due = progress - self.validated_at >= gap(
-            seconds if seconds else run_seconds, run_seconds, fewest
-        )
+        seconds = answers["validation"] or run_seconds  # unknown before the first validation
+        due = progress - self.validated_at >= gap(seconds, run_seconds, fewest)
         due = (due or progress >= 1) and between_steps(trainer)
         validate_after_this_batch(trainer, due)
         if not due:
@@ -87,7 +84,7 @@ class TimedValidations(AfterBatch):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """What is shown and saved after a validation is over by now."""
+        """By now, the samples and checkpoints of the last validation are done, too."""
         if self._began_at:
             self._validation_seconds = time.monotonic() - self._began_at
             self._began_at = 0.0
@@ -103,13 +100,13 @@ class TimedValidations(AfterBatch):
         return max(trainer.global_step / trainer.max_steps, limit.share)
 
     def _speed(self) -> float:
-        """Tokens a second since the start."""
+        """Tokens per second since the start."""
         tokens, seconds = self._first
         return (self.throughput.tokens - tokens) / max(time.monotonic() - seconds, 1e-9)
 
 
 def reload_validation(trainer: pl.Trainer) -> None:
-    """Has Lightning ask for the validation batches anew."""
+    """Makes Lightning build the validation batches again."""
     loop = trainer.fit_loop.epoch_loop.val_loop
     loop._combined_loader = None
     trainer.validating = True

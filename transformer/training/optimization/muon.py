@@ -1,4 +1,4 @@
-"""Muon for matrices and AdamW for everything else, behind one optimizer."""
+"""One optimizer that uses Muon for matrices and AdamW for all other parameters."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -21,15 +21,15 @@ _ADAMW_RMS = 0.2
 
 
 class Muon(Optimizer):
-    """Groups with `num_parts` above 0 hold matrices, which Muon updates; AdamW does the others.
+    """Muon updates the groups with `num_parts` above 0, which hold matrices; AdamW the others.
 
-    Muon replaces a matrix's momentum by about the nearest orthogonal matrix and scales it by
-    0.2 sqrt(max(rows, columns)), which makes the step as large as AdamW's: one `lr` serves both.
-    Where `num_parts` is above 1, a parameter is so many matrices, one below the other, that are
-    updated apart. Equal to torch.optim.Muon with adjust_lr_fn="match_rms_adamw", but matrices of
-    one shape share their products.
+    Muon replaces a matrix's momentum by approximately the nearest orthogonal matrix and scales it
+    by 0.2 sqrt(max(rows, columns)). The step is then as large as AdamW's, so both use one `lr`. A
+    parameter with `num_parts` above 1 is that many matrices below each other; each is updated
+    separately. It computes the same as torch.optim.Muon with adjust_lr_fn="match_rms_adamw", but
+    multiplies matrices of one shape in one batch.
 
-    A step does nothing where the tensor `found_inf` is 1, as with torch's fused optimizers.
+    If the tensor `found_inf` is 1, a step changes nothing, as in torch's fused optimizers.
     """
 
     found_inf: Tensor | None = None
@@ -62,7 +62,7 @@ class Muon(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        counts = 1.0 if self.found_inf is None else 1 - self.found_inf  # 0 where nothing is done
+        counts = 1.0 if self.found_inf is None else 1 - self.found_inf  # 0: the step is skipped
         parts: list[Tensor] = []
         for group in self.param_groups:
             if group["num_parts"]:
@@ -76,7 +76,7 @@ class Muon(Optimizer):
         return loss
 
     def _momentum_parts(self, group: dict[str, Any], counts: Tensor | float) -> list[Tensor]:
-        """Nesterov momentum of each matrix, in the order of the parameters and their parts."""
+        """Nesterov momentum of each matrix, in the order of the parameters and of their parts."""
         share = counts * (1 - group["momentum"])
         parts: list[Tensor] = []
         for p in group["params"]:
@@ -87,7 +87,7 @@ class Muon(Optimizer):
             if self.found_inf is not None:
                 p.grad.masked_fill_(self.found_inf > 0, 0)
             average = self.state[p]["momentum"].lerp_(p.grad, share)
-            nesterov = p.grad.lerp(average, counts * group["momentum"])  # 0 where nothing counts
+            nesterov = p.grad.lerp(average, counts * group["momentum"])  # 0 if skipped
             parts += nesterov.chunk(group["num_parts"])
         return parts
 
@@ -130,12 +130,12 @@ class Muon(Optimizer):
 
 
 def orthogonalize(matrices: list[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
-    """U V^T of each matrix U S V^T, about: singular values come out between 0.7 and 1.2.
+    """U V^T of each matrix U S V^T, approximately: the singular values end between 0.7 and 1.2.
 
-    Five steps of a Newton-Schulz quintic, in bfloat16 where the device multiplies it and in float32
-    elsewhere: a processor that emulates bfloat16 takes 47 times as long (AMD Zen 3, the matrices
-    of configs/default.yaml). Matrices of one shape, or of the transposed one, are stacked into one
-    batched product.
+    Five steps of a Newton-Schulz quintic, in bfloat16 if the device has it in hardware, otherwise
+    in float32: a processor that emulates bfloat16 takes 47 times as long (AMD Zen 3, the matrices
+    of configs/default.yaml). Matrices of one shape, or of the transposed shape, are stacked into
+    one batched product.
     """
     by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for i, matrix in enumerate(matrices):

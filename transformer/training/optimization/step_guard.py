@@ -1,4 +1,4 @@
-"""Optimizer steps that would spoil the weights are skipped, decided and counted on the device."""
+"""Skips optimizer steps that would ruin the weights; the device itself decides and counts."""
 
 import logging
 from typing import Any
@@ -11,15 +11,15 @@ from transformer.system.errors import UserError
 
 log = logging.getLogger(__name__)
 
-# Half precision finds its loss scale by skipping: from 2^16 on, rarely more than eight times.
+# With float16, steps are skipped to find the loss scale: starting at 2^16, rarely more than 8.
 MOST_IN_A_ROW = 10
 
 
 def skip_step(optimizer: Optimizer, skipped: Tensor) -> None:
-    """The optimizer's next step does nothing where `skipped` is 1, and is as ever where it is 0.
+    """Makes the optimizer's next step change nothing if `skipped` is 1.
 
-    Fused AdamW and Muon decide that on the GPU, as they do for torch.amp.GradScaler. Elsewhere
-    reading a number costs nothing (on MPS, little).
+    Fused AdamW and Muon check this on the GPU, as they do for torch.amp.GradScaler. On other
+    devices reading the number costs nothing (on MPS, little).
     """
     optimizer = getattr(optimizer, "optimizer", optimizer)  # Lightning wraps it
     if skipped.is_cuda:
@@ -29,10 +29,7 @@ def skip_step(optimizer: Optimizer, skipped: Tensor) -> None:
 
 
 class StepGuard(nn.Module):
-    """Counts the steps whose gradient is not finite.
-
-    Nothing is read back from the device until `report`.
-    """
+    """Counts the steps whose gradient is not finite; reads nothing back until `report`."""
 
     total: Tensor  # steps skipped so far
     in_a_row: Tensor
@@ -44,29 +41,29 @@ class StepGuard(nn.Module):
         self._reported = 0
 
     def count(self, grad_norm: Tensor) -> Tensor:
-        """1 where the step is to be skipped, 0 where not, on the device of the norm."""
+        """Returns 1 if the step must be skipped, else 0, on the device of the norm."""
         skipped = (~grad_norm.isfinite()).float()
         self.total += skipped
         self.in_a_row.add_(skipped).mul_(skipped)
         return skipped
 
     def report(self, step: int, lr: float, grad_norm: float) -> None:
-        """Says how many steps were skipped since the last time.
+        """Warns of the steps that were skipped since the last report.
 
-        Raises: UserError after MOST_IN_A_ROW steps without one that counted.
+        Raises: UserError if MOST_IN_A_ROW or more steps in a row were skipped.
         """
         total = int(self.total)
         if total == self._reported:
             return
         if int(self.in_a_row) >= MOST_IN_A_ROW:
             raise UserError(
-                f"the gradient is not finite, {int(self.in_a_row)} steps in a row, at step "
-                f"{step:,} (lr {lr:g}, grad_norm {grad_norm:g}): these steps were skipped, and "
-                "the last checkpoint is good; give a smaller `lr`, more `warmup_steps`, or "
+                f"the gradient was not finite, {int(self.in_a_row)} steps in a row, at step "
+                f"{step:,} (lr {lr:g}, grad_norm {grad_norm:g}): these steps were skipped, so the "
+                "last checkpoint is good; give a smaller `lr`, more `warmup_steps`, or "
                 "`precision=float32`"
             )
         log.warning(
-            "step %s: %d steps were skipped, whose gradient was not finite (%d in all)",
+            "step %s: steps skipped because the gradient was not finite: %d (%d in total)",
             f"{step:,}",
             total - self._reported,
             total,
