@@ -1,6 +1,6 @@
 """Terms of the training loss."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +43,10 @@ def dropout_divergence(logits: Float[Tensor, "R T V"], targets: Int[Tensor, "R T
 
 
 def ctc_loss(
-    logits: Float[Tensor, "R G V"], source: Int[Tensor, "R S"], targets: Int[Tensor, "R T"]
+    logits: Float[Tensor, "R G V"],
+    source: Int[Tensor, "R S"],
+    targets: Int[Tensor, "R T"],
+    sum_alignments: Callable[..., Tensor] = F.ctc_loss,
 ) -> Tensor:
     """Nats a unit of a target, all alignments summed: Graves et al. 2006 (CTC), eq. 8.
 
@@ -52,7 +55,7 @@ def ctc_loss(
     """
     places = (source != PADDING).sum(dim=1) * (logits.shape[1] // source.shape[1])
     lengths = (targets != IGNORED).sum(dim=1) - 1
-    return F.ctc_loss(
+    return sum_alignments(
         _log_softmax(logits).transpose(0, 1),
         targets.clamp(min=PADDING),
         places,
