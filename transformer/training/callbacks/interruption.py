@@ -13,7 +13,7 @@ from transformer.system.signals import Interrupted, Signals
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.callbacks.checkpoints import RunCheckpoints
-from transformer.training.loop_state import between_steps, validates_now
+from transformer.training.lightning_internals import between_steps, started_processes, validates_now
 
 SECONDS_FOR_RANK_0 = 3.0
 # Of a rank that is gone, that never came, that is silent.
@@ -49,16 +49,6 @@ class Interruption(AfterBatch):
         return int(self.agreement.answers["signal"])
 
 
-def leave_signals_alone(trainer: pl.Trainer) -> None:
-    """Keeps Lightning from setting handlers of its own: its SIGTERM would be lost between two
-    batches, and it does not put back a handler that C code has set.
-    """
-    trainer._signal_connector.register_signal_handlers = _do_nothing
-
-
-def _do_nothing() -> None: ...
-
-
 @contextmanager
 def ended_together(trainer: pl.Trainer) -> Iterator[None]:
     """An error in one process ends all of them; torchrun and SLURM see to it, and here this does.
@@ -88,7 +78,7 @@ def _end_others(trainer: pl.Trainer) -> None:
     """Those that this one has started. Lightning's observer, which would end this one too where it
     finds one of its list that has ended, finds none.
     """
-    processes = getattr(trainer.strategy.launcher, "procs", [])
+    processes = started_processes(trainer)
     others = list(processes)
     processes.clear()
     for process in others:
