@@ -46,13 +46,13 @@ PACKAGES = {
     "data": "jaxtyping numpy pytorch_lightning torch",
     "decoding": "jaxtyping torch",
     "models": "jaxtyping torch",
-    "storage": "safetensors torch",
+    "storage": "safetensors tensorboard torch",
     "training": "jaxtyping numpy pytorch_lightning torch tqdm",
     "generation": "jaxtyping numpy pydantic torch",
     "evaluation": "numpy rapidfuzz torch",
-    "inspection": "jaxtyping matplotlib numpy safetensors tensorboard torch",
+    "inspection": "jaxtyping matplotlib numpy safetensors torch",
     "tasks": "",
-    "run": "pytorch_lightning tabulate tensorboard torch",
+    "run": "pytorch_lightning tabulate torch",
     "lessons": "jaxtyping numpy torch",
 }
 WITHOUT_TORCH = """
@@ -66,7 +66,8 @@ WITHOUT_TORCH = """
     transformer.generation.prompts transformer.generation.speed
     transformer.inspection.curve_figures transformer.inspection.curves
     transformer.run.folder transformer.special_ids
-    transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
+    transformer.storage.events transformer.storage.run_folder transformer.storage.run_lock
+    transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.output
     transformer.system.paths transformer.system.processes transformer.system.shell
     transformer.system.signals transformer.system.terminal
@@ -79,7 +80,7 @@ WITHOUT_LIGHTNING = """
     transformer.inspection.attention_figures transformer.inspection.explanation
     transformer.inspection.page transformer.inspection.validation_pictures
     transformer.lessons.teaching transformer.lessons.tutorial_names
-    transformer.models.build transformer.storage.model_file
+    transformer.models.build transformer.run.comparison transformer.storage.model_file
 """.split()
 
 
