@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
@@ -22,7 +21,7 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
-from transformer.models.parts.attention import CrossAttention, MultiHeadAttention
+from transformer.models.parts.attention import CrossAttention, MultiHeadAttention, fused_attention
 from transformer.models.parts.layers import ResidualPaths
 from transformer.training.losses import ctc_loss
 from transformer.training.pair_module import PairModule
@@ -106,28 +105,20 @@ def step_flops(step: Step) -> int:
 
 
 def _made(step: Step) -> tuple[pl.LightningModule, Optimizer, list[Tensor]]:
-    """Without tables of CTC, small beside the logits, whose sizes depend on numbers."""
+    """Without tables of CTC, small beside the logits, whose sizes depend on numbers.
+
+    A GPU's attention is without dropout too, for which a CPU alone leaves its fused kernel.
+    """
     module = step.make_module()
     for part in module.modules():
         if isinstance(part, PairModule):
             part.ctc_loss = partial(ctc_loss, sum_alignments=lambda logs, *_, **__: logs.sum())
         elif isinstance(part, MultiHeadAttention | CrossAttention) and not step.on_cpu:
-            part.attend = _without_dropout
+            part.attend = lambda q, k, v, mask, _, causal=False: fused_attention(
+                q, k, v, mask, causal=causal
+            )
     batch = [torch.ones(shape, dtype=torch.long) for shape in step.shapes]
     return module, step.make_optimizer(module), batch
-
-
-def _without_dropout(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None = None,
-    dropout: float = 0.0,
-    *,
-    causal: bool = False,
-) -> Tensor:
-    """For which a CPU leaves its fused kernel, and a GPU does not."""
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
 
 
 def _take(

@@ -163,7 +163,7 @@ class MultiHeadAttention(nn.Module):
     ) -> None:
         super().__init__()
         check_heads(embedding_dim, num_heads)
-        self.attend = fastest_attention  # or another of its kind
+        self.attend: Callable[..., Tensor] = fastest_attention
         self.num_heads = num_heads
         self.causal = causal
         self.dropout = dropout
@@ -230,7 +230,7 @@ class CrossAttention(nn.Module):
     ) -> None:
         super().__init__()
         check_heads(embedding_dim, num_heads)
-        self.attend = fastest_attention
+        self.attend: Callable[..., Tensor] = fastest_attention
         self.num_heads = num_heads
         self.dropout = dropout
         head_dim = embedding_dim // num_heads
