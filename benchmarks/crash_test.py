@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from record import ROOT, save
 
-from transformer.run.verification import differences
+from transformer.run.comparison import differences
 from transformer.storage.run_folder import LAST
 
 TEXT = ROOT / "README.md"

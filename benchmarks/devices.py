@@ -27,7 +27,7 @@ from tabulate import tabulate
 
 from transformer.config.files import load_config
 from transformer.data.built_in.shakespeare import build_source
-from transformer.run.verification import curves, differences
+from transformer.run.comparison import curves, differences
 from transformer.storage.run_folder import LAST, PREVIOUS
 
 STEPS = 50

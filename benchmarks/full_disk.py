@@ -19,8 +19,8 @@ from pathlib import Path
 from crash_test import END_SECONDS, FLAGS, NUM_CHARACTERS, TEXT, start, wait_for_a_checkpoint
 from record import save
 
+from transformer.run.comparison import differences
 from transformer.run.resuming import newest_whole
-from transformer.run.verification import differences
 from transformer.storage.run_folder import LAST
 from transformer.system.errors import UserError
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from record import ROOT, save
 from tabulate import tabulate
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from transformer.config.groups import taken
 from transformer.data.pairs.reading import read_pairs
@@ -22,6 +21,7 @@ from transformer.data.pairs.settings import PairSettings
 from transformer.evaluation.pairs import score_translations
 from transformer.generation.number_formats import FORMATS
 from transformer.generation.translation import load_translator
+from transformer.storage.events import read_scalars
 
 CURVES = ("val_loss", "val_word_error_rate", "val_unit_error_rate")
 BEAMS = (1, 5)
@@ -54,15 +54,11 @@ def by_format(run: Path) -> dict[str, float]:
 
 def learning_curve(run: Path) -> list[dict[str, float]]:
     """For each validation: its step, the seconds since the first event, and its metrics."""
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
-    events.Reload()
-    started_at = events.FirstEventTimestamp()
     points: dict[int, dict[str, float]] = {}
-    for name in CURVES:
-        for event in events.Scalars(name):
-            point = points.setdefault(event.step, {"step": event.step})
-            point["seconds"] = round(event.wall_time - started_at, 1)
-            point[name] = event.value
+    for name, curve in read_scalars(run, CURVES).items():
+        for step, seconds, value in curve:
+            point = points.setdefault(step, {"step": step})
+            point |= {"seconds": round(seconds, 1), name: value}
     return [points[step] for step in sorted(points)]
 
 

@@ -32,6 +32,7 @@ from record import ROOT, save
 from torch import nn
 
 from transformer.models import build_model
+from transformer.storage.events import read_scalars
 from transformer.system.errors import UserError
 from transformer.system.terminal import run_script
 from transformer.training.optimization.optimizers import make_optimizer
@@ -258,14 +259,9 @@ def validation_curve(run_folder: Path) -> list[dict[str, float]]:
 
     The first event comes before step 1. The time includes compilation, validation and samples.
     """
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(run_folder))
-    events.Reload()
-    first = events.FirstEventTimestamp()
     return [
-        {"step": event.step, "val_loss": event.value, "seconds": event.wall_time - first}
-        for event in events.Scalars("val_loss")
+        {"step": point.step, "val_loss": point.value, "seconds": point.seconds}
+        for point in read_scalars(run_folder, ["val_loss"])["val_loss"]
     ]
 
 

@@ -41,9 +41,8 @@ def checksum_of(path: Path) -> str:
 
 def outcome(path: Path, marker: Path, original: dict[str, Any], own_checksum: str) -> str:
     """Loads a file as the scripts do, and returns the outcome."""
-    import torch
-
     from transformer.config.files import load_config
+    from transformer.run.comparison import equal
     from transformer.storage.model_file import load_model
     from transformer.system.errors import UserError
 
@@ -54,9 +53,7 @@ def outcome(path: Path, marker: Path, original: dict[str, Any], own_checksum: st
             word = "unchanged"  # a config has no content but its keys, and these were checked
         else:
             state = load_model(path).model.state_dict()
-            same = set(state) == set(original) and all(
-                torch.equal(state[name], original[name]) for name in state
-            )
+            same = equal(state, original)
             word = "unchanged" if same else "damaged weights accepted"
             if not same and checksum_of(path) != own_checksum:
                 word = "made whole"

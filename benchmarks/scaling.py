@@ -18,7 +18,7 @@ from typing import Any
 from record import ROOT, save
 from tabulate import tabulate
 
-from transformer.run.verification import curves
+from transformer.run.comparison import curves
 
 STEPS, SKIPPED = 30, 10
 FLAGS = {

@@ -46,13 +46,13 @@ PACKAGES = {
     "decoding": "jaxtyping torch",
     "models": "jaxtyping torch",
     "config": "pydantic pydantic_core yaml",
-    "storage": "safetensors torch",
+    "storage": "safetensors tensorboard torch",
     "training": "jaxtyping numpy pytorch_lightning torch tqdm",
     "generation": "jaxtyping numpy pydantic torch",
     "evaluation": "numpy pydantic rapidfuzz tabulate torch",
-    "inspection": "jaxtyping matplotlib numpy pydantic safetensors tensorboard torch",
+    "inspection": "jaxtyping matplotlib numpy pydantic safetensors torch",
     "tasks": "pydantic",
-    "run": "pytorch_lightning tabulate tensorboard torch",
+    "run": "pytorch_lightning tabulate torch",
     "lessons": "jaxtyping numpy torch",
 }
 WITHOUT_TORCH = """
@@ -69,7 +69,8 @@ WITHOUT_TORCH = """
     transformer.generation.prompts transformer.generation.speed
     transformer.inspection.curve_figures transformer.inspection.curves
     transformer.run.folder transformer.special_ids
-    transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
+    transformer.storage.events transformer.storage.run_folder transformer.storage.run_lock
+    transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.output
     transformer.system.paths transformer.system.processes transformer.system.shell
     transformer.system.signals transformer.system.terminal
@@ -80,9 +81,10 @@ WITHOUT_LIGHTNING = """
     transformer.evaluation.pair_report transformer.evaluation.text_report
     transformer.generation.samples transformer.generation.translations
     transformer.inspection.attention_figures transformer.inspection.explanation
-    transformer.inspection.page transformer.inspection.prompt transformer.inspection.validation_pictures
+    transformer.inspection.page transformer.inspection.prompt
+    transformer.inspection.validation_pictures
     transformer.lessons.teaching transformer.lessons.tutorial_names
-    transformer.models.build transformer.storage.model_file
+    transformer.models.build transformer.run.comparison transformer.storage.model_file
 """.split()
 
 

@@ -6,6 +6,7 @@ import pytest
 import pytorch_lightning as pl
 
 from transformer import GPT, CharacterDataModule, LanguageModule, load
+from transformer.run.comparison import equal
 
 TEXT = "So we beat on, boats against the current, borne back ceaselessly into the past.\n" * 20
 QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
@@ -54,8 +55,7 @@ def test_a_trainer_of_ones_own_trains_for_max_steps_and_its_checkpoint_generates
     text = generator.generate("So we", max_new_tokens=20, seed=1)[0]
     assert text.startswith("So we")
     assert set(text) <= set(TEXT)
-    for name, tensor in module.model.state_dict().items():
-        assert generator.model.state_dict()[name].equal(tensor)
+    assert equal(generator.model.state_dict(), module.model.state_dict())
 
 
 def test_a_trainer_with_max_epochs_passes_over_every_chunk(data_path, tmp_path, capsys):

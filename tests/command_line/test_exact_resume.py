@@ -2,7 +2,8 @@
 
 import pytest
 
-from transformer.run.verification import InterruptAfter, differences
+from transformer.run.comparison import differences
+from transformer.run.verification import InterruptAfter
 from transformer.storage.run_folder import LAST, SUMMARY
 
 # Of the 70 steps of tiny.yaml: the first, one that logs, one that does neither, one that

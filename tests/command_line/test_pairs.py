@@ -10,6 +10,10 @@ import generate
 import plot
 from transformer.data.pairs.reading import read_pairs
 from transformer.data.pairs.settings import PairSettings
+from transformer.run.comparison import differences
+from transformer.run.verification import InterruptAfter
+from transformer.storage.events import read_events
+from transformer.storage.run_folder import LAST
 from transformer.system.errors import UserError
 
 UNITS = {"source_units": "characters", "target_units": "words"}
@@ -88,45 +92,23 @@ def test_summary_has_the_loss_and_the_error_rates_of_the_validation_split(pairs_
     assert "val_bits_per_char" not in summary  # its units are no characters
 
 
-def test_a_run_that_was_resumed_ends_with_the_weights_of_one_that_was_not(pairs_home, pairs_run):
+def test_a_run_that_was_resumed_is_the_same_as_one_that_was_not(pairs_home, pairs_run):
     import train
     from transformer.config.files import load_config
-    from transformer.storage.model_file import load_model
 
     changes = {"runs_dir": str(pairs_home / "runs"), "data_path": str(pairs_home / "shout.tsv")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PL_GLOBAL_SEED", "0")
         config = load_config(pairs_home / "shout.yaml", changes | {"run_name": "halves"})
-        # The same schedule, cut after its first validation as by a kill.
-        patch.setattr(
-            "transformer.training.callbacks.stopping.LastStep.on_train_batch_end", stop_at(20)
-        )
-        folder = train.train(config)
-        patch.undo()
-        patch.setenv("PL_GLOBAL_SEED", "0")
-        train.train(load_config(folder / "config.yaml"), folder / "checkpoints" / "last.ckpt")
-    whole, halves = (
-        load_model(run / "checkpoints" / "last.ckpt").model for run in (pairs_run, folder)
-    )
-    for name, tensor in whole.state_dict().items():
-        assert tensor.equal(halves.state_dict()[name]), name
-
-
-def stop_at(step):
-    """In the place of LastStep's: a run that is cut short."""
-
-    def on_train_batch_end(self, trainer, *_):
-        if trainer.global_step >= step:
-            trainer.should_stop = True
-
-    return on_train_batch_end
+        with pytest.raises(SystemExit):
+            train.train(config, callbacks=[InterruptAfter(20)])
+        folder = pairs_home / "runs" / "halves" / "version_0"
+        train.train(load_config(folder / "config.yaml"), folder / LAST)
+    assert differences(pairs_run, folder) == []
 
 
 def test_tensorboard_has_error_rates_translations_and_an_attention_picture(pairs_run):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(pairs_run), size_guidance={"images": 0, "tensors": 0})
-    events.Reload()
+    events = read_events(pairs_run)
     assert [event.step for event in events.Scalars("val_word_error_rate")] == [20, 40]
     assert [event.step for event in events.Images("cross_attention")] == [20, 40]
     assert " -> " in events.Tensors("sample/text_summary")[0].tensor_proto.string_val[0].decode()

@@ -10,17 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from transformer.run.comparison import curves
 from transformer.system.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-
-
-def steps_logged(folder, tag):
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    return [event.step for event in events.Scalars(tag)]
 
 
 def test_a_finished_run_goes_on_to_a_larger_max_steps(train_here, summary_of):
@@ -39,7 +33,7 @@ def test_a_finished_run_goes_on_to_a_larger_max_steps(train_here, summary_of):
     content = torch.load(last, weights_only=True)
     assert content["global_step"] == 50
     assert content["CharacterDataModule"]["examples_consumed"] == 50 * 7
-    assert steps_logged(folder, "train_loss") == [10, 20, 30, 40, 50]
+    assert [step for step, _ in curves(folder)["train_loss"]] == [10, 20, 30, 40, 50]
     assert "max_steps: 50" in (folder / "config.yaml").read_text()
 
 
@@ -65,9 +59,7 @@ def test_settings_given_anew_take_effect_on_resume(train_here):
         lr=3e-3,
         weight_decay=0.5,
     )
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    assert [event.value for event in events.Scalars("lr")] == pytest.approx([1e-2, 3e-3])
+    assert [value for _, value in curves(folder)["lr"]] == pytest.approx([1e-2, 3e-3])
     content = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     groups = content["optimizer_states"][0]["param_groups"]
     assert [group["weight_decay"] for group in groups] == [0.5, 0.0]

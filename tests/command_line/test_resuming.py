@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from transformer.run.comparison import differences
 from transformer.run.resuming import newest_whole, report_changes
-from transformer.run.verification import InterruptAfter, differences
+from transformer.run.verification import InterruptAfter
 from transformer.storage.run_folder import LAST, PREVIOUS
 from transformer.system.errors import UserError
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
+from transformer.run.comparison import curves
 from transformer.run.verification import InterruptAfter
 from transformer.storage.run_folder import BEST, CONFIG, LAST, PREVIOUS, SUMMARY, WEIGHTS
 from transformer.storage.run_lock import LOCK, RunLock, holder_of
@@ -54,9 +54,7 @@ def test_a_folder_that_is_lost_while_it_is_trained_is_made_again_whole_and_that_
     assert [record.levelname for record in caplog.records].count("WARNING") == len(said) == 1
     assert said[0].startswith(f"step 30: {folder.relative_to(tmp_path)} is gone, moved or removed")
     assert files_in(folder) == WHOLE
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    assert [event.step for event in events.Scalars("val_loss")][-2:] == [40, 50]
+    assert [step for step, _ in curves(folder)["val_loss"]][-2:] == [40, 50]
     if lose is move:  # what was there is what a resume of that time needs
         assert {LAST.as_posix(), BEST.as_posix(), CONFIG.as_posix()} <= set(
             files_in(folder.parent / "moved")
@@ -94,9 +92,7 @@ def test_a_run_that_was_moved_goes_on_where_it_is(train_here, tmp_path, monkeypa
     assert f"going on from step 10 of 20, with {LAST}" in said
     assert "tensorboard --logdir" in said
     assert f"{moved}" in said.partition("tensorboard --logdir")[2]
-    events = EventAccumulator(str(moved))
-    events.Reload()
-    assert [event.step for event in events.Scalars("train_loss")] == [10, 20]
+    assert [step for step, _ in curves(moved)["train_loss"]] == [10, 20]
     assert {path.name for path in tmp_path.iterdir()} == {"hamlet.txt", name, "tiny.yaml"}
 
 

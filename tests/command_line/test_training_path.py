@@ -4,11 +4,13 @@ import json
 import math
 import re
 import shlex
+from fnmatch import fnmatch
 
 import pytest
 import torch
 
 from transformer.config.files import load_config
+from transformer.storage.events import EVENTS
 
 SUMMARY_KEYS = (
     "val_loss val_bits_per_char train_loss step corpus_passes elapsed_seconds tokens_per_second "
@@ -34,7 +36,7 @@ def plain_parts(value):
 
 def test_a_run_folder_holds_all_that_is_promised(finished):
     found = {p.relative_to(finished.folder).as_posix() for p in finished.folder.rglob("*")}
-    events = {name for name in found if name.startswith("events.out.tfevents.")}
+    events = {name for name in found if fnmatch(name, EVENTS)}
     assert len(events) == 1
     assert found - events == {
         "config.yaml",

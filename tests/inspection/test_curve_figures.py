@@ -3,7 +3,7 @@
 import pytest
 
 from transformer.inspection.curve_figures import curves_figure
-from transformer.inspection.curves import Point
+from transformer.storage.events import Point
 
 TEXT = {
     "train_loss": [Point(10, 1.5, 4.0), Point(20, 2.5, 3.0), Point(30, 4.0, 2.5)],

@@ -14,6 +14,7 @@ from transformer.lessons.numpy_reference import gpt, load_gpt
 from transformer.lessons.numpy_reference.safetensors_file import read_safetensors
 from transformer.models.bigram import Bigram
 from transformer.models.gpt import GPT
+from transformer.models.parts.attention import attention, fused_attention
 from transformer.models.parts.layers import ACTIVATIONS
 from transformer.models.parts.positions import POSITIONS
 from transformer.storage.model_file import save_model
@@ -66,19 +67,16 @@ def logits_by_cache(model, tokens):
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @torch.no_grad()
-def test_explicit_equals_fused_equals_cached_equals_numpy(
-    options, make_gpt, generator, save, monkeypatch
-):
+def test_explicit_equals_fused_equals_cached_equals_numpy(options, make_gpt, generator, save):
     model = make_gpt(**options)
     tokens = draw_tokens(model, generator)
     numpy = torch.from_numpy(load_gpt(save(model)).forward(tokens.numpy()))
     cached = logits_by_cache(model, tokens)
     assert numpy.std() > 0.1  # otherwise closeness would say little
     assert_close(cached, numpy, rtol=0, atol=1e-10)  # the same mathematics in float64
-    for explicit in (True, False):
-        monkeypatch.setattr(
-            "transformer.models.parts.attention.explicit_is_faster", lambda query, e=explicit: e
-        )
+    for attend in (attention, fused_attention):
+        for block in model.blocks:
+            block.attention.attend = attend
         assert_close(model(tokens), numpy, rtol=0, atol=1e-10)
 
 

@@ -8,15 +8,25 @@ from transformer.models.parts.layers import recompute_blocks
 from transformer.run.footprint import Footprint, Step, on_several, step_flops, step_memory
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimization.optimizers import make_optimizer
+from transformer.training.pair_module import PairModule
 from transformer.training.settings import OptimizerSettings
 
 SHAPE = {"vocab_size": 13, "block_size": 64, "embedding_dim": 32, "num_heads": 2, "num_blocks": 4}
 SETTINGS = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
 
 
-def step(*, batch_size=8, optimizer="adamw", recompute=False, bf16=False, num_blocks=4) -> Step:
+def step(
+    *,
+    batch_size=8,
+    optimizer="adamw",
+    recompute=False,
+    bf16=False,
+    num_blocks=4,
+    dropout=0.0,
+    on_cpu=True,
+) -> Step:
     def make_module():
-        model = build_model("gpt", **SHAPE | {"num_blocks": num_blocks})
+        model = build_model("gpt", **SHAPE | {"num_blocks": num_blocks, "dropout": dropout})
         if recompute:
             recompute_blocks(model)
         return LanguageModule(model, lr=1e-3)
@@ -26,6 +36,7 @@ def step(*, batch_size=8, optimizer="adamw", recompute=False, bf16=False, num_bl
         lambda module: make_optimizer(module, OptimizerSettings(optimizer=optimizer, **SETTINGS)),
         [(batch_size, 64)] * 2,
         bf16=bf16,
+        on_cpu=on_cpu,
     )
 
 
@@ -53,6 +64,31 @@ def test_activations_grow_with_the_batch_and_shrink_with_half_precision_and_reco
     assert more[0] > 1.8 * activations
     assert footprint(bf16=True).bytes_by_part["activations"] < 0.8 * activations
     assert footprint(recompute=True).total_bytes < 0.75 * plain.total_bytes
+
+
+def test_attention_with_dropout_keeps_its_weights_on_a_cpu_alone():
+    """8 x 2 x 64 x 64 of 4 bytes in each of 4 blocks, and at least as much of the dropout."""
+    on_cpu, on_gpu = (footprint(dropout=0.1, on_cpu=on_cpu) for on_cpu in (True, False))
+    weights = 4 * 8 * 2 * 64 * 64 * 4
+    assert on_cpu.total_bytes > on_gpu.total_bytes + weights
+
+
+def test_ctc_is_counted_without_its_tables():
+    sizes = SHAPE | {"source_vocab_size": 17, "num_blocks": 1}
+    flops = []
+    for weight in (0.0, 0.3):
+        pairs = Step(
+            lambda w=weight: PairModule(
+                build_model("encoder_decoder", **sizes, ctc_weight=w, tie_weights=False), lr=1e-3
+            ),
+            lambda module: make_optimizer("adamw", module, **SETTINGS),
+            [(8, 60), (8, 30), (8, 30)],
+            bf16=False,
+        )
+        assert step_memory(pairs).total_bytes > 0
+        flops.append(step_flops(pairs))
+    # Both guesses of each place, forward and twice backward.
+    assert flops[1] - flops[0] == 6 * 8 * 60 * 32 * 2 * 13
 
 
 def test_flops_are_six_a_weight_and_token_and_those_of_attention():

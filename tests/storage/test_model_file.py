@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.generation.text import TextGenerator, load
 from transformer.models.bigram import Bigram
+from transformer.run.comparison import equal
 from transformer.storage.metadata import METADATA_KEY, encode_metadata
 from transformer.storage.model_file import load_model, save_model
 from transformer.system.errors import UserError
@@ -77,9 +78,7 @@ def test_a_model_comes_back_bit_by_bit(tmp_path, make_gpt, options, write):
     else:
         save_model(path, model, metadata_of(model))
     loaded = load_model(path)
-    state = model.state_dict()
-    assert loaded.model.state_dict().keys() == state.keys()
-    assert all(torch.equal(loaded.model.state_dict()[name], state[name]) for name in state)
+    assert equal(loaded.model.state_dict(), model.state_dict())
     assert not loaded.model.training
     tokens = torch.arange(7)[None]
     assert torch.equal(loaded.model(tokens), model(tokens))

@@ -1,15 +1,16 @@
 """A run goes on when its curves cannot be written."""
 
 import errno
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 import pytorch_lightning as pl
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import metadata
 from torch.utils.tensorboard import SummaryWriter
 
+from transformer.storage.events import read_events
 from transformer.training.callbacks.showing import Introduction
 from transformer.training.loggers import RunLogger
 
@@ -45,9 +46,7 @@ def introduced(logger):
     trainer = pl.Trainer(accelerator="cpu", logger=logger, enable_checkpointing=False, **quiet)
     introduction.on_train_start(trainer, pl.LightningModule())
     logger.save()
-    events = EventAccumulator(logger.log_dir)
-    events.Reload()
-    return events
+    return read_events(Path(logger.log_dir))
 
 
 def test_both_losses_are_on_one_chart_which_is_the_first(introduced):

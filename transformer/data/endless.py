@@ -175,14 +175,10 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         return -(-self.num_examples // (self.batch_size * self._world_size))
 
     def _batches_of_epoch(self) -> int:
-        if self.trainer is None:
-            return 0
-        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return self.trainer.fit_loop.batch_idx + 1 if self.trainer else 0
 
     def _batches_run(self) -> int:
-        if self.trainer is None:
-            return 0
-        return self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        return self.trainer.fit_loop.total_batch_idx + 1 if self.trainer else 0
 
     @property
     def _world_size(self) -> int:

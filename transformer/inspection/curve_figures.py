@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # without pyplot, which keeps global state
 from matplotlib.lines import Line2D
 
-from transformer.inspection.curves import ERROR_RATE, TRAIN_LOSS, VAL_LOSS, Curves
+from transformer.inspection.curves import ERROR_RATE, TRAIN_LOSS, VAL_LOSS
+from transformer.storage.events import Curves
 
 # Okabe and Ito 2008, "Color Universal Design", without yellow, which is hard to see on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

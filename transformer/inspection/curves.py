@@ -9,28 +9,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from transformer.data.text.corpus import Corpus, read_corpus
 from transformer.data.text.split import recorded_cut
+from transformer.storage.events import EVENTS, Curves, read_scalars
 from transformer.storage.run_folder import WEIGHTS
 from transformer.system.errors import UserError
 
-EVENTS = "events.out.tfevents.*"
 TRAIN_LOSS = "train_loss"
 VAL_LOSS = "val_loss"
 ERROR_RATE = "val_word_error_rate"  # of runs on pairs alone
-
-
-class Point(NamedTuple):
-    """One logging; `seconds` of the run until then, what lies between resumes left out."""
-
-    step: int
-    seconds: float
-    value: float
-
-
-Curves = dict[str, list[Point]]  # by the logged name; what was never logged is not in it
 
 
 class TrainedOn(NamedTuple):
@@ -47,13 +35,14 @@ def read_curves(run: Path) -> Curves:
     """What a run's folder has of losses and error rates.
 
     A resumed run has a file of events for each start. Of steps that were made twice, as after a
-    crash, the later ones count, and their seconds follow on those of the step before.
+    crash, the later ones count, and their seconds follow on those of the step before: the time
+    between two starts is left out.
 
     Raises: UserError for a folder without any.
     """
     curves: Curves = {}
     for path in sorted(run.glob(EVENTS)):  # their names start with when they were made
-        found = _read_events(path)
+        found = read_scalars(path, (TRAIN_LOSS, VAL_LOSS, ERROR_RATE))
         if found:
             first_step = min(points[0].step for points in found.values())
             _follow_on(curves, found, first_step)
@@ -63,17 +52,6 @@ def read_curves(run: Path) -> Curves:
             "first losses, such as runs/default/version_0"
         )
     return curves
-
-
-def _read_events(path: Path) -> Curves:
-    events = EventAccumulator(str(path), size_guidance={"scalars": 0})  # 0: all of them
-    events.Reload()
-    names = {TRAIN_LOSS, VAL_LOSS, ERROR_RATE}.intersection(events.Tags()["scalars"])
-    started_at = events.FirstEventTimestamp() if names else 0.0
-    return {
-        name: [Point(e.step, e.wall_time - started_at, e.value) for e in events.Scalars(name)]
-        for name in sorted(names)
-    }
 
 
 def _follow_on(curves: Curves, found: Curves, first_step: int) -> None:

@@ -22,12 +22,11 @@ from transformer.system.processes import is_rank_0
 from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 from transformer.tasks.task_run import TaskRun
-from transformer.training.callbacks.interruption import leave_signals_alone
 from transformer.training.estimates import ENDLESS_STEPS
 from transformer.training.hardware import Hardware, has_compiler, resolve_compile, trainer_arguments
+from transformer.training.lightning_internals import NEVER, leave_signals_alone
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import RunLogger
-from transformer.training.loop_state import NEVER
 from transformer.training.settings import TrainingSettings
 from transformer.training.strategies import make_strategy, sharded
 from transformer.training.validations import plan_validations

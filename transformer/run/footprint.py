@@ -4,14 +4,13 @@ The step itself runs, on tensors that have shapes alone (torch's FakeTensorMode)
 model, the loss and the optimizer allocate is counted as it would be.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
@@ -22,8 +21,10 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
-from transformer.models.parts import attention
+from transformer.models.parts.attention import CrossAttention, MultiHeadAttention, fused_attention
 from transformer.models.parts.layers import ResidualPaths
+from transformer.training.losses import ctc_loss
+from transformer.training.pair_module import PairModule
 
 # MemTracker's names of what is held at the peak -> ours.
 _PARTS = {
@@ -71,7 +72,7 @@ class Footprint:
 
 def step_memory(step: Step) -> Footprint:
     """Of tensors alone: neither the program nor what its allocator keeps for later."""
-    with FakeTensorMode(), _as_on_its_device(step):
+    with FakeTensorMode():
         module, optimizer, batch = _made(step)
         memory = MemTracker()
         memory.track_external(module, optimizer, *batch)
@@ -96,7 +97,7 @@ def step_flops(step: Step) -> int:
 
     Counted apart from memory: the counter keeps what is computed again for longer than a step does.
     """
-    with FakeTensorMode(), _as_on_its_device(step):
+    with FakeTensorMode():
         made = _made(step)
         with FlopCounterMode(display=False, custom_mapping=_ATTENTION) as arithmetic:
             _take(step, *made)
@@ -104,36 +105,20 @@ def step_flops(step: Step) -> int:
 
 
 def _made(step: Step) -> tuple[pl.LightningModule, Optimizer, list[Tensor]]:
+    """Without tables of CTC, small beside the logits, whose sizes depend on numbers.
+
+    A GPU's attention is without dropout too, for which a CPU alone leaves its fused kernel.
+    """
     module = step.make_module()
+    for part in module.modules():
+        if isinstance(part, PairModule):
+            part.ctc_loss = partial(ctc_loss, sum_alignments=lambda logs, *_, **__: logs.sum())
+        elif isinstance(part, MultiHeadAttention | CrossAttention) and not step.on_cpu:
+            part.attend = lambda q, k, v, mask, _, causal=False: fused_attention(
+                q, k, v, mask, causal=causal
+            )
     batch = [torch.ones(shape, dtype=torch.long) for shape in step.shapes]
     return module, step.make_optimizer(module), batch
-
-
-@contextmanager
-def _as_on_its_device(step: Step) -> Iterator[None]:
-    """Without tables of CTC, small beside the logits, whose sizes depend on numbers."""
-    kept = F.ctc_loss, attention.explicit_is_faster, attention.fused_attention
-    F.ctc_loss = lambda logs, *_, **__: logs.sum()
-    if not step.on_cpu:
-        attention.explicit_is_faster = lambda query: False
-        attention.fused_attention = _without_dropout
-    try:
-        yield
-    finally:
-        F.ctc_loss, attention.explicit_is_faster, attention.fused_attention = kept
-
-
-def _without_dropout(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None = None,
-    dropout: float = 0.0,
-    *,
-    causal: bool = False,
-) -> Tensor:
-    """For which a CPU leaves its fused kernel, and a GPU does not."""
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
 
 
 def _take(

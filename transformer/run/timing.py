@@ -20,7 +20,7 @@ from transformer.tasks.base import Data
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.announcements import duration
 from transformer.training.callbacks.throughput import Throughput
-from transformer.training.loop_state import NEVER, between_steps
+from transformer.training.lightning_internals import NEVER, between_steps
 from transformer.training.strategies import make_strategy
 from transformer.training.validations import VALIDATION_SHARE
 

@@ -6,19 +6,15 @@ import logging
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import Tensor
 
 from transformer.config.keys import Config
-from transformer.storage.model_file import load_model
-from transformer.storage.run_folder import LAST, WEIGHTS
-from transformer.storage.training_state import read_training_state
+from transformer.run.comparison import differences
+from transformer.storage.run_folder import LAST
 from transformer.system.devices import resolve_accelerator
 from transformer.training.callbacks.after_batch import AfterBatch
 
@@ -27,7 +23,6 @@ TRIAL_STEPS = 2
 LONG_SECONDS = 60
 # Sums on a GPU may come out in another order.
 ON_ANY_DEVICE = ("random numbers", "data", "step")
-CURVES = ("train_loss", "grad_norm", "lr", "val_loss")
 
 log = logging.getLogger(__name__)
 
@@ -101,51 +96,6 @@ def differences_of_resuming(config: Config, train: Callable[..., Path]) -> list[
         if resolve_accelerator(config.accelerator) == "cpu":
             return found
         return [name for name in found if name in ON_ANY_DEVICE]
-
-
-def differences(one: Path, other: Path) -> list[str]:
-    """Names of what differs between two runs' checkpoints and curves, times left out."""
-    states = [_state(run) for run in (one, other)]
-    names = [name for name in states[0] if not equal(states[0][name], states[1].get(name))]
-    both = [curves(run) for run in (one, other)]
-    return names + [name for name in CURVES if both[0][name] != both[1][name]]
-
-
-def equal(one: Any, other: Any) -> bool:
-    """Tensors bit for bit, and all that holds them."""
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return set(one) == set(other) and all(equal(one[key], other[key]) for key in one)
-    if isinstance(one, Sequence) and isinstance(other, Sequence) and not isinstance(one, str):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return type(one) is type(other) and one == other
-
-
-def _state(run: Path) -> dict[str, Any]:
-    content = read_training_state(run / LAST)
-    parts = {
-        "weights": content["state_dict"],
-        "optimizer": content["optimizer_states"],
-        "learning rate": content["lr_schedulers"],
-        "random numbers": content["callbacks"]["RandomState"],
-    }
-    data = {
-        name: part["examples_consumed"]
-        for name, part in content.items()
-        if isinstance(part, dict) and "examples_consumed" in part
-    }
-    best = load_model(run / WEIGHTS).model.state_dict()
-    return parts | {"best weights": best, "data": data, "step": content["global_step"]}
-
-
-def curves(run: Path, names: Sequence[str] = CURVES) -> dict[str, list[tuple[int, float]]]:
-    """Steps and values that a run has logged."""
-    # It says what it leaves out, which is what was logged after the checkpoint.
-    logging.getLogger("tensorboard").setLevel(logging.ERROR)
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
-    events.Reload()
-    return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in names}
 
 
 @contextlib.contextmanager

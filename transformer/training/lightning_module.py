@@ -14,8 +14,8 @@ from transformer.models import SequenceModel
 from transformer.storage.metadata import METADATA_KEY, encode_metadata, model_tensors
 from transformer.system.errors import UserError
 from transformer.system.terminal import ignore_lightnings_own_warnings
+from transformer.training.lightning_internals import add_metrics, logs_now
 from transformer.training.loggers import log_scalars
-from transformer.training.loop_state import logs_now
 from transformer.training.loss_sums import LossSums
 from transformer.training.losses import cross_entropy, dropout_divergence, loss_units, passed_twice
 from transformer.training.optimization.optimizers import check_state, make_optimizer
@@ -291,6 +291,6 @@ class LanguageModule(SavedModule):
         else:
             own = [torch.stack(of_a_step).mean() for of_a_step in zip(*losses, strict=True)]
         self._train_losses = [loss.to(self.device) for loss in own]
-        if self._restored["train_loss"] is not None:
-            self.trainer.callback_metrics["train_loss"] = self._restored["train_loss"]
+        if (train_loss := self._restored["train_loss"]) is not None:
+            add_metrics(self.trainer, {"train_loss": train_loss})
         self._restored = None

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
+from transformer.training.lightning_internals import forget_writer, has_writer
+
 log = logging.getLogger(__name__)
 
 
@@ -48,8 +50,8 @@ class RunLogger(TensorBoardLogger):
         """Continues in a new file, for example after the folder was made again."""
         with suppress(OSError, ValueError):
             super().finalize("")
-        self._experiment, self._retry_at = None, 0.0
-        self._kwargs.pop("purge_step", None)
+        self._retry_at = 0.0
+        forget_writer(self)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.write(lambda _: super(RunLogger, self).log_metrics(metrics, step))
@@ -63,7 +65,7 @@ class RunLogger(TensorBoardLogger):
 
     def finalize(self, status: str) -> None:
         """Goes through `write`, because the background writer may have failed before."""
-        if self._experiment is not None:
+        if has_writer(self):
             self.write(lambda _: super(RunLogger, self).finalize(status))
 
     def write(self, call: Callable[[Any], Any]) -> None:
@@ -82,8 +84,7 @@ class RunLogger(TensorBoardLogger):
                 log.warning("%s: curves cannot be written (%s)", self.log_dir, reason)
                 self._warned = True
             self._retry_at = math.inf if is_gone else time.monotonic() + self.RETRY_SECONDS
-            self._experiment = None
-            self._kwargs.pop("purge_step", None)
+            forget_writer(self)
 
 
 def log_scalars(trainer: pl.Trainer, scalars: Mapping[str, float]) -> None:

@@ -1,6 +1,6 @@
 """How training on pairs differs from training on a text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -12,6 +12,7 @@ class PairModule(LanguageModule):
     """LanguageModule for batches of source, tokens and targets, whose tokens are no characters."""
 
     num_inputs = 2
+    ctc_loss: Callable[..., Tensor] = staticmethod(ctc_loss)
 
     def predict(self, inputs: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, Tensor | float]:
         """The memory's own guess at the target is scored too, where the model makes one."""
@@ -19,4 +20,4 @@ class PairModule(LanguageModule):
         if not weight:
             return super().predict(inputs, targets)
         logits, guess = self.model(*inputs, guess=True)
-        return logits, weight * ctc_loss(guess, inputs[0], targets)
+        return logits, weight * self.ctc_loss(guess, inputs[0], targets)

@@ -30,9 +30,7 @@ def make_data(**settings: Any) -> CharacterDataModule:
 
 def on_rank(data: CharacterDataModule, rank: int, world_size: int, batches: int = 0) -> Any:
     """`data` as a Trainer of this rank would hold it after so many batches."""
-    done = SimpleNamespace(ready=batches)
-    progress = SimpleNamespace(total=done, current=done)
-    loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
+    loop = SimpleNamespace(batch_idx=batches - 1, total_batch_idx=batches - 1)
     place = {"world_size": world_size, "global_rank": rank}
     data.trainer = SimpleNamespace(**place, fit_loop=loop, overfit_batches=0)  # type: ignore[assignment]
     return data

@@ -141,17 +141,12 @@ def test_the_formula_is_preferred_in_bfloat16_on_a_cpu_for_short_contexts(
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("hidden", [None, 1], ids=["no mask", "mask"])
 @pytest.mark.parametrize("qk_norm", [True, False])
-def test_a_layer_is_the_same_on_either_path_in_bfloat16(
-    causal, hidden, qk_norm, generator, monkeypatch
-):
+def test_a_layer_is_the_same_on_either_path_in_bfloat16(causal, hidden, qk_norm, generator):
     layer = MultiHeadAttention(H * D, H, causal=causal, qk_norm=qk_norm).bfloat16()
     x = torch.randn(B, T, H * D, generator=generator).bfloat16()
     mask = None if hidden is None else (torch.arange(T) != hidden).expand(1, 1, T, T)
     results = []
-    for explicit in (True, False):
-        monkeypatch.setattr(
-            "transformer.models.parts.attention.explicit_is_faster", lambda query, e=explicit: e
-        )
+    for layer.attend in (attention, fused_attention):
         layer.zero_grad()
         output = layer(x, mask)
         output.square().sum().backward()

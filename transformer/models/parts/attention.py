@@ -105,6 +105,19 @@ def explicit_is_faster(query: Float[Tensor, "B H T D"]) -> bool:
     )
 
 
+def fastest_attention(
+    query: Float[Tensor, "B H T D"],
+    key: Float[Tensor, "B H S D"],
+    value: Float[Tensor, "B H S D"],
+    mask: Mask | None = None,
+    dropout: float = 0.0,
+    *,
+    causal: bool = False,
+) -> Float[Tensor, "B H T D"]:
+    attend = attention if explicit_is_faster(query) else fused_attention
+    return attend(query, key, value, mask, dropout, causal=causal)
+
+
 class FusedLinear(nn.Linear):
     """Several matrices of one input, one below the other in `weight`, in one product."""
 
@@ -150,6 +163,7 @@ class MultiHeadAttention(nn.Module):
     ) -> None:
         super().__init__()
         check_heads(embedding_dim, num_heads)
+        self.attend: Callable[..., Tensor] = fastest_attention
         self.num_heads = num_heads
         self.causal = causal
         self.dropout = dropout
@@ -175,8 +189,7 @@ class MultiHeadAttention(nn.Module):
         # differ from batch to batch of pairs, and torch.compile would break the graph.
         causal = self.causal and mask is None and (cache is None or q.shape[2] == k.shape[2])
         dropout = self.dropout if self.training else 0.0
-        attend = attention if explicit_is_faster(q) else fused_attention
-        heads = attend(q, k, v, mask, dropout, causal=causal)
+        heads = self.attend(q, k, v, mask, dropout, causal=causal)
         return self.output(heads.transpose(1, 2).flatten(2).to(x.dtype))  # (B, T, H D)
 
     def weights(
@@ -217,6 +230,7 @@ class CrossAttention(nn.Module):
     ) -> None:
         super().__init__()
         check_heads(embedding_dim, num_heads)
+        self.attend: Callable[..., Tensor] = fastest_attention
         self.num_heads = num_heads
         self.dropout = dropout
         head_dim = embedding_dim // num_heads
@@ -240,8 +254,7 @@ class CrossAttention(nn.Module):
             k, v = cache.get(lambda: self._keys_values(memory))
         q = self._queries(x, len(memory)).to(k.dtype)
         dropout = self.dropout if self.training else 0.0
-        attend = attention if explicit_is_faster(q) else fused_attention
-        heads = attend(q, k, v, mask, dropout).transpose(1, 2)
+        heads = self.attend(q, k, v, mask, dropout).transpose(1, 2)
         return self.output(heads.reshape(x.shape).to(x.dtype))
 
     def weights(

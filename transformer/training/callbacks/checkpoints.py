@@ -16,9 +16,9 @@ from transformer.storage.run_folder import BEST, LAST, PREVIOUS
 from transformer.system.files import link_or_copy, replacing
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.agreement import Agreement
+from transformer.training.lightning_internals import between_steps, logs_now, validates_now
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import flush, run_loggers
-from transformer.training.loop_state import between_steps, logs_now, validates_now
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from transformer.system.signals import Interrupted, Signals
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.callbacks.checkpoints import RunCheckpoints
-from transformer.training.loop_state import between_steps, validates_now
+from transformer.training.lightning_internals import between_steps, started_processes, validates_now
 
 SECONDS_FOR_RANK_0 = 3.0
 # gloo's messages about a rank that has ended, that never connected, or that does not answer.
@@ -49,16 +49,6 @@ class Interruption(AfterBatch):
         return int(self.agreement.answers["signal"])
 
 
-def leave_signals_alone(trainer: pl.Trainer) -> None:
-    """Keeps Lightning from installing signal handlers: its SIGTERM handler loses signals between
-    two batches, and Lightning does not restore a handler that C code has set.
-    """
-    trainer._signal_connector.register_signal_handlers = _do_nothing
-
-
-def _do_nothing() -> None: ...
-
-
 @contextmanager
 def ended_together(trainer: pl.Trainer) -> Iterator[None]:
     """Ends all processes after an error in one of them, as torchrun and SLURM do.
@@ -90,7 +80,7 @@ def _end_others(trainer: pl.Trainer) -> None:
 
     Lightning's observer ends this process if one in its list has ended, so the list is emptied.
     """
-    processes = getattr(trainer.strategy.launcher, "procs", [])
+    processes = started_processes(trainer)
     others = list(processes)
     processes.clear()
     for process in others:

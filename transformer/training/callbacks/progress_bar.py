@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.estimates import ENDLESS_STEPS
-from transformer.training.loop_state import logs_now
+from transformer.training.lightning_internals import logs_now
 
 
 class RunProgressBar(AfterBatch, ProgressBar):

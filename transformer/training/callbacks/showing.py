@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from transformer.models.base import SequenceModel
+from transformer.training.lightning_internals import add_metrics
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import (
     log_charts,
@@ -74,4 +75,4 @@ class Samples(pl.Callback):
                 log_image(trainer, name, image)
         if trainer.world_size > 1:  # all ranks must decide by the same numbers
             scalars = trainer.strategy.broadcast(scalars)
-        trainer.callback_metrics.update({k: torch.tensor(v) for k, v in scalars.items()})
+        add_metrics(trainer, {k: torch.tensor(v) for k, v in scalars.items()})

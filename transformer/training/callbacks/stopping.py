@@ -10,7 +10,7 @@ from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.estimates import PASSES_PER_TRAINING_STEP
-from transformer.training.loop_state import between_steps
+from transformer.training.lightning_internals import between_steps
 
 
 class LastStep(AfterBatch):

@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 import torch
 
 from transformer.training.callbacks.after_batch import AfterBatch
+from transformer.training.lightning_internals import add_metrics, logs_now
 from transformer.training.loggers import log_scalars
-from transformer.training.loop_state import logs_now
 
 
 class Throughput(AfterBatch):
@@ -60,7 +60,7 @@ class Throughput(AfterBatch):
         tokens, seconds = self._logged
         self._logged = (self.tokens, self.training_seconds)
         rate = (self.tokens - tokens) / max(self.training_seconds - seconds, 1e-9)
-        trainer.callback_metrics["tokens_per_second"] = torch.tensor(rate)
+        add_metrics(trainer, {"tokens_per_second": torch.tensor(rate)})
         log_scalars(trainer, {"tokens_per_second": rate, "corpus_passes": self.corpus_passes})
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

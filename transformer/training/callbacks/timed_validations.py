@@ -11,7 +11,11 @@ from transformer.training.callbacks.agreement import Agreement
 from transformer.training.callbacks.stopping import TimeLimit
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.estimates import PASSES_PER_TRAINING_STEP
-from transformer.training.loop_state import between_steps, validate_after_this_batch
+from transformer.training.lightning_internals import (
+    between_steps,
+    reload_validation,
+    validate_after_this_batch,
+)
 from transformer.training.validations import VALIDATION_SHARE, fewest_in, gap, part_of_split
 
 
@@ -103,12 +107,3 @@ class TimedValidations(AfterBatch):
         """Tokens per second since the start."""
         tokens, seconds = self._first
         return (self.throughput.tokens - tokens) / max(time.monotonic() - seconds, 1e-9)
-
-
-def reload_validation(trainer: pl.Trainer) -> None:
-    """Makes Lightning build the validation batches again."""
-    loop = trainer.fit_loop.epoch_loop.val_loop
-    loop._combined_loader = None
-    trainer.validating = True
-    loop.setup_data()
-    trainer.training = True
