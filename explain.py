@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     task.check(options)
     explained = task.explain(saved, prompt, options)
     if options.out.lower().endswith(".png"):
-        from transformer.inspection.picture import write_picture
+        from transformer.inspection.attention_picture import write_picture
 
         write_picture(options.out, explained.explanation)
     else:

@@ -26,7 +26,7 @@ from record import ROOT, load, save
 from tabulate import tabulate
 
 from transformer.config.files import load_config
-from transformer.data.built_in.shakespeare import build_source
+from transformer.data.built_in.registry import build_source
 from transformer.run.comparison import curves, differences
 from transformer.storage.run_folder import LAST, PREVIOUS
 

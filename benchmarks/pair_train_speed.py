@@ -22,7 +22,7 @@ from record import ROOT, save
 from torch import Tensor, nn
 
 from transformer.config.files import load_config
-from transformer.data.built_in.shakespeare import build_source
+from transformer.data.built_in.registry import build_source
 from transformer.data.pairs.datamodule import PairDataModule
 from transformer.models import build_model
 from transformer.models.parts.positions import SinusoidalPositions

@@ -68,7 +68,7 @@ WITHOUT_TORCH = """
     transformer.generation.continuation transformer.generation.options
     transformer.generation.prompts transformer.generation.speed
     transformer.inspection.curve_figures transformer.inspection.curves
-    transformer.run.folder transformer.special_ids
+    transformer.run.folder_keeper transformer.special_ids
     transformer.storage.events transformer.storage.run_folder transformer.storage.run_lock
     transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.output
@@ -79,7 +79,7 @@ WITHOUT_TORCH = """
 WITHOUT_LIGHTNING = """
     transformer.data.pairs.batches transformer.data.text.batches
     transformer.evaluation.pair_report transformer.evaluation.text_report
-    transformer.generation.samples transformer.generation.translations
+    transformer.generation.text_output transformer.generation.translation_output
     transformer.inspection.attention_figures transformer.inspection.explanation
     transformer.inspection.page transformer.inspection.prompt
     transformer.inspection.validation_pictures

@@ -1,19 +1,109 @@
-"""The figures of several devices, in docs/ and in the README, are those of the results."""
+"""The pages of docs/: each is linked, its links lead somewhere, its figures are measured ones."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from pydantic.fields import FieldInfo
+
+from transformer.config.files import load_config
+from transformer.config.keys import Config
+from transformer.models import build_model
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SCALING = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+READMES = [ROOT / "README.md", *(ROOT / name / "README.md" for name in ("data", "benchmarks"))]
+PAGES = [*READMES, ROOT / "CONTRIBUTING.md", *DOCS]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+each_page = pytest.mark.parametrize(
+    "path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix()
+)
 
 
-def test_the_readmes_ratio_is_that_of_the_results():
-    figures = json.loads((RESULTS / "scaling.json").read_text("utf-8"))["figures"]
-    assert f"train {figures['ratio']:.2f} times as fast as one" in README
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def figures(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["figures"]
+
+
+def anchors(text: str) -> set[str]:
+    """Of the headings, as GitHub names them."""
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_readme_links_to_every_page():
+    linked = set(LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    assert {f"docs/{path.name}" for path in DOCS} <= linked
+
+
+@each_page
+def test_every_link_inside_the_repository_leads_to_a_file_and_its_heading(path):
+    for link in LINK.findall(path.read_text(encoding="utf-8")):
+        if link.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_a_page_begins_with_its_title_and_a_sentence_on_what_it_is_for(path):
+    title, sentence, *_ = path.read_text(encoding="utf-8").rstrip().split("\n\n")
+    assert re.fullmatch(r"# .+", title)
+    assert re.fullmatch(r"[A-Z][^.]+(\.\w[^.]*)*\.", sentence), sentence
+
+
+def default_of(field: FieldInfo) -> str:
+    """As the table of keys writes it."""
+    if field.is_required():
+        return "required"
+    names = {None: "none", True: "true", False: "false", "": "empty"}
+    for value, name in names.items():
+        if field.default is value or (value == "" == field.default):
+            return name
+    return field.default if isinstance(field.default, str) else f"{field.default:g}"
+
+
+def test_the_table_of_keys_has_every_key_with_its_default():
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \| ", page("config"), re.MULTILINE)
+    assert rows == [(key, default_of(field)) for key, field in Config.model_fields.items()]
+
+
+def test_the_page_on_configs_shows_the_smallest_one_as_it_is():
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```$", page("config"), re.MULTILINE | re.DOTALL)
+    assert (ROOT / "configs" / "nine-keys.yaml").read_text(encoding="utf-8").endswith(shown)
+
+
+def test_the_table_beside_hugging_face_is_that_of_the_results(load_benchmark):
+    assert load_benchmark("comparison").table() in page("results")
+
+
+def test_the_figures_of_pairs_are_those_of_the_results(load_benchmark):
+    g2p, pairs = load_benchmark("g2p"), page("pairs")
+    assert g2p.table(figures("g2p")) in pairs
+    assert g2p.curve_table(figures("g2p")) in pairs
+    assert load_benchmark("comparison").pair_table() in pairs
+
+
+def test_the_run_on_pairs_is_of_the_config_as_it_is():
+    keys, run = load_config(ROOT / "configs" / "g2p.yaml"), figures("g2p")["run"]
+    sizes = {"vocab_size": 72, "source_vocab_size": 32}  # of data/cmudict-single.tsv
+    model = build_model(**keys.architecture(**sizes))
+    assert sum(p.numel() for p in model.parameters()) == run["num_parameters"] <= 10_000_000
+    assert f"{run['num_parameters'] / 1e6:.1f} million parameters" in page("pairs")
+    assert run["elapsed_seconds"] <= 75 * 60
+    assert run["elapsed_seconds"] == pytest.approx(60 * keys.max_minutes, rel=0.02)
+
+
+def test_the_ratio_of_two_processes_is_that_of_the_results():
+    ratio = figures("scaling")["ratio"]
+    assert f"train {ratio:.2f} times as fast as one" in page("scaling")
 
 
 @pytest.mark.parametrize(
@@ -26,5 +116,4 @@ def test_the_readmes_ratio_is_that_of_the_results():
     ],
 )
 def test_tables_of_scaling_are_those_of_the_results(load_benchmark, name, table):
-    content = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
-    assert getattr(load_benchmark(name), table)(content["figures"]) in SCALING
+    assert getattr(load_benchmark(name), table)(figures(name)) in page("scaling")

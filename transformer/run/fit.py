@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformer.config.keys import Config
-from transformer.run.folder import RunFolder, lock_run
+from transformer.run.folder_keeper import RunFolder, lock_run
 from transformer.storage.run_folder import (
     check_run_writable,
     check_writable,

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformer.config.keys import Config
-from transformer.data.endless import EndlessDataModule
-from transformer.run.folder import RunFolder
+from transformer.data.datamodule import EndlessDataModule
+from transformer.run.folder_keeper import RunFolder
 from transformer.run.reports import many_passes_note
 from transformer.system.signals import Signals
 from transformer.tasks.task_run import TaskRun

@@ -55,7 +55,7 @@ class PairTask(Task):
         terminal: Terminal,
     ) -> None:
         from transformer.generation.translation import make_translator
-        from transformer.generation.translations import write_translations
+        from transformer.generation.translation_output import write_translations
 
         translator = make_translator(saved, options.device, options.precision)
         if options.interactive:

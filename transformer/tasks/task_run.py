@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from transformer.data.endless import EndlessDataModule
+from transformer.data.datamodule import EndlessDataModule
 from transformer.models.base import SequenceModel
 from transformer.training.callbacks.showing import Shown
 from transformer.training.lightning_module import LanguageModule

@@ -63,8 +63,8 @@ class TextTask(Task):
         options: "GenerateOptions",
         terminal: Terminal,
     ) -> None:
-        from transformer.generation.samples import write_texts
         from transformer.generation.text import make_generator
+        from transformer.generation.text_output import write_texts
 
         generator = make_generator(saved, options.device, options.precision)
         seed = options.drawn_seed()

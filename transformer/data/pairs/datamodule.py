@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from transformer.data.endless import EndlessDataModule
+from transformer.data.datamodule import EndlessDataModule
 from transformer.data.order import EndlessOrder, sampled_windows
 from transformer.data.pairs.batches import (
     PairBatch,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from transformer.data.built_in.shakespeare import provide_corpus
+from transformer.data.built_in.registry import provide_corpus
 from transformer.data.pairs.settings import PairSettings, Units
 from transformer.data.record import digest, record_of
 from transformer.data.tokenizers.pairs import (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer.data.built_in.shakespeare import provide_corpus
+from transformer.data.built_in.registry import provide_corpus
 from transformer.data.record import digest, record_of
 from transformer.data.text.split import cut_at
 from transformer.data.tokenizers.base import Tokenizer

@@ -8,7 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from transformer.data.endless import EndlessDataModule
+from transformer.data.datamodule import EndlessDataModule
 from transformer.data.order import EndlessOrder, num_chunks, num_windows, sampled_windows
 from transformer.data.text.batches import ChunkBatches, WindowBatches, validation_batch_size
 from transformer.data.text.corpus import Corpus

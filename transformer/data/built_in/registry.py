@@ -1,0 +1,81 @@
+"""The built-in texts and pairs by their paths, built on first use."""
+
+import os
+import re
+from collections.abc import Callable
+from os.path import exists
+from pathlib import Path, PurePath
+
+from transformer.data.built_in import cmudict, shakespeare
+from transformer.system.errors import UserError
+from transformer.system.files import write_text
+
+_SOURCES: dict[tuple[str, ...], Callable[[], str]] = {
+    ("data", "input.txt"): shakespeare.tiny_shakespeare,
+    ("data", "shakespeare.txt"): shakespeare.shakespeare,
+    ("data", "cmudict.tsv"): cmudict.cmudict,
+    ("data", "cmudict-single.tsv"): cmudict.cmudict_single,
+    ("data", "reverse.tsv"): cmudict.reverse,
+}
+
+
+def is_built_in(path: str | PurePath) -> bool:
+    """Whether `path` is the name of a built-in corpus, with or without a leading `./`.
+
+    Any other path is the user's own file, even if it ends like such a name.
+    """
+    text = path.as_posix() if isinstance(path, PurePath) else path
+    if os.name == "nt":
+        text = text.replace("\\", "/")
+    return tuple(text.removeprefix("./").split("/")) in _SOURCES
+
+
+def provide_corpus(path: str | PurePath, what: str, *, build: bool) -> None:
+    """Builds a missing file if it is a built-in corpus and `build` is true.
+
+    Raises: UserError for another missing file whose name ends like that of a built-in corpus.
+    """
+    if exists(path):
+        return
+    names = {parts[-1]: "/".join(parts) for parts in _SOURCES}
+    name = names.get(re.split(r"[/\\]", str(path))[-1].lower())
+    if name is None:  # reading it will raise the error
+        return
+    if not is_built_in(path):
+        raise UserError(
+            f"{path}: no such {what}: check the name and the folder, or give `data_path={name}` "
+            "for the built-in corpus"
+        )
+    if not build:
+        raise UserError(
+            f"{path}: no such {what} here, and only a new training run builds it: start from the "
+            "folder that has it, or give its place with `data_path`"
+        )
+    build_source(path)
+
+
+def build_source(path: str | PurePath) -> None:
+    """Builds the corpus that the last two parts of `path` name, unless the file exists.
+
+    The caller checks that this corpus is meant, as `provide_corpus` does. Several processes may
+    build it at once, as the file is written completely or not at all.
+
+    Raises: UserError if no built-in corpus has this name, if its package is not installed or lacks
+    files, or if the folder cannot be written.
+    """
+    path = Path(path)
+    if path.parts[-2:] not in _SOURCES:
+        names = ", ".join("/".join(parts) for parts in _SOURCES)
+        raise UserError(f"{path}: not a built-in corpus; these are: {names}")
+    if path.exists():
+        return
+    text = _SOURCES[path.parts[-2:]]()
+    try:
+        write_text(path, text)
+    except OSError as error:
+        if path.exists():  # another process built it and has it open (Windows)
+            return
+        raise UserError(
+            f"{path}: cannot write the corpus: {error.strerror}; "
+            f"make the folder writable, {shakespeare.OWN_TEXT}"
+        ) from None
