@@ -92,8 +92,7 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
         print(json.dumps(Config.model_json_schema(), indent=2))
         sys.exit(0)
     flags = given_flags(arguments, Config)
-    names = ("print_config", "estimate", "profile", "verify_resume")
-    switches = [getattr(arguments, name) for name in names]
+    switches = [getattr(arguments, name) for name in Arguments._fields[2:]]
     if arguments.resume is None:
         config = load_config(arguments.config or DEFAULT_CONFIG, flags)
         return Arguments(named(config, arguments.config or DEFAULT_CONFIG), Resume(), *switches)

@@ -11,8 +11,10 @@ from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
 from transformer.generation.text import load
 from transformer.generation.translation import Translator
-from transformer.inspection import attention_figures
+from transformer.inspection import attention_figures, attention_picture
+from transformer.inspection.attention_picture import tick_labels
 from transformer.inspection.explanation import explain_text, explain_translation
+from transformer.inspection.prompt import cut_off
 from transformer.models import build_model
 from transformer.storage.model_file import load_model, save_model
 from transformer.system.errors import UserError
@@ -122,7 +124,7 @@ def test_of_more_than_block_size_the_end_is_explained_and_that_is_said(explained
     ],
 )
 def test_a_prompt_that_is_not_shown_is_said_to_be_hidden(sizes, said):
-    text = explain.cut_off(*sizes)
+    text = cut_off(*sizes, "characters")
     assert (said in text) if said else not text
 
 
@@ -190,7 +192,7 @@ def test_a_picture_has_a_map_for_each_block_and_head(
         figures.append(figure)
         return draw(figure)
 
-    monkeypatch.setattr(attention_figures, "as_image", as_image)
+    monkeypatch.setattr(attention_picture, "as_image", as_image)
     monkeypatch.chdir(tmp_path)
     assert explain.main([str(pairs_path), "--prompt", "cab", "--out", out]) == 0
     assert matplotlib.image.imread(tmp_path / out, format="png").std() > 0
@@ -209,8 +211,8 @@ def test_a_picture_is_a_whole_png(model_path, tmp_path, capsys):
 
 
 def test_labels_are_units_where_there_is_room_and_numbers_where_there_is_not():
-    assert explain.tick_labels([*"a \nb"], 4) == ["a", "␣", "↵", "b"]
-    labels = explain.tick_labels([*"abcdefghijklm"], 12)
+    assert tick_labels([*"a \nb"], 4) == ["a", "␣", "↵", "b"]
+    labels = tick_labels([*"abcdefghijklm"], 12)
     assert [*filter(None, labels)] == ["5", "10"]
     assert labels[4] == "5"
 

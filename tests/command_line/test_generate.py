@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import generate
+from transformer.generation import text_output
 from transformer.generation.text import load
+from transformer.generation.text_output import SEPARATOR
 from transformer.storage.model_file import load_model
 from transformer.system.errors import UserError
 
@@ -83,7 +85,7 @@ def test_log_probabilities_are_those_of_the_model_whatever_the_sampler_does(
 def test_split_lines_makes_a_prompt_of_each_line(write, model_path, tmp_path):
     (tmp_path / "p.txt").write_text("To be\nWhether 'tis nobler\n\nAnd\n", encoding="utf-8")
     flags = ["--prompt_file", tmp_path / "p.txt", "--max_new_tokens", 20, "--temperature", 0]
-    texts = write(*flags, "--split_lines").out.split(f"\n{generate.SEPARATOR}\n")
+    texts = write(*flags, "--split_lines").out.split(f"\n{SEPARATOR}\n")
     generator = load(model_path, "cpu")
     prompts = ["To be", "Whether 'tis nobler", "", "And"]
     expected = [
@@ -134,7 +136,7 @@ def test_the_speed_is_said_on_a_line_of_its_own(model_path, monkeypatch, more):
     """On a terminal both streams are one."""
     written = []
     monkeypatch.setattr(generate, "show", written.append)
-    monkeypatch.setattr(generate, "say", lambda line: written.append(f"{line}\n"))
+    monkeypatch.setattr(text_output, "say", lambda line: written.append(f"{line}\n"))
     flags = ["--verbose", str(model_path), "--prompt", "To be", "--max_new_tokens", "7", *more]
     assert generate.main(flags) == 0
     *_, text_end, last = "".join(written).splitlines(keepends=True)

@@ -230,12 +230,23 @@ def test_the_table_says_in_a_line_what_each_baseline_is(finished, monkeypatch, c
 
 def test_tables_and_headlines_have_no_minus_before_zero():
     """Of a certain prediction the loss is -log 1, which is -0.0, or falls a rounding below it."""
-    import evaluate
+    from transformer.data.tokenizers.base import TextSize
     from transformer.evaluation.text import Score
+    from transformer.evaluation.text_report import as_table
     from transformer.tasks.text_run import TextRun
 
-    report = {"checkpoint": "a", "data_path": "b", "split": "c", "characters": 2, "skipped": 0}
-    scores = {"model": Score(-0.0, 5).as_dict(), "xz": Score(-1e-9, 5).as_dict()}
-    assert "-0.0" not in evaluate.as_table(report | {"comparison": None, "scores": scores})
+    report = {
+        "checkpoint": "a",
+        "data_path": "b",
+        "split": "c",
+        "characters": 2,
+        "skipped": 0,
+        "units": "characters",
+    }
+    scores = {
+        "model": Score(-0.0, 5, TextSize(5, 5)).as_dict(),
+        "xz": Score(-1e-9, 5, TextSize(5, 5)).as_dict(),
+    }
+    assert "-0.0" not in as_table(report | {"scores": scores})
     line = TextRun.headline(None, {"val_loss": -1e-9, "val_bits_per_char": -0.0})  # type: ignore
     assert line == "val_loss 0.0000 (0.0000 bits per character)"

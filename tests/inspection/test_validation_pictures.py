@@ -13,7 +13,7 @@ from transformer.inspection.validation_pictures import (
     LEAST_CHARACTERS,
     LETTER,
     MOST_CHARACTERS,
-    GPTPictures,
+    ValidationPictures,
     attention_picture,
     similarity_picture,
 )
@@ -46,7 +46,7 @@ def outside(image, boxes):
 @pytest.mark.parametrize("training", [True, False])
 def test_the_attention_grid_has_the_models_own_weights_block_by_block(make_gpt, tokens, training):
     model = make_gpt(dropout=0.5).train(training)
-    image = GPTPictures(model, TOKENIZER, tokens).draw(model)["attention"]
+    image = ValidationPictures(model, TOKENIZER, tokens).draw(model)["attention"]
     assert model.training == training
     with torch.no_grad():
         weights = model.eval().attention_weights(tokens[None, :T])[:, 0]
@@ -80,7 +80,7 @@ def test_every_map_has_the_same_letters_around_it():
 
 def test_the_similarity_picture_has_the_cosine_of_each_two_positions(make_gpt, tokens):
     model = make_gpt()
-    image = GPTPictures(model, TOKENIZER, tokens).draw(model)["position_similarity"]
+    image = ValidationPictures(model, TOKENIZER, tokens).draw(model)["position_similarity"]
     (box,) = similarity_picture(T).boxes
     middles = ((np.arange(T) + 0.5) * box.side / T).astype(int)
     vectors = model.position_embedding.weight.detach()
@@ -94,7 +94,7 @@ def test_letters_are_as_high_as_text_on_a_screen_and_the_picture_no_wider_than_o
     make_gpt, tokens, heads
 ):
     shape = {"num_heads": heads, "embedding_dim": 2 * heads, "block_size": 101}
-    pictures = GPTPictures(make_gpt(**shape, num_blocks=2), TOKENIZER, tokens)
+    pictures = ValidationPictures(make_gpt(**shape, num_blocks=2), TOKENIZER, tokens)
     assert 12 <= LETTER < CELL
     assert pictures._attention.background.shape[1] < 2100
     assert CELL * len(pictures.tokens) >= 100
@@ -108,7 +108,7 @@ def test_more_positions_than_pixels_are_thinned_out():
 @pytest.mark.parametrize("positions", ["rotary", "sinusoidal", "none"])
 def test_only_learned_positions_are_pictured(make_gpt, tokens, positions):
     model = make_gpt(positions=positions)
-    assert set(GPTPictures(model, TOKENIZER, tokens).draw(model)) == {"attention"}
+    assert set(ValidationPictures(model, TOKENIZER, tokens).draw(model)) == {"attention"}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_only_learned_positions_are_pictured(make_gpt, tokens, positions):
 )
 def test_more_heads_leave_fewer_characters(make_gpt, tokens, heads, block_size, expected):
     shape = {"num_heads": heads, "embedding_dim": 2 * heads, "block_size": block_size}
-    pictures = GPTPictures(make_gpt(**shape, num_blocks=1), TOKENIZER, tokens)
+    pictures = ValidationPictures(make_gpt(**shape, num_blocks=1), TOKENIZER, tokens)
     assert torch.equal(pictures.tokens, tokens[:expected])
 
 
@@ -139,6 +139,6 @@ def test_a_gpt_is_shown_on_the_beginning_of_the_validation_split(tmp_path, kind,
         assert images == {}
         return
     validation = torch.from_numpy(corpus.val)
-    expected = GPTPictures(model, corpus.tokenizer, validation).draw(model)
+    expected = ValidationPictures(model, corpus.tokenizer, validation).draw(model)
     assert images.keys() == expected.keys()
     assert all(np.array_equal(images[name], expected[name]) for name in images)

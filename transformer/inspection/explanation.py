@@ -13,7 +13,6 @@ from torch import Tensor
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.generation.translation import Translator
 from transformer.models.base import TokenModel, evaluating
-from transformer.models.gpt import GPT
 from transformer.special_ids import BEGIN, END, NUM_SPECIALS, PADDING
 from transformer.system.errors import UserError
 
@@ -82,11 +81,9 @@ def explain_text(model: TokenModel, tokenizer: Tokenizer, text: str) -> Explanat
         raise UserError("the text is empty: give one of one character at least")
     device = next(model.parameters()).device
     tokens = torch.from_numpy(ids).long().to(device)[None]
-    attention = torch.zeros(0, 0, len(ids), len(ids))
     with evaluating(model):
         logits = model(tokens)[0, :-1]
-        if isinstance(model, GPT):
-            attention = model.attention_weights(tokens)[:, 0]
+        attention = model.attention_weights(tokens)[:, 0]
     predicted = _predicted(logits, tokens[0, 1:], tokenizer.pieces)
     first = Unit(tokenizer.pieces[int(ids[0])])
     return Explanation((first, *predicted), attention.float().cpu().numpy())

@@ -5,7 +5,7 @@ time of the validation that it belongs to.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +18,7 @@ from torch import Tensor
 
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.inspection.attention_figures import as_image
-from transformer.models.base import evaluating
-from transformer.models.gpt import GPT
+from transformer.models.base import TokenModel, evaluating
 from transformer.models.parts.positions import LearnedPositions
 
 MOST_CHARACTERS = 32
@@ -71,31 +70,34 @@ class MapPicture:
         return image
 
 
-class GPTPictures:
-    """Draws a GPT as it reads the same beginning of `tokens`, such as the validation split's."""
+class ValidationPictures:
+    """Draws a model with attention as it reads the beginning of `tokens`, always the same."""
 
-    def __init__(self, model: GPT, tokenizer: Tokenizer, tokens: Int[Tensor, "T"]) -> None:
+    def __init__(self, model: TokenModel, tokenizer: Tokenizer, tokens: Int[Tensor, "T"]) -> None:
         shape = [model.architecture[name] for name in ("num_blocks", "num_heads")]
         fitting = max(LEAST_CHARACTERS, _MOST_SIDE // (CELL * max(shape)))
         self.tokens = tokens[: min(MOST_CHARACTERS, fitting, model.block_size)].long()
-        pieces = [tokenizer.pieces[int(token)] for token in self.tokens]
+        pieces = tuple(tokenizer.pieces[int(token)] for token in self.tokens)
         self._attention = attention_picture(pieces, *shape)
         self._similarity = None
-        if isinstance(model.position_embedding, LearnedPositions):
+        if isinstance(positions_of(model), LearnedPositions):
             self._similarity = similarity_picture(model.block_size)
 
     @torch.inference_mode()
-    def draw(self, model: GPT) -> dict[str, NDArray[np.uint8]]:
+    def draw(self, model: TokenModel) -> dict[str, NDArray[np.uint8]]:
         """By name: attention, and position_similarity where positions are learned."""
         device = next(model.parameters()).device
         with evaluating(model):
             weights = model.attention_weights(self.tokens[None].to(device))
         images = {"attention": self._attention.paint(weights[:, 0].flatten(0, 1))}
         if self._similarity is not None:
-            assert isinstance(model.position_embedding, LearnedPositions)
-            similarity = model.position_embedding.similarity()
+            similarity = positions_of(model).similarity()
             images["position_similarity"] = self._similarity.paint(similarity[None])
         return images
+
+
+def positions_of(model: TokenModel) -> Any:
+    return getattr(model, "position_embedding", None)
 
 
 def attention_picture(pieces: Sequence[str], num_blocks: int, num_heads: int) -> MapPicture:

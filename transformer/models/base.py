@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from transformer.decoding.loop import decode
@@ -46,6 +46,12 @@ class TokenModel(SequenceModel):
 
     `forward(tokens, cache=...)` goes on after the tokens that a cache holds.
     """
+
+    has_attention: ClassVar[bool] = False
+
+    def attention_weights(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "N B H T T"]:
+        """How much each position reads from each, by block and head: 0 blocks without attention."""
+        return torch.zeros(0, len(tokens), 0, tokens.shape[1], tokens.shape[1])
 
     def make_cache(self, num_rows: int) -> Cache:
         """An empty one."""

@@ -24,6 +24,7 @@ class GPT(TokenModel):
     Raises: ValueError for sizes that do not fit each other and for unknown names of parts.
     """
 
+    has_attention = True
     settings: GPTSettings
 
     def __init__(self, settings: GPTSettings | None = None, **arguments: Any) -> None:

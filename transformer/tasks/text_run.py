@@ -10,12 +10,11 @@ from transformer.decoding.settings import TEMPERATURE
 from transformer.evaluation.text import score_model
 from transformer.generation.text import TextGenerator
 from transformer.models.base import SequenceModel, TokenModel
-from transformer.models.gpt import GPT
 from transformer.training.callbacks.showing import Shown
 from transformer.training.lightning_module import LanguageModule
 
 if TYPE_CHECKING:
-    from transformer.inspection.validation_pictures import GPTPictures
+    from transformer.inspection.validation_pictures import ValidationPictures
 
 SAMPLE_TOKENS = 300
 # A token that is decoded alone takes about as long as so many in a batch, at most.
@@ -52,7 +51,7 @@ class TextRun:
         self.corpus_facts = dict(corpus.facts)
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
         self.score_tokens = 2 * self.data.num_val_tokens
-        self._pictures: GPTPictures | None = None
+        self._pictures: ValidationPictures | None = None
 
     def introduction(self) -> str:
         return (
@@ -61,15 +60,16 @@ class TextRun:
         )
 
     def show(self, model: SequenceModel) -> Shown:
-        """A sample; of a GPT also pictures of it as it reads the validation split's beginning."""
-        if not isinstance(model, GPT):
+        """A sample, and pictures of the attention to the beginning of the validation split."""
+        assert isinstance(model, TokenModel)
+        if not model.has_attention:
             return Shown(self.examples(model))
         if self._pictures is None:
             from transformer.inspection.validation_pictures import (
-                GPTPictures,  # matplotlib: not before it is needed
+                ValidationPictures,  # matplotlib: not before it is needed
             )
 
-            self._pictures = GPTPictures(model, self.corpus.tokenizer, self.data.val_tokens)
+            self._pictures = ValidationPictures(model, self.corpus.tokenizer, self.data.val_tokens)
         return Shown(self.examples(model), images=self._pictures.draw(model))
 
     def examples(self, model: SequenceModel) -> str:
