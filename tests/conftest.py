@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FunctionType
@@ -13,6 +14,11 @@ import pytest
 # Tensors here are tiny: threads gain nothing, and on a busy machine they wait for each other, which
 # makes training steps ten times as slow. Before torch is imported; subprocesses inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Each worker and each subprocess would else compile the tests and the package anew, where the
+# environment asks for no bytecode, as many images of containers do.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 if TYPE_CHECKING:
     import torch
