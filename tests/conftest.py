@@ -4,11 +4,15 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, ForwardRef, Literal, get_args, get_origin
+from unittest.mock import patch
 
 import jaxtyping
+import jaxtyping._import_hook as hook
 import pytest
 
 # Tensors here are tiny: threads gain nothing, and on a busy machine they wait for each other, which
@@ -57,6 +61,22 @@ def jaxtyped(*, typechecker: Callable[..., Any], whole: Any = jaxtyping.jaxtyped
 
 
 jaxtyping.jaxtyped = jaxtyped  # --jaxtyping-packages puts it on every function of the package
+
+
+def get_code(loader: hook._JaxtypingLoader, name: str) -> CodeType | None:
+    """From bytecode of jaxtyping's own name.
+
+    jaxtyping goes by that name until the module's imports are done: torch and Lightning, imported
+    by the package, then find no bytecode, and are compiled anew in each worker.
+    """
+    renamed = partial(hook._optimized_cache_from_source, loader._typechecker.get_hash())
+    with patch("importlib._bootstrap_external.cache_from_source", renamed):
+        return SourceFileLoader.get_code(loader, name)
+
+
+hook._JaxtypingLoader.exec_module = SourceFileLoader.exec_module
+hook._JaxtypingLoader.get_code = get_code
+
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
