@@ -4,8 +4,9 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, wraps
 from importlib.machinery import SourceFileLoader
+from inspect import isgeneratorfunction
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, ForwardRef, Literal, get_args, get_origin
@@ -14,6 +15,7 @@ from unittest.mock import patch
 import jaxtyping
 import jaxtyping._import_hook as hook
 import pytest
+from beartype import BeartypeConf
 
 # Tensors here are tiny: threads gain nothing, and on a busy machine they wait for each other, which
 # makes training steps ten times as slow. Before torch is imported; subprocesses inherit it.
@@ -32,30 +34,44 @@ if TYPE_CHECKING:
     from transformer.models.gpt import GPT
 
 
-def may_hold_a_shape(hint: Any) -> bool:
-    """Also where a part is in quotes, as its meaning is not known yet."""
+def parts(hint: Any) -> list[Any]:
+    """What a hint is made of."""
     if get_origin(hint) is Literal:
-        return False
-    if isinstance(hint, str | ForwardRef):
-        return True
-    if isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray):
-        return True
-    return any(map(may_hold_a_shape, hint if isinstance(hint, list) else get_args(hint)))
+        return []
+    inner = hint if isinstance(hint, list) else get_args(hint)
+    return [part for item in inner for part in parts(item)] or [hint]
+
+
+def has_a_shape(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray)
 
 
 def jaxtyped(*, typechecker: Callable[..., Any], whole: Any = jaxtyping.jaxtyped) -> Callable:
-    """jaxtyping's own decorator for hints with shapes, and the bare type checker for the others.
+    """jaxtyping's own decorator, but faster where that is possible.
 
-    Both check the same, but jaxtyping binds the arguments anew in each call: that was two thirds
-    of the time of reading a config.
+    It checks the arguments twice, to say whether they or what is returned is wrong, and where no
+    hint has a shape, too. That was half of the time of many tests.
     """
 
     def decorate(item: Any) -> Any:
-        if isinstance(item, FunctionType) and not any(
-            map(may_hold_a_shape, item.__annotations__.values())
-        ):
-            return typechecker(item)
-        return whole(item, typechecker=typechecker)
+        if not isinstance(item, FunctionType) or isgeneratorfunction(item):
+            return whole(item, typechecker=typechecker)
+        hints = [part for hint in item.__annotations__.values() for part in parts(hint)]
+        if any(isinstance(hint, str | ForwardRef) for hint in hints):  # jaxtyping knows how
+            return whole(item, typechecker=typechecker)
+        conf = BeartypeConf(violation_type=jaxtyping.TypeCheckError)
+        checked = typechecker(item, conf=conf)
+        if not any(map(has_a_shape, hints)):
+            return checked
+
+        @wraps(item)
+        def within(*arguments: Any, **named: Any) -> Any:
+            if jaxtyping.config.jaxtyping_disable:
+                return item(*arguments, **named)
+            with whole("context"):
+                return checked(*arguments, **named)
+
+        return within
 
     return decorate
 
