@@ -11,11 +11,11 @@ from transformer.run.footprint import Footprint, Step, on_several, step_flops, s
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimization.optimizers import make_optimizer
 
-SHAPE = {"vocab_size": 13, "block_size": 64, "embedding_dim": 32, "num_heads": 2, "num_blocks": 4}
+SHAPE = {"vocab_size": 13, "block_size": 64, "embedding_dim": 32, "num_heads": 2, "num_blocks": 2}
 SETTINGS = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
 
 
-def step(*, batch_size=8, optimizer="adamw", recompute=False, bf16=False, num_blocks=4) -> Step:
+def step(*, batch_size=8, optimizer="adamw", recompute=False, bf16=False, num_blocks=2) -> Step:
     def make_module():
         model = build_model("gpt", **SHAPE | {"num_blocks": num_blocks})
         if recompute:
@@ -62,7 +62,7 @@ def test_flops_are_six_a_weight_and_token_and_those_of_attention():
     model = build_model("gpt", **SHAPE)
     blocks = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2)
     blocks -= model.position_embedding.weight.numel()
-    per_token = 6 * blocks + 12 * 4 * 32 * 64
+    per_token = 6 * blocks + 12 * 2 * 32 * 64
     flops = step_flops(step())
     assert flops == pytest.approx(8 * 64 * per_token, rel=0.1)
     assert step_flops(step(recompute=True)) > 1.2 * flops
@@ -70,9 +70,9 @@ def test_flops_are_six_a_weight_and_token_and_those_of_attention():
 
 def test_recomputed_blocks_keep_what_goes_in_and_nothing_else():
     """8 x 64 x 32 numbers of 4 bytes for each further block, and its state."""
-    more = footprint(recompute=True), footprint(recompute=True, num_blocks=8)
+    more = footprint(recompute=True), footprint(recompute=True, num_blocks=4)
     activations = [one.bytes_by_part["activations"] for one in more]
-    assert (activations[1] - activations[0]) / 4 == pytest.approx(8 * 64 * 32 * 4, rel=0.3)
+    assert (activations[1] - activations[0]) / 2 == pytest.approx(8 * 64 * 32 * 4, rel=0.3)
 
 
 def test_no_number_is_drawn_or_computed(plain):
@@ -84,7 +84,7 @@ def test_no_number_is_drawn_or_computed(plain):
 def test_the_step_knows_its_blocks(plain):
     model = build_model("gpt", **SHAPE)
     block = sum(p.nbytes for p in model.blocks[0].parameters())
-    assert plain.block_bytes == (block,) * 4
+    assert plain.block_bytes == (block,) * 2
 
 
 def test_devices_share_what_fsdp_parts_and_nothing_else():
