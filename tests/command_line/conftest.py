@@ -6,8 +6,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -126,17 +126,20 @@ def finished(
 
 
 @pytest.fixture(scope="session")
-def drawn_once() -> dict[str, Callable]:
-    """Half of a tiny run is drawing its pictures' frames and estimating its memory.
+def not_drawn() -> dict[str, Callable]:
+    """Half of a tiny run is drawing and packing its pictures and estimating its memory.
 
-    Both are functions of sizes and letters alone, and have tests of their own.
+    These have tests of their own, and so has what a whole run shows: `finished` draws all of it.
     """
+    import numpy as np
+
     from transformer.inspection import validation_pictures as pictures
     from transformer.run.footprint import Footprint
 
+    pixel = SimpleNamespace(paint=lambda maps: np.zeros((1, 1, 3), np.uint8))
     return {
-        f"{pictures.__name__}.attention_picture": cache(pictures.attention_picture),
-        f"{pictures.__name__}.similarity_picture": cache(pictures.similarity_picture),
+        f"{pictures.__name__}.attention_picture": lambda *_: pixel,
+        f"{pictures.__name__}.similarity_picture": lambda *_: pixel,
         "transformer.run.estimation.step_memory": lambda step: Footprint({}, ()),
     }
 
@@ -146,7 +149,7 @@ def train_here(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     write_inputs: Callable[[Path], None],
-    drawn_once: dict[str, Callable],
+    not_drawn: dict[str, Callable],
 ) -> Callable[..., Path]:
     """`train.train` in this process and in tmp_path, with keys changed; gives the run's folder."""
     import torch
@@ -159,7 +162,7 @@ def train_here(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
     monkeypatch.setattr("transformer.tasks.text_run.SAMPLE_TOKENS", 5)
-    for name, function in drawn_once.items():
+    for name, function in not_drawn.items():
         monkeypatch.setattr(name, function)
     # Files of one second are ordered by this number, as text: so many digits stay as many.
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(100))

@@ -1,15 +1,18 @@
 """Bad input through the real command line: one line that says what is wrong and the way out."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 NINE_KEYS = (
     "batch_size epochs lr data_path block_size num_heads embedding_dim num_blocks num_workers"
 ).split()
@@ -176,13 +179,47 @@ def no_torch(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
+# Starts scripts one after the other in one process, as Python's start takes most of the time.
+STARTS = """
+import contextlib, io, json, runpy, sys
+for line in sys.stdin:
+    sys.argv = json.loads(line)
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = runpy.run_path(sys.argv[0], run_name="__main__") and 0
+        except SystemExit as leaving:
+            status = leaving.code
+    print(json.dumps([status, out.getvalue(), err.getvalue()]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def start(folder: Path, no_torch: str, environment: dict[str, str]) -> Iterator[Callable[..., Any]]:
+    """As `run` in `folder`, without torch, in a process that stays."""
+    variables = environment | {"PYTHONPATH": os.pathsep.join([no_torch, str(ROOT)])}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+    command = [sys.executable, "-c", STARTS]
+    with subprocess.Popen(command, cwd=folder, env=variables, **pipes) as process:
+
+        def call(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+            argv = [str(ROOT / script), *arguments]
+            process.stdin.write(json.dumps(argv) + "\n")
+            process.stdin.flush()
+            status, out, err = json.loads(process.stdout.readline())
+            return subprocess.CompletedProcess(argv, status, out, err)
+
+        yield call
+        process.stdin.close()
+
+
 def files_under(folder: Path) -> dict[Path, bytes | None]:
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def assert_one_line(result: subprocess.CompletedProcess[str], words: tuple[str, ...]) -> None:
     assert result.returncode == 2, result.stderr
-    by_train = result.args[1].name == "train.py"
+    by_train = any(str(word).endswith("train.py") for word in result.args[:2])
     first_line = r"(reading .* and loading PyTorch \.\.\.\n)?" if by_train else ""
     assert re.fullmatch(first_line, result.stdout)
     lines = result.stderr.splitlines()
@@ -193,13 +230,18 @@ def assert_one_line(result: subprocess.CompletedProcess[str], words: tuple[str, 
 
 
 @pytest.mark.parametrize(("script", "arguments", "words"), BEFORE_TORCH)
-def test_a_mistake_seen_without_torch_is_one_line_at_once(
-    run, folder, no_torch, script, arguments, words
-):
+def test_a_mistake_seen_without_torch_is_one_line_at_once(start, folder, script, arguments, words):
     before = files_under(folder)
-    result = run(script, *arguments, cwd=folder, PYTHONPATH=no_torch)
-    assert_one_line(result, words)
+    assert_one_line(start(script, *arguments), words)
     assert files_under(folder) == before
+
+
+@pytest.mark.parametrize("script", ["train.py", "generate.py", "evaluate.py", "explain.py"])
+def test_a_process_of_its_own_ends_so_too(run, start, folder, no_torch, script):
+    result = run(script, "--zzz", "1", cwd=folder, PYTHONPATH=no_torch)
+    assert_one_line(result, ("'--zzz'",))
+    again = start(script, "--zzz", "1")
+    assert (result.stdout, result.stderr) == (again.stdout, again.stderr)
 
 
 @pytest.mark.slow  # of processes that import torch

@@ -24,13 +24,14 @@ SCRIPTS = {
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_names_every_flag_within_a_second(run, tmp_path, script):
-    seconds = []
-    for _ in range(3):  # the best of three, as other work on the machine only adds
+    for _ in range(3):  # three tries, as other work on the machine only adds
         started_at = time.perf_counter()
         result = run(script, "--help", cwd=tmp_path)
-        seconds.append(time.perf_counter() - started_at)
+        seconds = time.perf_counter() - started_at
+        if seconds < 1:
+            break
     assert result.returncode == 0
-    assert min(seconds) < 1
+    assert seconds < 1
     kind, others = SCRIPTS[script]
     for name in [*kind.model_fields, *others]:
         assert f"--{name} " in result.stdout or f"--{name}\n" in result.stdout

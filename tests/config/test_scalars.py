@@ -16,7 +16,7 @@ from explain import ExplainOptions
 from plot import PlotOptions
 from transformer.config import scalars
 from transformer.config.files import leaves, load_config, to_yaml
-from transformer.config.keys import Config
+from transformer.config.keys import REQUIRED_KEYS, Config
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.generation.interactive import PromptLoop
 from transformer.generation.options import GenerateOptions
@@ -194,9 +194,10 @@ def test_a_text_that_looks_like_a_value_is_written_so_that_every_yaml_reads_it_b
     keys = {"data_path": path_name or "a", "sample_prompt": name, "runs_dir": f"{path_name}x"}
     keys["run_name"] = name if re.fullmatch(FOLDER_NAME, name) else None
     config = load_config(path).model_copy(update=keys)
-    path.write_bytes(to_yaml(config.resolved()).encode("utf-8"))
+    written = {key: getattr(config, key) for key in (*REQUIRED_KEYS, *keys)}
+    path.write_bytes(to_yaml(written).encode("utf-8"))
     assert load_config(path) == config
-    assert yaml.safe_load(path.read_bytes()) == config.resolved()
+    assert yaml.safe_load(path.read_bytes()) == written
 
 
 @pytest.mark.parametrize("name", ["010", "1:30", "yes", "null", "~", "1e3", "0x10", "True", "3.10"])

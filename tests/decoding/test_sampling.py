@@ -76,7 +76,7 @@ def test_draws_follow_the_naive_distribution(settings, generator):
     for number in range(20):
         logits = torch.randn(V, generator=generator) * 2
         sampler = Sampler(**settings, seed=number)
-        tokens = [sampler(logits.expand(5, V)).tolist() for _ in range(100)]
+        tokens = [sampler(logits.expand(50, V)).tolist() for _ in range(10)]
         drawn = [token for row in tokens for token in row]
         part, cells = chi_square(drawn, naive_probabilities(logits.tolist(), **settings))
         statistic, freedom = statistic + part, freedom + cells
