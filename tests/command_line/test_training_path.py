@@ -235,18 +235,10 @@ def test_tables_and_headlines_have_no_minus_before_zero():
     from transformer.evaluation.text_report import as_table
     from transformer.tasks.text_run import TextRun
 
-    report = {
-        "checkpoint": "a",
-        "data_path": "b",
-        "split": "c",
-        "characters": 2,
-        "skipped": 0,
-        "units": "characters",
-    }
-    scores = {
-        "model": Score(-0.0, 5, TextSize(5, 5)).as_dict(),
-        "xz": Score(-1e-9, 5, TextSize(5, 5)).as_dict(),
-    }
+    report = {"checkpoint": "a", "data_path": "b", "split": "c", "units": "characters"}
+    report |= {"characters": 2, "skipped": 0, "comparison": None}
+    size = TextSize(5, 5)
+    scores = {"model": Score(-0.0, 5, size).as_dict(), "xz": Score(-1e-9, 5, size).as_dict()}
     assert "-0.0" not in as_table(report | {"scores": scores})
     line = TextRun.headline(None, {"val_loss": -1e-9, "val_bits_per_char": -0.0})  # type: ignore
     assert line == "val_loss 0.0000 (0.0000 bits per character)"
