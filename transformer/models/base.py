@@ -1,4 +1,4 @@
-"""What every model here has in common."""
+"""The base classes of the models."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from transformer.models.parts.cache import Cache
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode within, and the mode that it was in before afterwards."""
+    """Puts a module into eval mode for the `with` block, then back into its earlier mode."""
     was_training = module.training
     if was_training:
         module.eval()
@@ -31,7 +31,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 class SequenceModel(nn.Module):
     """Ids in, logits (B, T, V) out.
 
-    `architecture` holds plain arguments with which `build_model` makes the same model again.
+    `architecture` holds plain arguments; `build_model(**architecture)` makes a model of this kind.
     """
 
     def __init__(self, settings: Family) -> None:
@@ -44,11 +44,10 @@ class SequenceModel(nn.Module):
 class TokenModel(SequenceModel):
     """Tokens (B, T) -> logits (B, T, V), for T up to block_size.
 
-    `forward(tokens, cache=...)` goes on after the tokens that a cache holds.
+    With `forward(tokens, cache=...)`, the tokens follow the tokens in the cache.
     """
 
     def make_cache(self, num_rows: int) -> Cache:
-        """An empty one."""
         return Cache(num_rows, self.block_size, 0)
 
     def generate(
@@ -59,10 +58,10 @@ class TokenModel(SequenceModel):
         seed: int = 0,
         **sampling: Unpack[SamplingArguments],
     ) -> Int[Tensor, "B _"]:
-        """The tokens and max_new_tokens more of each row, in eval mode; see `Sampling`.
+        """Adds max_new_tokens to each row of tokens, in eval mode; see `Sampling`.
 
-        Raises: ValueError for tokens that are no (B, T) or outside the vocabulary, for settings out
-        of range and for logits that are not finite.
+        Raises: ValueError if tokens are not (B, T) or not in the vocabulary, if settings are out of
+        range, or if logits are not finite.
         """
         vocab_size = self.architecture["vocab_size"]
         if tokens.ndim != 2 or ((tokens < 0) | (tokens >= vocab_size)).any():

@@ -1,4 +1,4 @@
-"""The error for units that a vocabulary lacks, which names them. Imports no torch."""
+"""The error that names the units that are not in a vocabulary. Imports no torch."""
 
 import unicodedata
 from collections.abc import Collection
@@ -7,7 +7,7 @@ from transformer.system.errors import UserError
 
 
 def unknown_characters(characters: Collection[str]) -> UserError:
-    """`'é' (LATIN SMALL LETTER E WITH ACUTE), ...`, so that look-alikes can be told apart."""
+    """Adds Unicode names, because some characters look alike: `'é' (LATIN SMALL LETTER E ...)`."""
     return _unknown("characters", {c: f"{c!r} ({_name(c)})" for c in characters})
 
 
