@@ -50,7 +50,7 @@ def words(tmp_path):
         *(("a b\n\nc\n", 2, "the source is empty"), ("a\nb\n  \nc\n", 3, "the source is empty")),
         *(
             ("a\nx\n", 2, "never saw 'x'"),
-            ("a a a a a a a a\n", 1, "8 words, and the model reads 7"),
+            ("a a a a a a a a\n", 1, "8 words, but the model reads at most 7"),
         ),
         *(("a\r\n\r\nb\r\n", 2, "the source is empty"), ("\n", 1, "the source is empty")),
     ],

@@ -99,9 +99,7 @@ def wilson_interval(num_errors: int, num_words: int) -> tuple[float, float]:
     center = rate + z**2 / (2 * num_words)
     half = z * math.sqrt(rate * (1 - rate) / num_words + z**2 / (4 * num_words**2))
     low, high = (center - half) / shrink, (center + half) / shrink
-    return min(rate, max(0.0, low)), max(
-        rate, min(1.0, high)
-    )  # rounding may put rates 0 and 1 outside
+    return min(rate, max(0.0, low)), max(rate, min(1.0, high))  # rounding may pass rates 0 and 1
 
 
 def bootstrap_interval(counts: NDArray[np.int64], seed: int = 0) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Int
@@ -12,7 +12,10 @@ from transformer.decoding.loop import decode
 from transformer.decoding.sampling import Sampler
 from transformer.decoding.settings import SamplingArguments
 from transformer.models.families.base import Family
+from transformer.models.parts.attention import MultiHeadAttention
 from transformer.models.parts.cache import Cache
+from transformer.models.parts.layers import make_feedforward, make_norm
+from transformer.models.parts.positions import RotaryPositions
 
 
 @contextmanager
@@ -39,6 +42,42 @@ class SequenceModel(nn.Module):
         self.settings = settings
         self.architecture = settings.architecture
         self.block_size = settings.block_size
+
+
+class BlockModel(SequenceModel):
+    """Makes the parts of the blocks of a GPT or an encoder-decoder from its settings."""
+
+    settings: Any  # TransformerSettings; each model names its own class
+
+    def _make_norm(self) -> nn.Module:
+        settings = self.settings
+        return make_norm(settings.norm, settings.embedding_dim, bias=settings.bias)
+
+    def _self_attention(
+        self, num_positions: int, *, causal: bool, dropout: float = 0.0
+    ) -> MultiHeadAttention:
+        settings, rotate = self.settings, None
+        if settings.positions == "rotary":
+            rotate = RotaryPositions(num_positions, settings.head_dim)
+        return MultiHeadAttention(
+            settings.embedding_dim,
+            settings.num_heads,
+            causal=causal,
+            bias=settings.bias,
+            dropout=dropout,
+            qk_norm=settings.qk_norm,
+            rotate=rotate,
+        )
+
+    def _other_parts(self) -> dict[str, Any]:
+        settings = self.settings
+        sizes = settings.embedding_dim, settings.hidden_dim
+        return {
+            "feedforward": make_feedforward(settings.activation, *sizes, bias=settings.bias),
+            "norm": self._make_norm,
+            "norm_first": settings.norm_first,
+            "dropout": settings.dropout,
+        }
 
 
 class TokenModel(SequenceModel):

@@ -1,36 +1,26 @@
 """The encoder-decoder of "Attention is all you need" (arXiv:1706.03762)."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from transformer.models.base import SequenceModel
+from transformer.models.base import BlockModel
 from transformer.models.families.encoder_decoder import EncoderDecoderSettings
-from transformer.models.parts.attention import CrossAttention, MultiHeadAttention, recorded_weights
+from transformer.models.parts.attention import CrossAttention, recorded_weights
 from transformer.models.parts.cache import Positions
 from transformer.models.parts.decoder_cache import DecoderCache
 from transformer.models.parts.embeddings import NgramEmbedding
-from transformer.models.parts.layers import (
-    Block,
-    DecoderBlock,
-    Dropout,
-    FeedForward,
-    GatedFeedForward,
-    initialize_linears,
-    make_feedforward,
-    make_norm,
-)
-from transformer.models.parts.positions import LearnedPositions, RotaryPositions, make_positions
+from transformer.models.parts.layers import Block, DecoderBlock, Dropout, initialize_linears
+from transformer.models.parts.positions import LearnedPositions, make_positions
 from transformer.special_ids import PADDING
 
 # Guesses of the CTC head at each source position. A target may be longer than its source.
 GUESSES = 2
 
 
-class EncoderDecoder(SequenceModel):
+class EncoderDecoder(BlockModel):
     """Reads a source and the first tokens of a target; predicts the target token after each.
 
     The encoder and the decoder have num_blocks blocks each. The paper has sinusoidal positions,
@@ -78,12 +68,9 @@ class EncoderDecoder(SequenceModel):
             self.lm_head.weight = self.token_embedding.weight
         self._initialize()
 
-    def _make_norm(self) -> nn.Module:
-        settings = self.settings
-        return make_norm(settings.norm, settings.embedding_dim, bias=settings.bias)
-
     def _encoder_block(self) -> Block:
-        return Block(self._self_attention(causal=False), *self._other_parts(), **self._residual())
+        attention = self._self_attention(self.settings.block_size + 1, causal=False)
+        return Block(attention, **self._other_parts())
 
     def _decoder_block(self) -> DecoderBlock:
         settings = self.settings
@@ -93,30 +80,8 @@ class EncoderDecoder(SequenceModel):
             bias=settings.bias,
             qk_norm=settings.qk_norm,
         )
-        attention = self._self_attention(causal=True)
-        return DecoderBlock(attention, cross_attention, *self._other_parts(), **self._residual())
-
-    def _self_attention(self, *, causal: bool) -> MultiHeadAttention:
-        settings = self.settings
-        rotate = None
-        if settings.positions == "rotary":
-            rotate = RotaryPositions(settings.block_size + 1, settings.head_dim)
-        return MultiHeadAttention(
-            settings.embedding_dim,
-            settings.num_heads,
-            causal=causal,
-            bias=settings.bias,
-            qk_norm=settings.qk_norm,
-            rotate=rotate,
-        )
-
-    def _other_parts(self) -> tuple[FeedForward | GatedFeedForward, Callable[[], nn.Module]]:
-        settings = self.settings
-        sizes = (settings.embedding_dim, settings.hidden_dim)
-        return make_feedforward(settings.activation, *sizes, bias=settings.bias), self._make_norm
-
-    def _residual(self) -> dict[str, Any]:
-        return {"norm_first": self.settings.norm_first, "dropout": self.settings.dropout}
+        attention = self._self_attention(settings.block_size + 1, causal=True)
+        return DecoderBlock(attention, cross_attention, **self._other_parts())
 
     def _initialize(self) -> None:
         """Embeddings and the output head are N(0, 1 / C), learned positions start as sinusoids.

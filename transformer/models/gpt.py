@@ -6,17 +6,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from transformer.models.base import TokenModel
+from transformer.models.base import BlockModel, TokenModel
 from transformer.models.families.gpt import GPTSettings
 from transformer.models.gpt_step import make_block_step
-from transformer.models.parts.attention import MultiHeadAttention, recorded_weights
+from transformer.models.parts.attention import recorded_weights
 from transformer.models.parts.cache import Cache, Positions
 from transformer.models.parts.embeddings import NgramEmbedding, TokenShift
-from transformer.models.parts.layers import INITIAL_STD, Block, Dropout, make_feedforward, make_norm
-from transformer.models.parts.positions import RotaryPositions, make_positions
+from transformer.models.parts.layers import INITIAL_STD, Block, Dropout
+from transformer.models.parts.positions import make_positions
 
 
-class GPT(TokenModel):
+class GPT(TokenModel, BlockModel):
     """Predicts the token after each token; no position reads a later one.
 
     `position_gain` scales sinusoidal positions by a learned number: `ScaledSinusoidalPositions`.
@@ -48,31 +48,10 @@ class GPT(TokenModel):
             self.lm_head.weight = self.token_embedding.weight
         self._initialize()
 
-    def _make_norm(self) -> nn.Module:
-        settings = self.settings
-        return make_norm(settings.norm, settings.embedding_dim, bias=settings.bias)
-
     def _make_block(self) -> Block:
-        settings, width = self.settings, self.settings.embedding_dim
-        rotate = None
-        if settings.positions == "rotary":
-            rotate = RotaryPositions(settings.block_size, settings.head_dim)
-        attention = MultiHeadAttention(
-            width,
-            settings.num_heads,
-            causal=True,
-            bias=settings.bias,
-            dropout=settings.dropout,
-            qk_norm=settings.qk_norm,
-            rotate=rotate,
-        )
-        return Block(
-            attention,
-            make_feedforward(settings.activation, width, settings.hidden_dim, bias=settings.bias),
-            self._make_norm,
-            norm_first=settings.norm_first,
-            dropout=settings.dropout,
-        )
+        settings = self.settings
+        attention = self._self_attention(settings.block_size, causal=True, dropout=settings.dropout)
+        return Block(attention, **self._other_parts())
 
     def _initialize(self) -> None:
         for module in self.modules():

@@ -104,10 +104,7 @@ class PairBatches(EndlessBatches):
         self.batches_per_epoch = batches_per_epoch(order.size, share.global_batch)
         num_pools = -(-self.batches_per_epoch // POOL_BATCHES)
         self.pool_batches = -(-self.batches_per_epoch // num_pools)  # pools of similar size
-        self._pool = (
-            (-1, -1),
-            torch.empty(0),
-        )  # epoch and number of the last computed pool, its rows
+        self._pool = (-1, -1), torch.empty(0)  # epoch and number of a pool, and its rows
 
     def batch(self, number: int) -> PairBatch:
         before = self.share.first_example // self.share.global_batch

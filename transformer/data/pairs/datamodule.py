@@ -92,7 +92,7 @@ class PairDataModule(EndlessDataModule):
     def every_val_batch(self) -> Iterator[PairBatch]:
         """The batches of the whole validation split, not of one rank's part."""
         batches = SortedPairBatches(self.val_pairs, torch.arange(len(self.val_pairs)))
-        return (batches[number] for number in range(len(batches)))
+        return map(batches.batch, range(len(batches)))
 
     def _encoded(self, indices: Iterable[int]) -> RaggedPairs:
         pairs, tokenizer = self.pairs, self.tokenizer

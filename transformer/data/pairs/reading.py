@@ -74,7 +74,7 @@ class Pairs:
             if not indices:
                 total = len(self.sources)
                 raise UserError(
-                    f"{self.path}: {total:,} pair{'s' * (total > 1)} leave none for {name}: "
+                    f"{self.path}: {total:,} pair{'s' * (total > 1)}, and no pair is for {name}: "
                     f"{len(splits.train):,} training, {len(splits.val):,} validation, "
                     f"{len(splits.test):,} test (val_fraction={val_fraction:g}, "
                     f"test_fraction={test_fraction:g}): give more pairs, or change the fractions"
@@ -161,12 +161,12 @@ def _fault(source: tuple[str, ...], target: tuple[str, ...], block_size: int) ->
 def _described(faults: dict[str, list[int]], skip_bad_lines: bool) -> str:
     total = sum(map(len, faults.values()))
     kinds = "; ".join(f"{fault} in {_numbered(lines)}" for fault, lines in faults.items())
-    ways_out = ["mend them" if total > 1 else "mend it"]
+    ways_out = ["correct them" if total > 1 else "correct it"]
     if any("block_size" in fault for fault in faults):
         ways_out.append("train with a larger `block_size`")
     if not skip_bad_lines:
-        ways_out.append("give `skip_bad_lines=True` to go on without")
-    bad = "no line is good" if skip_bad_lines else f"{total:,} bad line{'s' * (total > 1)}"
+        ways_out.append("give `skip_bad_lines=True` to skip bad lines")
+    bad = "all lines are bad" if skip_bad_lines else f"{total:,} bad line{'s' * (total > 1)}"
     return f"{bad}: {kinds}: {', or '.join(ways_out)}"
 
 

@@ -106,6 +106,6 @@ class Corpus:
             if len(split) < block_size + 1:
                 raise UserError(
                     f"{path}: {len(self.tokens):,} {self.tokenizer.units} leave {len(split):,} for "
-                    f"{name} (val_fraction={val_fraction:g}), and one chunk needs block_size + 1 = "
+                    f"{name} (val_fraction={val_fraction:g}), but one chunk needs block_size + 1 = "
                     f"{block_size + 1:,}: give a longer text, or change block_size or val_fraction"
                 )

@@ -27,7 +27,7 @@ class CharacterTokenizer(Tokenizer):
 
     def __init__(self, vocabulary: str) -> None:
         if not vocabulary or list(vocabulary) != sorted(set(vocabulary)):
-            raise ValueError("a vocabulary is one or more distinct characters in sorted order")
+            raise ValueError("a vocabulary must be one or more distinct characters in sorted order")
         self.vocabulary = self.pieces = vocabulary
         self._characters = _code_points(vocabulary)
         self._ids = np.full(int(self._characters[-1]) + 2, _UNKNOWN, dtype=np.int32)

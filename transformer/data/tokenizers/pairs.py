@@ -37,7 +37,7 @@ class UnitTokenizer:
     def __init__(self, units: Units, vocabulary: Sequence[str]) -> None:
         odd = [unit for unit in vocabulary if split_units(unit, units) != [unit]]
         if odd or not vocabulary or len(set(vocabulary)) < len(vocabulary):
-            raise ValueError(f"a vocabulary is one or more distinct {units}, each a single one")
+            raise ValueError(f"a vocabulary must be a list of one or more distinct {units}")
         self.units: Units = units
         self.vocabulary = list(vocabulary)
         self._ids = {unit: id_ for id_, unit in enumerate(self.vocabulary, start=NUM_SPECIALS)}
@@ -57,7 +57,6 @@ class UnitTokenizer:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Plain strings for a checkpoint."""
         return {"kind": self.kind, "units": self.units, "vocabulary": self.vocabulary}
 
     @property
@@ -117,7 +116,6 @@ class PairTokenizer:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Plain strings for a checkpoint."""
         return {"kind": self.kind, "source": self.source.state, "target": self.target.state}
 
     @property
@@ -128,7 +126,4 @@ class PairTokenizer:
     @property
     def sizes(self) -> dict[str, int]:
         """The arguments of a model that depend on the tokenizers."""
-        return {
-            "vocab_size": self.target.vocab_size,
-            "source_vocab_size": self.source.vocab_size,
-        }
+        return {"vocab_size": self.target.vocab_size, "source_vocab_size": self.source.vocab_size}

@@ -25,5 +25,5 @@ def _unknown(what: str, names: dict[str, str], most: int = 8) -> UserError:
     return UserError(
         f"the model never saw {f'{total} of the {what}, ' * (total > 1)}{named}"
         f"{f' and {total - most} more' * (total > most)}: "
-        "leave them out of the text, or give `skip_unknown=True` to drop them"
+        "remove them from the text, or give `skip_unknown=True` to drop them"
     )
