@@ -32,10 +32,9 @@ class Share:
 class EndlessBatches(IterableDataset, ABC):
     """Whole training batches in the endless order, the same for any number of workers.
 
-    All ranks together read a global batch, and each rank gets its own part of it. If the share has
-    `batches_per_pass`, an iteration ends after this number of batches, and the next iteration
-    continues from there. The first iteration is shorter by `batches_given`, the number of batches
-    that an earlier run has already read from the same pass.
+    Each rank reads its own part of a global batch. With `batches_per_pass`, an iteration ends after
+    this number of batches, and the next iteration continues from there. The first iteration is
+    shorter by `batches_given`: the batches that an earlier run has read from the same pass.
     """
 
     def __init__(self, order: EndlessOrder, share: Share) -> None:

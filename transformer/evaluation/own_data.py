@@ -51,7 +51,7 @@ def find_own_text(saved: "SavedModel") -> Text | None:
 
 
 def compare_text(text: Text, own: Text | None, saved: "SavedModel") -> str | None:
-    """What another text shares with the model's training text; None if it is that text."""
+    """A sentence on what a text shares with the model's own; None if it is the model's own."""
     if own is text:
         return None
     parts = None

@@ -70,7 +70,7 @@ def choose_pairs(pairs: Pairs, saved: SavedModel, split: str) -> tuple[Iterable[
 
 
 def compare_pairs(pairs: Pairs, saved: SavedModel, sources: Iterable[str]) -> str | None:
-    """How many `sources` of another file belong to the model's training split; None for its own."""
+    """A sentence on how far another file's sources were in training; None for the model's file."""
     if pairs.sha256 == saved.corpus.get("sha256"):
         return None
     indices, _ = choose_pairs(pairs, saved, "train")

@@ -15,7 +15,7 @@ from transformer.generation.translation import Translator
 from transformer.system.errors import UserError, in_flags
 
 TEXT_HELP = """\
-The model continues the text so far plus your line; with an empty line, the text so far.
+The model continues the text so far plus your line. An empty line adds nothing to the text.
   /reset              delete the text so far
   /seed [N]           show or set the seed of the next text
   /SETTING [VALUE]    show or set max_new_tokens, temperature, top_k, top_p, min_p,

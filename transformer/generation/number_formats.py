@@ -70,7 +70,7 @@ def fastest_format(device: torch.device | str, embedding_dim: int) -> str:
 def prepare(model: SequenceModel, device: str, precision: str) -> None:
     """Moves a model to a device and changes the format of its weights; auto: the fastest choice.
 
-    Raises: UserError for a device that is not available, and for int8 without a CPU.
+    Raises: UserError for a device that is not available, and for int8 on a device other than a CPU.
     """
     device = resolve_accelerator(device)
     if precision == "int8" and device != "cpu":

@@ -26,7 +26,7 @@ class SearchOptions(ModelOptions):
     length_penalty: Number = Field(
         Search.length_penalty,
         ge=0,
-        description="beam search: above 0, longer targets get a better score",
+        description="beam search: the higher it is, the better the score of long targets",
         json_schema_extra=_OF_PAIRS,
     )
 
@@ -51,7 +51,7 @@ class GenerateOptions(SearchOptions):
         300, gt=0, description="tokens to add", json_schema_extra=_OF_TEXTS
     )
     num_samples: Integer = Field(
-        1, gt=0, description="texts for each prompt; for a pairs model, the best results"
+        1, gt=0, description="texts for each prompt; for a pairs model, its best targets"
     )
     temperature: Number = Field(
         TEMPERATURE,
@@ -66,14 +66,14 @@ class GenerateOptions(SearchOptions):
         None,
         gt=0,
         le=1,
-        description="draw from the fewest likeliest tokens with this total probability",
+        description="draw from the smallest group of likeliest tokens with this total probability",
         json_schema_extra=_OF_TEXTS,
     )
     min_p: Number | None = Field(
         None,
         ge=0,
         le=1,
-        description="draw from tokens at least this times as likely as the likeliest",
+        description="draw from tokens with at least this fraction of the largest probability",
         json_schema_extra=_OF_TEXTS,
     )
     repetition_penalty: Number = Field(

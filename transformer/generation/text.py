@@ -25,7 +25,7 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "Te
     `precision` is the number format of the weights: float32, bf16, int8, or auto for the fastest.
 
     Raises: UserError if the file does not hold a text model of this program, if the device (cpu,
-    cuda, mps) is not available, and for int8 without a CPU.
+    cuda, mps) is not available, and for int8 on a device other than a CPU.
     """
     return make_generator(load_model(expanded(path)), device, precision)
 

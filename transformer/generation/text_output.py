@@ -76,7 +76,7 @@ def stream(row: Continuation, steps: Iterator[None], show: Show) -> None:
 
 
 def as_dict(row: Continuation, seed: int) -> dict[str, Any]:
-    """`tokens` and `log_probabilities` belong to `text`; see `_log_probabilities` (in nats)."""
+    """`tokens` and `log_probabilities` (nats, from the model alone) belong to `text`."""
     return {
         "prompt": row.prompt,
         "text": row.text,

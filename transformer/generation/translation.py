@@ -32,7 +32,7 @@ def load_translator(
     `precision` is the number format of the weights: float32, bf16, int8, or auto for the fastest.
 
     Raises: UserError if the file does not hold an encoder-decoder, if the device is not available,
-    and for int8 without a CPU.
+    and for int8 on a device other than a CPU.
     """
     return make_translator(load_model(expanded(path)), device, precision)
 

@@ -74,7 +74,7 @@ class Corpus:
         tokenizer: str = "characters",
         build: bool = False,
     ) -> "Corpus":
-        """Raises: UserError as `read_corpus`."""
+        """Raises: UserError like `read_corpus`."""
         text = read_corpus(path, build=build)
         return cls.from_text(text, cut_at(len(text.characters), val_fraction), tokenizer)
 

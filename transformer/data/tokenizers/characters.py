@@ -35,7 +35,7 @@ class CharacterTokenizer(Tokenizer):
 
     @classmethod
     def from_text(cls, text: str, num_train: int | None = None) -> "CharacterTokenizer":
-        """The vocabulary is that of the whole text, so no character of validation is unknown."""
+        """Takes the characters of the whole text, so validation has no unknown characters."""
         counts = np.bincount(_code_points(text), minlength=1)
         return cls("".join(map(chr, np.flatnonzero(counts))))
 
