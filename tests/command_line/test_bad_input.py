@@ -86,7 +86,7 @@ BEFORE_TORCH = [
     row("generate stray.ckpt --top_p 1.1", "--top_p", "at most 1", "'1.1'"),
     row("generate stray.ckpt --max_tokens 9", "'--max_tokens'", "--max_new_tokens?"),
     row("generate stray.ckpt --prompt_file nowhere.txt", "nowhere.txt", "no such prompt file"),
-    row("generate stray.ckpt --prompt a --prompt_file empty.txt", "give one of them"),
+    row("generate stray.ckpt --prompt a --prompt_file empty.txt", "--prompt_file, not both"),
     row("evaluate nowhere.ckpt", "nowhere.ckpt", "no such checkpoint"),
     row("evaluate stray.ckpt --data_path nowhere.txt", "nowhere.txt", "no such text file"),
     row("evaluate stray.ckpt --data_path latin1.txt", "latin1.txt", "byte 3"),
@@ -95,7 +95,7 @@ BEFORE_TORCH = [
     row("explain stray.ckpt --prompt To --out a.pdf", "--out must end in .html or .png, got"),
     row("explain stray.ckpt --prompt To --max_new_tokens -1", "--max_new_tokens", "at least 0"),
     row("explain stray.ckpt --prompt_file latin1.txt", "latin1.txt", "not UTF-8 at byte 3"),
-    row("explain stray.ckpt --prompt a --prompt_file empty.txt", "give one of them"),
+    row("explain stray.ckpt --prompt a --prompt_file empty.txt", "--prompt_file, not both"),
 ]
 
 # Slow rows tell again, through another script or file type, what an unmarked one tells.

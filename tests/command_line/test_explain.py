@@ -76,7 +76,7 @@ def test_256_characters_of_4_blocks_with_4_heads_are_under_2_mb_and_name_no_serv
     (tmp_path / "fox.txt").write_text(text, encoding="utf-8")
     result = run("explain.py", "m.safetensors", "--prompt_file", "fox.txt", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "294 characters, and the model reads 256: the last 256 are shown" in result.stderr
+    assert "294 characters, but the model reads 256: the last 256 are shown" in result.stderr
     page = (tmp_path / "explain.html").read_text(encoding="utf-8")
     assert len(page.encode()) < 2_000_000
     assert "http://" not in page
@@ -103,7 +103,7 @@ def test_what_the_model_goes_on_with_is_explained_too(explained, model_path):
 
 def test_of_more_than_block_size_the_end_is_explained_and_that_is_said(explained):
     data, _, err = explained("--prompt", PROMPT, "--max_new_tokens", 5)
-    assert "21 characters, and the model reads 16: the last 16 are shown" in err
+    assert "21 characters, but the model reads 16: the last 16 are shown" in err
     assert len(data["units"]) == 16
     assert data["num_written"] == 5
     data, *_ = explained("--max_new_tokens", 40)
@@ -114,7 +114,7 @@ def test_of_more_than_block_size_the_end_is_explained_and_that_is_said(explained
     ("sizes", "said"),
     [
         ((5, 16, 16), ""),
-        ((40, 40, 16), "40 characters, and the model reads 16: the last 16 are shown"),
+        ((40, 40, 16), "40 characters, but the model reads 16: the last 16 are shown"),
         (
             (6, 206, 128),
             "are shown, and nothing of the prompt; --max_new_tokens 122 or fewer shows",
@@ -173,7 +173,7 @@ def test_a_prompt_that_cannot_be_explained_is_refused_and_nothing_written(
     [
         (["--prompt", "cab", "--seed", "1"], "--seed does not apply to a model of pairs"),
         (["--max_new_tokens", "9"], "--max_new_tokens does not apply"),
-        (["--prompt", "abcabcabc"], "9 characters, and the model reads 7 at most"),
+        (["--prompt", "abcabcabc"], "9 characters, but the model reads at most 7"),
         (["--prompt", "cow"], "never saw 2 of the characters"),
     ],
 )

@@ -152,7 +152,7 @@ def test_the_speed_is_said_on_a_line_of_its_own(model_path, monkeypatch, more):
         (["--interactive", "--prompt", "a"], "leave --prompt out"),
         (["--interactive", "--verbose"], "leave --verbose out"),
         (["--interactive", "--num_samples", "2"], "leave --num_samples out"),
-        (["--stop", ""], "a stop text must hold one character at least"),
+        (["--stop", ""], "a stop text must have at least one character"),
         (["--min_p", "2"], "min_p must be at most 1"),
         (["--repetition_penalty", "0"], "repetition_penalty must be at least 0.001"),
     ],

@@ -145,7 +145,7 @@ def test_json_has_the_best_of_a_beam_in_order(weights, capsys):
     ("flags", "message"),
     [
         (["--prompt", "bax"], r"'bax': the model never saw 'x' \(LATIN SMALL LETTER X\)"),
-        (["--prompt", "abcdeabc"], "8 characters, and the model reads 7 at most"),
+        (["--prompt", "abcdeabc"], "8 characters, but the model reads at most 7"),
         ([], "an encoder-decoder needs a source: give a --prompt"),
         (["--prompt", "bad", "--top_k", "3"], "--top_k does not apply to a model of pairs"),
         (["--prompt", "bad", "--num_samples", "2"], "needs as many --num_beams, got 1"),
@@ -194,11 +194,15 @@ def test_pairs_that_changed_are_not_taken_for_the_models_own(
     parts |= {"config": saved.config | {"data_path": "shout.tsv"}, "corpus": saved.corpus}
     save_model(tmp_path / "model.safetensors", saved.model, parts)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"^shout\.tsv: what model\.safetensors was .* is not here"):
+    with pytest.raises(
+        UserError, match=r"^shout\.tsv: the training data of model\.safetensors is missing"
+    ):
         evaluate.main(["model.safetensors"])
     text = (pairs_home / "shout.tsv").read_text(encoding="utf-8")
     (tmp_path / "shout.tsv").write_text(text + "bad\tB\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"^shout\.tsv: is not what .* and 6 more follow: restore"):
+    with pytest.raises(
+        UserError, match=r"^shout\.tsv: is not the training data .* and 6 more follow: restore"
+    ):
         evaluate.main(["model.safetensors"])
 
     def compared(*flags):

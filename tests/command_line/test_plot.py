@@ -85,8 +85,8 @@ def test_a_run_whose_corpus_is_elsewhere_is_plotted_without_the_floor(
     monkeypatch.chdir(tmp_path)
     printed = plot_here(finished.folder, "--out", "curves.png")
     assert printed.err == (
-        f"no bigram floor for {finished.folder}: hamlet.txt: not here: start from the folder "
-        "that the run was started in\n"
+        f"no bigram floor for {finished.folder}: hamlet.txt: is missing: start from the folder "
+        "where the run was started\n"
     )
     assert read_pixels("curves.png")[1][FLOOR] < 100  # some of the letters' edges have it too
 
@@ -118,7 +118,7 @@ def test_mistakes_are_one_line_and_leave_no_file(run, tmp_path):
     (tmp_path / "empty").mkdir()
     result = run("plot.py", "empty", "--out", "a.png", cwd=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("error: empty: holds no curves")
+    assert result.stderr.startswith("error: empty: has no curves")
     assert result.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 

@@ -1,4 +1,4 @@
-"""Files of prompts: a line that a model cannot read is named, or left out and counted."""
+"""Files of prompts: a line that a model cannot read is named, or skipped and counted."""
 
 import json
 
@@ -50,7 +50,7 @@ def words(tmp_path):
         *(("a b\n\nc\n", 2, "the source is empty"), ("a\nb\n  \nc\n", 3, "the source is empty")),
         *(
             ("a\nx\n", 2, "never saw 'x'"),
-            ("a a a a a a a a\n", 1, "8 words, and the model reads 7"),
+            ("a a a a a a a a\n", 1, "8 words, but the model reads at most 7"),
         ),
         *(("a\r\n\r\nb\r\n", 2, "the source is empty"), ("\n", 1, "the source is empty")),
     ],
@@ -58,7 +58,7 @@ def words(tmp_path):
 def test_a_bad_line_is_named_with_the_way_out_before_anything_is_shown(
     pairs_path, words, capsys, text, number, why
 ):
-    match = rf"words\.txt:{number}: .*{why}.*, or give --skip_bad_lines to go on without"
+    match = rf"words\.txt:{number}: .*{why}.*, or give --skip_bad_lines to skip such lines"
     with pytest.raises(UserError, match=match):
         generate.main([pairs_path, *words(text)])
     assert capsys.readouterr().out == ""
@@ -69,7 +69,7 @@ def test_bad_lines_are_left_out_and_counted_if_asked_for(pairs_path, words, caps
     assert generate.main([pairs_path, "--skip_bad_lines", *words("\n".join(lines) + "\n")]) == 0
     out, err = capsys.readouterr()
     assert [line.split("\t")[0] for line in out.splitlines()] == ["a b", "c", "b"]
-    assert "words.txt: 4 bad lines (2, 4, 5, 6) left out" in err
+    assert "words.txt: 4 bad lines (2, 4, 5, 6) skipped" in err
 
 
 def test_what_is_empty_once_the_unknown_is_dropped_is_a_bad_line_too(pairs_path, words, capsys):
@@ -77,7 +77,7 @@ def test_what_is_empty_once_the_unknown_is_dropped_is_a_bad_line_too(pairs_path,
     assert generate.main([pairs_path, *flags]) == 0
     out, err = capsys.readouterr()
     assert [line.split("\t")[0] for line in out.splitlines()] == ["a", "b"]
-    assert "1 bad line (2) left out" in err
+    assert "1 bad line (2) skipped" in err
 
 
 def test_a_text_model_takes_a_blank_line_for_a_prompt_unless_told(text_path, words, capsys):
@@ -87,7 +87,7 @@ def test_a_text_model_takes_a_blank_line_for_a_prompt_unless_told(text_path, wor
     assert generate.main([*flags, "--skip_bad_lines"]) == 0
     out, err = capsys.readouterr()
     assert [json.loads(line)["prompt"] for line in out.splitlines()] == ["ab", "c"]
-    assert "1 bad line (2) left out" in err
+    assert "1 bad line (2) skipped" in err
 
 
 def test_an_unknown_character_of_a_text_model_is_named_with_its_line(text_path, words):
@@ -98,5 +98,5 @@ def test_an_unknown_character_of_a_text_model_is_named_with_its_line(text_path, 
 @pytest.mark.parametrize("model", ["pairs_path", "text_path"])
 def test_no_good_line_at_all_is_an_error(request, words, model):
     path = request.getfixturevalue(model)
-    with pytest.raises(UserError, match=r"words\.txt: no line is left that the model can read"):
+    with pytest.raises(UserError, match=r"words\.txt: the model can read no line"):
         generate.main([path, "--skip_bad_lines", *words("\n\n")])

@@ -45,7 +45,7 @@ def test_a_changed_corpus_is_not_taken_for_the_models_own(home, change):
     with pytest.raises(UserError) as caught:
         evaluate.main([])
     message = str(caught.value)
-    assert message.startswith("hamlet.txt: is not what runs/tiny/version_0/model.safetensors was")
+    assert message.startswith("hamlet.txt: is not the training data of runs/tiny/version_0/model.")
     for words in (
         *(f"{len(text):,} characters, sha256 ", f"{len(changed):,} characters, sha256 "),
         *("restore it", "--data_path hamlet.txt to evaluate on all of this file"),
@@ -76,7 +76,7 @@ def test_a_corpus_that_is_not_here_is_an_error_and_nothing_is_built(
     parts |= {"config": saved.config | {"data_path": name}, "corpus": saved.corpus}
     save_model(tmp_path / "model.safetensors", saved.model, parts)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"is not here: start from the folder .* or .*--data_path"):
+    with pytest.raises(UserError, match=r"is missing: start from the folder .* or .*--data_path"):
         evaluate.main(["model.safetensors"])
     with pytest.raises(UserError, match=f"^{name}: no such text file"):
         evaluate.main(["model.safetensors", "--data_path", name])
@@ -111,7 +111,7 @@ def test_an_own_text_at_a_built_in_name_is_not_mistaken_for_another(
     monkeypatch.chdir(tmp_path / "mine")
     assert report(capsys, "../model.safetensors")["split"] == "validation"
     monkeypatch.chdir(tmp_path / "other")
-    with pytest.raises(UserError, match=r"data/input\.txt: is not what"):
+    with pytest.raises(UserError, match=r"data/input\.txt: is not the training data of"):
         evaluate.main(["../model.safetensors"])
 
 
@@ -182,4 +182,4 @@ def test_plot_draws_no_floor_of_a_text_that_changed_or_is_gone(home, capsys):
     assert plot.find_floors([home / "runs" / "tiny" / "version_0"]) == {}
     said = capsys.readouterr().err
     assert "not the text that the run was trained on" in said
-    assert "not here" in said
+    assert "hamlet.txt: is missing" in said

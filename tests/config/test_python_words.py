@@ -92,7 +92,7 @@ def test_a_corpus_and_a_config_speak_python_too(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"`data_path=data/input\.txt`"):
         CharacterDataModule("here/input.txt", block_size=7, batch_size=2)
     (tmp_path / "bad.tsv").write_text("a\n", encoding="utf-8")
-    with pytest.raises(UserError, match="give `skip_bad_lines=True` to go on"):
+    with pytest.raises(UserError, match="give `skip_bad_lines=True` to skip"):
         read_pairs("bad.tsv", PairSettings(block_size=7))
     (tmp_path / "short.yaml").write_text("lr: 1\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"or give `batch_size=VALUE`"):

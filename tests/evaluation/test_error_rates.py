@@ -145,7 +145,7 @@ def test_all_numbers_are_in_the_dictionary_as_plain_python():
         ([], [], "no predictions to score"),
         ([["K"]], [], "1 predictions, but answers for 0 words"),
         ([["K"], ["T"]], [[["K"]], []], "word 1 has no answer"),
-        ([["K"]], [[["K"], []]], "word 0 has no answer, or one without units"),
+        ([["K"]], [[["K"], []]], "word 0 has no answer, or an answer without units"),
     ],
     ids=str,
 )

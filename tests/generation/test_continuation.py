@@ -69,7 +69,7 @@ def test_a_stop_text_that_begins_in_the_prompt_does_not_count():
 
 
 def test_an_empty_stop_text_is_refused():
-    with pytest.raises(ValueError, match="one character at least"):
+    with pytest.raises(ValueError, match="at least one character"):
         Continuation("", [], ["end", ""])
 
 

@@ -81,7 +81,7 @@ def test_help_is_shown(talk):
         ("/length_penalty -1", "length_penalty must be at least 0"),
         ("abz", "the model never saw 'z'"),
         ("", "the source is empty"),
-        ("abcdefgh", "8 characters, and the model reads 7 at most"),
+        ("abcdefgh", "8 characters, but the model reads at most 7"),
     ],
 )
 def test_a_mistake_is_one_line_and_the_loop_goes_on(talk, translator, line, message):

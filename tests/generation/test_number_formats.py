@@ -87,7 +87,7 @@ def test_a_converted_model_gives_nearly_the_same_probabilities(
 
 
 def test_inputs_that_the_kernel_would_read_past_are_refused_and_stay_bfloat16(make_gpt):
-    with pytest.raises(ValueError, match="in_features=30 is no multiple of 16"):
+    with pytest.raises(ValueError, match="in_features=30 is not a multiple of 16"):
         Int8Linear(nn.Linear(30, 13))
     model = make_gpt()
     convert(model, "int8")
@@ -143,5 +143,5 @@ def test_int8_elsewhere_than_on_a_cpu_is_a_users_error(make_gpt, tmp_path, monke
     save_model(tmp_path / "model.safetensors", model, parts)
     name = "transformer.generation.number_formats.resolve_accelerator"
     monkeypatch.setattr(name, lambda device: "cuda")
-    with pytest.raises(UserError, match="precision int8 is for a CPU, and the device is cuda"):
+    with pytest.raises(UserError, match="precision int8 needs a CPU, but the device is cuda"):
         load(tmp_path / "model.safetensors", "cuda", "int8")

@@ -124,8 +124,8 @@ def test_translating_leaves_the_model_in_its_mode(translator):
     ("source", "match"),
     [
         ("abz", r"the model never saw 'z' \(LATIN SMALL LETTER Z\)"),
-        ("", "the source is empty: give a text of one unit at least"),
-        ("abcdefgh", "'abcdefgh': 8 characters, and the model reads 7 at most"),
+        ("", "the source is empty: give a text of at least one unit"),
+        ("abcdefgh", "'abcdefgh': 8 characters, but the model reads at most 7"),
     ],
 )
 def test_a_source_that_cannot_be_read_is_a_users_error(translator, source, match):

@@ -86,7 +86,7 @@ def test_events_are_read_as_far_as_they_are_whole(tmp_path):
 def test_a_folder_without_curves_is_an_error_that_names_it(tmp_path, content):
     if content is not None:
         (tmp_path / NAME.format(1000)).write_bytes(content)
-    with pytest.raises(UserError, match=rf"^{tmp_path}: holds no curves .* name the folder of a"):
+    with pytest.raises(UserError, match=rf"^{tmp_path}: has no curves .* give the folder of a"):
         read_curves(tmp_path)
 
 
@@ -118,15 +118,15 @@ def test_a_corpus_that_is_gone_or_has_changed_sets_no_floor(tmp_path, corpus_pat
     save_run(tmp_path, corpus_path)
     trained_on = read_trained_on(tmp_path)
     corpus_path.write_text("abc" * 100, encoding="utf-8")
-    with pytest.raises(UserError, match=r"text\.txt: not the text that the run was trained on"):
+    with pytest.raises(UserError, match=r"text\.txt: is not the text that the run was trained on"):
         bigram_floor(trained_on)
     corpus_path.unlink()
-    with pytest.raises(UserError, match=r"text\.txt: not here: start from the folder"):
+    with pytest.raises(UserError, match=r"text\.txt: is missing: start from the folder"):
         bigram_floor(trained_on)
 
 
 def test_weights_that_do_not_say_what_they_were_trained_on_are_an_error(tmp_path, corpus_path):
-    match = r"model\.safetensors: is missing or does not say what it was trained on"
+    match = r"model\.safetensors: is missing or does not name its training data"
     with pytest.raises(UserError, match=match):
         read_trained_on(tmp_path)
     save_run(tmp_path, corpus_path, corpus={})

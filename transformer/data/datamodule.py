@@ -1,4 +1,4 @@
-"""What the LightningDataModules share: one endless order, counted over ranks and resumes."""
+"""The base class of the LightningDataModules: endless training batches that can be resumed."""
 
 import signal
 import warnings
@@ -10,19 +10,19 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from transformer.data.endless import EvenBatches, OnePass
+from transformer.data.endless import CountedBatches, EvenBatches, OnePass, Share
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.pairs import PairTokenizer
 
-# Validation during training looks at about this many tokens of a larger split.
+# A validation during training reads about this many tokens if the split is larger.
 MOST_VALIDATION_TOKENS = 1_000_000
 
 
 def _ignore_signals(_: int) -> None:
-    """In a worker: Ctrl+C, say, goes to all processes, and the run still needs its next batch.
+    """Makes a worker process ignore signals such as Ctrl+C, which go to all processes of a run.
 
-    A second SIGTERM ends it: torch and Python end workers so that did not end by themselves, and
-    wait for them.
+    After such a signal, the run still needs its next batch. Only a second SIGTERM ends the worker:
+    torch and Python send SIGTERM to workers that are still running, and then wait for them.
     """
     for name in ("SIGINT", "SIGUSR1", "SIGHUP"):
         if hasattr(signal, name):
@@ -31,25 +31,29 @@ def _ignore_signals(_: int) -> None:
 
 
 class EndlessLoader(DataLoader):
-    """Counts its batches. Its dataset does not: Lightning takes that for a number of examples."""
+    """Its length is the number of batches in a pass.
+
+    The dataset has no length, because Lightning would read it as a number of examples.
+    """
 
     def __len__(self) -> int:
-        """Raises: TypeError for one that never ends, as Python and torch expect it."""
-        if (num_batches := self.dataset.batches_per_pass) is None:  # pyright: ignore
+        """Raises: TypeError for a pass that never ends; Python and torch expect this error."""
+        if (num_batches := self.dataset.share.batches_per_pass) is None:  # pyright: ignore
             raise TypeError("these batches never end")
         return num_batches
 
 
 class EndlessDataModule(pl.LightningDataModule, ABC):
-    """Training examples in one endless sequence; a checkpoint holds how many were consumed.
+    """Training examples in one endless order; a checkpoint stores how many were consumed.
 
-    The training loader never ends when `endless`, as a Trainer with max_steps wants it; otherwise
-    a pass ends once as many examples were given as there are, so that a Trainer with max_epochs
-    counts passes. With a Trainer's overfit_batches each pass has the same batches.
+    With `endless`, the training loader never ends; use it with the Trainer's `max_steps`. Without
+    it, a pass of the loader has as many examples as the training split, so that the Trainer's
+    `max_epochs` counts passes. With `overfit_batches` of the Trainer, all passes have the same
+    batches.
     """
 
-    num_examples: int  # what an epoch trains on once
-    num_val_examples: int  # what a validation looks at once
+    num_examples: int  # chunks or pairs in the training split
+    num_val_examples: int  # windows or pairs in the validation split
     num_train_tokens: int
     num_val_tokens: int
 
@@ -61,7 +65,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         self.most_val_tokens = MOST_VALIDATION_TOKENS
         self._first_example = 0
         self._batches_before = 0
-        self._has_loader = False  # of this fit
+        self._has_loader = False  # True after this fit's first training loader
 
     @property
     @abstractmethod
@@ -69,20 +73,20 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
 
     @property
     def tokens_per_unit(self) -> Mapping[str, float]:
-        """For `val_bits_per_char` and the like: tokens in a `char`, a `byte`; empty for pairs."""
+        """Mean tokens per `char` and per `byte`, for `val_bits_per_char`; empty for pairs."""
         return {}
 
     @abstractmethod
-    def _train_batches(self, share: dict[str, Any]) -> Any:  # beartype warns of an IterableDataset
-        """EndlessBatches; `share` has its arguments but for the order."""
+    def _train_batches(self, share: Share) -> Any:  # beartype warns of an IterableDataset here
+        """The EndlessBatches of this share."""
 
     @abstractmethod
-    def _val_batches(self, rank: int, world_size: int) -> Dataset:
-        """Every rank takes every world_size-th example; a large split is sampled evenly."""
+    def _val_batches(self, rank: int, world_size: int) -> CountedBatches:
+        """Every world_size-th validation example; of a large split, an even sample."""
 
     @abstractmethod
-    def _test_batches(self, rank: int, world_size: int) -> Dataset:
-        """The same of a whole split."""
+    def _test_batches(self, rank: int, world_size: int) -> CountedBatches:
+        """Every world_size-th example of the whole test split."""
 
     @property
     def tokenizer_state(self) -> dict[str, Any]:
@@ -90,30 +94,30 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """What a model must be built for, by the names that it has there."""
+        """The arguments of a model that depend on the tokenizer."""
         return self.tokenizer.sizes
 
     @property
     def looked_at_tokens(self) -> int:
-        """Of the validation split, in training."""
+        """Tokens that a validation during training reads."""
         return min(self.num_val_tokens, self.most_val_tokens)
 
     def look_at(self, num_tokens: int) -> None:
-        """Has validation look at about so many tokens of its split, from its next loader on."""
+        """Makes the next validation loaders read about `num_tokens` tokens of their split."""
         whole = num_tokens >= self.num_val_tokens
         self.most_val_tokens = MOST_VALIDATION_TOKENS if whole else num_tokens
 
     @property
     def examples_consumed(self) -> int:
-        """Examples trained on since the first step, over all ranks and resumes."""
+        """Training examples read since the first step, by all ranks and in all resumed runs."""
         batches = self._batches_run() - self._batches_before
         return self._first_example + batches * self.batch_size * self._world_size
 
     def setup(self, stage: str) -> None:
-        """Leaves out what Lightning warns of in loaders, and what is no matter of these.
+        """Hides three warnings of Lightning about loaders that do not apply here.
 
-        A batch is one indexing, which needs no workers; each worker has batches of its own; and a
-        run that is resumed within an epoch goes on there.
+        Reading a batch is one indexing, so it needs no workers. Each worker reads different
+        batches. A run that is resumed within an epoch continues at the same place.
         """
         self._has_loader = False
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -121,23 +125,23 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended")
 
     def train_dataloader(self) -> DataLoader:
-        if self._has_loader:  # as with reload_dataloaders_every_n_epochs: this one goes on
+        if self._has_loader:  # reload_dataloaders_every_n_epochs asks for a new loader
             self._first_example = self.examples_consumed
         self._has_loader = True
         self._batches_before = self._batches_run()
-        batches = self._train_batches(
-            {
-                "batch_size": self.batch_size,
-                "first_example": self._first_example,
-                "rank": self._rank,
-                "world_size": self._world_size,
-                "batches_per_pass": None if self.endless else self._batches_per_pass(),
-            }
+        per_pass = self._batches_per_pass()
+        share = Share(
+            batch_size=self.batch_size,
+            first_example=self._first_example,
+            rank=self._rank,
+            world_size=self._world_size,
+            batches_per_pass=None if self.endless else per_pass,
         )
-        batches.batches_given = self._batches_of_epoch() % self._batches_per_pass()
+        batches = self._train_batches(share)
+        batches.batches_given = self._batches_of_epoch() % per_pass
         overfits = self.trainer and self.trainer.overfit_batches  # pyright: ignore[reportAttributeAccessIssue]  # set late
         if overfits:
-            return self._loader(OnePass(batches.batch, self._batches_per_pass()))
+            return self._loader(OnePass(batches.batch, per_pass))
         return self._loader(batches, EndlessLoader)
 
     def val_dataloader(self) -> DataLoader:
@@ -155,10 +159,9 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self._first_example = state_dict["examples_consumed"]
 
-    def _scoring_loader(self, batches_of: Callable[[int, int], Dataset]) -> DataLoader:
+    def _scoring_loader(self, batches_of: Callable[[int, int], CountedBatches]) -> DataLoader:
         shares = [batches_of(rank, self._world_size) for rank in range(self._world_size)]
-        most = max(len(share) for share in shares)  # type: ignore[arg-type]
-        return self._loader(EvenBatches(shares[self._rank], most))
+        return self._loader(EvenBatches(shares[self._rank], max(map(len, shares))))
 
     def _loader(self, batches: Dataset, kind: type[DataLoader] = DataLoader) -> DataLoader:
         return kind(
@@ -168,7 +171,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_ignore_signals,
-            generator=torch.Generator(),  # not the one that draws dropout
+            generator=torch.Generator(),  # torch's own would change the numbers that dropout draws
         )
 
     def _batches_per_pass(self) -> int:

@@ -1,4 +1,4 @@
-"""The likeliest sequences for each of several sources, by beam search."""
+"""Beam search: finds likely target sequences for several sources at once."""
 
 import math
 from collections.abc import Collection
@@ -11,16 +11,16 @@ from torch import Tensor
 from transformer.decoding.sampling import NotFiniteError
 from transformer.decoding.settings import Search
 
-_EMPTY = -math.inf  # the log-probability of a place that holds no hypothesis
+_EMPTY = -math.inf  # the log-probability of a place without a hypothesis
 
 
-@runtime_checkable  # so that the tests' shape checks can look at it
+@runtime_checkable  # the shape checks of the tests need it
 class TargetModel(Protocol):
-    """Anything that gives logits (R, T, V) for tokens (R, T) that follow those of a cache.
+    """A model that returns logits (R, T, V) for tokens (R, T) that follow the tokens in a cache.
 
-    Its R rows are num_beams neighbors for each source. `cache.select(rows)` keeps the rows with
-    these indices, in this order: a source's rows stay side by side and are never another's, so
-    `rows[::num_beams] // num_beams` are the sources that are left, not always in their order.
+    The R rows are num_beams neighboring rows for each source. `cache.select(rows)` keeps the rows
+    with these indices, in this order. The rows of a source stay next to each other, so
+    `rows[::num_beams] // num_beams` are the remaining sources. Their order may change.
     """
 
     def make_cache(self, num_rows: int) -> Any: ...
@@ -29,7 +29,7 @@ class TargetModel(Protocol):
 
 
 class Hypothesis(NamedTuple):
-    """Tokens between begin and end; the log-probability includes the end's where it is finished."""
+    """Tokens between begin and end; if `finished`, the log-probability includes the end."""
 
     tokens: list[int]
     log_probability: float
@@ -40,9 +40,10 @@ class Hypothesis(NamedTuple):
 def _ranked(
     logits: Float[Tensor, "R V"], never: Int[Tensor, " _"], num_beams: int
 ) -> tuple[Float[Tensor, "R M"], Int[Tensor, "R M"]]:
-    """The likeliest tokens of each row and their log-probabilities: an end and num_beams more.
+    """The num_beams + 1 likeliest tokens of each row, and their log-probabilities.
 
-    By their logits, which tell apart what rounds to the same log-probability.
+    One of them may be the end. Tokens are compared by logits, because different logits may round to
+    the same log-probability.
     """
     if not logits.isfinite().all():
         raise NotFiniteError("the model's logits are not finite, so no token can be chosen")
@@ -55,10 +56,10 @@ def _ranked(
 
 
 def _largest(values: Float[Tensor, "R V"], count: int) -> Int[Tensor, "R M"]:
-    """The first `count` columns of a stable sort of each row, the largest first.
+    """The columns of the `count` largest values of each row, as a stable sort would order them.
 
-    topk finds them where what comes next is smaller. Where it is as large as the last, those with
-    the lowest ids are picked, as topk says nothing of the order among equals.
+    topk finds them if the next value is smaller than the last of them. If it is equal, the lowest
+    ids must be chosen separately, because topk does not define the order of equal values.
     """
     count = min(count, values.shape[1])
     best, places = values.topk(min(count + 1, values.shape[1]), dim=1)
@@ -73,7 +74,7 @@ def _largest(values: Float[Tensor, "R V"], count: int) -> Int[Tensor, "R M"]:
 
 
 class _Beams(NamedTuple):
-    """K hypotheses of each source, the best first; a row is all `end` from its end on."""
+    """K hypotheses of each source, the best first; `end` fills a row after its last token."""
 
     tokens: Int[Tensor, "B K L"]
     log_probabilities: Float[Tensor, "B K"]
@@ -85,7 +86,7 @@ class _Beams(NamedTuple):
 
 
 class _Search:
-    """What is found for the sources that are not done: hypotheses finished and still `live`."""
+    """The finished and the live hypotheses of the sources that are not done."""
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class _Search:
         tokens = torch.full((num_sources, num_beams, len(divisors) - 1), end, device=device)
         none = torch.full((num_sources, num_beams), _EMPTY, device=device)
         first = none.clone()
-        first[:, 0] = 0.0  # the beams of a source begin alike, so that one of them counts
+        first[:, 0] = 0.0  # all beams of a source start equal, so only one is used
         self.live, self.finished = _Beams(tokens, first, first), _Beams(tokens, none, none)
         self.sources = torch.arange(num_sources, device=device)
         self.num_beams, self.end, self.divisors = num_beams, end, divisors
@@ -106,7 +107,7 @@ class _Search:
     def step(
         self, log_probabilities: Float[Tensor, "R M"], tokens: Int[Tensor, "R M"], length: int
     ) -> Int[Tensor, "B K"]:
-        """Makes hypotheses of this length, their end counted; gives the beam each went on from."""
+        """Extends the hypotheses to this length, the end included; returns each one's old beam."""
         count, num_ranked = self.num_beams, tokens.shape[1]
         totals = self.live.log_probabilities.flatten()[:, None] + log_probabilities
         totals = totals.reshape(-1, count * num_ranked)
@@ -115,7 +116,9 @@ class _Search:
         tokens = tokens.reshape(-1, count * num_ranked).gather(1, order)
         ends, parents = tokens == self.end, order // num_ranked
         self._finish(totals.where(ends, _EMPTY)[:, :count], parents[:, :count], length)
-        places = ends.byte().argsort(dim=1, stable=True)[:, :count]  # the first that are no ends
+        places = ends.byte().argsort(dim=1, stable=True)[
+            :, :count
+        ]  # the first tokens other than end
         totals, parents = totals.where(~ends, _EMPTY).gather(1, places), parents.gather(1, places)
         history = self.live.take(parents).tokens
         history[:, :, length - 1] = tokens.gather(1, places)
@@ -131,9 +134,9 @@ class _Search:
         self.finished = both.take(order[:, : self.num_beams])
 
     def done(self, length: int) -> Bool[Tensor, " B"]:
-        """Where nothing live can come before the last of num_results finished hypotheses.
+        """True where no live hypothesis can still become one of the num_results best.
 
-        Its log-probability can only fall, and be divided by no more than that of the last length.
+        Its log-probability can only become lower, and the largest divisor is the last length's.
         """
         if length == len(self.divisors) - 1:
             return torch.ones_like(self.sources, dtype=torch.bool)
@@ -145,10 +148,10 @@ class _Search:
     def pop(
         self, done: Bool[Tensor, " B"], kept: Int[Tensor, " _"]
     ) -> list[tuple[int, list[Hypothesis]]]:
-        """Takes these sources out, each with its best hypotheses, and goes on with the others."""
+        """Removes the sources that are done; returns them with their best hypotheses."""
         found = [
-            (source, (finished + live)[: self.num_results])  # live ones count at the last length:
-            for source, finished, live in zip(  # before it, finished ones fill all the places
+            (source, (finished + live)[: self.num_results])  # live ones matter at the last length:
+            for source, finished, live in zip(  # before that, finished ones fill all places
                 self.sources[done].tolist(),
                 self._hypotheses(self.finished, done, True),
                 self._hypotheses(self.live, done, False),
@@ -174,7 +177,7 @@ class _Search:
 
 
 def _in_place(done: Bool[Tensor, " B"]) -> Int[Tensor, " _"]:
-    """Those not done, the last of them in the places of done ones, so that few rows move."""
+    """The sources that are not done. The last of them fill the gaps, so that few rows move."""
     left = ~done
     kept = torch.arange(int(left.sum()), device=done.device)
     kept[done[: len(kept)]] = left[len(kept) :].nonzero().squeeze(1) + len(kept)
@@ -194,11 +197,11 @@ def _check(
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
     if not 0 <= length_penalty < math.inf:
-        raise ValueError(f"length_penalty must be a number from 0, got {length_penalty}")
+        raise ValueError(f"length_penalty must be at least 0 and finite, got {length_penalty}")
 
 
 def _divisors(size: int, length_penalty: float) -> list[float]:
-    """Of a log-probability, for each length up to size."""
+    """The number that divides a log-probability, for each length from 0 to `size`."""
     return [((5 + length) / 6) ** length_penalty for length in range(size + 1)]
 
 
@@ -216,18 +219,18 @@ def beam_search(
     forbidden: Collection[int] = (),
     device: torch.device | str = "cpu",
 ) -> list[list[Hypothesis]]:
-    """For each source up to `num_results` hypotheses, None for num_beams; the best first.
+    """Up to `num_results` hypotheses for each source, the best first; None means num_beams.
 
     Score: log-probability / ((5 + length) / 6)^length_penalty, Wu et al. 2016 (arXiv:1609.08144),
-    eq. 14 without coverage; the length counts the end. 0.6 is from Vaswani et al. 2017
-    (arXiv:1706.03762), 6.1. At each step the num_beams likeliest continuations that are no end
-    go on; an end finishes its hypothesis where it is itself among the num_beams likeliest of all.
-    A source is done when nothing that goes on can still come before one of its num_results. One
-    beam is greedy decoding, and done at its first end.
+    eq. 14 without coverage; the length includes the end. 0.6 is from Vaswani et al. 2017
+    (arXiv:1706.03762), 6.1. Each step keeps the num_beams likeliest continuations without an end.
+    An end finishes a hypothesis if it is among the num_beams likeliest of all continuations. A
+    source is done when no live hypothesis can still become one of its num_results best. One beam is
+    greedy decoding, and is done at its first end.
 
-    Hypotheses of `max_new_tokens`, the end counted, that have none are not finished, and come
-    after all that are, whatever their scores: they were never charged for an end. Probabilities
-    are the model's own: what `forbidden` tokens would have had goes to no other. Of equals the
+    A hypothesis of `max_new_tokens` tokens without an end is not finished. It comes after all
+    finished ones, whatever its score, because the score lacks the probability of an end. The
+    probabilities of `forbidden` tokens are not given to other tokens. Of equally likely tokens, the
     lowest id comes first.
 
     Raises: ValueError for settings out of range; NotFiniteError.

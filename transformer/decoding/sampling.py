@@ -1,4 +1,4 @@
-"""Logits -> the next token."""
+"""Draws the next token from logits."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -9,17 +9,17 @@ from torch import Tensor
 
 from transformer.decoding.settings import Sampling, SamplingArguments
 
-_AHEAD = 64  # random numbers
+_AHEAD = 64  # random numbers drawn at once
 
 
 class NotFiniteError(ValueError):
-    """Logits that are NaN or infinite."""
+    """Some logits are NaN or infinite."""
 
 
 class Sampler:
-    """Draws one token for each row. The draws of row i depend on the seed and on i alone.
+    """Draws one token for each row. The random numbers of row i depend on the seed and i alone.
 
-    Raises: ValueError as `Sampling`.
+    Raises: ValueError like `Sampling`.
     """
 
     def __init__(self, *, seed: int = 0, **settings: Unpack[SamplingArguments]) -> None:
@@ -32,14 +32,14 @@ class Sampler:
         self._seen: Tensor | None = None
 
     def start(self, prompts: Sequence[Int[Tensor, " _"]]) -> None:
-        """Begins rows of text anew: with their first draws, and with what they hold already."""
+        """Starts new rows with these prompts, and each row's random numbers from the first."""
         self._generators = []
         self._prompts, self._seen = prompts, None
 
     def __call__(self, logits: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
-        """Raises: NotFiniteError.
+        """Draws with float64 probabilities, on the CPU for mps, which has no float64.
 
-        Probabilities are float64, so the CPU works them out where the device (mps) has none.
+        Raises: NotFiniteError.
         """
         if not logits.isfinite().all():
             raise NotFiniteError("the model's logits are not finite, so no token can be drawn")
@@ -56,9 +56,10 @@ class Sampler:
     def _draw(self, logits: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
         settings = self.settings
         if settings.temperature == 0:
-            return logits.argmax(dim=-1)  # the first of equals
+            return logits.argmax(dim=-1)  # of equal logits, the first
         wide = logits.cpu().double() if logits.device.type == "mps" else logits.double()
-        if settings.temperature != 1:  # the likeliest first goes to 0, which no temperature changes
+        if settings.temperature != 1:
+            # The largest logit becomes 0, so a temperature near 0 does not make it infinite.
             wide = (wide - wide.amax(dim=-1, keepdim=True)) / settings.temperature
         if settings.top_k is settings.top_p is settings.min_p is None:
             return self._inverse(wide.softmax(dim=-1)).to(logits.device)
@@ -68,13 +69,13 @@ class Sampler:
         return order.gather(-1, ranks[:, None]).squeeze(-1).to(logits.device)
 
     def _inverse(self, weights: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
-        """The first index of each row at which the sum so far exceeds a random share of the sum."""
+        """The first index where a row's cumulative sum exceeds a random part of its total."""
         cumulative = weights.cumsum(dim=-1)
         drawn = self._uniform(len(weights)).to(cumulative.device) * cumulative[:, -1:]
         return (cumulative <= drawn).sum(dim=-1)
 
     def _kept(self, probabilities: Float[Tensor, "B V"]) -> Tensor:
-        """True for the ranks that top_k, top_p and min_p leave; the likeliest always stays."""
+        """True for the ranks that top_k, top_p and min_p keep; they always keep the likeliest."""
         ranks = torch.arange(probabilities.shape[-1], device=probabilities.device)
         kept = ranks < min(self.settings.top_k or len(ranks), len(ranks))
         if self.settings.top_p is not None:
@@ -86,7 +87,7 @@ class Sampler:
         return kept
 
     def _seen_tokens(self, logits: Float[Tensor, "B V"]) -> Tensor:
-        """True for the tokens that a row holds, (B, V)."""
+        """True for the tokens that a row already has, (B, V)."""
         if self._seen is None:
             self._seen = torch.zeros_like(logits, dtype=torch.bool)
             for row, prompt in zip(self._seen, self._prompts, strict=False):
@@ -94,9 +95,9 @@ class Sampler:
         return self._seen
 
     def _uniform(self, rows: int) -> Float[Tensor, "B 1"]:
-        """Numbers in [0, 1), each from its row's own stream, which is drawn _AHEAD at a time.
+        """Random numbers in [0, 1), each from its row's own generator.
 
-        Another number of rows begins anew.
+        If the number of rows changes, all generators start again.
         """
         if rows != len(self._generators):
             self._generators = [
@@ -113,7 +114,7 @@ class Sampler:
 
 
 def _stream_seed(seed: int, row: int) -> int:
-    """All bits of both mixed into 32, as many as torch's CPU generator reads: splitmix64's."""
+    """Mixes seed and row into 32 bits, since torch's CPU generator reads no more (splitmix64)."""
     mixed = (seed * 0x9E3779B97F4A7C15 + (row + 1) * 0xD1B54A32D192ED03) % 2**64
     mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
     mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64

@@ -1,9 +1,9 @@
-"""How tokens are chosen: the settings of sampling and of beam search. Imports no torch."""
+"""The settings of sampling and of beam search. Imports no torch."""
 
 from dataclasses import dataclass
 from typing import TypedDict
 
-TEMPERATURE = 0.8  # of texts that are shown to people, where they ask for no other
+TEMPERATURE = 0.8  # the default for texts that the scripts and training show
 
 
 class SamplingArguments(TypedDict, total=False):
@@ -20,16 +20,18 @@ class SamplingArguments(TypedDict, total=False):
 class Sampling:
     """How the next token is drawn from the model's logits.
 
-    `repetition_penalty` divides the positive logits of the tokens that a row holds already, prompt
-    included, and multiplies the negative ones (Keskar et al. 2019, arXiv:1909.05858, 4.1, for
-    logits of either sign). `temperature` divides the logits; 0 takes the likeliest token, the
-    lowest id among equals. `top_k` keeps the k likeliest tokens. `top_p` keeps the fewest of these
-    that hold this probability (Holtzman et al. 2020, arXiv:1904.09751). Both keep the lowest ids
-    among equals. `min_p` keeps tokens at least this share as likely as the likeliest (Nguyen et
-    al. 2024, arXiv:2407.01082).
+    `repetition_penalty` acts on tokens that the row already has, prompt included: it divides
+    positive logits and multiplies negative ones (Keskar et al. 2019, arXiv:1909.05858, 4.1, here
+    for logits of either sign). `temperature` divides the logits; 0 chooses the likeliest token, and
+    the lowest id among equally likely ones.
 
-    Raises: ValueError for a negative temperature, top_k below 1, top_p outside (0, 1], min_p
-    outside [0, 1], and a penalty outside [0.001, 1000].
+    `top_k` keeps the k likeliest tokens. `top_p` keeps the smallest number of the likeliest tokens
+    whose probabilities add up to `top_p` (Holtzman et al. 2020, arXiv:1904.09751). Both prefer
+    lower ids among equally likely tokens. `min_p` keeps a token if its probability is at least
+    `min_p` times the largest one (Nguyen et al. 2024, arXiv:2407.01082).
+
+    Raises: ValueError for a temperature below 0, top_k below 1, top_p outside (0, 1], min_p outside
+    [0, 1], or repetition_penalty outside [0.001, 1000].
     """
 
     temperature: float = 1.0
@@ -55,7 +57,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Search:
-    """How beam search looks for a target: see `beam_search`."""
+    """The settings of beam search: see `beam_search`."""
 
     num_beams: int = 1
     length_penalty: float = 0.6  # arXiv:1706.03762, 6.1

@@ -1,4 +1,4 @@
-"""Error rates of predicted sequences, each against several accepted answers."""
+"""Error rates of predicted sequences; each may have several accepted answers."""
 
 import math
 import re
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-CONFIDENCE = 0.95  # of the intervals
+CONFIDENCE = 0.95  # the probability that an interval contains the true rate
 NUM_RESAMPLES = 1000
-# ARPAbet's vowels, as in CMUdict, with no, primary or secondary stress.
+# ARPAbet vowels as in CMUdict: 0 is no stress, 1 primary, 2 secondary.
 _STRESSED = re.compile("(AA|AE|AH|AO|AW|AY|EH|ER|EY|IH|IY|OW|OY|UH|UW)[012]")
 
 
@@ -21,9 +21,10 @@ _STRESSED = re.compile("(AA|AE|AH|AO|AW|AY|EH|ER|EY|IH|IY|OW|OY|UH|UW)[012]")
 class ErrorRates:
     """Errors in words and in their units, such as phonemes.
 
-    A word is wrong where it equals none of its answers. Its unit edits (insertions, deletions and
-    substitutions) are those to the nearest answer, of equally near ones the longest, and
-    `num_units` is the length of these answers; so a unit error rate can be above 1.
+    A word is wrong if it equals none of its answers. `unit_edits` counts the insertions, deletions
+    and substitutions that turn words into their nearest answers; of equally near answers, the
+    longest is used. `num_units` is the total length of these answers. So a unit error rate can be
+    above 1.
     """
 
     num_words: int
@@ -55,10 +56,10 @@ class ErrorRates:
 def score_answers(
     predictions: Sequence[Sequence[str]], answers: Sequence[Sequence[Sequence[str]]]
 ) -> ErrorRates:
-    """Of predictions, as lists of units, against `answers[i]`, the accepted ones of word i.
+    """Compares prediction i, a list of units, with `answers[i]`, its accepted answers.
 
-    Raises: ValueError for no words, another number of answers than predictions, a word without an
-    answer and an answer without units.
+    Raises: ValueError for no predictions, different numbers of predictions and answers, a word
+    without an answer, or an answer without units.
     """
     if len(predictions) != len(answers):
         raise ValueError(f"{len(predictions)} predictions, but answers for {len(answers)} words")
@@ -66,7 +67,7 @@ def score_answers(
         raise ValueError("no predictions to score")
     for number, accepted in enumerate(answers):
         if not accepted or not all(accepted):
-            raise ValueError(f"word {number} has no answer, or one without units")
+            raise ValueError(f"word {number} has no answer, or an answer without units")
     nearest = [nearest_answer(*pair) for pair in zip(predictions, answers, strict=True)]
     counts = np.array(nearest, dtype=np.int64)  # edits and units of each word
     unit_edits, num_units = counts.sum(axis=0).tolist()
@@ -80,7 +81,7 @@ def score_answers(
 
 
 def nearest_answer(prediction: Sequence[str], accepted: Sequence[Sequence[str]]) -> tuple[int, int]:
-    """Edits to the nearest answer, and how long that is; the longest of equally near ones."""
+    """Edits to the nearest answer, and its length; of equally near answers, the longest."""
     return min(
         ((Levenshtein.distance(prediction, answer), len(answer)) for answer in accepted),
         key=lambda pair: (pair[0], -pair[1]),
@@ -88,28 +89,28 @@ def nearest_answer(prediction: Sequence[str], accepted: Sequence[Sequence[str]])
 
 
 def wilson_interval(num_errors: int, num_words: int) -> tuple[float, float]:
-    """In which a proportion lies with CONFIDENCE, for words that are independent of each other.
+    """The CONFIDENCE interval of the word error rate, if words are independent of each other.
 
     The score interval of Wilson 1927, "Probable inference, the law of succession, and statistical
-    inference". Unlike a bootstrap it has a width even where no word is wrong, or every one.
+    inference". Unlike a bootstrap interval, it is wider than 0 if no word is wrong, or every word.
     """
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     rate, shrink = num_errors / num_words, 1 + z**2 / num_words
     center = rate + z**2 / (2 * num_words)
     half = z * math.sqrt(rate * (1 - rate) / num_words + z**2 / (4 * num_words**2))
     low, high = (center - half) / shrink, (center + half) / shrink
-    return min(rate, max(0.0, low)), max(rate, min(1.0, high))  # at rates 0 and 1 it may round past
+    return min(rate, max(0.0, low)), max(rate, min(1.0, high))  # rounding may pass rates 0 and 1
 
 
 def bootstrap_interval(counts: NDArray[np.int64], seed: int = 0) -> tuple[float, float]:
-    """In which sum(edits) / sum(units) lies with CONFIDENCE; `counts` has both for each word.
+    """The CONFIDENCE interval of sum(edits) / sum(units); `counts` has both for each word.
 
-    Percentiles over NUM_RESAMPLES draws of as many words, with replacement: Efron 1979, "Bootstrap
-    methods: another look at the jackknife"; for error rates Bisani and Ney 2004, "Bootstrap
-    estimates for confidence intervals in ASR performance evaluation". Whole words are drawn, as
-    edits in one word depend on each other. Without any edit, both ends are 0.
+    The percentiles of NUM_RESAMPLES samples with replacement, each with the same number of words:
+    Efron 1979, "Bootstrap methods: another look at the jackknife"; for error rates Bisani and Ney
+    2004, "Bootstrap estimates for confidence intervals in ASR performance evaluation". A sample
+    has whole words, because edits in one word depend on each other. Without edits, both ends are 0.
     """
-    # How often each distinct row is drawn is all that matters, and there are few.
+    # A sample is the number of times that each distinct row is drawn; distinct rows are few.
     rows, frequencies = np.unique(counts, axis=0, return_counts=True)
     draws = np.random.default_rng(seed).multinomial(
         len(counts), frequencies / len(counts), size=NUM_RESAMPLES
@@ -120,7 +121,7 @@ def bootstrap_interval(counts: NDArray[np.int64], seed: int = 0) -> tuple[float,
 
 
 def without_stress(units: Sequence[str]) -> list[str]:
-    """Without the digit of ARPAbet vowels that says how they are stressed: AH0 becomes AH."""
+    """Removes the stress digit of ARPAbet vowels: AH0 becomes AH."""
     return [unit[:-1] if _STRESSED.fullmatch(unit) else unit for unit in units]
 
 

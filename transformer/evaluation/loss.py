@@ -12,10 +12,10 @@ from transformer.special_ids import IGNORED
 
 @torch.inference_mode()
 def mean_loss(model: SequenceModel, batches: Iterable[Sequence[Tensor]]) -> tuple[float, int]:
-    """The mean in nats over all targets that are not IGNORED, and their number.
+    """The mean loss in nats over all targets that are not IGNORED, and the number of these targets.
 
-    A batch holds the inputs of the model and, last, the targets (B, T). Losses are computed in the
-    format of the model and added up in float64.
+    A batch has the inputs of the model and then the targets (B, T). Losses are computed in the
+    model's number format and added in float64.
     """
     device = next(model.parameters()).device
     total, num_scored = 0.0, 0

@@ -10,20 +10,22 @@ from transformer.generation.options import SearchOptions
 
 
 class EvaluateOptions(SearchOptions):
-    """What to evaluate on, and how."""
+    """The data to evaluate on, and the settings."""
 
     data_path: FilePath | None = Field(
         None,
         min_length=1,
-        description="text or pairs to evaluate on; by default the model's own data. Of its own "
-        "data (by sha256) the validation split of a text and the test split of pairs is taken, of "
-        "any other file the whole",
+        description="text or pairs to evaluate on; default: the model's own data. Of its own data "
+        "(same sha256), a text's validation split or the test split of pairs is used; any other "
+        "file is used as a whole",
     )
     split: Literal["auto", "test", "validation", "all"] = Field(
         "auto",
-        description="which pairs of the file, by the hash of their sources; auto: see --data_path",
+        description="pairs to use; the hash of a source gives its split; auto: see --data_path",
         json_schema_extra=only_for("pairs"),
     )
     skip_bad_lines: Boolean = Field(
-        False, description="leave out lines that are no pair", json_schema_extra=only_for("pairs")
+        False,
+        description="skip lines that are not a source, a tab and a target",
+        json_schema_extra=only_for("pairs"),
     )

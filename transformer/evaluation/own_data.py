@@ -1,4 +1,4 @@
-"""The data that a model was trained on: found again, and compared with other data. No torch."""
+"""Finds a model's training data, and compares other data with it. Imports no torch."""
 
 from contextlib import suppress
 from os.path import exists, isfile
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 def own_path(saved: "SavedModel") -> str:
     """The path of the text or the pairs that a model was trained on.
 
-    Raises: UserError where the file is not here or has changed.
+    Raises: UserError if the file is missing or has changed.
     """
     path = saved.config.get("data_path")
     if not isinstance(path, str) or "sha256" not in saved.corpus:
-        raise UserError(f"{saved.path}: does not say what it was trained on: give --data_path")
+        raise UserError(f"{saved.path}: does not name its training data: give --data_path")
     if not exists(path):
         raise UserError(
-            f"{path}: what {saved.path} was trained on is not here: start from the folder that its "
-            "run was started in, or give its place with --data_path"
+            f"{path}: the training data of {saved.path} is missing: start from the folder where "
+            "training was started, or give its path with --data_path"
         )
     text = read_text(path, "file").text
     if digest(text) != saved.corpus["sha256"]:
         whole = f"give --data_path {quoted(path)} to evaluate on all of this file"
         raise UserError(
-            f"{path}: is not what {saved.path} was trained on: "
-            f"{describe_change(text, saved.corpus)}: restore it, give its place with --data_path, "
+            f"{path}: is not the training data of {saved.path}: "
+            f"{describe_change(text, saved.corpus)}: restore it, give its path with --data_path, "
             f"or {whole}"
         )
     return path
 
 
 def find_own_text(saved: "SavedModel") -> Text | None:
-    """The text that the model was trained on, where its file is still what it was."""
+    """The text that the model was trained on; None if its file is missing or has changed."""
     path = saved.config.get("data_path")
     if not isinstance(path, str) or not isfile(path):
         return None
@@ -51,7 +51,7 @@ def find_own_text(saved: "SavedModel") -> Text | None:
 
 
 def compare_text(text: Text, own: Text | None, saved: "SavedModel") -> str | None:
-    """A sentence on what another text has of the model's own; None for its own."""
+    """A sentence on what a text shares with the model's own; None if it is the model's own."""
     if own is text:
         return None
     parts = None
@@ -63,5 +63,4 @@ def compare_text(text: Text, own: Text | None, saved: "SavedModel") -> str | Non
 
 
 def comparison_line(report: dict[str, Any]) -> str:
-    """A line on a file other than the model's own."""
     return f"{report['data_path']}: {report['comparison']}\n" if report["comparison"] else ""

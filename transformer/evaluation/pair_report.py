@@ -1,4 +1,4 @@
-"""The error rates of an encoder-decoder, on its own test split or on another file of pairs."""
+"""Reports an encoder-decoder's error rates, on its own test split or another file of pairs."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from transformer.system.errors import UserError
 
 
 def evaluate_pairs(saved: SavedModel, data_path: str, options: EvaluateOptions) -> dict[str, Any]:
-    """Error rates of one translation of each source; any of its answers counts."""
+    """Error rates of one translation per source; every answer of the source is correct."""
     translator = make_translator(saved, options.device, "float32")
     tokenizer = translator.tokenizer
     settings = PairSettings(
@@ -30,7 +30,7 @@ def evaluate_pairs(saved: SavedModel, data_path: str, options: EvaluateOptions) 
     indices, split = choose_pairs(pairs, saved, options.split)
     answers = pairs.answers(indices)
     if not answers:
-        raise UserError(f"{data_path}: no pair is in the {split} split: give another `split`")
+        raise UserError(f"{data_path}: the {split} split has no pairs: give another `split`")
     sources, num_skipped = list(answers), 0
     if options.skip_unknown:
         known = [translator.drop_unknown(source) for source in sources]
@@ -55,10 +55,10 @@ def evaluate_pairs(saved: SavedModel, data_path: str, options: EvaluateOptions) 
 
 
 def choose_pairs(pairs: Pairs, saved: SavedModel, split: str) -> tuple[Iterable[int], str]:
-    """Places in `pairs`, and the split's name.
+    """The indices of the pairs in a split, and the split's name.
 
-    The fractions are those of the model's training, so that a source that it was trained on is in
-    no other split, whatever file it stands in.
+    The fractions are from the model's training. So a source that it was trained on is in the
+    training split of every file.
     """
     if split == "auto":
         split = "test" if pairs.sha256 == saved.corpus.get("sha256") else "all"
@@ -70,15 +70,15 @@ def choose_pairs(pairs: Pairs, saved: SavedModel, split: str) -> tuple[Iterable[
 
 
 def compare_pairs(pairs: Pairs, saved: SavedModel, sources: Iterable[str]) -> str | None:
-    """A sentence on which `sources` of another file may have been in the model's training split."""
+    """A sentence on how far another file's sources were in training; None for the model's file."""
     if pairs.sha256 == saved.corpus.get("sha256"):
         return None
     indices, _ = choose_pairs(pairs, saved, "train")
     num_trained = len(pairs.answers(indices).keys() & set(sources))
     return (
-        "not the file that the model was trained on, by its sha256: by their hash, "
+        "not the file that the model was trained on (different sha256): by their hash, "
         f"{num_trained:,} of these sources belong to the training split; the model was trained on "
-        "those of them that its own file has" + "; --split test leaves them out" * bool(num_trained)
+        "them if they are in its own file" + "; --split test leaves them out" * bool(num_trained)
     )
 
 
@@ -96,7 +96,7 @@ def as_table(report: dict[str, Any]) -> str:
             rows.append((words, name, f"{100 * rates[f'{kind}_error_rate']:z.2f}", interval))
     table = tabulate(rows, ("", "phones" if phones else "units", "%", "95 % interval"))
     skipped = f", {report['skipped']:,} unknown units skipped" * bool(report["skipped"])
-    bad = f", {report['bad_lines']:,} bad lines left out" * bool(report["bad_lines"])
+    bad = f", {report['bad_lines']:,} bad lines skipped" * bool(report["bad_lines"])
     return (
         f"{report['checkpoint']} on {report['data_path']} ({report['split']}, "
         f"{report['sources']:,} sources{skipped}{bad}), {report['num_beams']} "

@@ -1,4 +1,4 @@
-"""The error rates of translations, each against the accepted answers of its source. No torch."""
+"""Scores translations against the accepted answers of their sources. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from transformer.evaluation.error_rates import ErrorRates, has_stress, score_ans
 
 @dataclass(frozen=True)
 class PairScore:
-    """Error rates; where answers are phones with stress marks, also of the same without them."""
+    """Error rates; if answers are phones with stress marks, also without these marks."""
 
     rates: ErrorRates
     rates_without_stress: ErrorRates | None
@@ -20,7 +20,7 @@ def score_translations(
     translations: Sequence[str],
     answers: Mapping[str, Sequence[str]],
 ) -> PairScore:
-    """Of one translation for each source in `answers`, in that order; any of its answers counts."""
+    """Scores one translation for each source in `answers`, in this order."""
     split = tokenizer.target.split
     predictions = [split(translation) for translation in translations]
     accepted = [[split(answer) for answer in targets] for targets in answers.values()]

@@ -1,4 +1,4 @@
-"""The exact loss of a model on a text, and the simple baselines beside it."""
+"""The exact loss of a model on a text, and simple baselines to compare with."""
 
 import lzma
 import math
@@ -18,7 +18,7 @@ from transformer.models.base import TokenModel
 
 @dataclass(frozen=True)
 class Score:
-    """A mean loss in nats per token over `num_scored` tokens, which stand for a text of `size`."""
+    """A mean loss in nats per token over `num_scored` tokens; `size` is the size of their text."""
 
     loss: float
     num_scored: int
@@ -34,8 +34,8 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """Per token."""
-        return math.exp(min(self.loss, 700.0))  # beyond, a float overflows
+        """e^loss, per token."""
+        return math.exp(min(self.loss, 700.0))  # a float overflows at about 710
 
     def _bits_per(self, num_units: int) -> float:
         return self.loss / math.log(2) * (self.num_scored / num_units)
@@ -53,9 +53,9 @@ class Score:
 def score_model(
     model: TokenModel, tokens: NDArray[np.integer] | Tensor, tokenizer: Tokenizer
 ) -> Score:
-    """The model's exact loss over all of `tokens`: windows of block_size, end to end.
+    """The model's exact loss over all `tokens`, read in adjacent windows of block_size.
 
-    The context starts anew in each window. Each token but the first is scored once.
+    A window has no context from earlier windows. Each token except the first is scored once.
     """
     tokens = torch.as_tensor(tokens)
     block_size = min(model.block_size, len(tokens) - 1)
@@ -68,7 +68,7 @@ def score_model(
 def score_unigram(
     train: NDArray[np.integer], val: NDArray[np.integer], tokenizer: Tokenizer
 ) -> Score:
-    """Frequencies of the training split, each count one higher, on all of `val` but its first."""
+    """Predicts each token of `val` except the first by its frequency in `train`, counts + 1."""
     counts = np.bincount(train, minlength=tokenizer.vocab_size) + 1.0
     return _score(np.log(counts / counts.sum())[val[1:]], val, tokenizer)
 
@@ -76,7 +76,7 @@ def score_unigram(
 def score_bigram(
     train: NDArray[np.integer], val: NDArray[np.integer], tokenizer: Tokenizer
 ) -> Score:
-    """Frequencies of what follows each token in the training split, each count one higher."""
+    """Predicts each token by how often it follows the previous token in `train`, counts + 1."""
     vocab_size = tokenizer.vocab_size
     pairs = train[:-1].astype(np.int64) * vocab_size + train[1:]
     seen, counts = np.unique(pairs, return_counts=True)  # a table would have vocab_size^2 entries
@@ -88,10 +88,10 @@ def score_bigram(
 
 
 def score_xz(train: str, val: str) -> Score:
-    """Bytes that `xz` needs more for train + val than for train alone, as nats per character.
+    """The bytes that `xz` adds for `val` after packing `train`, as nats per character.
 
-    Without the file format around them, which pads to four bytes; one byte at least, the least
-    that can be measured.
+    The packed size is without the file format, which pads to four bytes. The result is at least one
+    byte, because a smaller difference cannot be measured.
     """
     sizes = [len(_packed(text)) for text in (train, train + val)]
     loss = max(1, sizes[1] - sizes[0]) * 8 * math.log(2) / len(val)
@@ -104,7 +104,7 @@ def _packed(text: str) -> bytes:
 
 
 def score_baselines(tokenizer: Tokenizer, train: str, val: str) -> dict[str, Score]:
-    """The simple models that learn from `train` and are scored on `val`, by name."""
+    """The scores on `val` of simple models that learn from `train`, by name."""
     train_ids, val_ids = tokenizer.encode(train), tokenizer.encode(val)
     return {
         "bigram": score_bigram(train_ids, val_ids, tokenizer),

@@ -1,4 +1,4 @@
-"""A model of texts beside baselines, on its own validation split or on another text."""
+"""Compares a text model with baselines, on its own validation split or on another text."""
 
 from typing import Any
 
@@ -14,21 +14,22 @@ from transformer.storage.model_file import SavedModel
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
 
-# What the rows beside the model's are.
+# Explains the rows below the model's.
 BASELINES = (
-    "The baselines learned from the model's training split: bigram and unigram how often each "
-    "{unit} follows another, and how often it occurs; xz is a file packer that copies passages "
-    "it has seen anywhere before, so on a text that repeats itself it can beat a good model, which "
-    "reads no further back than its block_size."
+    "The baselines learned from the model's training split. bigram counts how often each {unit} "
+    "follows another, unigram how often it occurs. xz is a file packer that copies passages from "
+    "anywhere in the text before, but the model reads only its last block_size tokens: so xz can "
+    "beat a good model on a text that repeats itself."
 )
 
 
 def evaluate_text(
     saved: SavedModel, data_path: str, text: Text, device: str, *, skip_unknown: bool
 ) -> dict[str, Any]:
-    """The model's score and the baselines' on the same tokens.
+    """The scores of the model and of the baselines on the same tokens.
 
-    Raises: UserError for a text that is too short or holds what the model never saw.
+    Raises: UserError for a text of fewer than two tokens, and, without `skip_unknown`, for a text
+    with unknown units.
     """
     assert isinstance(saved.model, TokenModel)
     assert isinstance(saved.tokenizer, Tokenizer)
@@ -38,9 +39,9 @@ def evaluate_text(
     train, val = split_text(text, known, saved)
     tokens, num_skipped = tokenizer.encode_known(val)
     if num_skipped and not skip_unknown:
-        tokenizer.encode(val)  # says which
+        tokenizer.encode(val)  # raises an error that names them
     if len(tokens) < 2:
-        raise UserError(f"{data_path}: fewer than two {tokenizer.units} to evaluate on")
+        raise UserError(f"{data_path}: has fewer than two {tokenizer.units} to evaluate on")
     scores = {"model": score_model(model, tokens, tokenizer)}
     if train is not None:
         scores |= score_baselines(tokenizer, train, tokenizer.decode(tokens))
@@ -57,10 +58,10 @@ def evaluate_text(
 
 
 def split_text(text: Text, own: Text | None, saved: SavedModel) -> tuple[str | None, str]:
-    """What the baselines learn from, and what is scored.
+    """The text that the baselines learn from (None if it is missing), and the text to score.
 
-    Of the model's own text: its training and its validation split. Of another text: the whole, and
-    the training split of the model's own where that is at hand.
+    The baselines learn from the training split of the model's own text. If `text` is the model's
+    own, its validation split is scored, otherwise all of it.
     """
     if own is None:
         return None, text.characters

@@ -1,36 +1,36 @@
-"""One row of new text as it grows."""
+"""The new text after one prompt, while tokens are added to it."""
 
 from collections.abc import Sequence
 
 
 class Continuation:
-    """What follows a prompt, up to the first of the `stop` texts, which is left out.
+    """The new text after a prompt, up to the first of the `stop` texts, which is removed.
 
-    A stop text counts where it stands wholly in what is new. What could still become one is held
-    back by `take` until it is decided.
+    A stop text must be in the new text as a whole. `take` holds back the end of the text while it
+    can still become a stop text.
 
     Raises: ValueError for an empty stop text.
     """
 
     def __init__(self, prompt: str, prompt_tokens: list[int], stop: Sequence[str] = ()) -> None:
         if not all(stop):
-            raise ValueError("a stop text must hold one character at least")
+            raise ValueError("a stop text must have at least one character")
         self.prompt = prompt
         self.prompt_tokens = prompt_tokens
         self.stop = stop
         self.tokens: list[int] = []
-        self.log_probabilities: list[float] = []  # nats, where they were asked for
+        self.log_probabilities: list[float] = []  # nats; empty unless `add` gets them
         self.done = False
-        self._pieces: list[str] = []  # a text of its own would be copied at every token
+        self._pieces: list[str] = []  # a list, because adding to a str copies it each time
         self._untaken: list[str] = []
-        self._recent = ""  # the end of the text, as long as a stop text may have begun in it
+        self._recent = ""  # the end of the text, where a stop text may have started
 
     @property
     def text(self) -> str:
         return "".join(self._pieces)
 
     def add(self, token: int, piece: str, log_probability: float | None = None) -> None:
-        """The next token and its text; nothing more is added once a stop text was found."""
+        """Adds the next token and its text; after a stop text, it adds nothing."""
         if self.done:
             return
         self.tokens.append(token)
@@ -42,9 +42,9 @@ class Continuation:
             self._look_for_stop(self._recent + piece)
 
     def take(self, *, final: bool = False) -> str:
-        """The text since the last time, without what may turn out to be a stop text.
+        """The text since the last call, without an end that can still become a stop text.
 
-        `final` says that nothing will be added.
+        `final` says that no more tokens will be added.
         """
         text = "".join(self._untaken)
         held_back = 0
@@ -64,7 +64,7 @@ class Continuation:
         self._recent = recent[max(0, len(recent) - longest + 1) :]
 
     def _cut(self, num_characters: int) -> None:
-        """Takes the last characters away, and each token whose text they were part of."""
+        """Removes the last characters, and every token that any of them belongs to."""
         self._untaken = ["".join(self._untaken)[:-num_characters]]
         while num_characters > 0:
             piece = self._pieces.pop()
@@ -76,6 +76,6 @@ class Continuation:
                 self._pieces.append(piece[:-num_characters])
 
     def _begun(self, stop: str) -> int:
-        """Characters at the end with which `stop` begins."""
+        """The number of characters at the end of the text that are a beginning of `stop`."""
         longest = min(len(stop) - 1, len(self._recent))
         return next((n for n in range(longest, 0, -1) if self._recent.endswith(stop[:n])), 0)

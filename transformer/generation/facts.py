@@ -1,4 +1,4 @@
-"""What a model file is: all of it, plain, and the essentials in a few lines."""
+"""Facts about a model file: all of them as a dict, or the main ones as lines."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def describe(saved: SavedModel) -> dict[str, Any]:
 
 
 def as_lines(facts: dict[str, Any]) -> str:
-    """What a person asks first; a file may say nothing of its corpus, results and config."""
+    """The main facts; the corpus, results and config of a file may be empty."""
     architecture, corpus, config = facts["architecture"], facts["corpus"], facts["config"]
     text = [config["data_path"]] if "data_path" in config else []
     if "num_tokens" in corpus:

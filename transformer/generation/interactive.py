@@ -1,4 +1,4 @@
-"""Prompt loops: a line is gone on with, or translated, and commands change how."""
+"""Prompt loops: the model continues or translates each line, and commands change settings."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -15,27 +15,30 @@ from transformer.generation.translation import Translator
 from transformer.system.errors import UserError, in_flags
 
 TEXT_HELP = """\
-A line is put behind the text so far, and the model goes on; an empty line goes on without.
-  /reset              forget the text so far
-  /seed [N]           show the next text's seed, or set it
+The model continues the text so far plus your line. An empty line adds nothing to the text.
+  /reset              delete the text so far
+  /seed [N]           show or set the seed of the next text
   /SETTING [VALUE]    show or set max_new_tokens, temperature, top_k, top_p, min_p,
-                      repetition_penalty; none unsets top_k, top_p and min_p
-  /help               this
-Ctrl+C ends a text; Ctrl+D leaves."""
+                      repetition_penalty; the value none turns off top_k, top_p and min_p
+  /help               show this help
+Ctrl+C stops a text; Ctrl+D ends the program."""
 TRANSLATION_HELP = """\
-Each line is a source.
+The model translates each line.
   /SETTING [VALUE]    show or set num_beams, length_penalty
-  /help               this
-Ctrl+D leaves."""
+  /help               show this help
+Ctrl+D ends the program."""
 
 
 class CommandLoop(ABC):
-    """Lines are taken up, and commands show or change settings; `write` shows pieces of text."""
+    """Reads lines, which are prompts or commands that show or change settings.
+
+    `write` shows a piece of text.
+    """
 
     welcome: str
     help: str
-    settings: tuple[str, ...]  # what a command may change; each is the flag of the same name
-    commands: tuple[str, ...] = ()  # the others
+    settings: tuple[str, ...]  # commands that show or change the flag of the same name
+    commands: tuple[str, ...] = ()  # other commands
 
     def __init__(self, options: GenerateOptions, write: Callable[[str], object]) -> None:
         self.options = options
@@ -43,10 +46,10 @@ class CommandLoop(ABC):
 
     @abstractmethod
     def go_on(self, line: str) -> None:
-        """Shows what the model makes of a line."""
+        """Shows the model's text for a line."""
 
     def run(self, read_line: Callable[[], str]) -> None:
-        """Until `read_line` raises EOFError, or KeyboardInterrupt where no text is being made."""
+        """Runs until `read_line` raises EOFError or KeyboardInterrupt."""
         while True:
             try:
                 line = read_line()
@@ -59,9 +62,9 @@ class CommandLoop(ABC):
                 self.write(f"{in_flags(str(error))}\n")
 
     def take(self, line: str) -> None:
-        """One line: a command or a prompt.
+        """Handles one line: a command or a prompt.
 
-        Raises: UserError for an unknown command, a wrong value and characters never seen.
+        Raises: UserError for an unknown command, a wrong value or unknown characters.
         """
         if line.startswith("/"):
             self.command(*line[1:].split(maxsplit=1))
@@ -85,12 +88,12 @@ class CommandLoop(ABC):
 
 
 class PromptLoop(CommandLoop):
-    """The text so far and the settings.
+    """Continues a text line by line.
 
-    Text n after `/seed S` is drawn with the seed S + n, n from 0.
+    After `/seed S`, the seed of text n is S + n, with n from 0.
     """
 
-    welcome = "a line is gone on with; /help lists the commands, Ctrl+D leaves"
+    welcome = "type a line to continue; /help lists the commands, Ctrl+D ends the program"
     help = TEXT_HELP
     settings = ("max_new_tokens", *names(Sampling))
     commands = ("reset", "seed")
@@ -110,16 +113,16 @@ class PromptLoop(CommandLoop):
     def command(self, name: str = "", value: str = "") -> None:
         if name == "reset":
             self.text = ""
-            self.write("the text so far is forgotten\n")
+            self.write("the text so far is deleted\n")
         elif name == "seed":
             if value:
-                self.seed = self._checked("seed", value).seed or 0  # none: as at 0
+                self.seed = self._checked("seed", value).seed or 0  # `/seed none` means 0
             self.write(f"seed {self.seed}\n")
         else:
             super().command(name, value)
 
     def go_on(self, line: str) -> None:
-        """Shows what the model makes of the text so far and the line, and adds both to it."""
+        """Continues the text so far plus the line, and shows the new text."""
         options = self.options
         known = self.generator.drop_unknown(line)[0] if options.skip_unknown else line
         (row,) = self.generator.begin([self.text + known], options.stop)
@@ -138,9 +141,9 @@ class PromptLoop(CommandLoop):
 
 
 class TranslationLoop(CommandLoop):
-    """Sources in, targets out, a line each."""
+    """Translates line by line."""
 
-    welcome = "a line is a source; /help lists the commands, Ctrl+D leaves"
+    welcome = "type a line to translate; /help lists the commands, Ctrl+D ends the program"
     help = TRANSLATION_HELP
     settings = tuple(names(Search))
 

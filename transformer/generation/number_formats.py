@@ -1,6 +1,7 @@
-"""The number formats in which a trained model can write.
+"""Number formats for the weights of a trained model when it generates text.
 
-float32 is what it was trained to; bf16 halves what is read for each token; int8 halves it again.
+The weights are trained in float32. bf16 halves the bytes read for each token, int8 halves them
+again.
 """
 
 import torch
@@ -13,21 +14,23 @@ from transformer.system.devices import has_bf16, resolve_accelerator
 from transformer.system.errors import UserError
 
 FORMATS = ("float32", "bf16", "int8")
-# Tried at widths 128, 192, 256 and 384 for 1, 4, 16 and 64 rows on two cores of an AMD EPYC with
-# torch 2.13: below the width a token is more calls than numbers; above the rows, bf16 is faster.
+# Measured at widths 128, 192, 256 and 384 with 1, 4, 16 and 64 rows, on two cores of an AMD EPYC
+# with torch 2.13. Below LEAST_WIDTH, calls take longer than arithmetic. Above MOST_INT8_ROWS, bf16
+# is faster.
 LEAST_WIDTH = 192
 MOST_INT8_ROWS = 8
-INT8_STRIDE = 16  # the kernel reads so many inputs at a time, and past the end of other numbers
-_MOST = 127  # of int8, the same on both sides of zero
+INT8_STRIDE = 16  # inputs that the kernel reads at a time; for other sizes it reads out of bounds
+_MOST = 127  # the largest int8; -128 is not used
 
 
 class Int8Linear(nn.Module):
     """A linear layer with int8 weights, a scale for each row, and bf16 inputs and outputs.
 
-    For more than a few rows at a time the same weights are multiplied in bf16, which is faster
-    then. The scale of a row is its largest weight / 127, a weight is off by half a scale at most.
+    For more than MOST_INT8_ROWS rows of inputs, it multiplies the same rounded weights in bf16,
+    which is then faster. The scale of a row of weights is max |weight| / 127, so the rounding error
+    of a weight is at most half a scale.
 
-    Raises: ValueError for a number of inputs that INT8_STRIDE does not divide.
+    Raises: ValueError if the number of inputs is not a multiple of INT8_STRIDE.
     """
 
     quantized: Tensor
@@ -36,7 +39,7 @@ class Int8Linear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         if linear.in_features % INT8_STRIDE:
-            raise ValueError(f"in_features={linear.in_features} is no multiple of {INT8_STRIDE}")
+            raise ValueError(f"in_features={linear.in_features} is not a multiple of {INT8_STRIDE}")
         weight = linear.weight.detach()
         scales = (weight.abs().amax(dim=1) / _MOST).clamp(min=1e-12).bfloat16()
         quantized = (weight / scales.float()[:, None]).round().clamp(-_MOST, _MOST)
@@ -57,7 +60,7 @@ class Int8Linear(nn.Module):
 
 
 def fastest_format(device: torch.device | str, embedding_dim: int) -> str:
-    """int8 on a CPU and bf16 on a GPU that multiply bfloat16, for models that are wide enough."""
+    """int8 on a CPU and bf16 on a GPU with fast bfloat16; float32 for others and narrow models."""
     kind = torch.device(device).type
     if not has_bf16(kind) or embedding_dim < LEAST_WIDTH:
         return "float32"
@@ -65,13 +68,15 @@ def fastest_format(device: torch.device | str, embedding_dim: int) -> str:
 
 
 def prepare(model: SequenceModel, device: str, precision: str) -> None:
-    """Puts a model on a device, its weights in a format; auto is what is there and fastest.
+    """Moves a model to a device and changes the format of its weights; auto: the fastest choice.
 
-    Raises: UserError for a device that is not there, and for int8 elsewhere than on a CPU.
+    Raises: UserError for a device that is not available, and for int8 on a device other than a CPU.
     """
     device = resolve_accelerator(device)
     if precision == "int8" and device != "cpu":
-        raise UserError(f"precision int8 is for a CPU, and the device is {device}: give bf16")
+        raise UserError(
+            f"precision int8 needs a CPU, but the device is {device}: give `precision=bf16`"
+        )
     if precision == "auto":
         precision = fastest_format(device, model.architecture.get("embedding_dim", 0))
     model.to(device)
@@ -80,18 +85,18 @@ def prepare(model: SequenceModel, device: str, precision: str) -> None:
 
 
 def convert(model: SequenceModel, number_format: str) -> None:
-    """Changes the model's weights in place; it can no longer be trained.
+    """Changes the format of the weights in place; the model can no longer be trained.
 
-    A layer whose inputs do not fit the int8 kernel becomes bf16.
+    With int8, a layer that the kernel cannot compute becomes bf16.
 
-    Raises: ValueError for an unknown format, and for int8 elsewhere than on a CPU.
+    Raises: ValueError for an unknown format, and for int8 if the model is not on a CPU.
     """
     if number_format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {number_format!r}")
     model.requires_grad_(False)
     if number_format == "int8":
         if next(model.parameters()).device.type != "cpu":
-            raise ValueError("int8 weights are for a CPU: give bf16 or float32")
+            raise ValueError("int8 weights need a CPU: give bf16 or float32")
         for module in list(model.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.Linear) and child.in_features % INT8_STRIDE == 0:

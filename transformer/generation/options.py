@@ -15,18 +15,18 @@ _INTERACTIVE_LEAVES_OUT = ("prompt", "prompt_file", "info", "verbose")
 
 
 class SearchOptions(ModelOptions):
-    """How an encoder-decoder's targets are searched for."""
+    """The flags of beam search."""
 
     num_beams: Integer = Field(
         Search.num_beams,
         gt=0,
-        description="hypotheses that an encoder-decoder's search keeps; 1 is greedy",
+        description="hypotheses that beam search keeps; 1: greedy",
         json_schema_extra=_OF_PAIRS,
     )
     length_penalty: Number = Field(
         Search.length_penalty,
         ge=0,
-        description="above 0, that search prefers longer targets than their probability",
+        description="beam search: the higher it is, the better the score of long targets",
         json_schema_extra=_OF_PAIRS,
     )
 
@@ -36,96 +36,96 @@ class SearchOptions(ModelOptions):
 
 
 class GenerateOptions(SearchOptions):
-    """What to write, how to draw it, and how to show it."""
+    """What to generate, how to draw tokens, and how to show the result."""
 
     prompt: str = Field(
-        "", description="start of the text, empty starts from a newline; of pairs, the source"
+        "", description="start of the text (empty: a newline); for a pairs model, the source"
     )
-    prompt_file: FilePath | None = Field(None, description="UTF-8 file that holds the prompt")
-    split_lines: Boolean = Field(False, description="each line of the prompt file is a prompt")
+    prompt_file: FilePath | None = Field(None, description="UTF-8 file with the prompt")
+    split_lines: Boolean = Field(False, description="use each line of the prompt file as a prompt")
     skip_bad_lines: Boolean = Field(
         False,
-        description="leave out lines that are blank or that the model cannot read, and count them",
+        description="skip and count lines that are blank or that the model cannot read",
     )
     max_new_tokens: Integer = Field(
         300, gt=0, description="tokens to add", json_schema_extra=_OF_TEXTS
     )
     num_samples: Integer = Field(
-        1, gt=0, description="texts of each prompt; of an encoder-decoder, the best so many"
+        1, gt=0, description="texts for each prompt; for a pairs model, its best targets"
     )
     temperature: Number = Field(
         TEMPERATURE,
         ge=0,
-        description="above 1 wilder, below tamer, 0 greedy",
+        description="higher: more random; 0: greedy, always the likeliest token",
         json_schema_extra=_OF_TEXTS,
     )
     top_k: Integer | None = Field(
-        None, gt=0, description="draw among the k likeliest", json_schema_extra=_OF_TEXTS
+        None, gt=0, description="draw from the k likeliest tokens", json_schema_extra=_OF_TEXTS
     )
     top_p: Number | None = Field(
         None,
         gt=0,
         le=1,
-        description="draw among the likeliest that hold this probability",
+        description="draw from the smallest group of likeliest tokens with this total probability",
         json_schema_extra=_OF_TEXTS,
     )
     min_p: Number | None = Field(
         None,
         ge=0,
         le=1,
-        description="draw among those this share as likely as the likeliest",
+        description="draw from tokens with at least this fraction of the largest probability",
         json_schema_extra=_OF_TEXTS,
     )
     repetition_penalty: Number = Field(
         Sampling.repetition_penalty,
         ge=1e-3,
         le=1e3,
-        description="above 1: what a text holds already becomes less likely",
+        description="above 1: tokens that the text already has become less likely",
         json_schema_extra=_OF_TEXTS,
     )
     stop: tuple[str, ...] = Field(
         (),
-        description="text before which to end; may be given several times",
+        description="end before this text; may be given several times",
         json_schema_extra=_OF_TEXTS,
     )
     seed: Integer | None = Field(
         None,
         ge=0,
-        description="same seed, same text; by default another each time",
+        description="same seed, same text; by default a new seed each time",
         json_schema_extra=_OF_TEXTS,
     )
     precision: Literal["auto", "float32", "bf16", "int8"] = Field(
-        "auto", description="number format of the weights; auto: what writes fastest"
+        "auto", description="number format of the weights; auto: the fastest"
     )
     interactive: Boolean = Field(False, description="ask for prompts; /help lists the commands")
     info: Boolean = Field(
-        False, description="say what the checkpoint is, and write no text; with --json all of it"
+        False, description="show facts about the checkpoint, write no text; --json: all facts"
     )
-    verbose: Boolean = Field(False, description="say tokens a second, on stderr")
+    verbose: Boolean = Field(False, description="show tokens per second on stderr")
 
     @property
     def sampling(self) -> Sampling:
         return taken(Sampling, dict(self))
 
     def drawn_seed(self) -> int:
-        """The seed that was given, or a new one."""
+        """The given seed, or a random one."""
         return secrets.randbelow(2**32) if self.seed is None else self.seed
 
     @field_validator("stop")
     @classmethod
     def _check_stop(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
         if not all(stop):
-            raise ValueError("a stop text must hold one character at least")
+            raise ValueError("a stop text must have at least one character")
         return stop
 
     @model_validator(mode="after")
     def _check_fields_together(self) -> "GenerateOptions":
         if self.prompt and self.prompt_file:
-            raise ValueError("--prompt and --prompt_file: give one of them")
+            raise ValueError("give --prompt or --prompt_file, not both")
         if self.split_lines and not self.prompt_file:
             raise ValueError("--split_lines needs a --prompt_file, whose lines are the prompts")
         if self.skip_bad_lines and not self.split_lines:
-            raise ValueError("--skip_bad_lines goes with --split_lines: give both or none")
+            raise ValueError("--skip_bad_lines needs --split_lines")
         for name in _INTERACTIVE_LEAVES_OUT:
             if self.interactive and getattr(self, name):
                 raise ValueError(f"--interactive asks for prompts itself: leave --{name} out")

@@ -1,4 +1,4 @@
-"""The prompts of generate.py: where they come from, and which of them a model can read."""
+"""Reads the prompts of generate.py, and selects those that a model can read."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +16,10 @@ _NAMED_LINES = 5
 
 
 def read_prompts(options: GenerateOptions) -> list[str]:
-    """One, or one a line. Raises: UserError for a prompt file that is missing or not UTF-8."""
+    """One prompt, or with `split_lines` one per line of the prompt file.
+
+    Raises: UserError if the prompt file is missing or not UTF-8.
+    """
     if not options.prompt_file:
         return [options.prompt]
     text = read_text(options.prompt_file, "prompt file")[0]
@@ -26,7 +29,7 @@ def read_prompts(options: GenerateOptions) -> list[str]:
 def known_prompts(
     model: "TextGenerator | Translator", prompts: Sequence[str], *, skip_unknown: bool
 ) -> Sequence[str]:
-    """Without what the model never saw, where that is to be dropped; says how much that was."""
+    """With `skip_unknown`, removes unknown units from the prompts and tells how many."""
     if not skip_unknown:
         return prompts
     known = [model.drop_unknown(prompt) for prompt in prompts]
@@ -38,9 +41,9 @@ def known_prompts(
 def good_prompts(
     model: "TextGenerator | Translator", prompts: Sequence[str], options: GenerateOptions
 ) -> list[str]:
-    """Those that the model can read; bad lines of a file are left out if asked for, and counted.
+    """The prompts that the model can read; with `skip_bad_lines`, other lines are only counted.
 
-    Raises: UserError for the first that it cannot read, before any text is shown.
+    Raises: UserError for the first prompt that it cannot read, before any text is shown.
     """
     good: list[int] = []
     bad: list[int] = []
@@ -51,7 +54,7 @@ def good_prompts(
         except UserError as error:
             if options.split_lines and not options.skip_bad_lines:
                 place = f"{options.prompt_file}:{number}"
-                way_out = "or give --skip_bad_lines to go on without such lines"
+                way_out = "or give --skip_bad_lines to skip such lines"
                 raise UserError(f"{place}: {error}, {way_out}") from None
             if not options.split_lines:
                 raise
@@ -60,9 +63,9 @@ def good_prompts(
             blank = options.skip_bad_lines and not prompt.strip()
             (bad if blank else good).append(number)
     if bad:
-        say(f"{options.prompt_file}: {_described(bad)} left out")
+        say(f"{options.prompt_file}: {_described(bad)} skipped")
     if not good:
-        raise UserError(f"{options.prompt_file}: no line is left that the model can read")
+        raise UserError(f"{options.prompt_file}: the model can read no line")
     return [prompts[number - 1] for number in good]
 
 

@@ -1,4 +1,4 @@
-"""How fast tokens are made. Imports no torch."""
+"""Measures tokens per second. Imports no torch."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from transformer.generation.continuation import Continuation
 
 
 class Speed:
-    """Times the steps of some rows; as text, tokens a second of the prompt and of the rest.
+    """Measures the time of each step; `str` gives tokens per second for prompts and for new tokens.
 
     The first step reads the last block_size tokens of each prompt.
     """

@@ -1,4 +1,4 @@
-"""Text in, text out."""
+"""Generates text that continues a prompt."""
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -20,18 +20,18 @@ from transformer.system.paths import expanded
 
 
 def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "TextGenerator":
-    """A model file (`model.safetensors`, or a run's `.ckpt`), ready to `generate("ROMEO:")`.
+    """Loads a model file (`model.safetensors` or a run's `.ckpt`), ready to `generate("ROMEO:")`.
 
-    `precision` is that of the weights: float32, bf16, int8, or by default what writes fastest.
+    `precision` is the number format of the weights: float32, bf16, int8, or auto for the fastest.
 
-    Raises: UserError for a file that does not hold a model of this program, for a device (cpu,
-    cuda, mps) that is not there, and for int8 elsewhere than on a CPU.
+    Raises: UserError if the file does not hold a text model of this program, if the device (cpu,
+    cuda, mps) is not available, and for int8 on a device other than a CPU.
     """
     return make_generator(load_model(expanded(path)), device, precision)
 
 
 def make_generator(saved: SavedModel, device: str, precision: str) -> "TextGenerator":
-    """Raises: UserError as `load`."""
+    """Raises: UserError like `load`."""
     if not isinstance(saved.model, TokenModel):
         kind = saved.architecture["model"]
         raise UserError(f"{saved.path}: holds an {kind}: load it with transformer.load_translator")
@@ -41,7 +41,7 @@ def make_generator(saved: SavedModel, device: str, precision: str) -> "TextGener
 
 
 class TextGenerator:
-    """A model and its tokenizer. `saved` is what the file said, where one was loaded."""
+    """A model and its tokenizer; `saved` is the content of its file, if it was loaded from one."""
 
     def __init__(
         self, model: TokenModel, tokenizer: Tokenizer, saved: SavedModel | None = None
@@ -61,12 +61,12 @@ class TextGenerator:
         skip_unknown: bool = False,
         **sampling: Unpack[SamplingArguments],
     ) -> list[str]:
-        """Prompt and continuation, num_samples times; an empty prompt starts from `empty_prompt`.
+        """Continues the prompt num_samples times; an empty prompt becomes `empty_prompt`.
 
-        Each text ends before the first of the `stop` texts. The other settings: see `Sampling`.
+        Each text ends before the first of the `stop` texts. For the other settings see `Sampling`.
 
-        Raises: UserError for a prompt with characters the model never saw (`skip_unknown` drops
-        them) or a model whose logits are not finite; ValueError for settings out of range.
+        Raises: UserError for unknown characters in the prompt (`skip_unknown` drops them), and if
+        the logits are not finite; ValueError for settings out of range.
         """
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}")
@@ -79,16 +79,16 @@ class TextGenerator:
         return [row.prompt + row.text for row in rows]
 
     def begin(self, prompts: Sequence[str], stop: str | Sequence[str] = ()) -> list[Continuation]:
-        """What `write` goes on with; an empty prompt starts from `empty_prompt`.
+        """Makes the rows that `write` continues; an empty prompt becomes `empty_prompt`.
 
-        Raises: UserError for a prompt with characters the model never saw.
+        Raises: UserError for a prompt with unknown characters.
         """
         prompts = [prompt or self.empty_prompt for prompt in prompts]
         stop = (stop,) if isinstance(stop, str) else tuple(stop)
         return [Continuation(prompt, self.encode(prompt).tolist(), stop) for prompt in prompts]
 
     def encode(self, prompt: str) -> NDArray:
-        """Raises: UserError for a prompt with characters the model never saw."""
+        """Raises: UserError for a prompt with unknown characters."""
         return self.tokenizer.encode(prompt)
 
     def write(
@@ -99,10 +99,10 @@ class TextGenerator:
         sampler: Sampler,
         with_log_probabilities: bool = False,
     ) -> Generator[None, None, None]:
-        """Adds a token to each row at every step, until all are done or max_new_tokens are made.
+        """Adds one token to each row per step, until all rows are done or have max_new_tokens.
 
-        Raises: UserError for a model whose logits are not finite; ValueError where
-        max_new_tokens is no count.
+        Raises: UserError if the logits are not finite; ValueError if max_new_tokens is not a
+        whole number from 0.
         """
         device = next(self.model.parameters()).device
         prompts = [torch.tensor(row.prompt_tokens, device=device) for row in rows]
@@ -125,15 +125,15 @@ class TextGenerator:
 
     @property
     def empty_prompt(self) -> str:
-        """A line end, or the first token's text where the model knows none."""
+        """A line end; if it is unknown to the model, the text of the first token."""
         return self.tokenizer.pieces[0] if self.tokenizer.unknown("\n") else "\n"
 
     def drop_unknown(self, text: str) -> tuple[str, int]:
-        """Without the characters that the model never saw, and how many these were."""
+        """The text without unknown characters, and the number of unknown ones."""
         known, num_dropped = self.tokenizer.encode_known(text)
         return self.tokenizer.decode(known), num_dropped
 
 
 def _log_probabilities(step: Step) -> list[float]:
-    """Of the chosen tokens as the model itself has them, whatever the sampler makes of that."""
+    """Log-probabilities of the chosen tokens by the model, before the sampler changes them."""
     return step.logits.log_softmax(dim=-1).gather(1, step.tokens[:, None]).squeeze(1).tolist()

@@ -1,4 +1,4 @@
-"""The texts of generate.py: streamed, listed or as JSON."""
+"""Shows the texts of generate.py: token by token, as a list, or as JSON."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ def write_texts(
     *,
     as_json: bool,
 ) -> None:
-    """Every sample of every prompt, decoded as one batch; Ctrl+C leaves what is there so far."""
+    """Generates all samples of all prompts in one batch; Ctrl+C shows the texts so far."""
     prompts = good_prompts(generator, prompts, options)
     rows = generator.begin([p for p in prompts for _ in range(options.num_samples)], options.stop)
     assert generator.saved is not None
@@ -41,7 +41,7 @@ def write_texts(
     speed = Speed(rows, generator.model.block_size)
     try:
         show_rows(rows, speed.timed(steps), seed, show, as_json=as_json)
-    finally:  # behind the line end of the text
+    finally:  # after the text and its line end
         if options.verbose and speed.times:
             say(str(speed))
 
@@ -64,7 +64,7 @@ def show_rows(
 
 
 def stream(row: Continuation, steps: Iterator[None], show: Show) -> None:
-    """Prompt and text as it is made, and a line end; nothing where not one token was made."""
+    """Shows the prompt and each new piece of text, then a line end; nothing without a token."""
     prompt = row.prompt
     try:
         for _ in steps:
@@ -76,7 +76,7 @@ def stream(row: Continuation, steps: Iterator[None], show: Show) -> None:
 
 
 def as_dict(row: Continuation, seed: int) -> dict[str, Any]:
-    """`tokens` and `log_probabilities` (nats, of the model itself) are those of `text`."""
+    """`tokens` and `log_probabilities` (nats, from the model alone) belong to `text`."""
     return {
         "prompt": row.prompt,
         "text": row.text,

@@ -1,4 +1,4 @@
-"""Source in, target out: what an encoder-decoder makes of a text."""
+"""Finds the targets of sources with an encoder-decoder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,23 +21,24 @@ from transformer.storage.model_file import SavedModel, load_model
 from transformer.system.errors import UserError
 from transformer.system.paths import expanded
 
-BATCH_SIZE = 256  # sources that are searched together
+BATCH_SIZE = 256  # sources in one beam search
 
 
 def load_translator(
     path: str | Path, device: str = "auto", precision: str = "auto"
 ) -> "Translator":
-    """The file of an encoder-decoder, ready to `translate(["transformer"])`.
+    """Loads the file of an encoder-decoder, ready to `translate(["transformer"])`.
 
-    `precision` is that of the weights: float32, bf16, int8, or by default what is fastest.
+    `precision` is the number format of the weights: float32, bf16, int8, or auto for the fastest.
 
-    Raises: UserError for a file that holds none, and for a device that is not there.
+    Raises: UserError if the file does not hold an encoder-decoder, if the device is not available,
+    and for int8 on a device other than a CPU.
     """
     return make_translator(load_model(expanded(path)), device, precision)
 
 
 def make_translator(saved: SavedModel, device: str, precision: str) -> "Translator":
-    """Raises: UserError as `load_translator`."""
+    """Raises: UserError like `load_translator`."""
     if not isinstance(saved.model, EncoderDecoder):
         kind = saved.architecture["model"]
         raise UserError(
@@ -49,7 +50,7 @@ def make_translator(saved: SavedModel, device: str, precision: str) -> "Translat
 
 
 class Translator:
-    """An encoder-decoder and its tokenizer. `saved` is what the file said, where one was loaded."""
+    """An encoder-decoder and its tokenizer; `saved` is the content of its file, if it has one."""
 
     def __init__(
         self, model: EncoderDecoder, tokenizer: PairTokenizer, saved: SavedModel | None = None
@@ -68,9 +69,9 @@ class Translator:
         batch_size: int = BATCH_SIZE,
         skip_unknown: bool = False,
     ) -> list[str]:
-        """The likeliest target that is found for each source; one beam is greedy decoding.
+        """The best target found for each source; one beam is greedy decoding.
 
-        Raises: as `search`.
+        Raises: like `search`.
         """
         found = self.search(
             sources,
@@ -95,12 +96,12 @@ class Translator:
     ) -> list[list[Hypothesis]]:
         """At least one hypothesis for each source, the best first; see `beam_search`.
 
-        At most max_new_tokens are made, the end counted; the model's own limit, where they are
-        none or more, leaves room for a target of block_size and its end.
+        A target has at most max_new_tokens tokens, end included. The default, and the largest
+        possible value, is block_size + 1.
 
-        Raises: UserError for a source that is empty, longer than block_size or holds what the
-        model never saw (`skip_unknown` drops that), and for a model whose logits are not finite;
-        ValueError for settings out of range.
+        Raises: UserError for a source that is empty, is longer than block_size or has unknown units
+        (`skip_unknown` drops them), and if the logits are not finite; ValueError for settings out
+        of range.
         """
         encoded = [self.encode(source, skip_unknown=skip_unknown) for source in sources]
         order = sorted(range(len(sources)), key=lambda number: len(encoded[number]))
@@ -139,22 +140,22 @@ class Translator:
             raise UserError(f"{name}{error}") from None
 
     def encode(self, source: str, *, skip_unknown: bool = False) -> NDArray:
-        """Raises: UserError as `search`."""
+        """Raises: UserError like `search`."""
         try:
             tokens = self.tokenizer.source.encode(source, skip_unknown=skip_unknown)
         except UserError as error:
             raise UserError(f"{source[:40]!r}: {error}") from None
         if not len(tokens):
-            raise UserError("the source is empty: give a text of one unit at least")
+            raise UserError("the source is empty: give a text of at least one unit")
         if len(tokens) > self.model.block_size:
             raise UserError(
-                f"{source[:40]!r}: {len(tokens)} {self.tokenizer.source.units}, and the model "
-                f"reads {self.model.block_size} at most: give a shorter source"
+                f"{source[:40]!r}: {len(tokens)} {self.tokenizer.source.units}, but the model "
+                f"reads at most {self.model.block_size}: give a shorter source"
             )
         return tokens
 
     def drop_unknown(self, source: str) -> tuple[str, int]:
-        """Without the units that the model never saw, and how many these were."""
+        """The source without unknown units, and the number of unknown ones."""
         known, num_dropped = self.tokenizer.source.encode_known(source)
         return self.tokenizer.source.decode(known), num_dropped
 

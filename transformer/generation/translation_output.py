@@ -1,4 +1,4 @@
-"""The translations of generate.py, as lines or as JSON."""
+"""Shows the translations of generate.py as lines or as JSON."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from transformer.generation.translation import Translator
 from transformer.system.errors import UserError
 from transformer.system.terminal import say
 
-SHOWN_TOGETHER = 4096  # sources of equal length make a batch
+SHOWN_TOGETHER = 4096  # a large group, because a batch takes sources of similar length
 
 
 def write_translations(
@@ -24,12 +24,12 @@ def write_translations(
     *,
     as_json: bool,
 ) -> None:
-    """The target of a prompt; of several prompts, a line of source, tab and target each."""
+    """Shows the target of the prompt; with `split_lines`, lines of source, tab and target."""
     if not (options.prompt or options.prompt_file):
         raise UserError("an encoder-decoder needs a source: give a `prompt` or a `prompt_file`")
     assert translator.saved is not None
     say(str(translator.saved.path))
-    if not options.split_lines:  # the line end of a file is no part of its source
+    if not options.split_lines:  # the line end of a file does not belong to its source
         prompts = [prompt.rstrip("\n") for prompt in prompts]
     sources = good_prompts(translator, prompts, options)
     started_at = time.perf_counter()
@@ -50,5 +50,5 @@ def write_translations(
 
 
 def hypothesis_as_dict(source: str, text: str, hypothesis: Hypothesis) -> dict[str, Any]:
-    """`log_probability` (nats) is that of all tokens and the end together."""
+    """`log_probability` (nats) is the sum over all tokens and the end."""
     return {"prompt": source, "text": text, **hypothesis._asdict()}

@@ -1,4 +1,4 @@
-"""The attention of each block and head as a picture."""
+"""Draws the attention of each block and head as a PNG picture."""
 
 import torch
 from matplotlib.image import imsave
@@ -8,14 +8,14 @@ from transformer.inspection.explanation import Explanation
 from transformer.system.errors import UserError
 from transformer.system.files import replacing
 
-MOST_LABELS = 180  # a side of a picture of 20 inches, all maps together
+MOST_LABELS = 180  # on one side of a picture of 20 inches, for all maps together
 DOTS_PER_INCH = 150
-STEPS = [digit * 10**zeros for zeros in range(7) for digit in (1, 2, 5)]  # between numbers
+STEPS = [digit * 10**zeros for zeros in range(7) for digit in (1, 2, 5)]  # between shown numbers
 SHOWN_AS = {"\n": "↵", "\t": "⇥", " ": "␣"}
 
 
 def write_picture(path: str, explanation: Explanation) -> None:
-    """Raises: UserError for a model without attention."""
+    """Writes the picture to `path`. Raises: UserError for a model without attention."""
     if not len(explanation.attention):
         raise UserError("this model has no attention to draw: give an `out` that ends in .html")
     most = MOST_LABELS // max(explanation.attention.shape[:2])
@@ -27,8 +27,8 @@ def write_picture(path: str, explanation: Explanation) -> None:
 
 
 def tick_labels(units: list[str], most: int) -> list[str]:
-    """The units with white space made visible; of too many, the numbers of some positions."""
+    """The units, with visible white space; for more than `most` units, some position numbers."""
     if len(units) <= most:
         return [SHOWN_AS.get(unit, unit) for unit in units]
-    step = next(step for step in STEPS if len(units) * 3 <= most * step)  # a number is 3 wide
+    step = next(step for step in STEPS if len(units) * 3 <= most * step)  # a number takes 3 labels
     return [str(number) if not number % step else "" for number in range(1, len(units) + 1)]

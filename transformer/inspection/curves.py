@@ -1,6 +1,6 @@
-"""The curves of a run, from its TensorBoard events, and the floor that its corpus sets.
+"""Reads the curves of a run from its TensorBoard events, and computes the bigram loss to compare.
 
-Imports no torch but for the floor.
+Only `bigram_floor` imports torch.
 """
 
 import json
@@ -18,44 +18,44 @@ from transformer.system.errors import UserError
 
 TRAIN_LOSS = "train_loss"
 VAL_LOSS = "val_loss"
-ERROR_RATE = "val_word_error_rate"  # of runs on pairs alone
+ERROR_RATE = "val_word_error_rate"  # only in runs on pairs
 
 
 class TrainedOn(NamedTuple):
-    """Which text a run was trained on, where it was cut, and what its tokens are."""
+    """The text that a run was trained on, its split, and its tokenizer."""
 
     data_path: str
     sha256: str
     val_fraction: float
-    num_train_characters: int | None = None  # older files do not say it
+    num_train_characters: int | None = None  # None in older files
     tokenizer: str = "characters"
 
 
 def read_curves(run: Path) -> Curves:
-    """What a run's folder has of losses and error rates.
+    """The losses and error rates in a run's folder.
 
-    A resumed run has a file of events for each start. Of steps that were made twice, as after a
-    crash, the later ones count, and their seconds follow on those of the step before: the time
-    between two starts is left out.
+    A resumed run has one file of events for each start. If a step was made twice, for example
+    because of a crash, the later point is used. Its seconds continue from the step before it,
+    without the time between the two starts.
 
-    Raises: UserError for a folder without any.
+    Raises: UserError for a folder without curves.
     """
     curves: Curves = {}
-    for path in sorted(run.glob(EVENTS)):  # their names start with when they were made
+    for path in sorted(run.glob(EVENTS)):  # a name starts with the file's time
         found = read_scalars(path, (TRAIN_LOSS, VAL_LOSS, ERROR_RATE))
         if found:
             first_step = min(points[0].step for points in found.values())
             _follow_on(curves, found, first_step)
     if not curves:
         raise UserError(
-            f"{run}: holds no curves ({EVENTS}): name the folder of a run that has logged its "
+            f"{run}: has no curves ({EVENTS}): give the folder of a run that has logged its "
             "first losses, such as runs/default/version_0"
         )
     return curves
 
 
 def _follow_on(curves: Curves, found: Curves, first_step: int) -> None:
-    """Joins what was found to the curves before, in place."""
+    """Adds the curves of a later start to the earlier curves, in place."""
     for name, points in curves.items():
         curves[name] = [point for point in points if point.step < first_step]
     before = max((points[-1].seconds for points in curves.values() if points), default=0.0)
@@ -65,9 +65,9 @@ def _follow_on(curves: Curves, found: Curves, first_step: int) -> None:
 
 
 def read_trained_on(run: Path) -> TrainedOn:
-    """As its model.safetensors has it, which a run writes at its first validation.
+    """Reads this from the run's model.safetensors, which the first validation writes.
 
-    Raises: UserError where that is missing or does not say it.
+    Raises: UserError if the file is missing or does not contain it.
     """
     path = run / WEIGHTS
     try:
@@ -82,20 +82,20 @@ def read_trained_on(run: Path) -> TrainedOn:
             config.get("tokenizer", "characters"),
         )
     except (OSError, SafetensorError, TypeError, KeyError, ValueError):
-        raise UserError(f"{path}: is missing or does not say what it was trained on") from None
+        raise UserError(f"{path}: is missing or does not name its training data") from None
 
 
 def bigram_floor(trained_on: TrainedOn) -> float:
-    """Nats per character of `score_bigram`, trained on the training split, on the validation split.
+    """The validation loss of `score_bigram` in nats per token, learned from the training split.
 
-    Raises: UserError where the corpus is gone or has changed.
+    Raises: UserError if the corpus is missing or has changed.
     """
     path = trained_on.data_path
     if not isfile(path):
-        raise UserError(f"{path}: not here: start from the folder that the run was started in")
+        raise UserError(f"{path}: is missing: start from the folder where the run was started")
     text = read_corpus(path)
     if text.sha256 != trained_on.sha256:
-        raise UserError(f"{path}: not the text that the run was trained on, by its sha256")
+        raise UserError(f"{path}: is not the text that the run was trained on (different sha256)")
     from transformer.evaluation.text import score_bigram
 
     cut = recorded_cut(trained_on._asdict(), len(text.characters), trained_on.val_fraction)

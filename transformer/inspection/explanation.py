@@ -1,4 +1,4 @@
-"""What a model sees in a text: how surprised it is by each unit, and what each position reads."""
+"""Explains a model on a text: the surprise of each unit, and what each position reads."""
 
 import math
 from collections.abc import Sequence
@@ -22,11 +22,12 @@ SPECIAL_NAMES = {PADDING: "padding", BEGIN: "begin", END: "end"}
 
 @dataclass(frozen=True)
 class Unit:
-    """A character, or a unit of a pair's target, and what was expected in its place.
+    """A token of a text, or a unit of a pair's target, and what the model expected in its place.
 
-    `surprise` is -log2 p in bits, p being its probability given what stands before it. The
-    alternatives are the likeliest in its place with their probabilities, the best first; it may
-    be one of them. A text's first character was not predicted and has neither.
+    `surprise` is -log2 p in bits, where p is its probability after the units before it.
+    `alternatives` are the likeliest units in its place with their probabilities, the likeliest
+    first; the unit itself may be one of them. The first token of a text was not predicted, so it
+    has neither.
     """
 
     text: str
@@ -36,11 +37,12 @@ class Unit:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A text, or a source and its target, as a model sees it.
+    """What a model reads and predicts in a text, or in a source and its target.
 
-    `attention[n, h, t, s]` is how much position t reads from s in block n and head h; a model
-    without attention has 0 blocks. Of a GPT, both are places in `units`, and position t has read
-    unit t. Of a pair, s is a place in `source`, and t is where unit t of the target is chosen.
+    `attention[n, h, t, s]` is how much position t reads from position s in block n and head h; a
+    model without attention has 0 blocks. For a GPT, t and s are indices into `units`: the model
+    predicts the unit after t. For a pair, s is an index into `source`: at t the model predicts unit
+    t of the target.
     """
 
     units: tuple[Unit, ...]
@@ -57,13 +59,13 @@ class Explanation:
 
     @property
     def mean_surprise(self) -> float | None:
-        """In bits per unit, of those that were predicted: the loss in nats / ln 2."""
+        """The mean in bits over all predicted units: the loss in nats / ln 2."""
         surprises = [unit.surprise for unit in self.units if unit.surprise is not None]
         return sum(surprises) / len(surprises) if surprises else None
 
     @property
     def entropy(self) -> NDArray[np.float64]:
-        """-sum w log2 w of the weights of each position, in bits: the mean by block and head."""
+        """Mean over positions of -sum w log2 w (bits), w its weights; for each block and head."""
         weights = self.attention.astype(np.float64)
         logarithms = np.log2(weights, out=np.zeros_like(weights), where=weights > 0)
         return np.abs((weights * logarithms).sum(axis=-1).mean(axis=-1))  # never -0.0
@@ -71,14 +73,13 @@ class Explanation:
 
 @torch.inference_mode()
 def explain_text(model: TokenModel, tokenizer: Tokenizer, text: str) -> Explanation:
-    """The last block_size tokens of `text`; nothing stands before the first of them.
+    """Explains the last block_size tokens of `text`, without the text before them.
 
-    Raises: UserError for an empty text, characters that the model never saw, and logits that are
-    not finite.
+    Raises: UserError for an empty text, for unknown characters, and for logits that are not finite.
     """
     ids = tokenizer.encode(text)[-model.block_size :]
     if not len(ids):
-        raise UserError("the text is empty: give one of one character at least")
+        raise UserError("the text is empty: give at least one character")
     device = next(model.parameters()).device
     tokens = torch.from_numpy(ids).long().to(device)[None]
     with evaluating(model):
@@ -91,9 +92,9 @@ def explain_text(model: TokenModel, tokenizer: Tokenizer, text: str) -> Explanat
 
 @torch.inference_mode()
 def explain_translation(translator: Translator, source: str) -> Explanation:
-    """The greedy target of `source`, with its end where it has one, and what it read there.
+    """Explains the greedy target of `source`, with its end if it has one.
 
-    Raises: UserError as `Translator.search`.
+    Raises: UserError like `Translator.search`.
     """
     model, tokenizer = translator.model, translator.tokenizer
     device = next(model.parameters()).device
@@ -105,7 +106,7 @@ def explain_translation(translator: Translator, source: str) -> Explanation:
         logits = model(read, tokens)[0]
         attention = model.cross_attention_weights(read, tokens)[:, 0]
     names = [*(SPECIAL_NAMES[id_] for id_ in range(NUM_SPECIALS)), *tokenizer.target.vocabulary]
-    never = [PADDING, BEGIN]  # what decoding does not choose is no alternative
+    never = [PADDING, BEGIN]  # decoding never chooses them
     units = _predicted(logits, torch.tensor(targets, device=device), names, never)
     return Explanation(
         units, attention.float().cpu().numpy(), tuple(tokenizer.source.split(source))

@@ -11,26 +11,26 @@ ENDINGS = (".html", ".png")
 
 
 class ExplainOptions(ModelOptions):
-    """What to explain, and where the result goes."""
+    """The text to explain, and the file for the result."""
 
     prompt: str = Field(
-        "", description="text to explain, of a long one its last block_size; of pairs, the source"
+        "", description="text to explain (its last block_size tokens); for a pairs model, a source"
     )
-    prompt_file: FilePath | None = Field(None, description="UTF-8 file that holds it")
+    prompt_file: FilePath | None = Field(None, description="UTF-8 file with the prompt")
     out: FilePath = Field(
-        "explain.html", description=".html: a page; .png: the attention of each block and head"
+        "explain.html", description=".html: a page; .png: attention maps of each block and head"
     )
     max_new_tokens: Integer = Field(
         0,
         ge=0,
-        description="tokens that the model first adds to the prompt, to be explained too; "
-        "0 explains the prompt alone",
+        description="tokens that the model adds to the prompt before the explanation; "
+        "0: explain only the prompt",
         json_schema_extra=only_for("text"),
     )
     seed: Integer = Field(
         0,
         ge=0,
-        description="draws these tokens: same seed, same text",
+        description="seed for these tokens: same seed, same text",
         json_schema_extra=only_for("text"),
     )
 
@@ -44,7 +44,7 @@ class ExplainOptions(ModelOptions):
     @model_validator(mode="after")
     def _check_prompt(self) -> "ExplainOptions":
         if self.prompt and self.prompt_file:
-            raise ValueError("--prompt and --prompt_file: give one of them")
+            raise ValueError("give --prompt or --prompt_file, not both")
         if not (self.prompt or self.prompt_file or self.max_new_tokens):
             raise ValueError("there is nothing to explain: give a --prompt or a --prompt_file")
         return self

@@ -1,4 +1,4 @@
-"""The explanation of what a user has given: a text to go on with, or a source."""
+"""Explains the prompt of explain.py: a text, or a source."""
 
 from typing import NamedTuple
 
@@ -14,15 +14,15 @@ from transformer.system.terminal import say
 
 
 class Explained(NamedTuple):
-    """An explanation, how many units at its end the model wrote itself, and what is not shown."""
+    """An explanation, and what a reader must know about it."""
 
     explanation: Explanation
-    num_written: int = 0
-    cut: str = ""
+    num_written: int = 0  # units at the end that the model wrote
+    cut: str = ""  # a sentence about the units that are not shown
 
 
 def explain_with_text_model(saved: SavedModel, prompt: str, options: ExplainOptions) -> Explained:
-    """The prompt, and what the model makes of it where that was asked for."""
+    """Explains the prompt and, with `max_new_tokens`, the text that the model adds."""
     generator = make_generator(saved, options.device, "float32")
     (prompt,) = known_prompts(generator, [prompt], skip_unknown=options.skip_unknown)
     text = prompt
@@ -38,7 +38,7 @@ def explain_with_text_model(saved: SavedModel, prompt: str, options: ExplainOpti
     if num_all < 2:
         raise UserError(
             f"nothing is predicted in a prompt of fewer than two {tokenizer.units}: give a longer "
-            "one, or `max_new_tokens=100` to let the model go on"
+            "prompt, or `max_new_tokens=100` to let the model continue it"
         )
     if cut := cut_off(num_prompt, num_all, generator.model.block_size, tokenizer.units):
         say(cut)
@@ -47,10 +47,10 @@ def explain_with_text_model(saved: SavedModel, prompt: str, options: ExplainOpti
 
 
 def cut_off(num_prompt: int, num_all: int, most: int, units: str) -> str:
-    """Says that not all characters are shown, and what becomes of the prompt where more follows."""
+    """A sentence that says how much is shown of a text longer than `most`; "" for other texts."""
     if num_all <= most:
         return ""
-    told = f"{num_all:,} {units}, and the model reads {most:,}: the last {most:,} are shown"
+    told = f"{num_all:,} {units}, but the model reads {most:,}: the last {most:,} are shown"
     if num_all == num_prompt:
         return told
     left = max(0, num_prompt - (num_all - most))
@@ -61,8 +61,8 @@ def cut_off(num_prompt: int, num_all: int, most: int, units: str) -> str:
 
 
 def explain_with_pair_model(saved: SavedModel, prompt: str, options: ExplainOptions) -> Explained:
-    """The source and its greedy target."""
+    """Explains the source and its greedy target."""
     translator = make_translator(saved, options.device, "float32")
-    prompt = prompt.rstrip("\n")  # a file's line end is no part of it
+    prompt = prompt.rstrip("\n")  # the line end of a file does not belong to its source
     (source,) = known_prompts(translator, [prompt], skip_unknown=options.skip_unknown)
     return Explained(explain_translation(translator, source))

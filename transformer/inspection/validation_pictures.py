@@ -1,7 +1,7 @@
-"""Pictures of a GPT for every validation: what its heads read, and how alike its positions are.
+"""Pictures of a GPT at each validation: its attention, and the similarity of its positions.
 
-All but the maps, letters and frames, is drawn once a run: so a picture takes a small part of the
-time of the validation that it belongs to.
+Letters and frames are drawn once per run, and only the maps are painted at each validation. So a
+picture takes a small part of the time of its validation.
 """
 
 from collections.abc import Sequence
@@ -22,23 +22,23 @@ from transformer.models.base import TokenModel, evaluating
 from transformer.models.parts.positions import LearnedPositions
 
 MOST_CHARACTERS = 32
-LEAST_CHARACTERS = 8  # of a model of so many heads or blocks that fewer would fit
-# All lengths are pixels. TensorBoard shows pictures at their own size on a click.
-CELL = 14  # so that letters of LETTER pixels stand one to a cell
+LEAST_CHARACTERS = 8  # even if a model has so many heads or blocks that fewer would fit
+# All lengths are in pixels. TensorBoard shows a picture at its own size after a click.
+CELL = 14  # one letter of LETTER pixels fits into a cell
 LETTER = 13
-_MOST_SIDE = 1800  # about, of all maps of a row or column together
+_MOST_SIDE = 1800  # approximate, for all maps of a row or column together
 _SIMILARITY_SIDE = 512
-_LETTERS = 20  # the room for those beside a map
+_LETTERS = 20  # space for the letters beside a map
 _TITLE = 28
 _GAP = 10
-_DPI = 64  # a power of two, so that pixels / dpi * dpi gives them back
-_POINTS = 72 / _DPI  # a pixel in the unit of font sizes
-_PLAIN = {"fontsize": LETTER * _POINTS, "parse_math": False}  # a text may hold a $
+_DPI = 64  # a power of two, so that pixels / dpi * dpi is exact
+_POINTS = 72 / _DPI  # points per pixel; fonts are measured in points
+_PLAIN = {"fontsize": LETTER * _POINTS, "parse_math": False}  # a text may have a $ in it
 _VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥"})
 
 
 class Box(NamedTuple):
-    """Where a square map is in a picture, whose rows count from the top."""
+    """The place of a square map in a picture; rows are counted from the top."""
 
     left: int
     top: int
@@ -46,9 +46,9 @@ class Box(NamedTuple):
 
 
 class MapPicture:
-    """Square maps and what is around them; `paint` changes the maps alone.
+    """Square maps on a fixed background; `paint` draws the maps only.
 
-    Colors go from that of `least` to that of 1.
+    The color map `cmap` covers the values from `least` to 1.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class MapPicture:
         self.least = least
 
     def paint(self, maps: Float[Tensor, "M T S"]) -> NDArray[np.uint8]:
-        """Height x width x red, green and blue; a map of more cells than pixels is thinned out."""
+        """An image (height, width, RGB); a map with more cells than pixels loses some cells."""
         scaled = (maps.float() - self.least) / (1 - self.least)
         shades = (scaled * 255).round().clamp(0, 255).byte().cpu().numpy()
         image = self.background.copy()
@@ -85,7 +85,7 @@ class ValidationPictures:
 
     @torch.inference_mode()
     def draw(self, model: TokenModel) -> dict[str, NDArray[np.uint8]]:
-        """By name: attention, and position_similarity where positions are learned."""
+        """Images by name: `attention`, and `position_similarity` if positions are learned."""
         device = next(model.parameters()).device
         with evaluating(model):
             weights = model.attention_weights(self.tokens[None].to(device))
@@ -101,9 +101,10 @@ def positions_of(model: TokenModel) -> Any:
 
 
 def attention_picture(pieces: Sequence[str], num_blocks: int, num_heads: int) -> MapPicture:
-    """A map for each block (from the top) and head: dark where a row's character reads a column's.
+    """One map for each block (a row of maps) and head (a column of maps).
 
-    Maps are painted block by block.
+    Row: the character that reads; column: the character that it reads; darker means more. `paint`
+    takes the maps block by block.
     """
     shown = [piece.translate(_VISIBLE) for piece in pieces]
     letters = [piece if piece.isprintable() else "·" for piece in shown]
@@ -125,7 +126,7 @@ def attention_picture(pieces: Sequence[str], num_blocks: int, num_heads: int) ->
         axes.text(_LETTERS - 9, _TITLE + middle + 4, letter, ha="center", **_PLAIN)
     image = as_image(figure)
     surrounding = image[_TITLE - 2 : down, :across].copy()
-    for box in boxes:  # drawing the letters for each would take as long as a short validation
+    for box in boxes:  # copied, because drawing them would take as long as a short validation
         corner = (box.top - 2, box.left - _LETTERS)
         rows, columns = (slice(c, c + n) for c, n in zip(corner, surrounding.shape, strict=False))
         image[rows, columns] = surrounding
@@ -133,14 +134,14 @@ def attention_picture(pieces: Sequence[str], num_blocks: int, num_heads: int) ->
 
 
 def similarity_picture(num_positions: int) -> MapPicture:
-    """Red where two positions' vectors point the same way, blue where they oppose each other."""
+    """A map of positions: red for vectors in the same direction, blue for opposite ones."""
     side, left = _SIMILARITY_SIDE, 64
     box = Box(left, _TITLE, side)
     scale = Box(left + side + 16, _TITLE, 12)
     figure, axes = _canvas(scale.left + 50, _TITLE + side + 46)
     axes.text(left, _TITLE - 8, "cosine similarity of the positions' vectors", **_PLAIN)
     _frame(axes, box)
-    apart = 2 ** max(0, (num_positions - 1).bit_length() - 3)  # 5 to 8 numbers a side
+    apart = 2 ** max(0, (num_positions - 1).bit_length() - 3)  # 5 to 8 numbers per side
     for position in range(0, num_positions, apart):
         middle = (position + 0.5) * side / num_positions
         axes.text(left + middle, box.top + side + 16, str(position), ha="center", **_PLAIN)
@@ -156,7 +157,7 @@ def similarity_picture(num_positions: int) -> MapPicture:
 
 
 def _canvas(width: int, height: int) -> tuple[Figure, Axes]:
-    """A figure of so many pixels, and axes over all of it that count them from the top left."""
+    """A figure of this size, with axes over all of it in pixels from the top left."""
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)

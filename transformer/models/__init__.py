@@ -1,6 +1,6 @@
-"""Tensors in, logits out. Knows nothing of files, text, Lightning or config.
+"""The models: token ids in, logits out. They know nothing of files, texts, Lightning or config.
 
-The names are loaded when first used (PEP 562): importing one part imports no other model.
+A name is loaded at its first use (PEP 562), so importing one module does not import the others.
 """
 
 from importlib import import_module

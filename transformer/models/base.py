@@ -1,8 +1,8 @@
-"""What every model here has in common."""
+"""The base classes of the models."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -12,12 +12,15 @@ from transformer.decoding.loop import decode
 from transformer.decoding.sampling import Sampler
 from transformer.decoding.settings import SamplingArguments
 from transformer.models.families.base import Family
+from transformer.models.parts.attention import MultiHeadAttention
 from transformer.models.parts.cache import Cache
+from transformer.models.parts.layers import make_feedforward, make_norm
+from transformer.models.parts.positions import RotaryPositions
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode within, and the mode that it was in before afterwards."""
+    """Puts a module into eval mode for the `with` block, then back into its earlier mode."""
     was_training = module.training
     if was_training:
         module.eval()
@@ -31,7 +34,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 class SequenceModel(nn.Module):
     """Ids in, logits (B, T, V) out.
 
-    `architecture` holds plain arguments with which `build_model` makes the same model again.
+    `architecture` holds plain arguments; `build_model(**architecture)` makes a model of this kind.
     """
 
     def __init__(self, settings: Family) -> None:
@@ -41,10 +44,46 @@ class SequenceModel(nn.Module):
         self.block_size = settings.block_size
 
 
+class BlockModel(SequenceModel):
+    """Makes the parts of the blocks of a GPT or an encoder-decoder from its settings."""
+
+    settings: Any  # TransformerSettings; each model names its own class
+
+    def _make_norm(self) -> nn.Module:
+        settings = self.settings
+        return make_norm(settings.norm, settings.embedding_dim, bias=settings.bias)
+
+    def _self_attention(
+        self, num_positions: int, *, causal: bool, dropout: float = 0.0
+    ) -> MultiHeadAttention:
+        settings, rotate = self.settings, None
+        if settings.positions == "rotary":
+            rotate = RotaryPositions(num_positions, settings.head_dim)
+        return MultiHeadAttention(
+            settings.embedding_dim,
+            settings.num_heads,
+            causal=causal,
+            bias=settings.bias,
+            dropout=dropout,
+            qk_norm=settings.qk_norm,
+            rotate=rotate,
+        )
+
+    def _other_parts(self) -> dict[str, Any]:
+        settings = self.settings
+        sizes = settings.embedding_dim, settings.hidden_dim
+        return {
+            "feedforward": make_feedforward(settings.activation, *sizes, bias=settings.bias),
+            "norm": self._make_norm,
+            "norm_first": settings.norm_first,
+            "dropout": settings.dropout,
+        }
+
+
 class TokenModel(SequenceModel):
     """Tokens (B, T) -> logits (B, T, V), for T up to block_size.
 
-    `forward(tokens, cache=...)` goes on after the tokens that a cache holds.
+    With `forward(tokens, cache=...)`, the tokens follow the tokens in the cache.
     """
 
     has_attention: ClassVar[bool] = False
@@ -54,7 +93,6 @@ class TokenModel(SequenceModel):
         return torch.zeros(0, len(tokens), 0, tokens.shape[1], tokens.shape[1])
 
     def make_cache(self, num_rows: int) -> Cache:
-        """An empty one."""
         return Cache(num_rows, self.block_size, 0)
 
     def generate(
@@ -65,10 +103,10 @@ class TokenModel(SequenceModel):
         seed: int = 0,
         **sampling: Unpack[SamplingArguments],
     ) -> Int[Tensor, "B _"]:
-        """The tokens and max_new_tokens more of each row, in eval mode; see `Sampling`.
+        """Adds max_new_tokens to each row of tokens, in eval mode; see `Sampling`.
 
-        Raises: ValueError for tokens that are no (B, T) or outside the vocabulary, for settings out
-        of range and for logits that are not finite.
+        Raises: ValueError if tokens are not (B, T) or not in the vocabulary, if settings are out of
+        range, or if logits are not finite.
         """
         vocab_size = self.architecture["vocab_size"]
         if tokens.ndim != 2 or ((tokens < 0) | (tokens >= vocab_size)).any():

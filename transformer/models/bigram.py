@@ -1,4 +1,4 @@
-"""The floor to beat: the next token from the last one alone."""
+"""The bigram model, a baseline: it predicts the next token from the last token alone."""
 
 from typing import Any
 
@@ -11,9 +11,10 @@ from transformer.models.parts.cache import Cache
 
 
 class Bigram(TokenModel):
-    """One row of logits a token, V x V in all; zeros to start with, so the first loss is ln V.
+    """A table (V, V): row i holds the logits of the token after token i.
 
-    Trained to its best it reaches the conditional entropy of a character given the one before.
+    The table starts with zeros, so the first loss is ln V. On its training text, the lowest loss it
+    can reach is the conditional entropy of a token given the previous token.
     """
 
     def __init__(self, settings: BigramSettings | None = None, **arguments: Any) -> None:

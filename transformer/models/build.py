@@ -1,4 +1,4 @@
-"""A model from its name and plain arguments."""
+"""Builds a model from its name and plain arguments."""
 
 from importlib import import_module
 from typing import Any
@@ -8,10 +8,10 @@ from transformer.models.families.registry import settings_of
 
 
 def build_model(model: str, **architecture: Any) -> SequenceModel:
-    """The model of that name, drawn at random.
+    """Builds a model with random weights.
 
-    Raises: ValueError for an unknown name, listing the known ones, and for settings that do not
-    fit each other; TypeError for other arguments.
+    Raises: ValueError for an unknown name (the text lists the known names), and for settings that
+    contradict each other; TypeError for an unknown or missing argument.
     """
     settings = settings_of(model, architecture)
     module, _, name = settings.model_class.partition(":")

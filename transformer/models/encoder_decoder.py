@@ -1,60 +1,52 @@
 """The encoder-decoder of "Attention is all you need" (arXiv:1706.03762)."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from transformer.models.base import SequenceModel
+from transformer.models.base import BlockModel
 from transformer.models.families.encoder_decoder import EncoderDecoderSettings
-from transformer.models.parts.attention import CrossAttention, MultiHeadAttention, recorded_weights
+from transformer.models.parts.attention import CrossAttention, recorded_weights
 from transformer.models.parts.cache import Positions
 from transformer.models.parts.decoder_cache import DecoderCache
 from transformer.models.parts.embeddings import NgramEmbedding
-from transformer.models.parts.layers import (
-    Block,
-    DecoderBlock,
-    Dropout,
-    FeedForward,
-    GatedFeedForward,
-    initialize_linears,
-    make_feedforward,
-    make_norm,
-)
-from transformer.models.parts.positions import LearnedPositions, RotaryPositions, make_positions
+from transformer.models.parts.layers import Block, DecoderBlock, Dropout, initialize_linears
+from transformer.models.parts.positions import LearnedPositions, make_positions
 from transformer.special_ids import PADDING
 
-GUESSES = 2  # of the CTC head at each position of a source: a target may be longer than that
+# Guesses of the CTC head at each source position. A target may be longer than its source.
+GUESSES = 2
 
 
-class EncoderDecoder(SequenceModel):
-    """A source and the target so far -> logits of the target's next token at each position.
+class EncoderDecoder(BlockModel):
+    """Reads a source and the first tokens of a target; predicts the target token after each.
 
-    num_blocks blocks a side. The paper's own: sinusoidal positions, layernorm, relu, post-norm,
-    `shared_vocabulary` (one embedding for both sides) and `tie_weights` (it is the output head
-    too: 3.4). Embeddings are scaled by sqrt(C); `dropout` acts on what each part adds to the
-    residual stream and on the embeddings: 5.4. In training, `target_dropout` hides that share of
-    the tokens that the decoder reads, position aside, so that it reads the source instead: the
-    word dropout of Bowman et al. 2016 (arXiv:1511.06349), 3.1. With a `ctc_weight` the memory has a
-    head of its own, which guesses the whole target at once: the joint training of Kim et al. 2017
-    (arXiv:1609.06773); decoding does not use it. A target may be block_size long, and one more
-    position holds the token that begins it.
+    The encoder and the decoder have num_blocks blocks each. The paper has sinusoidal positions,
+    layernorm, relu, post-norm, `shared_vocabulary` (one embedding for both sides) and `tie_weights`
+    (the embedding is the output head too: 3.4). Embeddings are scaled by sqrt(C). `dropout` acts on
+    the embeddings and on the output of each part before it is added to the residual stream (5.4).
 
-    Raises: ValueError for sizes that do not fit each other and for unknown names of parts.
+    In training, `target_dropout` hides this fraction of the tokens that the decoder reads, but not
+    their positions, so that it must read the source: the word dropout of Bowman et al. 2016
+    (arXiv:1511.06349), 3.1. With a `ctc_weight`, a second head on the memory predicts the whole
+    target at once: the joint training of Kim et al. 2017 (arXiv:1609.06773). Decoding does not use
+    this head. A target may have block_size tokens; one more position holds BEGIN.
+
+    Raises: ValueError for settings that contradict each other and for unknown names of parts.
     """
 
     settings: EncoderDecoderSettings
 
     def __init__(self, settings: EncoderDecoderSettings | None = None, **arguments: Any) -> None:
-        """From `settings`, or from their fields as keyword arguments."""
+        """Takes `settings`, or the fields of `EncoderDecoderSettings` as keyword arguments."""
         settings = settings or EncoderDecoderSettings(**arguments)
         super().__init__(settings)
         size, width, vocab_size = settings.block_size, settings.embedding_dim, settings.vocab_size
         self.embedding_scale = width**0.5
         self.target_dropout = settings.target_dropout
-        self.num_tokens_before = settings.ngram_size - 1  # that an embedding reads
+        self.num_tokens_before = settings.ngram_size - 1  # earlier tokens that an embedding needs
         ngrams = (settings.ngram_size, settings.ngram_buckets)
         self.token_embedding = NgramEmbedding(vocab_size, width, *ngrams)
         self.source_embedding = self.token_embedding
@@ -76,12 +68,9 @@ class EncoderDecoder(SequenceModel):
             self.lm_head.weight = self.token_embedding.weight
         self._initialize()
 
-    def _make_norm(self) -> nn.Module:
-        settings = self.settings
-        return make_norm(settings.norm, settings.embedding_dim, bias=settings.bias)
-
     def _encoder_block(self) -> Block:
-        return Block(self._self_attention(causal=False), *self._other_parts(), **self._residual())
+        attention = self._self_attention(self.settings.block_size + 1, causal=False)
+        return Block(attention, **self._other_parts())
 
     def _decoder_block(self) -> DecoderBlock:
         settings = self.settings
@@ -91,35 +80,13 @@ class EncoderDecoder(SequenceModel):
             bias=settings.bias,
             qk_norm=settings.qk_norm,
         )
-        attention = self._self_attention(causal=True)
-        return DecoderBlock(attention, cross_attention, *self._other_parts(), **self._residual())
-
-    def _self_attention(self, *, causal: bool) -> MultiHeadAttention:
-        settings = self.settings
-        rotate = None
-        if settings.positions == "rotary":
-            rotate = RotaryPositions(settings.block_size + 1, settings.head_dim)
-        return MultiHeadAttention(
-            settings.embedding_dim,
-            settings.num_heads,
-            causal=causal,
-            bias=settings.bias,
-            qk_norm=settings.qk_norm,
-            rotate=rotate,
-        )
-
-    def _other_parts(self) -> tuple[FeedForward | GatedFeedForward, Callable[[], nn.Module]]:
-        settings = self.settings
-        sizes = (settings.embedding_dim, settings.hidden_dim)
-        return make_feedforward(settings.activation, *sizes, bias=settings.bias), self._make_norm
-
-    def _residual(self) -> dict[str, Any]:
-        return {"norm_first": self.settings.norm_first, "dropout": self.settings.dropout}
+        attention = self._self_attention(settings.block_size + 1, causal=True)
+        return DecoderBlock(attention, cross_attention, **self._other_parts())
 
     def _initialize(self) -> None:
-        """Embeddings are N(0, 1 / C): scaled ones and the head's logits have variance 1.
+        """Embeddings and the output head are N(0, 1 / C), learned positions start as sinusoids.
 
-        Learned positions start as sinusoids, whose mean square is 1/2.
+        So scaled embeddings and logits have variance 1, and positions have mean square 1/2.
         """
         initialize_linears(self)
         for module in (self.source_embedding, self.token_embedding, self.lm_head):
@@ -131,11 +98,11 @@ class EncoderDecoder(SequenceModel):
     def forward(
         self, source: Int[Tensor, "B S"], tokens: Int[Tensor, "B T"], *, guess: bool = False
     ) -> Float[Tensor, "B T V"] | tuple[Float[Tensor, "B T V"], Float[Tensor, "B G V"]]:
-        """Logits of the target's token after each of `tokens`; PADDING in a source is not read.
+        """Logits of the target token after each of `tokens`; PADDING in a source is not read.
 
-        With `guess` those of the CTC head too, for G = GUESSES S places in a row.
+        With `guess`, also the logits of the CTC head, at G = GUESSES * S places.
 
-        Raises: ValueError for more than block_size tokens in a source, block_size + 1 in a target.
+        Raises: ValueError for a source over block_size tokens or a target over block_size + 1.
         """
         mask = source_mask(source)
         memory = self.encode(source, mask)
@@ -148,7 +115,7 @@ class EncoderDecoder(SequenceModel):
     def encode(
         self, source: Int[Tensor, "B S"], mask: Bool[Tensor, "B 1 1 S"]
     ) -> Float[Tensor, "B S C"]:
-        """The memory: a vector for each position of the source."""
+        """The memory: one vector for each position of the source."""
         if source.shape[1] > self.block_size:
             raise ValueError(
                 f"{source.shape[1]} tokens in a source, but block_size={self.block_size}"
@@ -166,9 +133,9 @@ class EncoderDecoder(SequenceModel):
         memory_mask: Bool[Tensor, "B 1 1 S"],
         cache: DecoderCache | None = None,
     ) -> Float[Tensor, "R T V"]:
-        """Logits after each token; with a `cache`, tokens follow on those that it holds.
+        """Logits of the token after each token; with a `cache`, tokens follow those in the cache.
 
-        Several rows of tokens, neighbors, may share a row of the memory.
+        Several neighboring rows of tokens may read one row of the memory.
         """
         num_rows, num_new = tokens.shape
         if num_new > self.block_size + 1:
@@ -179,7 +146,7 @@ class EncoderDecoder(SequenceModel):
             tokens, mask = cache.extend(tokens, self.num_tokens_before)
             positions = cache.positions
         x = self._embed_target(tokens)[:, -num_new:]
-        if cache is not None:  # the rows of a source are one row of its tree: (B, K T, C)
+        if cache is not None:  # a cache has one row for all K beams of a source: (B, K T, C)
             x = x.reshape(len(memory), -1, x.shape[2])
         x = self.dropout(self.position_embedding(x, positions))
         for number, block in enumerate(self.decoder_blocks):
@@ -189,12 +156,13 @@ class EncoderDecoder(SequenceModel):
         if cache is None:
             return logits
         logits = logits.reshape(-1, num_new, logits.shape[2])
-        return logits.repeat_interleave(num_rows // len(logits), dim=0)  # what was read once
+        # An empty cache reads equal rows of a source only once.
+        return logits.repeat_interleave(num_rows // len(logits), dim=0)
 
     def _embed_target(self, tokens: Int[Tensor, "R T"]) -> Float[Tensor, "R T C"]:
-        """The vectors of tokens; in training, zeros where target_dropout hides the token.
+        """The scaled embeddings of tokens; in training, zeros where target_dropout hides a token.
 
-        Later n-grams read PADDING in place of a hidden token, as they do before the first one.
+        In an n-gram, PADDING stands for a hidden token, as for the places before the first token.
         """
         if not (self.training and self.target_dropout):
             return self.token_embedding(tokens) * self.embedding_scale
@@ -203,13 +171,13 @@ class EncoderDecoder(SequenceModel):
         return self.token_embedding(tokens) * self.embedding_scale * shown
 
     def given(self, source: Int[Tensor, "B S"], most: int | None = None) -> "ConditionedDecoder":
-        """A model of the target's next token, for decoding, of up to `most` tokens."""
+        """A model of the target's next token, for decoding up to `most` tokens."""
         return ConditionedDecoder(self, source, most or self.block_size + 1)
 
     def cross_attention_weights(
         self, source: Int[Tensor, "B S"], tokens: Int[Tensor, "B T"]
     ) -> Float[Tensor, "N B H T S"]:
-        """What each position of the target reads from the source, in each block and head."""
+        """How much each target position reads from each source position, by block and head."""
         layers = [block.cross_attention for block in self.decoder_blocks]
         with recorded_weights(layers) as maps:  # type: ignore[arg-type]
             self(source, tokens)
@@ -217,7 +185,7 @@ class EncoderDecoder(SequenceModel):
 
 
 class ConditionedDecoder:
-    """An encoder-decoder that was given its source: drives decoding as a language model does."""
+    """An encoder-decoder with a fixed source; decoding uses it like a language model."""
 
     def __init__(self, model: EncoderDecoder, source: Int[Tensor, "B S"], block_size: int) -> None:
         self.model = model
@@ -226,7 +194,7 @@ class ConditionedDecoder:
         self.block_size = block_size
 
     def make_cache(self, num_rows: int) -> DecoderCache:
-        """For equally many rows of each source, neighbors."""
+        """Each source has equally many rows, next to each other."""
         return DecoderCache(
             self.memory,
             self.mask,

@@ -6,29 +6,29 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from transformer.models.base import TokenModel
+from transformer.models.base import BlockModel, TokenModel
 from transformer.models.families.gpt import GPTSettings
 from transformer.models.gpt_step import make_block_step
-from transformer.models.parts.attention import MultiHeadAttention, recorded_weights
+from transformer.models.parts.attention import recorded_weights
 from transformer.models.parts.cache import Cache, Positions
 from transformer.models.parts.embeddings import NgramEmbedding, TokenShift
-from transformer.models.parts.layers import INITIAL_STD, Block, Dropout, make_feedforward, make_norm
-from transformer.models.parts.positions import RotaryPositions, make_positions
+from transformer.models.parts.layers import INITIAL_STD, Block, Dropout
+from transformer.models.parts.positions import make_positions
 
 
-class GPT(TokenModel):
-    """Tokens -> logits of the token that follows each: no position reads a later one.
+class GPT(TokenModel, BlockModel):
+    """Predicts the token after each token; no position reads a later one.
 
     `position_gain` scales sinusoidal positions by a learned number: `ScaledSinusoidalPositions`.
 
-    Raises: ValueError for sizes that do not fit each other and for unknown names of parts.
+    Raises: ValueError for settings that contradict each other and for unknown names of parts.
     """
 
     has_attention = True
     settings: GPTSettings
 
     def __init__(self, settings: GPTSettings | None = None, **arguments: Any) -> None:
-        """From `settings`, or from their fields as keyword arguments."""
+        """Takes `settings`, or the fields of `GPTSettings` as keyword arguments."""
         settings = settings or GPTSettings(**arguments)
         super().__init__(settings)
         vocab_size, width = settings.vocab_size, settings.embedding_dim
@@ -36,7 +36,7 @@ class GPT(TokenModel):
             vocab_size, width, settings.ngram_size, settings.ngram_buckets
         )
         self.token_shift = TokenShift(width) if settings.token_shift else nn.Identity()
-        # That an embedding reads:
+        # Earlier tokens that the embedding of a token depends on:
         self.num_tokens_before = settings.ngram_size - 1 + settings.token_shift
         self.position_embedding = make_positions(
             settings.positions, settings.block_size, width, gain=settings.position_gain
@@ -49,31 +49,10 @@ class GPT(TokenModel):
             self.lm_head.weight = self.token_embedding.weight
         self._initialize()
 
-    def _make_norm(self) -> nn.Module:
-        settings = self.settings
-        return make_norm(settings.norm, settings.embedding_dim, bias=settings.bias)
-
     def _make_block(self) -> Block:
-        settings, width = self.settings, self.settings.embedding_dim
-        rotate = None
-        if settings.positions == "rotary":
-            rotate = RotaryPositions(settings.block_size, settings.head_dim)
-        attention = MultiHeadAttention(
-            width,
-            settings.num_heads,
-            causal=True,
-            bias=settings.bias,
-            dropout=settings.dropout,
-            qk_norm=settings.qk_norm,
-            rotate=rotate,
-        )
-        return Block(
-            attention,
-            make_feedforward(settings.activation, width, settings.hidden_dim, bias=settings.bias),
-            self._make_norm,
-            norm_first=settings.norm_first,
-            dropout=settings.dropout,
-        )
+        settings = self.settings
+        attention = self._self_attention(settings.block_size, causal=True, dropout=settings.dropout)
+        return Block(attention, **self._other_parts())
 
     def _initialize(self) -> None:
         for module in self.modules():
@@ -91,18 +70,19 @@ class GPT(TokenModel):
         mask: Bool[Tensor, "T T"] | Bool[Tensor, "B T T"] | None = None,
         cache: Cache | None = None,
     ) -> Float[Tensor, "B T V"]:
-        """Logits after each token; `mask` takes away from what causality lets a position read.
+        """Logits of the token after each token.
 
-        With a `cache` (and no mask), the tokens follow on those that it holds, and join them.
+        A position reads itself and earlier positions where `mask` (True = may be read) allows it.
+        With a `cache`, the tokens follow the tokens in the cache and are added to it.
 
-        Raises: ValueError for more tokens than block_size and for a mask beside a cache.
+        Raises: ValueError for more than block_size tokens, and for a mask together with a cache.
         """
         num_new = tokens.shape[1]
         if num_new > self.block_size:
             raise ValueError(f"{num_new} tokens, but block_size={self.block_size}")
         positions: Positions = slice(0, num_new)
         if mask is not None and cache is not None:
-            raise ValueError("a mask does not go with a cache, which has its own")
+            raise ValueError("give a mask or a cache, not both: a cache has its own mask")
         if mask is not None:
             mask = mask.expand(len(tokens), *mask.shape[-2:])[:, None]  # (B, 1, T, T)
         if cache is not None:
@@ -121,16 +101,16 @@ class GPT(TokenModel):
         return self.lm_head(self.final_norm(x))
 
     def attention_weights(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "N B H T T"]:
-        """What each position reads from itself and those before, in each block and head."""
+        """How much each position reads from itself and each earlier one, in each block and head."""
         layers = [block.attention for block in self.blocks]
         with recorded_weights(layers) as maps:  # type: ignore[arg-type]
             self(tokens)
         return torch.stack(maps)
 
     def make_cache(self, num_rows: int) -> Cache:
-        """Outside training, single tokens take a shorter way through the blocks: `gpt_step.py`.
+        """In eval mode, the cache also holds faster functions for single tokens: `gpt_step.py`.
 
-        Hooks of a block and its parts are not called on it.
+        These functions do not call the hooks of a block and its parts.
         """
         cache = Cache(num_rows, self.block_size, len(self.blocks))
         if not self.training:

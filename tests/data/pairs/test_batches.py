@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from transformer.data.endless import Share
 from transformer.data.order import EndlessOrder
 from transformer.data.pairs import batches as pair_batches
 from transformer.data.pairs.batches import PairBatches, Ragged, RaggedPairs, SortedPairBatches
@@ -23,11 +24,11 @@ def make_pairs(num_pairs: int) -> RaggedPairs:
     )
 
 
-def make_batches(num_pairs: int = 210, batch_size: int = 7, **settings: Any) -> PairBatches:
-    order = EndlessOrder(num_pairs, seed=3)
-    return PairBatches(
-        make_pairs(num_pairs), order, **{"seed": 3, "batch_size": batch_size} | settings
-    )
+def make_batches(
+    num_pairs: int = 210, batch_size: int = 7, seed: int = 3, **arguments: int
+) -> PairBatches:
+    share = Share(batch_size=batch_size, **arguments)
+    return PairBatches(make_pairs(num_pairs), EndlessOrder(num_pairs, seed=3), share, seed=seed)
 
 
 def numbers(batches: Any, count: int | None = None) -> list[list[int]]:

@@ -146,7 +146,7 @@ def test_large_validation_split_is_sampled_evenly(make_data):
 
 
 def test_file_that_leaves_a_split_empty_is_an_error(make_data):
-    with pytest.raises(UserError, match=r"words\.tsv: 60 pairs leave none for validation: "):
+    with pytest.raises(UserError, match=r"words\.tsv: 60 pairs, and no pair is for validation: "):
         make_data(val_fraction=0.0)
 
 

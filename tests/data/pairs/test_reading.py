@@ -98,8 +98,8 @@ def test_every_kind_of_bad_line_is_named_with_its_lines_in_one_message(path):
     with pytest.raises(UserError) as caught:
         read(path, text)
     assert str(caught.value) == (
-        f"{path}: 6 bad lines: {kinds}: mend them, or train with a larger `block_size`, "
-        "or give `skip_bad_lines=True` to go on without"
+        f"{path}: 6 bad lines: {kinds}: correct them, or train with a larger `block_size`, "
+        "or give `skip_bad_lines=True` to skip bad lines"
     )
 
 
@@ -110,7 +110,7 @@ def test_first_five_bad_lines_of_a_kind_are_named_and_the_others_counted(path):
 
 
 def test_larger_block_size_is_a_way_out_only_where_it_is_one(path):
-    with pytest.raises(UserError, match=r"1 bad line: no tab in line 1: mend it, or give `skip"):
+    with pytest.raises(UserError, match=r"1 bad line: no tab in line 1: correct it, or give `skip"):
         read(path, "word\n" + GOOD)
 
 
@@ -127,7 +127,9 @@ def test_sides_of_exactly_block_size_units_are_good(path):
 
 
 def test_no_good_line_is_an_error_even_where_bad_lines_are_skipped(path):
-    with pytest.raises(UserError, match=r"words\.tsv: no line is good: no tab in lines 1, 2: mend"):
+    with pytest.raises(
+        UserError, match=r"words\.tsv: all lines are bad: no tab in lines 1, 2: correct"
+    ):
         read(path, "a\nb\n", skip_bad_lines=True)
 
 
@@ -219,7 +221,7 @@ def test_empty_split_is_an_error_with_the_sizes_and_the_fractions(path, fraction
     with pytest.raises(UserError) as caught:
         pairs.check_splits(PairSettings(block_size=5, val_fraction=val, test_fraction=test))
     message = str(caught.value)
-    assert message.startswith(f"{path}: 3 pairs leave none for {name}: ")
+    assert message.startswith(f"{path}: 3 pairs, and no pair is for {name}: ")
     assert f"(val_fraction={val:g}, test_fraction={test:g}): give more pairs" in message
 
 

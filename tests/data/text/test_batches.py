@@ -5,6 +5,7 @@ from itertools import islice
 import pytest
 import torch
 
+from transformer.data.endless import Share
 from transformer.data.order import EndlessOrder, num_chunks, num_windows
 from transformer.data.text.batches import (
     ChunkBatches,
@@ -20,9 +21,8 @@ POSITIONS = torch.arange(N, dtype=torch.int32)  # each token is its own position
 
 def make_batches(batch_size: int = 3, stride: int = 2, **arguments: int) -> ChunkBatches:
     order = EndlessOrder(num_chunks(N, T, stride), seed=7)
-    return ChunkBatches(
-        POSITIONS, order, block_size=T, stride=stride, batch_size=batch_size, **arguments
-    )
+    share = Share(batch_size=batch_size, **arguments)
+    return ChunkBatches(POSITIONS, order, share, block_size=T, stride=stride)
 
 
 def starts(batches: ChunkBatches, count: int | None = None) -> list[list[int]]:

@@ -178,8 +178,8 @@ def test_the_cut_is_at_the_same_character_whatever_the_tokenizer(text, val_fract
 @pytest.mark.parametrize(
     ("num_tokens", "val_fraction", "message"),
     [
-        (1000, 0.1, r"1,000 characters leave 100 for validation \(val_fraction=0\.1\), and one "),
-        (1500, 0.95, r"1,500 characters leave 75 for training \(val_fraction=0\.95\), and one "),
+        (1000, 0.1, r"1,000 characters leave 100 for validation \(val_fraction=0\.1\), but one "),
+        (1500, 0.95, r"1,500 characters leave 75 for training \(val_fraction=0\.95\), but one "),
     ],
 )
 def test_corpus_shorter_than_a_chunk_is_an_error_with_the_numbers(

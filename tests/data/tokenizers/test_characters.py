@@ -92,7 +92,7 @@ def test_state_survives_json(text):
 
 @pytest.mark.parametrize("state", [None, [], "abc", {}, {"kind": "bpe"}, {"kind": ["character"]}])
 def test_state_of_another_tokenizer_is_an_error_that_lists_ours(state):
-    with pytest.raises(ValueError, match="no tokenizer of ours; known are character"):
+    with pytest.raises(ValueError, match="the tokenizer is unknown; known are character"):
         tokenizer_from_state(state)
 
 

@@ -180,7 +180,7 @@ def test_other_rows_and_a_mask_beside_a_cache_are_refused(make_gpt, tokens):
     model = make_gpt()
     with pytest.raises(ValueError, match="3 rows for a cache of 2"):
         model(tokens, cache=model.make_cache(2))
-    with pytest.raises(ValueError, match="a mask does not go with a cache"):
+    with pytest.raises(ValueError, match="give a mask or a cache, not both"):
         model(tokens, torch.ones(T, T, dtype=torch.bool), model.make_cache(B))
 
 

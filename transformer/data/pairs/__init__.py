@@ -1,1 +1,1 @@
-"""Sources and targets become ids, splits, batches and a LightningDataModule."""
+"""From sources and targets to ids, splits, batches and a LightningDataModule."""

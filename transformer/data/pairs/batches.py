@@ -1,4 +1,4 @@
-"""Batches of pairs of about equal length, each padded to its longest on the right."""
+"""Batches of pairs of similar length, padded on the right to the longest pair of the batch."""
 
 from collections.abc import Iterable
 
@@ -8,20 +8,19 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
-from torch.utils.data import Dataset
 
-from transformer.data.endless import EndlessBatches
+from transformer.data.endless import CountedBatches, EndlessBatches, Share
 from transformer.data.order import EndlessOrder
 from transformer.special_ids import BEGIN, END, IGNORED, PADDING
 
 PairBatch = tuple[Int[Tensor, "B S"], Int[Tensor, "B T"], Int[Tensor, "B T"]]
 
-# Global batches whose pairs are sorted by length together: the more, the less padding.
+# Global batches whose pairs are sorted by length together. More batches need less padding.
 POOL_BATCHES = 64
 
 
 class Ragged:
-    """Rows of different lengths, end to end in one tensor."""
+    """Rows of different lengths, stored one after the other in one tensor."""
 
     def __init__(self, rows: Iterable[NDArray[np.int32]]) -> None:
         rows = list(rows)
@@ -33,7 +32,7 @@ class Ragged:
         return len(self.lengths)
 
     def padded(self, rows: Int[Tensor, " B"], fill: int) -> Int[Tensor, "B L"]:
-        """These rows in one gather, with `fill` on the right up to the longest of them."""
+        """These rows, padded on the right with `fill` to the length of the longest one."""
         columns = torch.arange(int(self.lengths[rows].max()))
         outside = columns >= self.lengths[rows][:, None]
         places = (self.starts[rows][:, None] + columns).masked_fill(outside, 0)
@@ -54,11 +53,11 @@ class RaggedPairs:
 
     @property
     def num_tokens(self) -> Int[Tensor, " N"]:
-        """Of each pair: its source, its target and one END."""
+        """The length of each pair: its source, its target and one END."""
         return self.sources.lengths + self.targets.lengths + 1
 
     def batch(self, rows: Int[Tensor, " B"]) -> PairBatch:
-        """Source; BEGIN and the target; the target and END, which is the former moved by one."""
+        """Source, BEGIN + target, target + END. The third is the second shifted left by one."""
         source = self.sources.padded(rows, PADDING)
         tokens = pad(self.targets.padded(rows, PADDING), (1, 0), value=BEGIN)
         targets = pad(self.targets.padded(rows, IGNORED), (0, 1), value=IGNORED)
@@ -66,9 +65,10 @@ class RaggedPairs:
         return source, tokens, targets
 
     def by_length(self, rows: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
-        """The shortest source first; among equal ones targets grow and shrink in turns.
+        """`rows` sorted by source length, then by target length.
 
-        So neighbors are alike in both, also where the source becomes longer.
+        For even source lengths the targets become longer, for odd ones shorter. So neighbors have
+        similar targets also at the place where the source length changes.
         """
         sources, targets = self.sources.lengths[rows].numpy(), self.targets.lengths[rows].numpy()
         targets = np.where(sources % 2, -targets, targets)
@@ -76,49 +76,39 @@ class RaggedPairs:
 
 
 def batches_per_epoch(num_pairs: int, global_batch: int) -> int:
-    """Whole batches that the pairs fill, one at least."""
+    """The number of whole batches that the pairs fill; at least 1."""
     return max(1, num_pairs // global_batch)
 
 
 class PairBatches(EndlessBatches):
-    """Training batches of pairs of about equal length; batch n is a pure function of seed and n.
+    """Training batches of pairs of similar length; batch n depends only on the seed and on n.
 
-    An epoch is as many whole batches as the pairs fill: no pair is in it twice, and the few that
-    are left over are others in each epoch. It is cut into pools of at most POOL_BATCHES batches:
-    the next pairs of the endless order, sorted by length, cut into batches, and these shuffled.
-    Fewer pairs than a batch holds still fill every batch. A run that goes on after `first_example`
-    pairs goes on with the batch that the next one would stand in.
+    An epoch has as many whole batches as the pairs fill. No pair is in it twice, and each epoch
+    leaves out a different few pairs. An epoch consists of pools of at most POOL_BATCHES batches.
+    A pool takes the next pairs of the endless order, sorts them by length, cuts them into batches
+    and shuffles the batches. If there are fewer pairs than a batch holds, a batch repeats pairs.
+    A resumed run starts with the batch number `first_example // global_batch`.
     """
 
     def __init__(
         self,
         pairs: RaggedPairs,
         order: EndlessOrder,
+        share: Share,
         *,
         seed: int,
-        batch_size: int,
-        first_example: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        batches_per_pass: int | None = None,
     ) -> None:
-        super().__init__(
-            order,
-            batch_size=batch_size,
-            first_example=first_example,
-            rank=rank,
-            world_size=world_size,
-            batches_per_pass=batches_per_pass,
-        )
+        super().__init__(order, share)
         self.pairs = pairs
         self.seed = seed
-        self.batches_per_epoch = batches_per_epoch(order.size, self.global_batch)
+        self.batches_per_epoch = batches_per_epoch(order.size, share.global_batch)
         num_pools = -(-self.batches_per_epoch // POOL_BATCHES)
-        self.pool_batches = -(-self.batches_per_epoch // num_pools)  # so that none is much smaller
-        self._pool = (-1, -1), torch.empty(0)  # the one last worked out, by epoch and number
+        self.pool_batches = -(-self.batches_per_epoch // num_pools)  # pools of similar size
+        self._pool = (-1, -1), torch.empty(0)  # epoch and number of a pool, and its rows
 
     def batch(self, number: int) -> PairBatch:
-        return self.pairs.batch(self.rows(self.first_example // self.global_batch + number))
+        before = self.share.first_example // self.share.global_batch
+        return self.pairs.batch(self.rows(before + number))
 
     def rows(self, number: int) -> Int[Tensor, " B"]:
         """The pairs of this rank's batch `number`, counted from the start of the first epoch."""
@@ -126,10 +116,10 @@ class PairBatches(EndlessBatches):
         pool, place = divmod(number, self.pool_batches)
         if self._pool[0] != (epoch, pool):
             self._pool = (epoch, pool), self._sorted_pool(epoch, pool)
-        return self._pool[1][place, self.rank :: self.world_size]
+        return self._pool[1][place, self.share.rank :: self.share.world_size]
 
     def num_positions(self) -> Int[Tensor, " A"]:
-        """Of source and tokens, padding included, in each batch of the first epoch."""
+        """Positions of sources and targets with padding, for each batch of the first epoch."""
         lengths = []
         for number in range(self.batches_per_epoch):
             rows = self.rows(number)
@@ -138,29 +128,26 @@ class PairBatches(EndlessBatches):
         return torch.tensor(lengths)
 
     def padding_fraction(self) -> float:
-        """Padding among all positions, over the batches of the first epoch."""
+        """The fraction of padding in the positions of the first epoch's batches."""
         rows = torch.cat([self.rows(number) for number in range(self.batches_per_epoch)])
         num_filled = int(self.pairs.num_tokens[rows].sum())
         return 1 - num_filled / int(self.num_positions().sum())
 
     def _sorted_pool(self, epoch: int, pool: int) -> Int[Tensor, "P G"]:
-        """The global batches of a pool."""
-        first = pool * self.pool_batches
+        """The pairs of a pool, one row for each global batch."""
+        first, size = pool * self.pool_batches, self.share.global_batch
         num_batches = min(self.pool_batches, self.batches_per_epoch - first)
-        entries_per_epoch = max(self.order.size, self.global_batch)
-        rows = self.order.positions(
-            epoch * entries_per_epoch + first * self.global_batch, num_batches * self.global_batch
-        )
+        entries_per_epoch = max(self.order.size, size)
+        rows = self.order.positions(epoch * entries_per_epoch + first * size, num_batches * size)
         batches = self.pairs.by_length(torch.from_numpy(rows)).view(num_batches, -1)
         generator = np.random.Generator(np.random.PCG64([self.seed, epoch, pool]))
         return batches[torch.from_numpy(generator.permutation(num_batches))]
 
 
-class SortedPairBatches(Dataset):
-    """Validation batches: each of these pairs once, the shortest first.
+class SortedPairBatches(CountedBatches):
+    """Validation batches that hold each of the given pairs once, the shortest source first.
 
-    A batch has as many pairs as fit into `tokens` positions with their padding, and one at least,
-    so that memory stays small.
+    To save memory, a batch has at most `tokens` positions, padding included, but at least one pair.
     """
 
     def __init__(self, pairs: RaggedPairs, rows: Int[Tensor, " M"], tokens: int = 8192) -> None:
@@ -170,15 +157,11 @@ class SortedPairBatches(Dataset):
         while len(rows):
             targets = pairs.targets.lengths[rows].cummax(0).values
             longest = pairs.sources.lengths[rows] + targets + 1
-            positions = longest * torch.arange(1, len(rows) + 1)  # in a batch that ends there
+            positions = longest * torch.arange(1, len(rows) + 1)  # of a batch that ends at each row
             size = max(1, int((positions <= tokens).sum()))
             self._batches.append(rows[:size])
             rows = rows[size:]
+        super().__init__(len(self._batches))
 
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __getitem__(self, number: int) -> PairBatch:
-        if not 0 <= number < len(self):
-            raise IndexError(number)
+    def batch(self, number: int) -> PairBatch:
         return self.pairs.batch(self._batches[number])

@@ -1,13 +1,12 @@
-"""The LightningDataModule that turns source -> target pairs into batches."""
+"""The LightningDataModule that makes batches of source -> target pairs."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 
 from transformer.data.datamodule import EndlessDataModule
+from transformer.data.endless import Share
 from transformer.data.order import EndlessOrder, sampled_windows
 from transformer.data.pairs.batches import (
     PairBatch,
@@ -25,11 +24,12 @@ from transformer.system.paths import expanded
 
 
 class PairDataModule(EndlessDataModule):
-    """Pairs for training and others for validation; no source is in both, nor in the test split.
+    """Pairs for training, validation and test; each source is in one of the three splits only.
 
-    `splits` are places in `pairs`, which may be given where they were read already.
+    `splits` holds indices into `pairs`. If `pairs` is given, the file is not read again.
 
-    Raises: UserError for a file that `read_pairs` rejects or that leaves a split empty.
+    Raises: UserError for a file that `read_pairs` rejects, or with an empty training or validation
+    split.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class PairDataModule(EndlessDataModule):
         pairs: Pairs | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
-        data_path = str(expanded(data_path))  # which a checkpoint can hold without code
+        data_path = str(expanded(data_path))  # a checkpoint with a str loads without pickle
         self.save_hyperparameters(ignore=["pairs"])
         settings = PairSettings(
             block_size=block_size,
@@ -77,22 +77,22 @@ class PairDataModule(EndlessDataModule):
         return self.pairs.tokenizer
 
     def padding_fraction(self) -> float:
-        """Padding among all positions of the first epoch's batches, on one device."""
+        """The fraction of padding in the positions of the first epoch's batches, on one device."""
         return self._first_epoch().padding_fraction()
 
     def largest_shapes(self) -> list[tuple[int, ...]]:
-        """Of source, tokens and targets in the batch of the first epoch that is largest."""
+        """The shapes of source, tokens and targets in the largest batch of the first epoch."""
         batches = self._first_epoch()
         largest = int(batches.num_positions().argmax())
         return [tuple(tensor.shape) for tensor in batches.batch(largest)]
 
-    def _first_epoch(self):  # beartype warns of an IterableDataset in an annotation
-        return PairBatches(self.train_pairs, self.order, seed=self.seed, batch_size=self.batch_size)
+    def _first_epoch(self):
+        return self._train_batches(Share(batch_size=self.batch_size))
 
     def every_val_batch(self) -> Iterator[PairBatch]:
-        """The whole validation split, on whatever rank."""
+        """The batches of the whole validation split, not of one rank's part."""
         batches = SortedPairBatches(self.val_pairs, torch.arange(len(self.val_pairs)))
-        return (batches[number] for number in range(len(batches)))
+        return map(batches.batch, range(len(batches)))
 
     def _encoded(self, indices: Iterable[int]) -> RaggedPairs:
         pairs, tokenizer = self.pairs, self.tokenizer
@@ -104,17 +104,17 @@ class PairDataModule(EndlessDataModule):
     def _batches_per_pass(self) -> int:
         return batches_per_epoch(self.num_examples, self.batch_size * self._world_size)
 
-    def _train_batches(self, share: dict[str, Any]) -> Any:  # beartype warns of an IterableDataset
-        return PairBatches(self.train_pairs, self.order, seed=self.seed, **share)
+    def _train_batches(self, share: Share):  # beartype warns of an IterableDataset in an annotation
+        return PairBatches(self.train_pairs, self.order, share, seed=self.seed)
 
-    def _val_batches(self, rank: int, world_size: int) -> Dataset:
+    def _val_batches(self, rank: int, world_size: int) -> SortedPairBatches:
         total = len(self.val_pairs)
         most = max(world_size, self.most_val_tokens * total // self.num_val_tokens)
         rows = torch.from_numpy(sampled_windows(total, most))[rank::world_size]
         return SortedPairBatches(self.val_pairs, rows)
 
-    def _test_batches(self, rank: int, world_size: int) -> Dataset:
-        """Raises: UserError where no pair was kept for a test."""
+    def _test_batches(self, rank: int, world_size: int) -> SortedPairBatches:
+        """Raises: UserError if the test split is empty."""
         if not self.splits.test:
             raise UserError("test_fraction=0 keeps no pairs for a test: give a larger one")
         pairs = self._encoded(self.splits.test)

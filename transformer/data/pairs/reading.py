@@ -1,4 +1,4 @@
-"""A file of source -> target pairs, its vocabulary and its split. Imports no torch."""
+"""Reads a file of source -> target pairs, makes its vocabulary and splits it. Imports no torch."""
 
 import hashlib
 import logging
@@ -31,7 +31,7 @@ _Sides = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class Splits(NamedTuple):
-    """Which pairs are for what, by their place in the file."""
+    """The indices of the pairs in each split."""
 
     train: list[int]
     val: list[int]
@@ -40,26 +40,26 @@ class Splits(NamedTuple):
 
 @dataclass(frozen=True)
 class Pairs:
-    """The good lines of a file in its order, none twice; a source may have several targets."""
+    """The distinct valid lines of a file, in its order; a source may have several targets."""
 
     sources: list[str]
     targets: list[str]
     tokenizer: PairTokenizer
-    sha256: str  # of the text as read, so that line ends do not make another file
+    sha256: str  # of the text as read; it does not depend on the file's line ends
     num_skipped: int = 0
     path: str | Path = "pairs"
-    note: str = ""  # on the line ends of the file
-    record: Mapping[str, Any] = field(default_factory=dict)  # of the text, for a model's file
+    note: str = ""  # about the line ends of the file
+    record: Mapping[str, Any] = field(default_factory=dict)  # see `record_of`
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For a model's file: which pairs these are."""
+        """What a model's file stores about its pairs."""
         return {"sha256": self.sha256, "num_pairs": len(self.sources), **self.record}
 
     def split(self, val_fraction: float, test_fraction: float) -> Splits:
-        """A pair's split depends on its source alone; the fractions hold on average.
+        """Puts each pair into a split by the hash of its source; the fractions hold on average.
 
-        So all answers of a source are in one split, and stay there whatever lines are added.
+        So all answers of a source are in one split, and they stay there if lines are added.
         """
         places = np.array([_place(source) for source in self.sources])
         test = places < test_fraction
@@ -67,21 +67,21 @@ class Pairs:
         return Splits(*(np.flatnonzero(chosen).tolist() for chosen in (~test & ~val, val, test)))
 
     def check_splits(self, settings: PairSettings) -> None:
-        """Raises: UserError where no pair is left for training or for validation."""
+        """Raises: UserError if no pair is left for training or for validation."""
         val_fraction, test_fraction = settings.val_fraction, settings.test_fraction
         splits = self.split(val_fraction, test_fraction)
         for name, indices in (("training", splits.train), ("validation", splits.val)):
             if not indices:
                 total = len(self.sources)
                 raise UserError(
-                    f"{self.path}: {total:,} pair{'s' * (total > 1)} leave none for {name}: "
+                    f"{self.path}: {total:,} pair{'s' * (total > 1)}, and no pair is for {name}: "
                     f"{len(splits.train):,} training, {len(splits.val):,} validation, "
                     f"{len(splits.test):,} test (val_fraction={val_fraction:g}, "
                     f"test_fraction={test_fraction:g}): give more pairs, or change the fractions"
                 )
 
     def answers(self, indices: Iterable[int]) -> dict[str, list[str]]:
-        """Source -> the targets accepted for it, of the pairs at `indices`."""
+        """Each source of the pairs at `indices`, and all its targets in these pairs."""
         answers = defaultdict(list)
         for index in indices:
             answers[self.sources[index]].append(self.targets[index])
@@ -89,20 +89,21 @@ class Pairs:
 
 
 def _place(source: str) -> float:
-    """A number from 0 to 1 that looks drawn at random and is the same in every file."""
+    """A pseudorandom number from 0 to 1 that depends on the source alone."""
     digest = hashlib.sha256(source.encode("utf-8")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def read_pairs(path: str | Path, settings: PairSettings, *, build: bool = False) -> Pairs:
-    """The pairs of a UTF-8 file with a source, a tab and a target a line.
+    """Reads a UTF-8 file; each line is a source, a tab and a target.
 
-    The vocabulary is that of all its good lines, whichever split they are in; with
-    `shared_vocabulary` both sides have the same. What parts words becomes one space. With `build`,
-    a built-in file that is missing is built first.
+    The vocabulary is made from all valid lines, from every split; with `shared_vocabulary` both
+    sides have the same one. White space between words becomes one space. With `build`, a built-in
+    file that is missing is built first.
 
-    Raises: UserError for a file that is missing, a folder, empty or not UTF-8, and for lines that
-    are no pair or longer than `block_size` units a side, unless `skip_bad_lines`.
+    Raises: UserError if the file is missing, is a folder, is empty, or is not UTF-8. Without
+    `skip_bad_lines`, also for lines that are not a pair, or with more than `block_size` units in
+    the source or in the target.
     """
     units = settings.units
     provide_corpus(path, "file of pairs", build=build)
@@ -112,7 +113,7 @@ def read_pairs(path: str | Path, settings: PairSettings, *, build: bool = False)
         log.warning("%s: %s", path, nuls)
     lines = text.rstrip("\n").split("\n")
     if lines == [""]:
-        raise UserError(f"{path}: the file is empty; give a source, a tab and a target a line")
+        raise UserError(f"{path}: the file is empty; give a source, a tab and a target per line")
     pairs, faults = _parse(lines, units, settings.block_size)
     if faults and not (settings.skip_bad_lines and pairs):
         raise UserError(f"{path}: {_described(faults, settings.skip_bad_lines)}")
@@ -131,7 +132,7 @@ def read_pairs(path: str | Path, settings: PairSettings, *, build: bool = False)
 def _parse(
     lines: list[str], units: tuple[Units, Units], block_size: int
 ) -> tuple[list[_Sides], dict[str, list[int]]]:
-    """The good pairs, each once, and the numbers of the bad lines by their fault."""
+    """The valid pairs, each once, and the numbers of the bad lines, grouped by fault."""
     pairs: dict[_Sides, None] = {}
     faults = defaultdict(list)
     for number, line in enumerate(lines, start=1):
@@ -160,12 +161,12 @@ def _fault(source: tuple[str, ...], target: tuple[str, ...], block_size: int) ->
 def _described(faults: dict[str, list[int]], skip_bad_lines: bool) -> str:
     total = sum(map(len, faults.values()))
     kinds = "; ".join(f"{fault} in {_numbered(lines)}" for fault, lines in faults.items())
-    ways_out = ["mend them" if total > 1 else "mend it"]
+    ways_out = ["correct them" if total > 1 else "correct it"]
     if any("block_size" in fault for fault in faults):
         ways_out.append("train with a larger `block_size`")
     if not skip_bad_lines:
-        ways_out.append("give `skip_bad_lines=True` to go on without")
-    bad = "no line is good" if skip_bad_lines else f"{total:,} bad line{'s' * (total > 1)}"
+        ways_out.append("give `skip_bad_lines=True` to skip bad lines")
+    bad = "all lines are bad" if skip_bad_lines else f"{total:,} bad line{'s' * (total > 1)}"
     return f"{bad}: {kinds}: {', or '.join(ways_out)}"
 
 

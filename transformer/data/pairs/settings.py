@@ -10,9 +10,9 @@ Units = Literal["characters", "words"]
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings:
-    """The keys of a config that say what a model is trained on, of pairs.
+    """The keys of a config that describe pairs to train on.
 
-    Raises: UserError for fractions that leave nothing to train on, and for a shared vocabulary of
+    Raises: UserError if the fractions leave no training split, or if a shared vocabulary would mix
     characters and words.
     """
 

@@ -1,1 +1,1 @@
-"""A text becomes ids, splits, batches and a LightningDataModule."""
+"""From a text to ids, splits, batches and a LightningDataModule."""

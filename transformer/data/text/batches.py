@@ -1,11 +1,10 @@
-"""Batches of chunks for training and of windows for validation, gathered in one indexing each."""
+"""Batches of chunks for training and of windows for validation, each read in one indexing."""
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from transformer.data.endless import EndlessBatches
+from transformer.data.endless import CountedBatches, EndlessBatches, Share
 from transformer.data.order import EndlessOrder
 from transformer.special_ids import IGNORED
 
@@ -13,45 +12,34 @@ Batch = tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]
 
 
 def chunk_batch(tokens: Int[Tensor, " N"], starts: Int[Tensor, " B"], block_size: int) -> Batch:
-    """Inputs and targets (the inputs moved by one) of the chunks at `starts`, in one gather."""
+    """Inputs and targets of the chunks at `starts`; target t is the input at t + 1."""
     chunks = tokens[starts[:, None] + torch.arange(block_size + 1)].long()
     return chunks[:, :-1].contiguous(), chunks[:, 1:].contiguous()
 
 
-# Positions are worked out for many batches at a time, which costs little more than for one.
+# Positions are computed for many batches at once: that takes hardly longer than for one batch.
 MOST_BATCHES_AHEAD = 64
 MOST_CHUNKS_AHEAD = 2**16
 
 
 class ChunkBatches(EndlessBatches):
-    """Training batches of chunks, which start every `stride` tokens."""
+    """Training batches of chunks; a chunk starts every `stride` tokens."""
 
     def __init__(
         self,
         tokens: Int[Tensor, " N"],
         order: EndlessOrder,
+        share: Share,
         *,
         block_size: int,
         stride: int,
-        batch_size: int,
-        first_example: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        batches_per_pass: int | None = None,
     ) -> None:
-        super().__init__(
-            order,
-            batch_size=batch_size,
-            first_example=first_example,
-            rank=rank,
-            world_size=world_size,
-            batches_per_pass=batches_per_pass,
-        )
+        super().__init__(order, share)
         self.tokens = tokens
         self.block_size = block_size
         self.stride = stride
-        self.batches_ahead = max(1, min(MOST_BATCHES_AHEAD, MOST_CHUNKS_AHEAD // batch_size))
-        self._ahead = -1, torch.empty(0)  # the starts last worked out, and for which batches
+        self.batches_ahead = max(1, min(MOST_BATCHES_AHEAD, MOST_CHUNKS_AHEAD // share.batch_size))
+        self._ahead = -1, torch.empty(0)  # number of the last computed group of batches, its starts
 
     def batch(self, number: int) -> Batch:
         ahead, place = divmod(number, self.batches_ahead)
@@ -60,20 +48,20 @@ class ChunkBatches(EndlessBatches):
         return chunk_batch(self.tokens, self._ahead[1][place], self.block_size)
 
     def _starts(self, batch_number: int) -> Int[Tensor, "A B"]:
-        """Where the chunks of the next batches_ahead batches of this rank start."""
+        """Start positions of the chunks in this rank's next `batches_ahead` batches."""
+        share, size = self.share, self.share.global_batch
         chunks = self.order.positions(
-            self.first_example + batch_number * self.global_batch,
-            self.batches_ahead * self.global_batch,
+            share.first_example + batch_number * size, self.batches_ahead * size
         )
-        starts = torch.from_numpy(chunks * self.stride).view(self.batches_ahead, self.global_batch)
-        return starts[:, self.rank * self.batch_size :][:, : self.batch_size]
+        starts = torch.from_numpy(chunks * self.stride).view(self.batches_ahead, size)
+        return starts[:, share.rank * share.batch_size :][:, : share.batch_size]
 
 
-class WindowBatches(Dataset):
-    """Validation batches: windows of block_size, end to end, each with a fresh context.
+class WindowBatches(CountedBatches):
+    """Validation batches of windows: adjacent pieces of block_size tokens without earlier context.
 
-    Over all windows each token but the first is a target once. The last window is padded to
-    block_size with targets that the loss ignores.
+    Over all windows, each token except the first is a target once. The last window is padded to
+    block_size, and the loss ignores the targets in the padding.
     """
 
     def __init__(
@@ -83,17 +71,13 @@ class WindowBatches(Dataset):
         block_size: int,
         batch_size: int,
     ) -> None:
+        super().__init__(-(-len(windows) // batch_size))
         self.tokens = tokens
         self.windows = windows
         self.block_size = block_size
         self.batch_size = batch_size
 
-    def __len__(self) -> int:
-        return -(-len(self.windows) // self.batch_size)
-
-    def __getitem__(self, number: int) -> Batch:
-        if not 0 <= number < len(self):
-            raise IndexError(number)
+    def batch(self, number: int) -> Batch:
         windows = self.windows[number * self.batch_size : (number + 1) * self.batch_size]
         positions = windows[:, None] * self.block_size + torch.arange(self.block_size + 1)
         inside = positions < len(self.tokens)
@@ -103,5 +87,5 @@ class WindowBatches(Dataset):
 
 
 def validation_batch_size(block_size: int, tokens: int = 8192) -> int:
-    """Windows in a validation batch: about `tokens` tokens, so that memory stays small."""
+    """Windows in a validation batch. A batch has about `tokens` tokens, to save memory."""
     return max(1, tokens // block_size)

@@ -1,4 +1,4 @@
-"""A text file -> its ids in one array, cut into training and validation. Imports no torch."""
+"""Reads a text file as ids in one array, split into training and validation. Imports no torch."""
 
 import logging
 from collections.abc import Mapping
@@ -24,21 +24,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Text:
-    """A corpus as read: line ends are LF, a byte order mark is gone."""
+    """A text as read from its file: line ends are LF, and a byte order mark is removed."""
 
     characters: str
-    note: str = ""  # on its line ends
+    note: str = ""  # about the line ends of the file
 
     @property
     def sha256(self) -> str:
-        """Of the UTF-8 bytes of the text as read, so that line ends do not make another corpus."""
+        """The hash of the text as read, in UTF-8; it does not depend on the file's line ends."""
         return digest(self.characters)
 
 
 def read_corpus(path: str | Path, *, build: bool = False) -> Text:
-    """The text of a UTF-8 file; with `build`, a built-in corpus that is missing is built first.
+    """Reads a UTF-8 file; with `build`, a built-in corpus that is missing is built first.
 
-    Raises: UserError for a file that is missing, a folder, empty or not UTF-8.
+    Raises: UserError if the file is missing, is a folder, is empty, or is not UTF-8.
     """
     provide_corpus(path, "text file", build=build)
     read = read_text(path, "text file")
@@ -53,17 +53,17 @@ def read_corpus(path: str | Path, *, build: bool = False) -> Text:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Ids in one array, first those of the training split, then those of validation.
+    """The ids of a text in one array: the training split, then the validation split.
 
-    `tokens` may be any array that slices like NumPy's, a memory map too.
+    `tokens` may be any array that slices like a NumPy array, such as a memory map.
     """
 
     tokens: NDArray[np.int32]
     tokenizer: Tokenizer
     num_train: int  # tokens of the training split
-    facts: Mapping[str, Any] = field(default_factory=dict)  # for a model's file
+    facts: Mapping[str, Any] = field(default_factory=dict)  # stored in a model's file
     beginning: str = ""  # of the text
-    note: str = ""  # on its line ends
+    note: str = ""  # about the line ends of the file
 
     @classmethod
     def from_file(
@@ -74,13 +74,13 @@ class Corpus:
         tokenizer: str = "characters",
         build: bool = False,
     ) -> "Corpus":
-        """Raises: UserError as `read_corpus`."""
+        """Raises: UserError like `read_corpus`."""
         text = read_corpus(path, build=build)
         return cls.from_text(text, cut_at(len(text.characters), val_fraction), tokenizer)
 
     @classmethod
     def from_text(cls, text: Text, cut: int, tokenizer: str = "characters") -> "Corpus":
-        """The text before and after character `cut` is encoded apart: no token is of both."""
+        """Encodes the text before and after character `cut` separately, so no token is in both."""
         characters = text.characters
         made = TOKENIZERS[tokenizer].from_text(characters, cut)
         train, val = made.encode(characters[:cut]), made.encode(characters[cut:])
@@ -101,11 +101,11 @@ class Corpus:
         return self.tokens[self.num_train :]
 
     def check_length(self, block_size: int, val_fraction: float, path: str | Path) -> None:
-        """Raises: UserError where a split is shorter than one chunk and its target."""
+        """Raises: UserError if a split is shorter than one chunk and its last target."""
         for name, split in (("training", self.train), ("validation", self.val)):
             if len(split) < block_size + 1:
                 raise UserError(
                     f"{path}: {len(self.tokens):,} {self.tokenizer.units} leave {len(split):,} for "
-                    f"{name} (val_fraction={val_fraction:g}), and one chunk needs block_size + 1 = "
+                    f"{name} (val_fraction={val_fraction:g}), but one chunk needs block_size + 1 = "
                     f"{block_size + 1:,}: give a longer text, or change block_size or val_fraction"
                 )

@@ -1,14 +1,14 @@
 """The LightningDataModule that turns a text into batches of chunks."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from transformer.data.datamodule import EndlessDataModule
+from transformer.data.endless import Share
 from transformer.data.order import EndlessOrder, num_chunks, num_windows, sampled_windows
 from transformer.data.text.batches import ChunkBatches, WindowBatches, validation_batch_size
 from transformer.data.text.corpus import Corpus
@@ -17,13 +17,13 @@ from transformer.system.paths import expanded
 
 
 class CharacterDataModule(EndlessDataModule):
-    """Chunks of a text file for training, windows of its tail for validation.
+    """Training reads chunks of the first part of a text file, validation windows of the rest.
 
-    A text has no other part to test on: a test looks at all of the validation windows.
-    `stride` is the distance between the starts of two chunks, in tokens. A `corpus` that was read
-    already is cut where its reader has cut it.
+    A text has no test split: a test uses all validation windows. `stride` is the distance in tokens
+    between the starts of two chunks. A `corpus` is already split, so `val_fraction` does not move
+    its split.
 
-    Raises: UserError for a corpus that is missing, not UTF-8 or shorter than a chunk in a split.
+    Raises: UserError for a text that is missing, is not UTF-8, or has a split shorter than a chunk.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class CharacterDataModule(EndlessDataModule):
         corpus: Corpus | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
-        data_path = str(expanded(data_path))  # which a checkpoint can hold without code
+        data_path = str(expanded(data_path))  # a checkpoint with a str loads without pickle
         self.save_hyperparameters(ignore=["corpus"])
         self.corpus = corpus or Corpus.from_file(
             data_path, val_fraction=val_fraction, tokenizer=tokenizer, build=True
@@ -67,28 +67,24 @@ class CharacterDataModule(EndlessDataModule):
 
     @property
     def tokens_per_unit(self) -> dict[str, float]:
-        """Of what a validation scores: all tokens but the first."""
+        """For the tokens that a validation scores: all except the first."""
         num_scored = self.num_val_tokens - 1
         num_characters, num_bytes = self._scored_size
         return {"char": num_scored / num_characters, "byte": num_scored / num_bytes}
 
-    def _train_batches(self, share: dict[str, Any]) -> Any:  # beartype warns of an IterableDataset
+    def _train_batches(self, share: Share):  # beartype warns of an IterableDataset in an annotation
         return ChunkBatches(
-            self.train_tokens,
-            self.order,
-            block_size=self.block_size,
-            stride=self.stride,
-            **share,
+            self.train_tokens, self.order, share, block_size=self.block_size, stride=self.stride
         )
 
-    def _val_batches(self, rank: int, world_size: int) -> Dataset:
+    def _val_batches(self, rank: int, world_size: int) -> WindowBatches:
         most = max(world_size, self.most_val_tokens // self.block_size)
         windows = torch.from_numpy(sampled_windows(self.num_val_examples, most))
         return self._windows(windows[rank::world_size])
 
-    def _test_batches(self, rank: int, world_size: int) -> Dataset:
+    def _test_batches(self, rank: int, world_size: int) -> WindowBatches:
         return self._windows(torch.arange(rank, self.num_val_examples, world_size))
 
-    def _windows(self, windows: Int[Tensor, " M"]) -> Dataset:
+    def _windows(self, windows: Int[Tensor, " M"]) -> WindowBatches:
         batch_size = validation_batch_size(self.block_size)
         return WindowBatches(self.val_tokens, windows, self.block_size, batch_size)

@@ -1,4 +1,4 @@
-"""How a text is read, cut and passed over. Imports no torch."""
+"""How a text is read, split and cut into chunks. Imports no torch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class TextSettings:
-    """The keys of a config that say what a model is trained on, of a text."""
+    """The keys of a config that describe a text to train on."""
 
     block_size: int
     val_fraction: float = 0.1

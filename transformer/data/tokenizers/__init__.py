@@ -1,1 +1,1 @@
-"""Texts become ids and ids texts: a protocol, a registry, one file a tokenizer. No torch."""
+"""Tokenizers turn a text into ids and back; each has a file of its own. Imports no torch."""

@@ -1,4 +1,4 @@
-"""What every tokenizer of a text can do. Imports no torch."""
+"""The base class of the tokenizers of texts. Imports no torch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,41 +9,41 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class TextSize(NamedTuple):
-    """How much text some tokens stand for: a loss per character or per byte divides by this."""
+    """The length of the text of some tokens: a loss per character or per byte divides by it."""
 
     num_characters: int  # Unicode code points
     num_bytes: int  # in UTF-8
 
 
 class Tokenizer(ABC):
-    """Text <-> ids. A subclass in a file of this folder is a value of the key `tokenizer`."""
+    """Text <-> ids. The `name` of a subclass in this folder is a value of the key `tokenizer`."""
 
     name: ClassVar[str]
-    units: ClassVar[str]  # what its tokens are called in messages
-    pieces: Sequence[str]  # the text of each id, to be shown
+    units: ClassVar[str]  # the word for its tokens in messages
+    pieces: Sequence[str]  # the text of each id, for output
 
     @classmethod
     @abstractmethod
     def from_text(cls, text: str, num_train: int) -> "Tokenizer":
-        """Made for a corpus, whose first `num_train` characters are its training split."""
+        """Makes a tokenizer for a text; its first `num_train` characters are the training split."""
 
     @classmethod
     @abstractmethod
     def from_state(cls, state: dict[str, Any]) -> "Tokenizer":
-        """Raises: ValueError for a state that this class did not write."""
+        """Raises: ValueError if this class did not write the state."""
 
     @property
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Plain values for a model's file; `kind` is the name."""
+        """Plain values for a model's file; `kind` tells which tokenizer it is."""
 
     @abstractmethod
     def encode_known(self, text: str) -> tuple[NDArray[int32], int]:
-        """The ids of a text, and how many units of it were left out because they are unknown."""
+        """The ids of a text's known units, and the number of unknown units."""
 
     @abstractmethod
     def unknown(self, text: str) -> list[str]:
-        """The units of a text that no id stands for, sorted, each once."""
+        """The units of a text that have no id, sorted, each once."""
 
     @abstractmethod
     def encode(self, text: str) -> NDArray[int32]:

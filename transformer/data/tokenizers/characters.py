@@ -13,21 +13,21 @@ _LARGEST = np.array([0x7F, 0x7FF, 0xFFFF])  # code points of 1, 2 and 3 bytes of
 
 
 def _code_points(text: str) -> NDArray[np.uint32]:
-    """One number for each character. A shell may hand over lone surrogates: they pass, too."""
+    """One number for each character, also for lone surrogates, which a shell may pass."""
     return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4")
 
 
 class CharacterTokenizer(Tokenizer):
-    """Each code point of the vocabulary is one token; ids follow the code points' order.
+    """Each code point of the vocabulary is one token; its id is its place in the vocabulary.
 
-    Raises: ValueError for a vocabulary that is empty, unsorted or holds a character twice.
+    Raises: ValueError if the vocabulary is empty, not sorted, or has a character twice.
     """
 
     name = units = "characters"
 
     def __init__(self, vocabulary: str) -> None:
         if not vocabulary or list(vocabulary) != sorted(set(vocabulary)):
-            raise ValueError("a vocabulary is one or more distinct characters in sorted order")
+            raise ValueError("a vocabulary must be one or more distinct characters in sorted order")
         self.vocabulary = self.pieces = vocabulary
         self._characters = _code_points(vocabulary)
         self._ids = np.full(int(self._characters[-1]) + 2, _UNKNOWN, dtype=np.int32)
@@ -35,7 +35,7 @@ class CharacterTokenizer(Tokenizer):
 
     @classmethod
     def from_text(cls, text: str, num_train: int | None = None) -> "CharacterTokenizer":
-        """The distinct code points of all of `text`: so validation has no unknown ones."""
+        """Takes the characters of the whole text, so validation has no unknown characters."""
         counts = np.bincount(_code_points(text), minlength=1)
         return cls("".join(map(chr, np.flatnonzero(counts))))
 
@@ -50,7 +50,7 @@ class CharacterTokenizer(Tokenizer):
         return {"kind": "character", "vocabulary": self.vocabulary}
 
     def encode(self, text: str, *, skip_unknown: bool = False) -> NDArray[np.int32]:
-        """One id for each character; `skip_unknown` drops the unknown ones."""
+        """One id for each character; `skip_unknown` drops unknown characters."""
         if skip_unknown:
             return self.encode_known(text)[0]
         ids = self._lookup(text)
@@ -77,5 +77,5 @@ class CharacterTokenizer(Tokenizer):
         return TextSize(ids.size, int(num_bytes[ids].sum()))
 
     def _lookup(self, text: str) -> NDArray[np.int32]:
-        """Characters past the table's end share its last entry, which is unknown."""
+        """Code points beyond the table use its last entry, which is _UNKNOWN."""
         return self._ids[np.minimum(_code_points(text), np.uint32(len(self._ids) - 1))]

@@ -1,4 +1,4 @@
-"""Source and target of a pair <-> ids, with a state of plain strings. Imports no torch."""
+"""The tokenizers of the two sides of a pair. Imports no torch."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -16,19 +16,20 @@ _UNKNOWN = {"characters": unknown_characters, "words": unknown_words}
 
 
 def split_units(text: str, units: Units) -> list[str]:
-    """The characters (code points) of a text, or its words, which white space parts."""
+    """The characters (code points) of a text, or its words: what white space separates."""
     return _SPLIT[units](text)
 
 
 def join_units(parts: Iterable[str], units: Units) -> str:
-    """The text of its units; words are parted by one space each."""
+    """The text of some units, with one space between words."""
     return _BETWEEN[units].join(parts)
 
 
 class UnitTokenizer:
-    """One id a unit, from NUM_SPECIALS on; the ids below are padding, begin and end.
+    """One id for each unit, from NUM_SPECIALS on; lower ids are padding, begin and end.
 
-    Raises: ValueError for a vocabulary that is empty, or holds a unit twice or what is no unit.
+    Raises: ValueError if the vocabulary is empty, has a unit twice, or has an entry that is not
+    exactly one unit.
     """
 
     kind = "units"
@@ -36,7 +37,7 @@ class UnitTokenizer:
     def __init__(self, units: Units, vocabulary: Sequence[str]) -> None:
         odd = [unit for unit in vocabulary if split_units(unit, units) != [unit]]
         if odd or not vocabulary or len(set(vocabulary)) < len(vocabulary):
-            raise ValueError(f"a vocabulary is one or more distinct {units}, each a single one")
+            raise ValueError(f"a vocabulary must be a list of one or more distinct {units}")
         self.units: Units = units
         self.vocabulary = list(vocabulary)
         self._ids = {unit: id_ for id_, unit in enumerate(self.vocabulary, start=NUM_SPECIALS)}
@@ -56,12 +57,11 @@ class UnitTokenizer:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Plain strings, for a checkpoint."""
         return {"kind": self.kind, "units": self.units, "vocabulary": self.vocabulary}
 
     @property
     def vocab_size(self) -> int:
-        """With the special ids."""
+        """The number of ids, special ids included."""
         return NUM_SPECIALS + len(self.vocabulary)
 
     def split(self, text: str) -> list[str]:
@@ -71,9 +71,9 @@ class UnitTokenizer:
         return join_units(parts, self.units)
 
     def encode(self, text: str, *, skip_unknown: bool = False) -> NDArray[np.int32]:
-        """One id a unit, without begin and end.
+        """One id for each unit, without begin and end.
 
-        Raises: UserError that names the units outside the vocabulary, unless `skip_unknown`.
+        Raises: UserError that names the unknown units; with `skip_unknown` they are dropped.
         """
         if skip_unknown:
             return self.encode_known(text)[0]
@@ -84,19 +84,19 @@ class UnitTokenizer:
         return np.array([self._ids[unit] for unit in parts], dtype=np.int32)
 
     def encode_known(self, text: str) -> tuple[NDArray[np.int32], int]:
-        """The ids of the units in the vocabulary, and how many others were dropped."""
+        """The ids of the known units, and the number of unknown units."""
         parts = self.split(text)
         known = [self._ids[unit] for unit in parts if unit in self._ids]
         return np.array(known, dtype=np.int32), len(parts) - len(known)
 
     def decode(self, ids: Any) -> str:
-        """The text of a sequence of ids; padding, begin and end are left out."""
+        """The text of a sequence of ids, without padding, begin and end."""
         numbers = np.asarray(ids, dtype=np.int64) - NUM_SPECIALS
         return self.join(self.vocabulary[number] for number in numbers[numbers >= 0])
 
 
 class PairTokenizer:
-    """A tokenizer for each side of a pair."""
+    """The tokenizers of source and target."""
 
     kind = "pairs"
 
@@ -106,7 +106,7 @@ class PairTokenizer:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "PairTokenizer":
-        """Raises: ValueError for a state that no PairTokenizer wrote."""
+        """Raises: ValueError if this class did not write the state."""
         if state.get("kind") != cls.kind:
             raise ValueError("not the state of a tokenizer of pairs")
         source, target = (
@@ -116,18 +116,14 @@ class PairTokenizer:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Plain strings, for a checkpoint."""
         return {"kind": self.kind, "source": self.source.state, "target": self.target.state}
 
     @property
     def units(self) -> Units:
-        """Of a source."""
+        """The units of a source."""
         return self.source.units
 
     @property
     def sizes(self) -> dict[str, int]:
-        """What a model must be built for, by the names that it has there."""
-        return {
-            "vocab_size": self.target.vocab_size,
-            "source_vocab_size": self.source.vocab_size,
-        }
+        """The arguments of a model that depend on the tokenizers."""
+        return {"vocab_size": self.target.vocab_size, "source_vocab_size": self.source.vocab_size}

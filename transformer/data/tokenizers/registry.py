@@ -1,4 +1,4 @@
-"""The tokenizers by name: every class of this folder that is a `Tokenizer`. Imports no torch."""
+"""The table of tokenizers: every `Tokenizer` class in this folder. Imports no torch."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from transformer.system.registry import classes_in
 TOKENIZERS: dict[str, type[Tokenizer]] = {
     kind.name: kind for kind in classes_in(tokenizers, Tokenizer)
 }
-# What a model's file calls them.
+# The values of `kind` in model files.
 _KINDS = {"character": TOKENIZERS["characters"], PairTokenizer.kind: PairTokenizer, **TOKENIZERS}
 
 
 def tokenizer_from_state(state: Any) -> Tokenizer | PairTokenizer:
-    """Raises: ValueError for a state that none of our tokenizers wrote."""
+    """Raises: ValueError if none of these tokenizers wrote the state."""
     kind = state.get("kind") if isinstance(state, dict) else None
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise ValueError(f"no tokenizer of ours; known are {', '.join(_KINDS)}")
+        raise ValueError(f"the tokenizer is unknown; known are {', '.join(_KINDS)}")
     return _KINDS[kind].from_state(state)

@@ -1,4 +1,4 @@
-"""The error for units that a vocabulary lacks, which names them. Imports no torch."""
+"""The error that names the units that are not in a vocabulary. Imports no torch."""
 
 import unicodedata
 from collections.abc import Collection
@@ -7,7 +7,7 @@ from transformer.system.errors import UserError
 
 
 def unknown_characters(characters: Collection[str]) -> UserError:
-    """`'é' (LATIN SMALL LETTER E WITH ACUTE), ...`, so that look-alikes can be told apart."""
+    """Adds Unicode names, because some characters look alike: `'é' (LATIN SMALL LETTER E ...)`."""
     return _unknown("characters", {c: f"{c!r} ({_name(c)})" for c in characters})
 
 
@@ -25,5 +25,5 @@ def _unknown(what: str, names: dict[str, str], most: int = 8) -> UserError:
     return UserError(
         f"the model never saw {f'{total} of the {what}, ' * (total > 1)}{named}"
         f"{f' and {total - most} more' * (total > most)}: "
-        "leave them out of the text, or give `skip_unknown=True` to drop them"
+        "remove them from the text, or give `skip_unknown=True` to drop them"
     )

@@ -1,1 +1,1 @@
-"""The model families: the settings of each model as a dataclass. No torch."""
+"""The settings of each model family as a dataclass. Imports no torch."""

@@ -1,4 +1,7 @@
-"""What every model family has: settings, from which keys, checks and the model follow. No torch."""
+"""The base classes of the settings of a model family. Imports no torch.
+
+Config keys, their checks and the model itself are made from these settings.
+"""
 
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
@@ -9,23 +12,23 @@ from typing import Any, ClassVar, get_type_hints
 def key(
     default: Any, description: str, *, choices: tuple[str, ...] = (), **bounds: int | float
 ) -> Any:
-    """A field that is a key of a config, too. `bounds` are gt, ge, lt and le."""
+    """A field that is also a config key. `bounds` are gt, ge, lt and le."""
     about = {"description": description, "choices": choices, "bounds": bounds}
     return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """The settings of one model. A subclass in a file of this folder is a value of the key `model`.
+    """The settings of one model. The `name` of a subclass in this folder is a value of `model`.
 
-    A field made by `key` is a key of the config. Sizes without a default come from the tokenizer
-    or from the required keys. `__post_init__` raises ValueError for settings that do not fit.
+    A field made by `key` is a config key. Sizes without a default come from the tokenizer or from
+    required keys. `__post_init__` raises ValueError for settings that contradict each other.
     """
 
     name: ClassVar[str]
     model_class: ClassVar[str]  # "module:Class"
-    data: ClassVar[str] = "text"  # what it is trained on: a name in `tasks/registry.py`
-    # Fields that are younger than some model files, with the value they have in these files.
+    data: ClassVar[str] = "text"  # the kind of training data: a name in `tasks/registry.py`
+    # Older model files do not have these fields; the models in them have these values.
     in_older_files: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     vocab_size: int
@@ -35,7 +38,7 @@ class Family:
 
     @classmethod
     def own_keys(cls) -> dict[str, tuple[Any, Field]]:
-        """The type and the field of each key, as the first class that has the key defines it."""
+        """The type and the field of each key; a key's field is from the base class that adds it."""
         found: dict[str, Field] = {}
         for base in reversed(cls.__mro__):
             own = [f for f in getattr(base, "__dataclass_fields__", {}).values() if f.metadata]
@@ -49,16 +52,16 @@ class Family:
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """The model's row in a checkpoint: plain arguments of `build_model`."""
+        """The arguments of `build_model` as plain values, for a checkpoint."""
         return {"model": self.name} | asdict(self)
 
     def doubts(self, warmup_steps: int | str) -> list[str]:
-        """A line for each choice that is valid and yet known to train badly, with the way out."""
+        """Warnings: a line for each valid choice that is known to train badly, and what to do."""
         return []
 
 
 def check_heads(embedding_dim: int, num_heads: int) -> None:
-    """Raises: ValueError for heads that do not share the width evenly."""
+    """Raises: ValueError if embedding_dim is not divisible by num_heads."""
     if num_heads < 1 or embedding_dim % num_heads:
         raise ValueError(
             "embedding_dim must be divisible by num_heads, "
@@ -66,50 +69,50 @@ def check_heads(embedding_dim: int, num_heads: int) -> None:
         )
 
 
-# Xiong et al. 2020 (arXiv:2002.04745) could not train 6 post-norm blocks without a warmup; 2 blocks
-# need none here.
+# Xiong et al. 2020 (arXiv:2002.04745) could not train 6 post-norm blocks without a warmup. Here,
+# 2 blocks train well without it.
 DEEP = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerSettings(Family):
-    """What a GPT and an encoder-decoder have in common."""
+    """The settings that a GPT and an encoder-decoder share."""
 
     embedding_dim: int
     num_heads: int
     num_blocks: int
     positions: str = key(
         "learned",
-        "how the model tells one position from another",
+        "how the model knows the positions of tokens",
         choices=("learned", "sinusoidal", "rotary", "none"),
     )
     norm: str = key("layernorm", "normalization", choices=("layernorm", "rmsnorm"))
     norm_first: bool = key(
-        True, "normalize before attention and feed-forward (pre-norm), not after"
+        True, "normalize before attention and feed-forward (pre-norm); false: after (post-norm)"
     )
     qk_norm: bool = key(False, "normalize each head's queries and keys with RMSNorm")
     activation: str = key(
         "gelu",
-        "feed-forward activation; gelu is exact, relu2 is relu squared",
+        "feed-forward activation; gelu is exact, relu2 is the square of relu",
         choices=("gelu", "gelu_tanh", "relu", "relu2", "swiglu"),
     )
     feedforward_dim: int | None = key(
-        None, "feed-forward width; by default 4 x embedding_dim, 8/3 for swiglu", gt=0
+        None, "feed-forward width; by default 4 x embedding_dim, for swiglu 8/3 x", gt=0
     )
     dropout: float = key(
         0.0,
-        "probability of zeroing a number in what each part adds, in embeddings and, of a gpt, in "
-        "attention weights",
+        "probability of setting a number to 0: in embeddings, in the output of attention and "
+        "feed-forward and, for a gpt, in attention weights",
         ge=0,
         lt=1,
     )
-    bias: bool = key(True, "additive biases in linear layers and layer norms")
-    tie_weights: bool = key(True, "one matrix for token embedding and output head")
+    bias: bool = key(True, "add biases in linear layers and layer norms")
+    tie_weights: bool = key(True, "use one matrix as token embedding and output head")
     ngram_size: int = key(
-        1, "embed the last n tokens together too, from 2 up to this n", gt=0, le=5
+        1, "also add embeddings of the last 2, 3, ... up to this many tokens together", gt=0, le=5
     )
     ngram_buckets: int = key(
-        8192, "rows of a table of n-grams; more n-grams than rows share them", gt=0
+        8192, "rows of an n-gram embedding table; several n-grams may share a row", gt=0
     )
 
     def __post_init__(self) -> None:
@@ -125,7 +128,7 @@ class TransformerSettings(Family):
     def hidden_dim(self) -> int:
         """The feed-forward width, by default 4 C.
 
-        For swiglu, which has three matrices, 8/3 C to the nearest multiple of 8.
+        For swiglu, which has three matrices, it is 8/3 C, rounded to a multiple of 8.
         """
         if self.feedforward_dim:
             return self.feedforward_dim

@@ -1,4 +1,4 @@
-"""The settings of the bigram model: sizes alone."""
+"""The settings of the bigram model: it has only sizes."""
 
 from dataclasses import dataclass
 

@@ -7,7 +7,7 @@ from transformer.models.families.base import TransformerSettings, key
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderDecoderSettings(TransformerSettings):
-    """Its defaults in Python are those of "Attention is all you need" (arXiv:1706.03762)."""
+    """The defaults in Python are the choices of "Attention is all you need" (arXiv:1706.03762)."""
 
     name = "encoder_decoder"
     model_class = "transformer.models.encoder_decoder:EncoderDecoder"
@@ -18,12 +18,14 @@ class EncoderDecoderSettings(TransformerSettings):
     norm_first: bool = False
     activation: str = "relu"
     target_dropout: float = key(
-        0.0, "share of the target's tokens hidden from the decoder, in training", ge=0, lt=1
+        0.0, "fraction of target tokens that training hides from the decoder", ge=0, lt=1
     )
     ctc_weight: float = key(
-        0.0, "weight of the encoder's own guess at the target (CTC), in training", ge=0
+        0.0, "weight of a second training loss (CTC): the encoder predicts the target", ge=0
     )
-    shared_vocabulary: bool = key(False, "one vocabulary and one embedding for sources and targets")
+    shared_vocabulary: bool = key(
+        False, "use one vocabulary and one embedding for sources and targets"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,8 +39,7 @@ class EncoderDecoderSettings(TransformerSettings):
         lines = []
         if self.positions in ("rotary", "none"):
             lines.append(
-                f"positions: {self.positions} tells an encoder_decoder's cross-attention no "
-                "positions, so that it learns late where the order counts: give --positions "
-                "sinusoidal or learned"
+                f"positions: {self.positions} gives no positions to an encoder_decoder's "
+                "cross-attention, so it learns order late: give --positions sinusoidal or learned"
             )
         return lines + super().doubts(warmup_steps)

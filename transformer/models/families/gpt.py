@@ -15,6 +15,6 @@ class GPTSettings(TransformerSettings):
     in_older_files = MappingProxyType({"position_gain": False})
 
     token_shift: bool = key(
-        False, "add to each embedding a learned share of the one before, by channel"
+        False, "add to each embedding a learned share, by channel, of the previous one"
     )
     position_gain: bool = True

@@ -1,4 +1,4 @@
-"""The families by name: every class of this folder that is a `Family`. No torch."""
+"""The table of families: every `Family` class in this folder. Imports no torch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ DEFAULT = "gpt"
 
 
 def _by_name() -> dict[str, type[Family]]:
-    """The default stands first: it decides the defaults of keys that several families have."""
+    """The default family comes first, because it sets the defaults of keys that families share."""
     found = {kind.name: kind for kind in classes_in(families, Family)}
     return {DEFAULT: found[DEFAULT]} | found
 
@@ -20,8 +20,8 @@ FAMILIES = _by_name()
 
 
 def settings_of(model: str, arguments: Mapping[str, Any]) -> Family:
-    """Raises: ValueError for an unknown model, listing the known ones, and for settings that do not
-    fit each other; TypeError for other arguments.
+    """Raises: ValueError for an unknown model (the text lists the known models), and for settings
+    that contradict each other; TypeError for an unknown or missing argument.
     """
     if model not in list(FAMILIES):
         raise ValueError(f"model must be one of {', '.join(FAMILIES)}, got {model!r}")
@@ -29,6 +29,6 @@ def settings_of(model: str, arguments: Mapping[str, Any]) -> Family:
 
 
 def completed(architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """A model's row in a file, with the fields that are younger than the file."""
+    """The `architecture` from a model file, with the fields that an older file does not have."""
     family = FAMILIES.get(architecture["model"], Family)
     return {**family.in_older_files, **architecture}

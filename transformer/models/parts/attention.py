@@ -1,8 +1,8 @@
 """Attention weights, attention, multi-head attention and masks.
 
 Letters in shapes, here and in the whole repository: B batch, T query positions, S key positions,
-C embedding_dim, H heads, D head_dim = C / H, F feedforward_dim, V vocab_size, N num_blocks; R rows
-of tokens that share the B rows of a memory, such as the K beams of each source.
+C embedding_dim, H heads, D head_dim = C / H, F feedforward_dim, V vocab_size, N num_blocks, R rows
+of tokens that read B rows of a memory (in beam search, K rows of tokens read one row of memory).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,17 +13,18 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from transformer.models.families.base import check_heads
 from transformer.models.parts.cache import BlockCache, Positions
 from transformer.models.parts.decoder_cache import CrossCache
 
 NORM_EPS = 1e-5  # torch's and GPT-2's
-LONGEST_EXPLICIT = 256  # tokens; benchmarks/attention.py
+LONGEST_EXPLICIT = 256  # tokens; measured by benchmarks/attention.py
 
 Mask = Bool[Tensor, "#B #H #T S"]
 
 
 def causal_mask(size: int, device: torch.device | None = None) -> Bool[Tensor, "T T"]:
-    """True where a position may be read: itself and all before it."""
+    """`mask[t, s]` is True where position t may read position s: where s <= t."""
     return torch.ones(size, size, dtype=torch.bool, device=device).tril()
 
 
@@ -34,11 +35,11 @@ def attention_weights(
 ) -> Float[Tensor, "B H T S"]:
     """How much each query position reads from each key position; rows sum to 1.
 
-    softmax(Q K^T / sqrt(D)), Vaswani et al. 2017 (arXiv:1706.03762), eq. 1, without the final
-    product with V so that attention maps can ask for the weights alone.
+    softmax(Q K^T / sqrt(D)): Vaswani et al. 2017 (arXiv:1706.03762), eq. 1, without the product
+    with V. Attention maps need these weights alone.
 
-    `mask[b, h, t, s]` is True where position t may read position s; a row with no True reads
-    nothing and gives zeros. The softmax is taken in float32 or wider, then cast back.
+    `mask[b, h, t, s]` is True where position t may read position s. A row without True reads
+    nothing: all its weights are 0. The softmax is computed in float32 or wider, then cast back.
     """
     weights = _softmax_of_scores(query, key, mask)
     return weights if mask is None else weights.masked_fill(~mask, 0)
@@ -53,11 +54,12 @@ def attention(
     *,
     causal: bool = False,
 ) -> Float[Tensor, "B H T D"]:
-    """attention_weights @ V, spelled out: eq. 1. `dropout` zeroes weights, rescaling the others.
+    """attention_weights @ V (eq. 1), computed step by step.
 
-    `causal`, where T = S, stands for that mask.
+    `dropout` sets weights to 0 and scales up the others. With `causal`, T must be S, and the causal
+    mask takes the place of `mask`.
     """
-    if causal:  # each row reads itself at least, so none needs the zeros of attention_weights
+    if causal:  # each position reads itself, so no row needs the zeros of attention_weights
         weights = _softmax_of_scores(query, key, causal_mask(query.shape[2], query.device))
     else:
         weights = attention_weights(query, key, mask)
@@ -65,11 +67,14 @@ def attention(
 
 
 def _softmax_of_scores(query: Tensor, key: Tensor, mask: Tensor | None) -> Float[Tensor, "B H T S"]:
-    """Scores are made, scaled and masked in one batched product; a row with no True is uniform."""
+    """Computes, scales and masks the scores in one batched product.
+
+    A mask row without True gives equal weights, not zeros.
+    """
     shape = (*query.shape[:3], key.shape[2])
     bias = query.new_zeros(1, 1, 1)
     if mask is not None:
-        # The least finite number, not -inf: a row of -inf has NaN for a softmax and its gradient.
+        # The lowest finite number: a row of -inf would make the softmax and its gradient NaN.
         bias = query.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(query.dtype).min)
         bias = bias if bias.ndim == 2 else bias.expand(shape).flatten(0, 1)
     scores = torch.baddbmm(
@@ -87,16 +92,16 @@ def fused_attention(
     *,
     causal: bool = False,
 ) -> Float[Tensor, "B H T D"]:
-    """The same as `attention`, in torch's fused kernel."""
+    """Computes `attention` with torch's fused kernel."""
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal
     )
 
 
 def explicit_is_faster(query: Float[Tensor, "B H T D"]) -> bool:
-    """Whether `attention` beats `fused_attention`: in bfloat16 on a CPU, for short contexts.
+    """Whether `attention` is faster than `fused_attention`: in bfloat16 on a CPU, if T is small.
 
-    The fused CPU kernel's backward pass is slow in bfloat16 (seen with torch 2.13).
+    There the backward pass of the fused kernel is slow (measured with torch 2.13).
     """
     return (
         query.device.type == "cpu"
@@ -119,7 +124,7 @@ def fastest_attention(
 
 
 class FusedLinear(nn.Linear):
-    """Several matrices of one input, one below the other in `weight`, in one product."""
+    """Several linear maps of one input, computed as one product: `weight` stacks their matrices."""
 
     def __init__(self, in_features: int, out_features: int, num_parts: int, *, bias: bool) -> None:
         super().__init__(in_features, num_parts * out_features, bias=bias)
@@ -127,27 +132,35 @@ class FusedLinear(nn.Linear):
 
 
 class HeadNorm(nn.RMSNorm):
-    """RMSNorm of each head's numbers, in their own format whatever that of the weight is."""
+    """RMSNorm of each head's vectors. The weight is cast to their number format."""
 
     def forward(self, x: Float[Tensor, "B H T D"]) -> Float[Tensor, "B H T D"]:
         return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
-def check_heads(embedding_dim: int, num_heads: int) -> None:
-    """Raises: ValueError for heads that do not share the width evenly."""
-    if num_heads < 1 or embedding_dim % num_heads:
-        raise ValueError(
-            "embedding_dim must be divisible by num_heads, "
-            f"got embedding_dim={embedding_dim} and num_heads={num_heads}"
-        )
+class _Heads(nn.Module):
+    """The common part of self-attention and cross-attention.
+
+    Raises: ValueError if embedding_dim is not divisible by num_heads.
+    """
+
+    def __init__(self, embedding_dim: int, num_heads: int, dropout: float, qk_norm: bool) -> None:
+        super().__init__()
+        check_heads(embedding_dim, num_heads)
+        self.attend: Callable[..., Tensor] = fastest_attention
+        self.num_heads = num_heads
+        self.dropout = dropout
+        head_dim = embedding_dim // num_heads
+        self.query_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.key_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
 
 
-class MultiHeadAttention(nn.Module):
+class MultiHeadAttention(_Heads):
     """Self-attention in num_heads parallel heads of head_dim = C / H: arXiv:1706.03762, 3.2.2.
 
-    `rotate` turns queries and keys by their positions, where positions are rotary; `qk_norm`
-    normalizes both before (Henry et al. 2020, arXiv:2010.04245; per head, as in Qwen3). A causal
-    one reads no later position, whatever the mask says.
+    `rotate` rotates queries and keys by their positions (rotary positions). `qk_norm` normalizes
+    queries and keys before that (Henry et al. 2020, arXiv:2010.04245; per head, as in Qwen3). With
+    `causal`, no position reads a later one, even if the mask allows it.
     """
 
     def __init__(
@@ -161,23 +174,16 @@ class MultiHeadAttention(nn.Module):
         qk_norm: bool = False,
         rotate: Callable[[Tensor, Positions], Tensor] | None = None,
     ) -> None:
-        super().__init__()
-        check_heads(embedding_dim, num_heads)
-        self.attend: Callable[..., Tensor] = fastest_attention
-        self.num_heads = num_heads
+        super().__init__(embedding_dim, num_heads, dropout, qk_norm)
         self.causal = causal
-        self.dropout = dropout
         self.rotate = rotate
-        head_dim = embedding_dim // num_heads
-        self.query_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
-        self.key_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
         self.qkv = FusedLinear(embedding_dim, embedding_dim, 3, bias=bias)
         self.output = nn.Linear(embedding_dim, embedding_dim, bias=bias)
 
     def forward(
         self, x: Float[Tensor, "B T C"], mask: Mask | None = None, cache: BlockCache | None = None
     ) -> Float[Tensor, "B T C"]:
-        """With a `cache`, x is what follows on what was read, and the mask is the cache's."""
+        """With a `cache`, x follows the tokens in the cache, and the mask is the cache's."""
         positions = slice(0, x.shape[1]) if cache is None else cache.positions
         q, k, v = self._queries_keys_values(x, positions)
         if cache is not None:
@@ -185,8 +191,8 @@ class MultiHeadAttention(nn.Module):
             q = q.to(k.dtype)
         elif self.causal and mask is not None:
             mask = mask & causal_mask(x.shape[1], x.device)
-        # One new token may read all that is there. Without a cache no sizes are compared: sizes
-        # differ from batch to batch of pairs, and torch.compile would break the graph.
+        # One new token may read all tokens in the cache. Sizes are compared only with a cache: they
+        # differ between batches of pairs, and torch.compile would break the graph.
         causal = self.causal and mask is None and (cache is None or q.shape[2] == k.shape[2])
         dropout = self.dropout if self.training else 0.0
         heads = self.attend(q, k, v, mask, dropout, causal=causal)
@@ -195,7 +201,7 @@ class MultiHeadAttention(nn.Module):
     def weights(
         self, x: Float[Tensor, "B T C"], mask: Mask | None = None
     ) -> Float[Tensor, "B H T T"]:
-        """How much each position reads from each, as `forward` without a cache has it."""
+        """The weights that `forward` uses without a cache."""
         if self.causal:
             causal = causal_mask(x.shape[1], x.device)[None, None]
             mask = causal if mask is None else mask & causal
@@ -212,11 +218,11 @@ class MultiHeadAttention(nn.Module):
         return q, k, v
 
 
-class CrossAttention(nn.Module):
-    """Queries of x read the keys and values of a memory, in num_heads heads: 1706.03762, 3.2.3.
+class CrossAttention(_Heads):
+    """Queries of x read keys and values of a memory, in num_heads heads: arXiv:1706.03762, 3.2.3.
 
-    x may have several rows for each of the memory's, neighbors, such as the beams of a search:
-    positions of x do not look at each other here, so they share the memory's keys as they are.
+    Several neighboring rows of x, such as the beams of a search, may read one row of the memory.
+    Positions of x do not read each other here, so the memory's keys need not be copied.
     """
 
     def __init__(
@@ -228,14 +234,7 @@ class CrossAttention(nn.Module):
         dropout: float = 0.0,
         qk_norm: bool = False,
     ) -> None:
-        super().__init__()
-        check_heads(embedding_dim, num_heads)
-        self.attend: Callable[..., Tensor] = fastest_attention
-        self.num_heads = num_heads
-        self.dropout = dropout
-        head_dim = embedding_dim // num_heads
-        self.query_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
-        self.key_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+        super().__init__(embedding_dim, num_heads, dropout, qk_norm)
         self.query = nn.Linear(embedding_dim, embedding_dim, bias=bias)
         self.key_value = FusedLinear(embedding_dim, embedding_dim, 2, bias=bias)
         self.output = nn.Linear(embedding_dim, embedding_dim, bias=bias)
@@ -247,7 +246,7 @@ class CrossAttention(nn.Module):
         mask: Mask | None = None,
         cache: CrossCache | None = None,
     ) -> Float[Tensor, "R T C"]:
-        """A `cache` keeps the memory's keys and values, which are worked out at its first use."""
+        """A `cache` keeps the memory's keys and values, which are computed at its first use."""
         if cache is None:
             k, v = self._keys_values(memory)  # (B, H, S, D)
         else:
@@ -263,7 +262,7 @@ class CrossAttention(nn.Module):
         memory: Float[Tensor, "B S C"],
         mask: Mask | None = None,
     ) -> Float[Tensor, "B H T S"]:
-        """How much each position of x reads from each of the memory."""
+        """How much each position of x reads from each position of the memory."""
         return attention_weights(self._queries(x, len(x)), self._keys_values(memory)[0], mask)
 
     def _queries(self, x: Float[Tensor, "R T C"], num_rows: int) -> Float[Tensor, "B H _ D"]:
@@ -281,9 +280,10 @@ class CrossAttention(nn.Module):
 def recorded_weights(
     layers: Iterable[MultiHeadAttention | CrossAttention],
 ) -> Iterator[list[Float[Tensor, "B H T S"]]]:
-    """What these layers read in the passes within, one map for each call; not those of decoding.
+    """Collects the attention weights of each call of these layers inside the `with` block.
 
-    Each is worked out a second time, beside what the layer did, from the same queries and keys.
+    The weights are computed a second time from the inputs of each call. This works for calls
+    without a cache only.
     """
     maps: list[Tensor] = []
 
