@@ -18,13 +18,11 @@ if TYPE_CHECKING:
     from transformer.inspection.validation_pictures import GPTPictures
 
 SAMPLE_TOKENS = 300
-# A token that is decoded alone takes about as long as so many in a batch, at most.
+# Decoding one token alone takes at most about as long as this number of tokens in a batch.
 TOKENS_OF_A_STEP = 100
 
 
 class TextRun:
-    """The next token of a text."""
-
     module = LanguageModule
     monitor = "val_loss"
 
@@ -61,13 +59,11 @@ class TextRun:
         )
 
     def show(self, model: SequenceModel) -> Shown:
-        """A sample; of a GPT also pictures of it as it reads the validation split's beginning."""
+        """A sample; for a GPT, also pictures of how it reads the start of the validation split."""
         if not isinstance(model, GPT):
             return Shown(self.examples(model))
         if self._pictures is None:
-            from transformer.inspection.validation_pictures import (
-                GPTPictures,  # matplotlib: not before it is needed
-            )
+            from transformer.inspection.validation_pictures import GPTPictures  # slow: matplotlib
 
             self._pictures = GPTPictures(model, self.corpus.tokenizer, self.data.val_tokens)
         return Shown(self.examples(model), images=self._pictures.draw(model))
@@ -97,9 +93,9 @@ class TextRun:
         return f"val_loss {summary['val_loss']:z.4f} ({bits:z.4f} bits per character)"
 
     def prompt(self, shown: str) -> str:
-        """The one that samples start with, or the first word that was shown."""
+        """sample_prompt, if every shell can quote it; otherwise the first word that was shown."""
         prompt = self.config.sample_prompt.strip()
-        if re.fullmatch(r"[\w ,.:-]+", prompt):  # in quotation marks, as it is in any shell
+        if re.fullmatch(r"[\w ,.:-]+", prompt):  # needs no escapes between quotes
             return prompt
         word = re.search(r"\w{1,20}:?", shown)
         return word[0] if word else ""
