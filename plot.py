@@ -24,8 +24,6 @@ DOTS_PER_INCH = 150
 
 
 class PlotOptions(BaseModel):
-    """The flags of plot.py."""
-
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     out: FilePath = Field(

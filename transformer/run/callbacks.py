@@ -47,9 +47,8 @@ def make_timed_validations(
     run: Run, limit: TimeLimit | None, agreement: Agreement
 ) -> TimedValidations:
     """Every run has it: Lightning warns of a callback that only the resumed checkpoint has."""
-    by_steps = run.config.val_every_steps != "auto"
     tokens = run.data.looked_at_tokens, run.task.shown_tokens
-    limit = None if by_steps else limit
+    limit = limit if run.config.val_every_steps == "auto" else None
     return TimedValidations(limit, run.throughput, agreement, *tokens, run.data.look_at)
 
 

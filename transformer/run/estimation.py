@@ -53,16 +53,13 @@ def _time_here(config: Config, data: Data, num_devices: int, memory: Footprint) 
         return f"the time is not measured: the run has {num_devices} devices, and one is used here"
     try:
         device_type = resolve_accelerator(config.accelerator)
-    except UserError as error:
-        return f"the time is not measured: {error}"
-    needed = process_bytes(memory) if device_type == "cpu" else memory.total_bytes
-    free = timing.free_memory(device_type)
-    if needed > free:
-        return (
-            f"the time is not measured: the run needs {needed / 1e9:.3g} GB, and only "
-            f"{free / 1e9:.3g} GB are free here"
-        )
-    try:
+        needed = process_bytes(memory) if device_type == "cpu" else memory.total_bytes
+        free = timing.free_memory(device_type)
+        if needed > free:
+            return (
+                f"the time is not measured: the run needs {needed / 1e9:.3g} GB, and only "
+                f"{free / 1e9:.3g} GB are free here"
+            )
         return timing.time_here(config, data)
     except UserError as error:
         return f"the time is not measured: {error}"

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from transformer.config.keys import Config
 from transformer.run.folder_keeper import RunFolder, lock_run
@@ -27,7 +27,6 @@ from transformer.system.processes import check_launch, is_rank_0, num_sharing_co
 from transformer.system.shell import quoted
 from transformer.system.signals import Interrupted
 from transformer.system.terminal import quiet_libraries, tell
-from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 
 if TYPE_CHECKING:
@@ -104,9 +103,12 @@ def put_together(
     kind = task_of(config.model)
     data = kind.read(config, build=resume is None)
     config = kind.settle(config, data)
-    before = config_before(resume, config, data)
 
-    from transformer.run import assembly, resuming
+    from transformer.run import resuming  # imports no Lightning: a bad checkpoint is found sooner
+
+    before = resuming.check_resume(resume, config, data) if resume else {}
+
+    from transformer.run import assembly
     from transformer.training.callbacks.throughput import Throughput
 
     quiet_libraries()
@@ -127,15 +129,6 @@ def put_together(
         run, hardware, first_step=step, profile=profile, callbacks=callbacks
     )
     return run, trainer, step
-
-
-def config_before(resume: Path | None, config: Config, data: Data) -> dict[str, Any]:
-    """The config of the checkpoint `resume`, which is checked first; empty for a new run."""
-    if resume is None:
-        return {}
-    from transformer.run.resuming import check_resume
-
-    return check_resume(resume, config, data)
 
 
 def fit_and_conclude(

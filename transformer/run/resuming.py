@@ -128,9 +128,7 @@ def check_unfinished(
     as_before = limited and all(before.get(key) == getattr(config, key) for key in LIMITS)
     finished = step == summed_up_step(run_of(resume)) and (step == total_steps or as_before)
     if step > total_steps or finished:
-        longer = "`max_steps` or `epochs`"
-        if step < total_steps:
-            longer = "`max_minutes` or `patience`"
+        longer = "`max_minutes` or `patience`" if step < total_steps else "`max_steps` or `epochs`"
         of = f" of {total_steps:,}" if total_steps < ENDLESS_STEPS else ""
         raise UserError(
             f"{resume}: stands at step {step:,}{of}, nothing is left to do: give a larger {longer}"

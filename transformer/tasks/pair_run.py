@@ -77,12 +77,8 @@ class PairRun:
 
         assert isinstance(model, EncoderDecoder)
         translations = self._translations(model, list(self.answers))
-        rates = score_translations(self.data.tokenizer, translations, self.answers).rates
         first = list(zip(self.answers, translations, strict=True))[:NUM_SHOWN]
-        scalars = {
-            "val_word_error_rate": rates.word_error_rate,
-            "val_unit_error_rate": rates.unit_error_rate,
-        }
+        scalars = self._rates(translations, self.answers)
         source, translation = max(first, key=lambda pair: len(pair[0]))
         figure = cross_attention_figure(model, self.data.tokenizer, source, translation)
         return Shown(self._listed(first), scalars, {"cross_attention": as_image(figure)})
@@ -111,9 +107,12 @@ class PairRun:
         assert isinstance(model, EncoderDecoder)
         answers = self.pairs.answers(self.data.splits.val)
         translations = Translator(model, self.data.tokenizer).translate(list(answers))
+        loss = mean_loss(model, self.data.every_val_batch())[0]
+        return {"val_loss": loss} | self._rates(translations, answers)
+
+    def _rates(self, translations: list[str], answers: dict[str, list[str]]) -> dict[str, float]:
         rates = score_translations(self.data.tokenizer, translations, answers).rates
         return {
-            "val_loss": mean_loss(model, self.data.every_val_batch())[0],
             "val_word_error_rate": rates.word_error_rate,
             "val_unit_error_rate": rates.unit_error_rate,
         }
