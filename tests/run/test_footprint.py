@@ -81,7 +81,7 @@ def test_ctc_is_counted_without_its_tables():
             lambda w=weight: PairModule(
                 build_model("encoder_decoder", **sizes, ctc_weight=w, tie_weights=False), lr=1e-3
             ),
-            lambda module: make_optimizer("adamw", module, **SETTINGS),
+            lambda module: make_optimizer(module, OptimizerSettings(optimizer="adamw", **SETTINGS)),
             [(8, 60), (8, 30), (8, 30)],
             bf16=False,
         )

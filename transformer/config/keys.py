@@ -142,7 +142,7 @@ class Config(_ModelKeys):
     )
     val_every_steps: Positive | Auto = Field(
         "auto",
-        description="steps between validations; auto: about ten or more, in 10 % of the compute",
+        description="steps between validations; auto: ten or more, in under 10 % of the run",
     )
     checkpoint_every_minutes: Number = Field(
         5.0, gt=0, description="minutes between two checkpoints, besides those at validations"
@@ -163,7 +163,7 @@ class Config(_ModelKeys):
         "auto", description="how devices share the work; fsdp: also the weights, for large models"
     )
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
-        "auto", description="number format of matrix products; auto: bf16 if the hardware has it"
+        "auto", description="number format of matrix products; auto: bf16 in hardware, else float32"
     )
     compile: Boolean | Auto = Field(
         "auto", description="compile the model with torch.compile; auto: on CUDA"

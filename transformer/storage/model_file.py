@@ -33,7 +33,7 @@ from transformer.storage.training_state import READ_ERRORS, read_training_state
 from transformer.system.errors import UserError
 from transformer.system.files import read_bytes, replacing
 
-# Limits for position tables, whose sizes cannot be compared because the file has no such tables.
+# Limits for position tables: the file has no tables with which their sizes could be compared.
 _LONGEST_BLOCK = 2**20
 _LARGEST_TABLE = 2**27  # numbers; half a GiB in float32
 

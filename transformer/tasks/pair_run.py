@@ -54,7 +54,7 @@ class PairRun:
         self.longest = max(len(split(text)) for texts in self.answers.values() for text in texts)
         # For each row, a step of the decoder costs one token; each source is also read once more.
         self.shown_tokens = 2 * round(len(self.answers) * self.tokens_per_example)
-        # In float32, a token counts twice: once for the loss, and like above for a translation.
+        # 2 for float32; in it, 1 for the loss, and 2 for the translations as above.
         self.score_tokens = 2 * (1 + 2) * self.data.num_val_tokens
 
     def introduction(self) -> str:

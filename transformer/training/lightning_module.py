@@ -133,7 +133,7 @@ class LanguageModule(SavedModule):
         return self.model(*inputs), 0.0
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Logs at certain steps alone; between these, no number is read from the device."""
+        """Logs every log_every_n_steps; between these steps, no number is read from the device."""
         if logs_now(self.trainer):
             self.log_training()
 
@@ -244,7 +244,7 @@ class LanguageModule(SavedModule):
             return
         losses = torch.stack(self._train_losses)
         self._train_losses.clear()
-        counted = losses.isfinite()  # steps with other losses were skipped
+        counted = losses.isfinite()  # the other steps were skipped
         sums = torch.stack((losses.where(counted, 0).sum(), counted.sum()))
         loss_sum, num_counted = self.trainer.strategy.reduce(sums, reduce_op="sum")
         train_loss = loss_sum / num_counted

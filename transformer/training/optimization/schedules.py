@@ -25,14 +25,14 @@ def learning_rate_factor(
     decay_fraction: float = 0.6,
     final_lr_fraction: float = 0.1,
 ) -> float:
-    """The factor of the peak learning rate at `step`; steps count from 0, and step 0 is above 0.
+    """The factor of the peak learning rate at `step`, counted from 0; it is above 0 from the start.
 
     `progress` is the share of the run that is done, 0 to 1. A linear warmup over warmup_steps
     multiplies the schedule. constant is 1. cosine is half a cosine from 1 to final_lr_fraction
     (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts). trapezoid is 1, and over the
-    last decay_fraction of the run a line to final_lr_fraction. noam, which has its own warmup, is
-    min(s / w, sqrt(w / s)) with s = step + 1 and w = warmup_steps: arXiv:1706.03762, 5.3, where the
-    peak is (C w)^(-1/2).
+    last decay_fraction of the run a line to final_lr_fraction. noam,
+    warmup included, is min(s / w, sqrt(w / s)) with s = step + 1 and w = warmup_steps:
+    arXiv:1706.03762, 5.3, where the peak is (C w)^(-1/2).
 
     Raises: ValueError for an unknown schedule; the error lists the known ones.
     """
