@@ -86,4 +86,4 @@ def test_a_model_that_does_not_fit_is_not_tried(write_inputs, tmp_path, monkeypa
     write_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert train.main(["--config=tiny.yaml", "--estimate"]) == 0
-    assert "not measured: it needs 0.6 GB, and 0.001 GB are free" in capsys.readouterr().out
+    assert "not measured: the run needs 0.6 GB, and only 0.001 GB are free" in capsys.readouterr().out
