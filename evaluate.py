@@ -1,6 +1,6 @@
-"""The exact loss of a model, beside simple baselines: `python evaluate.py [CHECKPOINT]`.
+"""Compute a model's exact loss, beside simple baselines: `python evaluate.py [CHECKPOINT]`.
 
-For an encoder-decoder: how many of the test split's sources it gets wrong.
+For an encoder-decoder, compute its error rates on the test split.
 """
 
 import json
@@ -17,7 +17,7 @@ from transformer.tasks.registry import task_of
 def main(argv: list[str] | None = None) -> int:
     parser = FlagParser(
         prog="evaluate.py",
-        description="The exact loss of a model on a text, or its error rates on pairs.",
+        description="Compute the exact loss of a model on a text, or its error rates on pairs.",
     )
     add_checkpoint(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

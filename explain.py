@@ -1,6 +1,6 @@
-"""A page that shows what a model sees in a text: `python explain.py --prompt "ROMEO:"`.
+"""Write a page that explains how a model reads a text: `python explain.py --prompt "ROMEO:"`.
 
-The page needs no network; with `--out attention.png` it is a picture of every head instead.
+The page needs no network. With `--out attention.png`, a picture of every head is written instead.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from transformer.system.signals import ended_at_once
 from transformer.system.terminal import run_script, say_loading, with_flags_in_errors
 from transformer.tasks.registry import task_of
 
-if TYPE_CHECKING:  # torch is imported once the input is known to be good
+if TYPE_CHECKING:  # torch is imported only after the input was checked
     from transformer.inspection.explanation import Explanation
 
 
@@ -28,7 +28,7 @@ def summary(explanation: "Explanation") -> str:
 def parse_arguments(argv: list[str] | None = None) -> tuple[Path, ExplainOptions]:
     parser = FlagParser(
         prog="explain.py",
-        description="What a model sees: its surprise at each character, its attention, as a page.",
+        description="Write a page with a model's surprise at each character and its attention.",
     )
     add_checkpoint(parser)
     add_flags(parser, ExplainOptions)

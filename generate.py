@@ -1,7 +1,7 @@
-"""Sample text from a checkpoint alone: `python generate.py --prompt "ROMEO:"`.
+"""Generate text with a trained model: `python generate.py --prompt "ROMEO:"`.
 
-Prompt and continuation go to stdout, a single text as it is made, everything else to stderr. An
-encoder-decoder's prompt is a source, and what goes to stdout is the target.
+The prompt and its continuation go to stdout, everything else to stderr. A single text appears while
+it is generated. For an encoder-decoder, the prompt is a source, and its target goes to stdout.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from transformer.system.terminal import run_script, say, say_loading, with_flags
 from transformer.tasks.base import Terminal
 from transformer.tasks.registry import task_of
 
-if TYPE_CHECKING:  # torch is imported once the input is known to be good
+if TYPE_CHECKING:  # torch is imported only after the input was checked
     from transformer.generation.interactive import CommandLoop
 
 
@@ -35,36 +35,36 @@ class Arguments(NamedTuple):
 
 def parse_arguments(argv: list[str] | None = None) -> Arguments:
     parser = FlagParser(
-        prog="generate.py", description="Text from a checkpoint: a continuation, or a translation."
+        prog="generate.py", description="Continue a text, or translate, with a trained model."
     )
     add_checkpoint(parser)
     parser.add_argument(
         "--json",
         action="store_true",
-        help="one JSON object a sample: text, tokens, log_probabilities",
+        help="print one JSON object per sample: text, tokens, log_probabilities",
     )
     add_flags(parser, GenerateOptions)
     arguments = parser.parse(argv)
     options = check_flags(GenerateOptions, given_flags(arguments, GenerateOptions))
     if arguments.json and options.interactive:
-        raise UserError("--interactive asks for prompts itself: leave --json out")
+        raise UserError("--interactive does not go with --json: leave out one of them")
     path = find_model(arguments.checkpoint, options.runs_dir)
     return Arguments(path, options, arguments.json)
 
 
 def show(text: str) -> None:
-    """Whole characters at once; on a terminal every one, in a pipe every line."""
+    """Prints a piece of a text; a terminal shows it at once, a pipe gets whole lines."""
     at_once = "\n" in text or (sys.stdout is not None and sys.stdout.isatty())
     print(text, end="", flush=at_once)
 
 
 def talk(loop: "CommandLoop") -> None:
-    """Prompts are asked for, with line editing and history where the system has them."""
+    """Asks for prompts, with line editing and history if the system has them."""
     if sys.stdin is None:
         raise UserError("--interactive reads prompts from stdin, which is closed: give a --prompt")
-    if isinstance(sys.stdin, io.TextIOWrapper):  # what is no UTF-8 is refused as never seen
+    if isinstance(sys.stdin, io.TextIOWrapper):  # other bytes than UTF-8 are unknown characters
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
-    with contextlib.suppress(ImportError):  # Windows, whose console does both
+    with contextlib.suppress(ImportError):  # on Windows, the console itself has both
         import readline  # noqa: F401  input() uses it
     say(loop.welcome)
     loop.run(lambda: input("> "))

@@ -1,4 +1,4 @@
-"""The curves of runs as a picture: `python plot.py [RUN ...] --out curves.png`."""
+"""Draw the curves of runs in one picture: `python plot.py [RUN ...] --out curves.png`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,28 +24,26 @@ DOTS_PER_INCH = 150
 
 
 class PlotOptions(BaseModel):
-    """The flags of plot.py."""
-
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     out: FilePath = Field(
-        "curves.png", min_length=1, description="where the picture goes: a .png, .svg or .pdf"
+        "curves.png", min_length=1, description="file of the picture: a .png, .svg or .pdf"
     )
-    runs_dir: FilePath = Field("runs", description="where the newest run is looked for")
+    runs_dir: FilePath = Field("runs", description="folder to find the newest run in")
 
 
 @with_flags_in_errors()
 def main(argv: list[str] | None = None) -> int:
     parser = FlagParser(
         prog="plot.py",
-        description="Losses of runs by step and by seconds, of pairs the word error rates too.",
+        description="Draw losses by step and by seconds; for pairs, also the word error rates.",
     )
     parser.add_argument(
         "runs",
         nargs="*",
         metavar="RUN",
         type=path_argument,
-        help="a run's folder, or a folder of runs for the newest in it; by default the newest run",
+        help="a run's folder, or a folder of runs: its newest run (default: the newest of all)",
     )
     add_flags(parser, PlotOptions)
     arguments = parser.parse(argv)
@@ -66,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def check_format(out: str) -> str:
-    """Raises: UserError for a file name with no ending of a picture."""
+    """Returns the ending without its dot. Raises: UserError if it is not in FORMATS."""
     ending = Path(out).suffix.removeprefix(".").lower()
     if ending not in FORMATS:
         raise UserError(f"--out {out}: must end with .png, .svg or .pdf")
@@ -74,9 +72,9 @@ def check_format(out: str) -> str:
 
 
 def name_runs(folders: Sequence[Path]) -> dict[str, Path]:
-    """Each folder once, by what it is called in the picture: `default/version_0`.
+    """Each folder once, under its name in the picture, such as `default/version_0`.
 
-    Where two are called the same, by their whole paths.
+    Two folders that would have the same name get their whole paths as names.
     """
     distinct = {folder.resolve(): folder for folder in folders}
     short = {path: "/".join(path.parts[-2:]) for path in distinct}
@@ -88,7 +86,7 @@ def name_runs(folders: Sequence[Path]) -> dict[str, Path]:
 
 
 def find_floors(folders: Sequence[Path]) -> dict[str, float]:
-    """The bigram's loss on each text that runs were trained on, by name; says which has none."""
+    """A bigram model's loss on each text of the runs, by name; prints why a run has none."""
     losses: dict[TrainedOn, float] = {}
     for folder in folders:
         try:

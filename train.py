@@ -1,6 +1,6 @@
 """Train a transformer on a file: `python train.py --config configs/default.yaml`.
 
-Every key of a config is a flag too. The run itself is `transformer/run/fit.py: train`.
+Every key of a config is also a flag. `train` in `transformer/run/fit.py` does the work.
 """
 
 import json
@@ -36,7 +36,7 @@ log = logging.getLogger("train")
 
 
 class Arguments(NamedTuple):
-    """The config, what to go on from, and four switches."""
+    """The config, the checkpoints to continue from, and four switches."""
 
     config: Config
     resume: Resume
@@ -50,13 +50,13 @@ def make_parser() -> FlagParser:
     parser = FlagParser(
         prog="train.py",
         description="Train a transformer on a text file, or on a file of pairs.",
-        epilog="A flag goes before the config file, and that before the defaults.",
+        epilog="A flag wins over the config file, and the config file wins over the defaults.",
     )
     parser.add_argument(
         "--config",
         metavar="FILE",
         type=path_argument,
-        help="YAML file (default configs/default.yaml)",
+        help="YAML file with the config (default configs/default.yaml)",
     )
     parser.add_argument(
         "--resume",
@@ -64,8 +64,8 @@ def make_parser() -> FlagParser:
         nargs="?",
         const="",
         type=path_argument,
-        help="go on with a run: its folder or a checkpoint; without a name, the newest run in "
-        "runs_dir that is not training",
+        help="continue a run: its folder or a checkpoint; without a name, the newest run in "
+        "runs_dir that no process is training",
     )
     parser.add_argument("--print_config", action="store_true", help="show the config and exit")
     parser.add_argument("--print_schema", action="store_true", help="show the JSON schema and exit")
@@ -75,12 +75,12 @@ def make_parser() -> FlagParser:
     parser.add_argument(
         "--estimate",
         action="store_true",
-        help="show memory by part and arithmetic, time a few steps here, write nothing, and exit",
+        help="compute memory and FLOPs, measure the time of a few steps, and exit; writes no run",
     )
     parser.add_argument(
         "--verify_resume",
         action="store_true",
-        help="train a few steps, interrupt, resume and compare with a run that was not interrupted",
+        help="train a few steps, interrupt, resume, and compare with an uninterrupted run",
     )
     add_flags(parser, Config)
     return parser
@@ -97,9 +97,9 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
         config = load_config(arguments.config or DEFAULT_CONFIG, flags)
         return Arguments(named(config, arguments.config or DEFAULT_CONFIG), Resume(), *switches)
     if arguments.verify_resume:
-        raise UserError("--verify_resume makes runs of its own: leave out --resume")
+        raise UserError("--verify_resume makes its own runs: leave out --resume")
     if arguments.config:
-        raise UserError("--config does not go with --resume, which takes the run's own config.yaml")
+        raise UserError("--config does not go with --resume: a run uses its own config.yaml")
     if "run_name" in flags:
         raise UserError("--run_name does not go with --resume: a run goes on in its own folder")
     if "runs_dir" in flags and arguments.resume:
@@ -113,9 +113,9 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
 
 
 def named(config: Config, path: str | Path) -> Config:
-    """With a run_name, which is its file's where it has none.
+    """Returns the config with a run_name; by default, this is the name of its file.
 
-    Raises: UserError for one that no folder can have.
+    Raises: UserError for a name that no folder can have.
     """
     if config.run_name:
         check_name(config.run_name, "run_name")
@@ -156,17 +156,17 @@ def train_or_verify(arguments: Arguments) -> int:
         from transformer.run.verification import verify_resume
 
         return verify_resume(config, train)
-    if not is_rank_0():  # rank 0 ends it, also while it waits for this one
+    if not is_rank_0():  # rank 0 ends this process, even while rank 0 waits for it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     checkpoints, why = arguments.resume
     if why:
         log.info("--resume: %s, %s", run_of(checkpoints[0]), why)
-    if not checkpoints:  # where torchrun or SLURM repeats the command of the first start
+    if not checkpoints:  # torchrun or SLURM may have restarted the same command
         checkpoints = find_restart(config.runs_dir, str(config.run_name))
     if restarts_would_wait() and is_rank_0():
         log.warning(
             "restarts: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 where torchrun starts; without it, "
-            "processes that are started again wait for those that are gone"
+            "restarted processes wait for processes that no longer exist"
         )
     train(config, checkpoints, profile=arguments.profile)
     return 0

@@ -1,7 +1,7 @@
-"""Train small transformers from scratch, understand them, take them elsewhere.
+"""Train small transformers from scratch, inspect them, and use their weights elsewhere.
 
-The public names are loaded when first used (PEP 562): importing one part never imports torch for
-all. `transformer.load("model.safetensors").generate("ROMEO:")` is the shortest way to text.
+The public names are loaded at their first use (PEP 562), so `import transformer` imports no torch.
+The shortest way to a text is `transformer.load("model.safetensors").generate("ROMEO:")`.
 """
 
 from importlib import import_module

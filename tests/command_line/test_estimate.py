@@ -22,9 +22,9 @@ def test_parts_sum_up_and_nothing_is_written(run, write_inputs, tmp_path):
     assert result.returncode == 0, result.stderr
     memory = memory_of(result.stdout)
     parts = ("weights", "gradients", "optimizer", "activations", "temporary")
-    assert memory["in all"] == pytest.approx(sum(memory[part] for part in parts), abs=0.003)
-    assert memory["the process, where that is a CPU's"] > memory["in all"]
-    assert "TFLOP a step; a corpus pass of" in result.stdout
+    assert memory["total"] == pytest.approx(sum(memory[part] for part in parts), abs=0.003)
+    assert memory["the process, on a CPU"] > memory["total"]
+    assert "TFLOP per step; a corpus pass of" in result.stdout
     assert re.search(
         r"measured here \(.+\), over 30 steps: .* per step, .* per corpus pass", result.stdout
     )
@@ -40,7 +40,7 @@ def test_devices_that_are_not_there_share_weights(write_inputs, tmp_path, monkey
     write_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)
     alone, shared = estimate(), estimate("--devices=8", "--strategy=fsdp")
-    assert shared.startswith("8 devices, strategy fsdp; 56 examples a step\n")
+    assert shared.startswith("8 devices, strategy fsdp; 56 examples per step\n")
     assert memory_of(shared)["optimizer"] == pytest.approx(
         memory_of(alone)["optimizer"] / 8, abs=0.001
     )
@@ -86,4 +86,6 @@ def test_a_model_that_does_not_fit_is_not_tried(write_inputs, tmp_path, monkeypa
     write_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert train.main(["--config=tiny.yaml", "--estimate"]) == 0
-    assert "not measured: it needs 0.6 GB, and 0.001 GB are free" in capsys.readouterr().out
+    assert (
+        "not measured: the run needs 0.6 GB, and only 0.001 GB are free" in capsys.readouterr().out
+    )

@@ -148,7 +148,7 @@ def test_json_has_the_best_of_a_beam_in_order(weights, capsys):
         (["--prompt", "abcdeabc"], "8 characters, but the model reads at most 7"),
         ([], "an encoder-decoder needs a source: give a --prompt"),
         (["--prompt", "bad", "--top_k", "3"], "--top_k does not apply to a model of pairs"),
-        (["--prompt", "bad", "--num_samples", "2"], "needs as many --num_beams, got 1"),
+        (["--prompt", "bad", "--num_samples", "2"], "needs at least as many --num_beams, got 1"),
     ],
 )
 def test_prompt_that_cannot_be_translated_is_an_error_that_names_it(weights, flags, message):

@@ -80,9 +80,9 @@ def test_worker_processes_change_nothing_in_the_weights(run, tmp_path, write_inp
 @pytest.mark.parametrize(
     ("num_devices", "expected"),
     [
-        (1, "num_workers: 5, one a core, instead of 12"),
-        (2, "num_workers: 2 a device, one a core, instead of 12"),
-        (7, "num_workers: 1 a device, one a core, instead of 12"),
+        (1, "num_workers: 5, one per core, instead of 12"),
+        (2, "num_workers: 2 per device, one per core, instead of 12"),
+        (7, "num_workers: 1 per device, one per core, instead of 12"),
     ],
 )
 def test_more_workers_than_cores_are_capped_in_one_line(

@@ -59,7 +59,7 @@ def test_shared_vocabulary_needs_the_same_units_on_both_sides():
 
 def test_two_passes_that_could_not_differ_are_refused():
     flags = {"model": "encoder_decoder", "r_drop": 1}
-    with pytest.raises(UserError, match="r_drop: 1 needs a dropout above 0; give both or none"):
+    with pytest.raises(UserError, match="r_drop: 1 needs a dropout above 0; set both or none"):
         load_config(NINE_KEYS, flags)
     assert load_config(NINE_KEYS, flags | {"dropout": 0.1}).r_drop == 1
     assert load_config(NINE_KEYS, flags | {"target_dropout": 0.1}).r_drop == 1
@@ -68,9 +68,9 @@ def test_two_passes_that_could_not_differ_are_refused():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"optimizer": "muon"}, "goes with optimizer adamw, not muon, .* give strategy ddp or"),
+        ({"optimizer": "muon"}, "does not go with optimizer muon, .* give strategy ddp or"),
         ({"compile": True}, "does not go with compile: true"),
-        ({"precision": "fp16"}, "goes with precision bf16 or float32, not fp16"),
+        ({"precision": "fp16"}, "does not go with precision fp16; give bf16 or float32"),
         ({"model": "bigram"}, "does not go with model bigram, which has no blocks"),
     ],
 )

@@ -97,7 +97,7 @@ def test_a_limit_of_time_needs_a_schedule_without_an_end(kind, trainer_with, sch
         trainer.fit(module, data)
         assert trainer.global_step > 0
         return
-    with pytest.raises(ValueError, match=r"schedule cosine needs its length: give total_steps"):
+    with pytest.raises(ValueError, match="schedule cosine needs the length of the run: give"):
         trainer.fit(module, data)
 
 

@@ -89,7 +89,7 @@ def test_a_checkpoint_without_metadata_says_that_it_has_no_tokenizer(kind, train
     trainer = trainer_with(max_steps=1)
     trainer.fit(module, data)
     trainer.save_checkpoint("mine.ckpt")
-    with pytest.raises(UserError, match=r"no tokenizer is in it.*data\.tokenizer_state"):
+    with pytest.raises(UserError, match=r"it has no tokenizer.*data\.tokenizer_state"):
         kind.load("mine.ckpt")
     module = type(module).load_from_checkpoint("mine.ckpt")  # as the message says
     metadata = module.metadata | {"tokenizer": data.tokenizer_state}

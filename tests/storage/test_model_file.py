@@ -182,9 +182,9 @@ def test_a_truncated_file_is_refused(saved, kept):
 def test_files_of_other_programs_are_refused(tmp_path):
     tensors = {"weight": torch.zeros(2, 3)}
     save_file(tensors, tmp_path / "model.safetensors")
-    rejects(tmp_path / "model.safetensors", "names no format_version")
+    rejects(tmp_path / "model.safetensors", "has no format_version")
     save_file(tensors, tmp_path / "other.safetensors", {"format": "pt"})
-    rejects(tmp_path / "other.safetensors", "names no format_version")
+    rejects(tmp_path / "other.safetensors", "has no format_version")
     torch.save({"state_dict": tensors, "epoch": 3}, tmp_path / "other.ckpt")
     rejects(tmp_path / "other.ckpt", "not a checkpoint of this program: it has no 'transformer'")
     torch.save([1, 2], tmp_path / "list.ckpt")

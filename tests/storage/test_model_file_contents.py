@@ -82,7 +82,7 @@ def test_a_weight_that_is_not_finite_is_named(rewrite, bad):
 
 @pytest.mark.parametrize("version", ["1", "3", ""])
 def test_another_format_version_is_refused(rewrite, version):
-    message = f"format_version {version!r}, and this program reads '2': .* a newer program"
+    message = f"format_version {version!r}, but this program reads '2': .* a newer program"
     reject(rewrite(texts={"format_version": version}), message)
 
 
@@ -106,7 +106,7 @@ def test_texts_that_are_damaged_are_refused(rewrite, texts):
 
 def test_a_tokenizer_of_another_size_than_the_model_is_refused(rewrite):
     texts = {"tokenizer": '{"kind": "character", "vocabulary": "abc"}'}
-    reject(rewrite(texts=texts), "vocab_size=13, and a tokenizer of 3 tokens")
+    reject(rewrite(texts=texts), "vocab_size=13, but the tokenizer has 3")
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,8 @@ def test_a_model_comes_back_bit_for_bit(make_encoder_decoder, tmp_path, options,
 @pytest.mark.parametrize(
     ("sides", "match"),
     [
-        ({"source": 13}, "source_vocab_size=17, and a tokenizer of 16 tokens"),
-        ({"target": 11}, " vocab_size=13, and a tokenizer of 14 tokens"),
+        ({"source": 13}, "source_vocab_size=17, but the tokenizer has 16"),
+        ({"target": 11}, " vocab_size=13, but the tokenizer has 14"),
     ],
 )
 def test_a_tokenizer_of_another_size_is_refused(make_encoder_decoder, tmp_path, sides, match):

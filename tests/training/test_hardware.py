@@ -116,8 +116,8 @@ def test_torchruns_processes_count_where_the_config_names_no_others(
 @pytest.mark.parametrize(
     ("devices", "num_nodes", "message"),
     [
-        (4, 3, "devices is 4, and torchrun or srun has started 2: leave devices out, or"),
-        (2, 2, "num_nodes is 2, and torchrun or srun has started 3: leave num_nodes out, or"),
+        (4, 3, "devices is 4, but torchrun or srun has started 2: leave out `devices`, or"),
+        (2, 2, "num_nodes is 2, but torchrun or srun has started 3: leave out `num_nodes`, or"),
     ],
 )
 def test_other_numbers_than_torchruns_are_refused(monkeypatch, devices, num_nodes, message):
@@ -130,7 +130,7 @@ def test_several_machines_need_a_launcher_or_a_place(machine, monkeypatch):
     settings = {"devices": 1, "num_nodes": 2, "strategy": "ddp", "precision": "float32"}
     assert trainer_arguments_of(accelerator="cpu", **settings)["num_nodes"] == 2
     monkeypatch.delenv("NODE_RANK")
-    with pytest.raises(UserError, match="num_nodes is 2, and nothing says which machine this is"):
+    with pytest.raises(UserError, match="num_nodes is 2, but nothing says which machine this is"):
         trainer_arguments_of(accelerator="cpu", **settings)
 
 
@@ -138,7 +138,7 @@ def test_more_gpus_than_there_are_are_refused(machine, monkeypatch):
     machine("old gpu")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     settings = {"num_nodes": 1, "strategy": "auto", "precision": "auto"}
-    with pytest.raises(UserError, match="devices is 3, and 2 are found here: give `devices=2`"):
+    with pytest.raises(UserError, match="devices is 3, but 2 are found here: give `devices=2`"):
         trainer_arguments_of(accelerator="cuda", devices=3, **settings)
     assert trainer_arguments_of(accelerator="cuda", devices=2, **settings)["devices"] == 2
     assert trainer_arguments_of(accelerator="cuda", devices="auto", **settings)["devices"] == 2

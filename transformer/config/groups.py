@@ -1,6 +1,6 @@
-"""The keys that other rooms define: settings of model families and of data. No torch."""
+"""Keys that other folders define: settings of model families and of data. No torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import reduce
 from operator import or_
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 else:
     ModelName, TokenizerName = Literal[*FAMILIES], Literal[*TOKENIZERS]
 
-# What a family's `data` names: the settings of a text, of pairs.
+# A family's `data` -> the class of its settings.
 DATA = {"text": TextSettings, "pairs": PairSettings}
 _READ_AS: dict[Any, Any] = {bool: Boolean, int: Integer, float: Number}
 
 
 def names(kind: type) -> list[str]:
-    """The fields of a dataclass."""
+    """The names of a dataclass's fields."""
     return [f.name for f in fields(kind)]
 
 
 def taken(kind: type[T], values: Mapping[str, Any]) -> T:
-    """A dataclass from those of `values` that are its fields."""
+    """Makes a dataclass from `values`; values that are not its fields are ignored."""
     return kind(**{name: values[name] for name in names(kind) if name in values})
 
 
 def foreign_keys(model: str) -> set[str]:
-    """Keys of other models and of what these are trained on."""
+    """The keys that only other models, or only their data, have."""
     own = _keys_of(model)
     return set().union(*(_keys_of(other) for other in FAMILIES)) - own
 
@@ -48,8 +48,8 @@ def _keys_of(model: str) -> set[str]:
     return {*family.own_keys(), *names(DATA[family.data])}
 
 
-def family_keys() -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """The keys of all families, each once, as pydantic takes a field: its type and the rest."""
+def family_keys() -> dict[str, tuple[Any, Any]]:
+    """The keys of all families, each once, as arguments of pydantic's create_model."""
     found: dict[str, tuple[Any, Any]] = {}
     for family in FAMILIES.values():
         for name, (annotation, field) in family.own_keys().items():
@@ -57,11 +57,11 @@ def family_keys() -> Iterator[tuple[str, tuple[Any, Any]]]:
             kind = Literal[*about["choices"]] if about["choices"] else _read_as(annotation)
             rest = Field(field.default, description=about["description"], **about["bounds"])
             found.setdefault(name, (kind, rest))
-    yield from found.items()
+    return found
 
 
 def _read_as(annotation: Any) -> Any:
-    """The type that reads a value of this type from a file or a flag."""
+    """The type with which pydantic reads such a value from a file or a flag."""
     if get_origin(annotation) in (Union, UnionType):
         return reduce(or_, map(_read_as, get_args(annotation)))
     return _READ_AS.get(annotation, annotation)

@@ -1,4 +1,4 @@
-"""A config's parts put together: data, module, trainer. The one place where they all meet."""
+"""Builds the parts of a run from its config: the task with its data, the module, the Trainer."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -37,21 +37,21 @@ log = logging.getLogger(__name__)
 
 
 def choose_hardware(config: Config) -> dict[str, Any]:
-    """Raises: UserError for a device that is not there."""
+    """Raises: UserError if a device does not exist."""
     return trainer_arguments(config.group(Hardware))
 
 
 def build_task(config: Config, data: Data, num_processes: int = 1) -> TaskRun:
-    """With no more workers than cores, which so many processes share."""
+    """Limits `num_workers` to the cores, which `num_processes` processes share."""
     most = max(1, available_cores() // num_processes)
     if config.num_workers > most:
-        each = " a device" * (num_processes > 1)
-        log.info("num_workers: %d%s, one a core, instead of %d", most, each, config.num_workers)
+        each = " per device" * (num_processes > 1)
+        log.info("num_workers: %d%s, one per core, instead of %d", most, each, config.num_workers)
     return task_of(config.model).start(config, data, min(config.num_workers, most))
 
 
 def check_shares(config: Config, num_val_examples: int, num_devices: int) -> None:
-    """Raises: UserError where a device would have nothing to validate; others would wait for it."""
+    """Raises: UserError if a device would have no example to validate: others would wait for it."""
     if num_val_examples < num_devices:
         raise UserError(
             f"{config.data_path}: {num_val_examples} chunks or pairs for validation on "
@@ -60,9 +60,9 @@ def check_shares(config: Config, num_val_examples: int, num_devices: int) -> Non
 
 
 def count_steps(config: Config, num_examples: int, num_devices: int) -> int:
-    """Optimizer steps of the run: `epochs` as steps, or max_steps where that is fewer.
+    """The optimizer steps of the run: those of its `epochs`, or max_steps if that is fewer.
 
-    Without either, max_minutes ends the run, and the number is ENDLESS_STEPS.
+    Without either, only max_minutes ends the run, and the number is ENDLESS_STEPS.
     """
     examples_per_step = config.batch_size * config.accumulate_grad_batches * num_devices
     limits = [ENDLESS_STEPS]
@@ -74,26 +74,26 @@ def count_steps(config: Config, num_examples: int, num_devices: int) -> int:
 
 
 def build_model_of(config: Config, architecture: Mapping[str, Any]) -> SequenceModel:
-    """Draws the weights, and seeds all that is drawn after them."""
+    """Seeds all random numbers of the run, and draws the weights from them."""
     pl.seed_everything(config.seed, verbose=False)
-    others_weights = config.strategy == "fsdp" and not is_rank_0()  # which come from rank 0
-    with skipped_initialization() if others_weights else nullcontext():
+    replaced = config.strategy == "fsdp" and not is_rank_0()  # by the weights of rank 0
+    with skipped_initialization() if replaced else nullcontext():
         model = build_model(**architecture)
     if config.activation_checkpointing:
         recompute_blocks(model)
     accelerator = resolve_accelerator(config.accelerator)
     if resolve_compile(config.compile, accelerator, config.strategy):
         if has_compiler(accelerator):
-            model.compile()  # in place: no name of a weight changes
+            model.compile()  # in place, so no name of a weight changes
         else:
-            log.info("compile: no compiler is found here, so the model runs as it is")
+            log.info("compile: no compiler was found, so the model is not compiled")
     return model
 
 
 def build_module(
     config: Config, task: TaskRun, total_steps: int, resume: Path | None = None
 ) -> LanguageModule:
-    """What a config does not name of an architecture is as in the checkpoint `resume`."""
+    """Takes settings of the architecture that the config lacks from the checkpoint `resume`."""
     architecture = config.architecture(**task.data.sizes)
     if resume is not None:
         architecture = read_architecture(resume) | architecture
@@ -116,9 +116,9 @@ def build_trainer(
     profile: bool = False,
     callbacks: Sequence[pl.Callback] = (),
 ) -> pl.Trainer:
-    """A resumed run stands at `first_step`, and what was logged after that is taken back.
+    """A resumed run starts after `first_step`; its loggers drop what was logged after this step.
 
-    `callbacks` come before the run's own.
+    `callbacks` are called before the run's own.
     `profile` writes a trace of a few steps into the run's folder, for Perfetto or Chrome.
     """
     config = run.config
@@ -147,7 +147,10 @@ def build_trainer(
 
 
 def choose_val_every_steps(run: Run) -> int:
-    """And how much of its split a validation looks at; TimedValidations sees to runs by time."""
+    """Steps between validations; also sets how many tokens of its split each one reads.
+
+    With max_minutes it is NEVER: TimedValidations starts the validations.
+    """
     if run.config.val_every_steps != "auto":
         return int(run.config.val_every_steps)
     if run.config.max_minutes is not None:

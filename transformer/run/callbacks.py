@@ -1,4 +1,4 @@
-"""The callbacks of a run, in the order in which they are asked."""
+"""Builds the callbacks of a run, in the order in which Lightning calls them."""
 
 import math
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ from transformer.training.estimates import ENDLESS_STEPS
 
 
 def tokens_afterwards(run: Run) -> float:
-    """How many tokens' training would pass as many through the model as what follows training.
+    """The forward passes that follow the last step, as a number of training tokens.
 
-    That is validation as in training, the exact score, and what is shown at both.
+    They are one validation, the exact score, and the samples that are shown at both.
     """
     tokens = run.data.looked_at_tokens + run.task.score_tokens + 2 * run.task.shown_tokens
     return tokens / run.forward_passes
@@ -46,10 +46,9 @@ def make_time_limit(run: Run, agreement: Agreement) -> TimeLimit | None:
 def make_timed_validations(
     run: Run, limit: TimeLimit | None, agreement: Agreement
 ) -> TimedValidations:
-    """There in every run: Lightning warns of a callback that a checkpoint has and a run has not."""
-    by_steps = run.config.val_every_steps != "auto"
+    """Every run has it: Lightning warns of a callback that only the resumed checkpoint has."""
     tokens = run.data.looked_at_tokens, run.task.shown_tokens
-    limit = None if by_steps else limit
+    limit = limit if run.config.val_every_steps == "auto" else None
     return TimedValidations(limit, run.throughput, agreement, *tokens, run.data.look_at)
 
 

@@ -1,4 +1,4 @@
-"""In which parts two runs differ, by their checkpoints and curves."""
+"""Compares the checkpoints and curves of two runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ CURVES = ("train_loss", "grad_norm", "lr", "val_loss")
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Names of what differs between two runs' checkpoints and curves, times left out."""
+    """Names of the parts and curves that differ between two runs; times are not compared."""
     states = [_state(run) for run in (one, other)]
     names = [name for name in states[0] if not equal(states[0][name], states[1].get(name))]
     both = [curves(run) for run in (one, other)]
@@ -24,7 +24,7 @@ def differences(one: Path, other: Path) -> list[str]:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Tensors bit for bit, and all that holds them."""
+    """Compares containers item by item, and tensors exactly, without a tolerance."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return torch.equal(one, other)
     if isinstance(one, Mapping) and isinstance(other, Mapping):
@@ -52,6 +52,6 @@ def _state(run: Path) -> dict[str, Any]:
 
 
 def curves(run: Path, names: Sequence[str] = CURVES) -> dict[str, list[tuple[int, float]]]:
-    """Steps and values that a run has logged."""
+    """The steps and values of the curves that a run has logged."""
     found = read_scalars(run, names)
     return {name: [(point.step, point.value) for point in found[name]] for name in names}

@@ -1,4 +1,4 @@
-"""What a config would take: memory by part and arithmetic, computed, and time, measured."""
+"""Estimates what a run needs: computes its memory and FLOPs, and measures its time."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -19,15 +19,15 @@ from transformer.tasks.task_run import TaskRun
 from transformer.training.optimization.optimizers import make_optimizer
 from transformer.training.settings import LossSettings, OptimizerSettings
 
-# Of a process on a CPU: what it takes without a model, and what the C library's allocator holds for
-# each byte of a step's tensors, as it does not give back all that is free (benchmarks/memory.py).
+# The memory of a process on a CPU: without a model, and for each byte of a step's tensors. The C
+# library's allocator keeps a part of what is freed (measured by benchmarks/memory.py).
 PROGRAM_BYTES = 0.6e9
 ALLOCATOR_FACTOR = 1.4
 _TABLE: dict[str, Any] = {"disable_numparse": True, "colalign": ("left", "right")}
 
 
 def estimate(config: Config, data: Data) -> Iterator[str]:
-    """Memory for each device, which need not be there; then the time that this run takes here."""
+    """Yields memory and FLOPs, also for devices that are not here; then the time measured here."""
     task = task_of(config.model).start(config, data, 0)
     num_devices = _num_devices(config)
     examples = config.batch_size * config.accumulate_grad_batches * num_devices
@@ -38,52 +38,49 @@ def estimate(config: Config, data: Data) -> Iterator[str]:
     corpus_tokens = task.data.num_train_tokens
     yield (
         f"{num_devices} device{'s' * (num_devices > 1)}, strategy {config.strategy}; "
-        f"{examples:,} examples a step\n{_memory_table(memory)}\n\n"
-        f"{step_teraflops:.3g} TFLOP a step; a corpus pass of {corpus_tokens:,} tokens is "
+        f"{examples:,} examples per step\n{_memory_table(memory)}\n\n"
+        f"{step_teraflops:.3g} TFLOP per step; a corpus pass of {corpus_tokens:,} tokens is "
         f"{token_flops * corpus_tokens / 1e12:.3g} TFLOP\n"
     )
     yield _time_here(config, data, num_devices, memory)
 
 
 def _time_here(config: Config, data: Data, num_devices: int, memory: Footprint) -> str:
-    """Or why it was not measured."""
+    """The time of the run in words, or the reason why it was not measured."""
     from transformer.run import timing
 
     if num_devices > 1:
-        return f"how long it takes is not measured: the run has {num_devices} devices, this is one"
+        return f"the time is not measured: the run has {num_devices} devices, and one is used here"
     try:
         device_type = resolve_accelerator(config.accelerator)
-    except UserError as error:
-        return f"how long it takes is not measured here: {error}"
-    needed = process_bytes(memory) if device_type == "cpu" else memory.total_bytes
-    free = timing.free_memory(device_type)
-    if needed > free:
-        return (
-            f"how long it takes is not measured: it needs {needed / 1e9:.3g} GB, and "
-            f"{free / 1e9:.3g} GB are free here"
-        )
-    try:
+        needed = process_bytes(memory) if device_type == "cpu" else memory.total_bytes
+        free = timing.free_memory(device_type)
+        if needed > free:
+            return (
+                f"the time is not measured: the run needs {needed / 1e9:.3g} GB, and only "
+                f"{free / 1e9:.3g} GB are free here"
+            )
         return timing.time_here(config, data)
     except UserError as error:
-        return f"how long it takes is not measured here: {error}"
+        return f"the time is not measured: {error}"
 
 
 def _memory_table(footprint: Footprint) -> str:
     sizes = footprint.bytes_by_part | {
-        "in all": footprint.total_bytes,
-        "the process, where that is a CPU's": process_bytes(footprint),
+        "total": footprint.total_bytes,
+        "the process, on a CPU": process_bytes(footprint),
     }
     rows = [(name, f"{size / 1e9:,.3f}") for name, size in sizes.items()]
-    return tabulate(rows, ("memory of a device", "GB"), **_TABLE)
+    return tabulate(rows, ("memory per device", "GB"), **_TABLE)
 
 
 def device_memory(config: Config, task: TaskRun, num_devices: int) -> Footprint:
-    """Of a training step on each of so many devices, at its longest batch."""
+    """The memory of a training step with the largest batch, on each of `num_devices`."""
     return on_several(step_memory(_step(config, task)), config.strategy, num_devices)
 
 
 def process_bytes(footprint: Footprint) -> int:
-    """Of a process on a CPU: benchmarks/memory.py."""
+    """The memory of a process that trains on a CPU: benchmarks/memory.py."""
     return round(PROGRAM_BYTES + ALLOCATOR_FACTOR * footprint.total_bytes)
 
 
@@ -100,7 +97,7 @@ def _step(config: Config, task: TaskRun) -> Step:
 
 
 def _device_type(config: Config) -> str:
-    """One that is not here is taken at its word."""
+    """Like `resolve_accelerator`, but a device may be missing on this machine."""
     try:
         return resolve_accelerator(config.accelerator)
     except UserError:
@@ -115,7 +112,7 @@ def _num_devices(config: Config) -> int:
 
 
 def _in_half_precision(config: Config) -> bool:
-    """A GPU that is not here is taken for one that multiplies bfloat16."""
+    """Assumes that a GPU that is not on this machine multiplies bfloat16."""
     if config.precision != "auto":
         return config.precision != "float32"
     try:

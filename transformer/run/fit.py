@@ -1,6 +1,6 @@
-"""One run, from a config to its summary.
+"""Trains one run, from a config to its summary.
 
-Imports torch and Lightning once the input is known to be good.
+Imports torch and Lightning only after the input was checked.
 """
 
 import logging
@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from transformer.config.keys import Config
 from transformer.run.folder_keeper import RunFolder, lock_run
@@ -27,7 +27,6 @@ from transformer.system.processes import check_launch, is_rank_0, num_sharing_co
 from transformer.system.shell import quoted
 from transformer.system.signals import Interrupted
 from transformer.system.terminal import quiet_libraries, tell
-from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from transformer.run.assembly import Run
 
-# What a checkpoint that was tampered with makes Lightning and torch raise.
+# Lightning and torch raise these for a checkpoint whose content was changed.
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, MemoryError)
 
 log = logging.getLogger(__name__)
@@ -50,17 +49,17 @@ def train(
     callbacks: "Sequence[pl.Callback]" = (),
     sum_up: bool = True,
 ) -> Path:
-    """Trains, or goes on with the run that `resume` is a checkpoint of; returns the run's folder.
+    """Trains a new run, or continues the run of the checkpoint `resume`; returns the run's folder.
 
-    Of several checkpoints the first that is not damaged is taken. The folder is locked until the
-    end, however it comes. `callbacks` of your own come before those of the run. Without `sum_up`
-    the run ends with its last validation: no exact loss of the best weights, no summary.json. In
-    the main thread, a signal that asks to end saves and raises SystemExit; the handlers of before
-    are back then.
+    Of several checkpoints, the first that is not damaged is used. The folder is locked until this
+    function ends. `callbacks` are called before the run's own. Without `sum_up`, the run ends with
+    its last validation: no exact loss of the best weights, no summary.json. In the main thread, a
+    signal that asks the program to end makes the run save its state and raise SystemExit, with the
+    previous signal handlers restored.
 
-    Raises: UserError for what a config file cannot know: a corpus that is missing or too short, a
-    device that is not there, a checkpoint of another corpus, a folder that cannot be written, a
-    run that another process trains.
+    Raises: UserError for problems that a config alone does not show: a corpus that is missing or
+    too short, a device that does not exist, a checkpoint of another corpus, a folder that cannot be
+    written, a run that another process trains.
     """
     started_at = time.monotonic()
     check_launch()
@@ -76,7 +75,7 @@ def train(
 def choose_checkpoint(
     config: Config, resume: Path | Sequence[Path] | None, lock: RunLock
 ) -> Path | None:
-    """The one to go on from, whose run is locked; None for a new run."""
+    """The checkpoint to continue from, after locking its run; None for a new run."""
     if not resume:
         check_name(config.run_name or config.model, "run_name")
         check_writable(config.runs_dir)
@@ -100,49 +99,42 @@ def put_together(
     profile: bool,
     callbacks: "Sequence[pl.Callback]",
 ) -> "tuple[Run, pl.Trainer, int]":
-    """The parts of a run, its Trainer, and the step that it begins at."""
+    """The parts of a run, its Trainer, and the number of steps that are already done."""
     kind = task_of(config.model)
-    read = kind.read(config, build=resume is None)
-    config = kind.settle(config, read)
-    before = config_before(resume, config, read)
+    data = kind.read(config, build=resume is None)
+    config = kind.settle(config, data)
 
-    from transformer.run import assembly, resuming
+    from transformer.run import resuming  # imports no Lightning: a bad checkpoint is found sooner
+
+    before = resuming.check_resume(resume, config, data) if resume else {}
+
+    from transformer.run import assembly
     from transformer.training.callbacks.throughput import Throughput
 
     quiet_libraries()
     hardware = assembly.choose_hardware(config)
-    task = assembly.build_task(config, read, num_sharing_cores(hardware["devices"]))
-    data = task.data
+    task = assembly.build_task(config, data, num_sharing_cores(hardware["devices"]))
     num_devices = hardware["devices"] * hardware["num_nodes"]
-    assembly.check_shares(config, data.num_val_examples, num_devices)
-    total_steps = assembly.count_steps(config, data.num_examples, num_devices)
+    assembly.check_shares(config, task.data.num_val_examples, num_devices)
+    total_steps = assembly.count_steps(config, task.data.num_examples, num_devices)
     module = assembly.build_module(config, task, total_steps, resume)
     step = resuming.check_unfinished(resume, total_steps, before, config) if resume else 0
     folder = choose_folder(config, resume, lock)
     keeper = RunFolder(folder, config.resolved(), lock)
-    throughput = Throughput(data.num_train_tokens, task.tokens_per_example, started_at)
+    throughput = Throughput(task.data.num_train_tokens, task.tokens_per_example, started_at)
     changed = resuming.changes_schedule(before, config)
-    more = total_steps, num_devices, changed, keeper
-    run = assembly.Run(config, folder, task, module, throughput, *more)
+    sizes = total_steps, num_devices
+    run = assembly.Run(config, folder, task, module, throughput, *sizes, changed, keeper)
     trainer = assembly.build_trainer(
         run, hardware, first_step=step, profile=profile, callbacks=callbacks
     )
     return run, trainer, step
 
 
-def config_before(resume: Path | None, config: Config, data: Data) -> dict[str, Any]:
-    """Of the checkpoint, which is checked before anything slow is imported."""
-    if resume is None:
-        return {}
-    from transformer.run.resuming import check_resume
-
-    return check_resume(resume, config, data)
-
-
 def fit_and_conclude(
     run: "Run", trainer: "pl.Trainer", resume: Path | None, *, sum_up: bool
 ) -> None:
-    """A signal is heeded between two steps, and at any time once all is saved."""
+    """A signal ends training between two steps; after training, it ends the run at once."""
     try:
         with run.signals.heard():
             fit(run, trainer, resume)
@@ -156,7 +148,7 @@ def fit_and_conclude(
 
 
 def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
-    """Raises: UserError for too little memory, and for a checkpoint that was tampered with."""
+    """Raises: UserError if memory runs out, `resume` does not fit, or the last save failed."""
     from transformer.run.reports import out_of_memory_advice
     from transformer.training.callbacks.checkpoints import write_error
     from transformer.training.callbacks.interruption import ended_together
@@ -174,8 +166,8 @@ def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
         raise UserError(f"{resume}: damaged, its training state does not fit: {reason}") from None
     if (error := run.checkpoint_io.error) is not None:
         raise UserError(
-            f"{run.folder}: the last checkpoint could not be saved ({write_error(error)}): make "
-            "room and go on with `resume`"
+            f"{run.folder}: the last checkpoint could not be saved ({write_error(error)}): free "
+            "some space and continue with `resume`"
         )
 
 
@@ -186,13 +178,16 @@ def say_how_to_go_on(run: "Run", step: int) -> None:
         log.info("\nstopped after step %s, the last; the run is finished: %s", step, run.folder)
         return
     saved = run.checkpoint_io.error is None
-    state = "everything is saved" if saved else "it could not be saved, an earlier step is"
+    state = "everything is saved" if saved else "only an earlier step could be saved"
     log.info("\nstopped after step %s; %s; to go on:", step, state)
     log.info("  python train.py --resume %s", quoted(run.folder))
 
 
 def choose_folder(config: Config, resume: Path | None, lock: RunLock) -> Path:
-    """The resumed run's folder or a new one, locked; rank 0's, the others write nothing."""
+    """The folder of the resumed run, or a new folder, locked by rank 0.
+
+    The other ranks write nothing and get a path that does not exist.
+    """
     if resume is not None:
         if is_rank_0():
             remove_leftovers(run_of(resume))
@@ -206,9 +201,9 @@ def choose_folder(config: Config, resume: Path | None, lock: RunLock) -> Path:
 
 
 def introduce(run: "Run", resume: Path | None, step: int) -> None:
-    """Writes config.yaml and says what is about to be trained, on what, and what it needs.
+    """Writes config.yaml, and prints the data, the model, and the memory that a step needs.
 
-    Of a new run also what its options are doubted for: of a resumed one they are settled.
+    Only a new run warns of doubtful settings: those of a resumed run were accepted before.
     """
     from transformer.run.estimation import device_memory
     from transformer.run.reports import introduction
@@ -233,7 +228,7 @@ def introduce(run: "Run", resume: Path | None, step: int) -> None:
     if run.total_steps < ENDLESS_STEPS and (note := run.many_passes_note(run.total_steps)):
         tell(note)
     if config.max_minutes:
-        tell(f"the whole run takes about {config.max_minutes:g} minutes, if not fewer")
+        tell(f"the whole run takes about {config.max_minutes:g} minutes at most")
     tell(f"the run is in {run.folder}")
     if resume:
         end = f" of {run.total_steps:,}" if run.total_steps < ENDLESS_STEPS else ""
@@ -241,7 +236,7 @@ def introduce(run: "Run", resume: Path | None, step: int) -> None:
 
 
 def conclude(run: "Run", trainer: "pl.Trainer") -> None:
-    """Writes summary.json and says what it has come to."""
+    """Writes summary.json and prints the result."""
     from transformer.run.summary import last_lines, summarize
 
     tell(last_lines(run, *summarize(run, trainer)))

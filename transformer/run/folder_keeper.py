@@ -1,4 +1,4 @@
-"""The folder of a run while it trains: it is locked, and made again if it disappears."""
+"""Locks the folder of a run during training, and makes it again if it disappears."""
 
 import logging
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""What a training step takes in memory and arithmetic, found out without numbers.
+"""Memory and FLOPs of one training step, computed with torch's FakeTensorMode.
 
-The step itself runs, on tensors that have shapes alone (torch's FakeTensorMode), so whatever the
-model, the loss and the optimizer allocate is counted as it would be.
+The real step runs on tensors that have shapes but no numbers. So everything that the model, the
+loss and the optimizer would allocate is counted.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,29 +26,30 @@ from transformer.models.parts.layers import ResidualPaths
 from transformer.training.losses import ctc_loss
 from transformer.training.pair_module import PairModule
 
-# MemTracker's names of what is held at the peak -> ours.
+# MemTracker's names for the parts of memory -> ours.
 _PARTS = {
     "Parameter": "weights",
     "Gradient": "gradients",
     "Optstate": "optimizer",
     "Activation": "activations",
 }
-# Attention on a CPU, which FlopCounterMode does not know: by the shapes of query, key and value.
+# FlopCounterMode does not know attention on a CPU: its FLOPs, from the shapes of q, k and v.
 _ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _ON_CPU_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 _ATTENTION: dict[Any, Callable[..., int]] = {
     _ON_CPU: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
     _ON_CPU_BACKWARD: lambda grad, q, k, v, *_, **__: sdpa_backward_flop_count(grad, q, k, v),
 }
-_STATE = ("weights", "gradients", "optimizer")  # what fsdp parts among devices
+_STATE = ("weights", "gradients", "optimizer")  # fsdp divides these among the devices
 _OTHERS = "temporary"
 
 
 class Step(NamedTuple):
-    """On a device that holds all of the model.
+    """A training step on one device that holds the whole model.
 
-    `shapes` are those of a batch's tensors of ids. `bf16` is Lightning's bf16-mixed: autocast, with
-    weights in float32. `on_cpu` says whose attention it is: a GPU's fused kernel keeps no weights.
+    `shapes` are the shapes of the id tensors in a batch. `bf16` is Lightning's bf16-mixed, which is
+    autocast with weights in float32. `on_cpu=False` counts the fused attention of a GPU, which
+    stores no attention weights.
     """
 
     make_module: Callable[[], pl.LightningModule]
@@ -60,7 +61,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes by part where a step holds most; `block_bytes` are those of each block's weights."""
+    """Bytes by part at the peak of a step; `block_bytes` are the bytes of each block's weights."""
 
     bytes_by_part: dict[str, int]
     block_bytes: tuple[int, ...]
@@ -71,7 +72,7 @@ class Footprint:
 
 
 def step_memory(step: Step) -> Footprint:
-    """Of tensors alone: neither the program nor what its allocator keeps for later."""
+    """Counts tensors alone, not the program and not the reserve of its memory allocator."""
     with FakeTensorMode():
         module, optimizer, batch = _made(step)
         memory = MemTracker()
@@ -79,7 +80,7 @@ def step_memory(step: Step) -> Footprint:
         with memory:
             for parameter in module.parameters():
                 parameter.grad = torch.zeros_like(parameter)
-            optimizer.step()  # for nothing: an optimizer makes its moments in the first
+            optimizer.step()  # with gradients of 0: the first step makes the moments
             memory.reset_mod_stats()
             _take(step, module, optimizer, batch)
         blocks = [block for block in module.modules() if isinstance(block, ResidualPaths)]
@@ -93,9 +94,9 @@ def step_memory(step: Step) -> Footprint:
 
 
 def step_flops(step: Step) -> int:
-    """Of the matrix products of all passes and of the optimizer.
+    """FLOPs of the matrix products in all passes and in the optimizer.
 
-    Counted apart from memory: the counter keeps what is computed again for longer than a step does.
+    They are not counted together with memory: the counter keeps recomputed tensors too long.
     """
     with FakeTensorMode():
         made = _made(step)
@@ -105,9 +106,11 @@ def step_flops(step: Step) -> int:
 
 
 def _made(step: Step) -> tuple[pl.LightningModule, Optimizer, list[Tensor]]:
-    """Without tables of CTC, small beside the logits, whose sizes depend on numbers.
+    """The module, its optimizer and a batch, with two parts of the module replaced.
 
-    A GPU's attention is without dropout too, for which a CPU alone leaves its fused kernel.
+    CTC's tables are left out: their sizes depend on numbers, and are small beside the logits. A
+    GPU's attention has no dropout here: with dropout, the CPU of this process, unlike a GPU, would
+    not use its fused kernel.
     """
     module = step.make_module()
     for part in module.modules():
@@ -124,7 +127,7 @@ def _made(step: Step) -> tuple[pl.LightningModule, Optimizer, list[Tensor]]:
 def _take(
     step: Step, module: pl.LightningModule, optimizer: Optimizer, batch: list[Tensor]
 ) -> None:
-    # No weight's copy is kept for a second use, as Lightning has it.
+    # Like Lightning, autocast keeps no converted weights for a second use.
     with torch.autocast("cpu", torch.bfloat16, enabled=step.bf16, cache_enabled=False):
         loss = module.training_step(batch, 0)
     optimizer.zero_grad()  # as late as Lightning does it
@@ -135,11 +138,11 @@ def _take(
 
 
 def on_several(footprint: Footprint, strategy: str, num_devices: int) -> Footprint:
-    """On each of several devices, of what a step takes on one.
+    """The footprint on each of several devices, from the footprint on one.
 
-    ddp: gradients stay in their buckets from step to step. fsdp: a share of weights, gradients and
-    moments; all weights of two blocks, the one that computes and the one that comes next; and all
-    weights and gradients that are in no block, which stay put together through both passes.
+    ddp: gradients stay in their buckets from step to step. fsdp: each device holds a share of the
+    weights, gradients and moments. It also holds all weights of two blocks (the one that computes
+    and the next one), and all weights and gradients outside the blocks, through both passes.
     """
     parts = dict(footprint.bytes_by_part)
     if strategy == "fsdp":

@@ -1,4 +1,4 @@
-"""The parts of a run, from which a Trainer is built, and what follows from several of them."""
+"""The parts of a run from which its Trainer is built, and numbers that follow from them."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from transformer.training.lightning_module import LanguageModule
 
 @dataclass(frozen=True)
 class Run:
-    """The parts of a run but for its Trainer."""
+    """All parts of a run except its Trainer."""
 
     config: Config
     folder: Path
@@ -25,25 +25,25 @@ class Run:
     throughput: Throughput
     total_steps: int
     num_devices: int = 1
-    schedule_changed: bool = False  # by resuming
-    keeper: RunFolder | None = None  # of a run that leaves something
+    schedule_changed: bool = False  # by new settings of a resumed run
+    keeper: RunFolder | None = None  # None for a run that leaves no files
     checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
     signals: Signals = field(default_factory=Signals)
 
     @property
     def tokens_per_step(self) -> int:
-        """Of all devices."""
+        """On all devices together."""
         config = self.config
         return self.num_devices * config.accumulate_grad_batches * self.tokens_per_batch
 
     @property
     def tokens_per_batch(self) -> int:
-        """Of one device."""
+        """On one device."""
         return round(self.config.batch_size * self.task.tokens_per_example)
 
     @property
     def batch_words(self) -> str:
-        """What the examples of a step are: of a batch, of all devices, of several batches."""
+        """How the examples of a step add up: `batch_size 4 x 2 devices = 8 examples`."""
         config = self.config
         factors = [f"batch_size {config.batch_size}"]
         if self.num_devices > 1:
@@ -54,7 +54,7 @@ class Run:
         return " x ".join(factors) + (f" = {examples:,} examples" if len(factors) > 1 else "")
 
     def many_passes_note(self, num_steps: int) -> str | None:
-        """Of so many steps; for a text that a model could learn by heart."""
+        """A note if a run of `num_steps` would read its text too often; None for pairs."""
         if self.dropout is None or self.task.monitor != "val_loss":
             return None
         steps_per_pass = self.data.num_train_tokens / self.tokens_per_step
@@ -62,12 +62,12 @@ class Run:
 
     @property
     def dropout(self) -> float | None:
-        """None for a model that has none."""
+        """None for a model without this setting."""
         return self.config.resolved().get("dropout")
 
     @property
     def forward_passes(self) -> int:
-        """In which a training step reads each of its tokens."""
+        """How often a training step passes each token through the model."""
         return 2 if self.config.r_drop else 1
 
     @property

@@ -1,4 +1,4 @@
-"""Going on with a run: from which checkpoint, whether it fits, and what is changed by it."""
+"""Resuming a run: chooses its checkpoint, checks that it fits, and reports new settings."""
 
 import json
 import logging
@@ -19,19 +19,18 @@ from transformer.system.terminal import say
 from transformer.tasks.base import Data
 from transformer.training.estimates import ENDLESS_STEPS
 
-# Which data is trained on in which order, and whose moments are kept: another value would make it
-# another run.
+# These decide the data, its order and the optimizer's state; another value makes another run.
 KEPT_ON_RESUME = (
     *("val_fraction", "test_fraction", "stride", "source_units", "target_units", "seed"),
     *("skip_bad_lines", "optimizer"),
 )
-# What an architecture names and no weight depends on.
+# Keys of an architecture that no weight depends on.
 CHANGED_ON_RESUME = ("dropout", "target_dropout")
-# Where a run is, which may have been moved.
+# Where a run is stored; it may have been moved.
 PLACES = ("runs_dir", "run_name")
-# What ends a run.
+# Each of these keys can end a run.
 LIMITS = ("epochs", "max_steps", "max_minutes", "patience")
-# What the learning rate of a step depends on.
+# The learning rate of a step depends on these keys.
 SCHEDULE = (
     *("lr", "schedule", "warmup_steps", "decay_fraction", "final_lr_fraction"),
     *("epochs", "max_steps", "max_minutes"),
@@ -41,9 +40,11 @@ log = logging.getLogger(__name__)
 
 
 def newest_whole(checkpoints: Sequence[Path]) -> Path:
-    """The first that is not damaged; says which were. Rank 0 alone builds the model.
+    """The first checkpoint that is not damaged; reports the damaged ones before it.
 
-    Raises: UserError where all of them are, with what is wrong with the first.
+    Only rank 0 builds the model, as a check.
+
+    Raises: UserError if all are damaged, with the problem of the first.
     """
     problems = []
     for path in checkpoints:
@@ -59,9 +60,10 @@ def newest_whole(checkpoints: Sequence[Path]) -> Path:
 
 
 def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
-    """The config that it was saved with; nothing on ranks above 0, for which rank 0 checks.
+    """The config that `resume` was saved with; empty on ranks above 0: rank 0 checks for all.
 
-    Raises: UserError for a checkpoint that is damaged, of another corpus or architecture.
+    Raises: UserError if the checkpoint is damaged, or if `config` has another corpus,
+    architecture or run_name.
     """
     if not is_rank_0():
         return {}
@@ -69,7 +71,7 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
     if saved.corpus.get("sha256") != data.sha256:
         path = config.data_path
         raise UserError(
-            f"{resume}: {path} is not what it was trained on: "
+            f"{resume}: {path} is not the data it was trained on: "
             f"{describe_change(read_text(path, 'file').text, saved.corpus)}: "
             "give the `data_path` it was trained on, or start a new run without `resume`"
         )
@@ -102,16 +104,17 @@ def report_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
 
 
 def changes_schedule(before: Mapping[str, Any], config: Config) -> bool:
-    """Whether a run that was saved with `before` goes on with other settings of its schedule."""
+    """Whether a run that was saved with the config `before` continues with another schedule."""
     return any(before[key] != getattr(config, key) for key in SCHEDULE if key in before)
 
 
 def check_unfinished(
     resume: Path, total_steps: int, before: Mapping[str, Any], config: Config
 ) -> int:
-    """The step that the run stands at.
+    """The number of steps that the run has done.
 
-    Raises: UserError for a run that was summed up and whose limits are what they were `before`.
+    Raises: UserError if `resume` is damaged or no step is left. A run with a summary is finished
+    unless its limits have changed since the config `before`.
     """
     state = read_training_state(resume)
     for part in ("global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks"):
@@ -125,9 +128,7 @@ def check_unfinished(
     as_before = limited and all(before.get(key) == getattr(config, key) for key in LIMITS)
     finished = step == summed_up_step(run_of(resume)) and (step == total_steps or as_before)
     if step > total_steps or finished:
-        longer = "`max_steps` or `epochs`"
-        if step < total_steps:
-            longer = "`max_minutes` or `patience`"
+        longer = "`max_minutes` or `patience`" if step < total_steps else "`max_steps` or `epochs`"
         of = f" of {total_steps:,}" if total_steps < ENDLESS_STEPS else ""
         raise UserError(
             f"{resume}: stands at step {step:,}{of}, nothing is left to do: give a larger {longer}"
@@ -138,9 +139,9 @@ def check_unfinished(
 def check_time_left(
     resume: Path, state: Mapping[str, Any], before: Mapping[str, Any], config: Config
 ) -> None:
-    """Raises: UserError for a new max_minutes that the run has spent already.
+    """Raises: UserError for a new max_minutes that the run has already used up.
 
-    With the limit that it was saved with, a run that was killed at its end still ends.
+    With an unchanged limit, a run that was killed near its end can still finish.
     """
     if config.max_minutes is None or not before or before.get("max_minutes") == config.max_minutes:
         return
@@ -155,7 +156,7 @@ def check_time_left(
 
 
 def summed_up_step(run: Path) -> int | None:
-    """Where a run stood when its summary was written."""
+    """The step at which the summary was written; None without a summary."""
     try:
         return json.loads((run / SUMMARY).read_text(encoding="utf-8"))["step"]
     except (OSError, ValueError, KeyError, TypeError):

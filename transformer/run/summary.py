@@ -1,4 +1,4 @@
-"""What a run has come to: summary.json, and the last lines that it prints."""
+"""The result of a run: summary.json, and the last lines that the run prints."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceMo
     """Writes summary.json: the exact loss of the best weights and the facts of the run."""
     weights = run.folder / WEIGHTS
     best = load_model(weights)
-    # Beside its shards, one that was sharded may be too large for the device.
+    # A model that was sharded may not fit on one device, which still holds its shards too.
     device = "cpu" if run.config.strategy == "fsdp" else trainer.strategy.root_device
     model = best.model.to(device)
     summary = {
@@ -28,15 +28,15 @@ def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceMo
         **run_facts(trainer, run.throughput),
         "corpus_sha256": run.task.corpus_facts["sha256"],
     }
-    if run.keeper is not None:  # that took a while
+    if run.keeper is not None:  # the folder may have gone while the score was computed
         run.keeper.keep(trainer.global_step)
     save_model(weights, model, run.module.metadata | {"results": summary})
-    write_text(run.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")  # last: it is finished
+    write_text(run.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")  # last: marks the end
     return summary, model
 
 
 def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
-    """The result, what the best weights make of a few inputs, and what to do next."""
+    """The result, samples of the best weights, and commands to run next."""
     shown = run.task.examples(model).strip()
     word = run.task.prompt(shown)
     prompt = flag("prompt", word) if word else ""
@@ -51,6 +51,6 @@ def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
 
 
 def _home(run: Run) -> Path:
-    """The folder of all runs, where this one is in it."""
+    """The folder of all runs, if this run is in it; otherwise the run's own folder."""
     runs_dir = Path(run.config.runs_dir)
     return runs_dir if runs_dir.absolute() in run.folder.absolute().parents else run.folder

@@ -1,4 +1,4 @@
-"""A proof on the user's own machine that a run that was stopped and resumed is the same run."""
+"""Checks on this machine that a resumed run equals a run that was never stopped."""
 
 import contextlib
 import io
@@ -18,17 +18,17 @@ from transformer.storage.run_folder import LAST
 from transformer.system.devices import resolve_accelerator
 from transformer.training.callbacks.after_batch import AfterBatch
 
-STEPS, STOP_AFTER = 20, 13  # the latter neither logs nor validates
+STEPS, STOP_AFTER = 20, 13  # after step 13, a run neither logs nor validates
 TRIAL_STEPS = 2
 LONG_SECONDS = 60
-# Sums on a GPU may come out in another order.
+# A GPU may add numbers in another order, so only these must be equal on any device.
 ON_ANY_DEVICE = ("random numbers", "data", "step")
 
 log = logging.getLogger(__name__)
 
 
 class StepTimes(AfterBatch):
-    """When each step of a run had been taken."""
+    """The time at the end of each step of a run."""
 
     def __init__(self) -> None:
         self.after: dict[int, float] = {}
@@ -38,7 +38,7 @@ class StepTimes(AfterBatch):
 
 
 class InterruptAfter(AfterBatch):
-    """Ctrl+C after a step."""
+    """Raises SIGINT after a step, like Ctrl+C."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -49,9 +49,9 @@ class InterruptAfter(AfterBatch):
 
 
 def verify_resume(config: Config, train: Callable[..., Path]) -> int:
-    """Says whether a resumed run is bit-identical to one that was never stopped; 1 if not, or 0."""
+    """Reports whether a resumed run equals one that was never stopped; returns 0 if so, else 1."""
     different = differences_of_resuming(config, train)
-    what = f"{STEPS} steps at once, and {STOP_AFTER}, an interruption and the others"
+    what = f"{STEPS} steps, and {STOP_AFTER} steps, an interruption and {STEPS - STOP_AFTER} more,"
     if different:
         log.error("%s differ in %s", what, ", ".join(different))
         return 1
@@ -61,11 +61,10 @@ def verify_resume(config: Config, train: Callable[..., Path]) -> int:
 
 
 def differences_of_resuming(config: Config, train: Callable[..., Path]) -> list[str]:
-    """Trains, interrupts, resumes and compares: the names of what is not bit-identical.
+    """Trains, interrupts, resumes and compares; returns the names of the parts that differ.
 
-    `train(config, resume, callbacks=..., sum_up=...)` trains in this process and gives the run's
-    folder. A few steps on one device, in a temporary folder; the config is otherwise as it is, but
-    for time limits.
+    `train(config, resume, callbacks=..., sum_up=...)` trains in this process and returns the run's
+    folder. The runs take a few steps on one device, in a temporary folder, without time limits.
     """
     with tempfile.TemporaryDirectory() as home:
 
@@ -82,11 +81,11 @@ def differences_of_resuming(config: Config, train: Callable[..., Path]) -> list[
         times = StepTimes()
         started_at = time.monotonic()
         run("trial", TRIAL_STEPS, callbacks=[times])
-        a_run = time.monotonic() - started_at
-        a_step = times.after[TRIAL_STEPS] - times.after[TRIAL_STEPS - 1]
-        estimate = 3 * a_run + 2 * STEPS * a_step
+        run_seconds = time.monotonic() - started_at
+        step_seconds = times.after[TRIAL_STEPS] - times.after[TRIAL_STEPS - 1]
+        estimate = 3 * run_seconds + 2 * STEPS * step_seconds
         if estimate > LONG_SECONDS:
-            log.info("this takes about %.0f minutes more", max(1, estimate / 60))
+            log.info("this takes about %.0f more minutes", max(1, estimate / 60))
         undisturbed = run("undisturbed")
         with contextlib.suppress(SystemExit):
             run("resumed", callbacks=[InterruptAfter(STOP_AFTER)])
@@ -100,7 +99,7 @@ def differences_of_resuming(config: Config, train: Callable[..., Path]) -> list[
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What a run says of itself stays unsaid."""
+    """Hides the output of a run."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What a run has logged, from its TensorBoard events. Imports no torch."""
+"""Reads the curves of a run from its TensorBoard events. Imports no torch."""
 
 import logging
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ EVENTS = "events.out.tfevents.*"
 
 
 class Point(NamedTuple):
-    """One logging; `seconds` are counted from the first event."""
+    """One logged value; `seconds` count from the first event."""
 
     step: int
     seconds: float
     value: float
 
 
-Curves = dict[str, list[Point]]  # by the logged name; what was never logged is not in it
+Curves = dict[str, list[Point]]  # name -> points; a name that was never logged is missing
 
 
 def read_events(path: Path) -> EventAccumulator:
-    """Of a run's folder or of one file, with all points of its curves."""
-    # It says how many events it leaves out: what a run logged after the checkpoint it resumed from.
+    """Reads a run's folder or one file of events, with all points of all curves."""
+    # Hides a message about events that a run logged after the checkpoint it was resumed from.
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     events = EventAccumulator(str(path), size_guidance={"scalars": 0})  # 0: all of them
     events.Reload()

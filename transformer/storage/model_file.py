@@ -1,7 +1,7 @@
-"""One safe file that holds a model: weights, architecture, tokenizer, config. No Lightning.
+"""Saves and loads models: weights, architecture, tokenizer and config. Needs no Lightning.
 
 `model.safetensors` holds the weights alone with JSON texts as metadata; a `.ckpt` of a run holds
-the same metadata under one key. Nothing in either can run code.
+the same metadata under one key. Loading either file runs no code from it.
 """
 
 import json
@@ -33,17 +33,17 @@ from transformer.storage.training_state import READ_ERRORS, read_training_state
 from transformer.system.errors import UserError
 from transformer.system.files import read_bytes, replacing
 
-# Position tables are not in the file to be compared with:
+# Limits for position tables: the file has no tables with which their sizes could be compared.
 _LONGEST_BLOCK = 2**20
 _LARGEST_TABLE = 2**27  # numbers; half a GiB in float32
 
 
 class NoTokenizerError(UserError):
-    """Whoever trains in Python may leave the metadata out."""
+    """The model was trained in Python, without metadata."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"{path}: no tokenizer is in it, so it cannot read or write text: train with "
+            f"{path}: it has no tokenizer, so it cannot read or write text: train with "
             "LanguageModule(..., metadata={'tokenizer': data.tokenizer_state}), or save this one "
             "again: module = LanguageModule.load_from_checkpoint(path), then "
             "transformer.save_model('model.safetensors', module.model, module.metadata | "
@@ -53,7 +53,7 @@ class NoTokenizerError(UserError):
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model ready to use (in eval mode), and what its file says of it."""
+    """A model in eval mode, and the metadata of its file."""
 
     path: Path
     model: SequenceModel
@@ -65,14 +65,14 @@ class SavedModel:
 
 
 def save_model(path: str | Path, model: SequenceModel, metadata: Mapping[str, Any]) -> None:
-    """Weights (a tied matrix once) and metadata into a .safetensors file, whole or not at all."""
+    """Writes a .safetensors file, whole or not at all; a tied matrix is stored once."""
     save_weights(path, model.state_dict(), metadata)
 
 
 def save_weights(
     path: str | Path, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]
 ) -> None:
-    """The same of weights that no model holds."""
+    """Like `save_model`, for weights without a model."""
     tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in weights.items():
@@ -82,25 +82,25 @@ def save_weights(
     with replacing(path) as temporary:
         try:
             save_file(tensors, temporary, encode_metadata(metadata, tensors))
-        except SafetensorError as error:  # as of a full disk
+        except SafetensorError as error:  # for example if the disk is full
             raise OSError(f"{path}: {error}") from None
 
 
 def load_model(path: str | Path) -> SavedModel:
     """The model of a `.safetensors` or `.ckpt` file, on the CPU.
 
-    Raises: UserError for a file that is missing, truncated, made by something else, of a newer
-    format, carries code, or whose tensors are not those of its architecture. NoTokenizerError for
-    a file that is whole and has none.
+    Raises: UserError if the file is missing, truncated, from another program, of another format,
+    contains code, or has tensors that do not fit its architecture. NoTokenizerError if only the
+    tokenizer is missing.
     """
     path = Path(path)
     _check_is_file(path)
     tensors, texts = _read_ckpt(path) if path.suffix == ".ckpt" else _read_safetensors(path)
     if "format_version" not in texts:
-        raise UserError(f"{path}: not a model of this program: it names no format_version")
+        raise UserError(f"{path}: not a model of this program: it has no format_version")
     if texts["format_version"] != FORMAT_VERSION:
         raise UserError(
-            f"{path}: format_version {texts['format_version']!r}, and this program reads "
+            f"{path}: format_version {texts['format_version']!r}, but this program reads "
             f"{FORMAT_VERSION!r}: use a model that this program trained, or a newer program"
         )
     try:
@@ -114,12 +114,12 @@ def load_model(path: str | Path) -> SavedModel:
         architecture = completed(parts["architecture"])
         for name, size in tokenizer.sizes.items():
             if size != architecture[name]:
-                raise ValueError(f"{name}={architecture[name]}, and a tokenizer of {size} tokens")
+                raise ValueError(f"{name}={architecture[name]}, but the tokenizer has {size}")
         model = _build(architecture, tensors)
         others = {name: dict(parts.get(name, {})) for name in ("config", "corpus", "results")}
     except NoTokenizerError:
         raise
-    except (*READ_ERRORS, OverflowError) as error:  # RuntimeError: too deeply nested, too
+    except (*READ_ERRORS, OverflowError) as error:  # RuntimeError: also too deep nesting
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{path}: damaged or not a model of this program: {reason}") from None
     return SavedModel(path, model, tokenizer, architecture, **others)
@@ -155,10 +155,7 @@ def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_architecture(path: Path) -> dict[str, Any]:
-    """Of the model in a run's .ckpt.
-
-    Raises: UserError for a file that is damaged.
-    """
+    """The architecture of the model in a run's .ckpt. Raises: UserError if it is damaged."""
     state = read_training_state(path)
     try:
         return completed(json.loads(state[METADATA_KEY]["architecture"]))
@@ -167,9 +164,9 @@ def read_architecture(path: Path) -> dict[str, Any]:
 
 
 def _check_storage(path: Path, tensors: Iterable[Tensor]) -> None:
-    """Raises: UserError for tensors that are larger than what the file holds of them.
+    """Raises: UserError if the tensors are larger than the file.
 
-    A few numbers may be a tensor of any size, by strides of 0. A tied matrix is there twice.
+    With strides of 0, a few numbers can be a tensor of any size. A tied matrix counts twice here.
     """
     num_bytes = [tensor.numel() * tensor.element_size() for tensor in tensors]
     if sum(num_bytes) > 2 * path.stat().st_size:
@@ -177,7 +174,7 @@ def _check_storage(path: Path, tensors: Iterable[Tensor]) -> None:
 
 
 def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> SequenceModel:
-    """Shapes are compared on the meta device first, so that a wrong file costs no memory."""
+    """Compares shapes on the meta device first, so that a wrong file costs no memory."""
     _check_sizes(architecture, len(tensors))
     with torch.device("meta"), skipped_initialization():
         blueprint = build_model(**architecture)
@@ -201,7 +198,7 @@ def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> Sequence
 
 
 def _shared_names(model: SequenceModel) -> list[tuple[str, str]]:
-    """Each name of a parameter that has another name too, with every other."""
+    """All pairs of names of the same parameter, each pair in both orders."""
     names: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
@@ -209,7 +206,7 @@ def _shared_names(model: SequenceModel) -> list[tuple[str, str]]:
 
 
 def _check_sizes(architecture: dict[str, Any], num_tensors: int) -> None:
-    """Refuses what would cost memory or time even before shapes are compared."""
+    """Raises: ValueError for sizes that would cost memory or time before shapes are compared."""
     block_size, width = architecture["block_size"], architecture.get("embedding_dim", 1)
     if block_size > _LONGEST_BLOCK or block_size * width > _LARGEST_TABLE:
         raise ValueError(f"block_size={block_size} is too large")

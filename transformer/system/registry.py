@@ -1,4 +1,4 @@
-"""The classes of a folder: a new file in it is all that a new class needs to be known."""
+"""Finds the classes of a folder, so that a new class needs only a new file."""
 
 import inspect
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def classes_in(package: ModuleType, base: type[T]) -> Iterator[Any]:
-    """Each class that a file right in the package's folder defines, has a `name`, and is a `base`.
+    """Each subclass of `base` with its own `name` that a file directly in the package defines.
 
     Files are imported in the order of their names.
     """

@@ -1,4 +1,4 @@
-"""What is asked of a task: all that differs between a text and pairs. Imports no torch."""
+"""The interface of a task: everything that differs between a text and pairs. No torch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 @runtime_checkable  # so that the tests' type checks can look at it
 class Data(Protocol):
-    """What `Task.read` gives: a text or pairs."""
+    """The result of `Task.read`: a text or pairs."""
 
     @property
     def tokenizer(self) -> Any: ...
 
     @property
     def sha256(self) -> str:
-        """Of the text as read: two runs with the same have the same data."""
+        """The hash of the text as it was read; runs with equal hashes have the same data."""
         ...
 
 
 class Report(NamedTuple):
-    """The result of an evaluation: for a program, and as a table for a person."""
+    """The result of an evaluation: `facts` for a program, `table` for a person."""
 
     facts: dict[str, Any]
     table: str
@@ -48,23 +48,23 @@ class Terminal(NamedTuple):
 
 
 class Task(ABC):
-    """A kind of data to train on, and what a model of it can be used for.
+    """A kind of data to train on, and the uses of a model that was trained on it.
 
-    Methods that take a `saved` model import torch, the others do not.
+    `start` and the methods that take a `saved` model import torch; the others do not.
     """
 
     name: ClassVar[str]
-    noun: ClassVar[str]  # "a model of ..."
+    noun: ClassVar[str]  # follows "a model of"
 
     @abstractmethod
     def read(self, config: Config, *, build: bool = True) -> Data:
-        """With `build`, as for a new run, a built-in corpus that is missing is built.
+        """Reads the data; with `build`, as for a new run, builds a missing built-in corpus.
 
         Raises: UserError for data that is missing, not UTF-8, malformed or too short.
         """
 
     def settle(self, config: Config, data: Any) -> Config:
-        """The config with what only its data can say."""
+        """Returns the config with the settings that depend on the data."""
         return config
 
     @abstractmethod
@@ -88,7 +88,7 @@ class Task(ABC):
     ) -> None: ...
 
     def check(self, options: BaseModel) -> None:
-        """Raises: UserError for flags that only another task has: see `config.flags.only_for`."""
+        """Raises: UserError for options of another task: see `config.flags.only_for`."""
         for name in options.model_fields_set:
             extra: Any = type(options).model_fields[name].json_schema_extra or {}
             if extra.get("task", self.name) != self.name:

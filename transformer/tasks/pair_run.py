@@ -15,17 +15,15 @@ from transformer.models.encoder_decoder import EncoderDecoder
 from transformer.training.callbacks.showing import Shown
 from transformer.training.pair_module import PairModule
 
-# Sources of the validation split that are translated at every validation, fewer of long ones.
+# Sources that are translated at every validation; the limit in tokens allows fewer long ones.
 MOST_TRANSLATED = 1000
 MOST_TRANSLATED_TOKENS = 20_000
-NUM_SHOWN = 10  # of these
+NUM_SHOWN = 10  # of these sources
 
 
 class PairRun:
-    """The target of a source."""
-
     module = PairModule
-    # It can go on falling where val_loss rises, and falls while every word still has an error.
+    # It may still fall when val_loss rises, and it falls even while every word has an error.
     monitor = "val_unit_error_rate"
 
     def __init__(self, config: Config, pairs: Pairs, num_workers: int) -> None:
@@ -54,9 +52,10 @@ class PairRun:
         self.answers = dict(answers[number] for number in chosen)
         split = self.data.tokenizer.target.split
         self.longest = max(len(split(text)) for texts in self.answers.values() for text in texts)
-        # Each step of a decoder in a batch costs as a token, and each source is read once more.
+        # For each row, a step of the decoder costs one token; each source is also read once more.
         self.shown_tokens = 2 * round(len(self.answers) * self.tokens_per_example)
-        self.score_tokens = 2 * (1 + 2) * self.data.num_val_tokens  # the loss, the translations
+        # 2 for float32; in it, 1 for the loss, and 2 for the translations as above.
+        self.score_tokens = 2 * (1 + 2) * self.data.num_val_tokens
 
     def introduction(self) -> str:
         splits, sizes = self.data.splits, self.data.sizes
@@ -70,20 +69,16 @@ class PairRun:
         )
 
     def show(self, model: SequenceModel) -> Shown:
-        """Greedy translations of some of the validation split: error rates and a few examples."""
-        from transformer.inspection.attention_figures import (  # matplotlib: pairs alone
+        """Translates validation sources greedily: error rates, examples, a map of attention."""
+        from transformer.inspection.attention_figures import (  # matplotlib is slow
             as_image,
             cross_attention_figure,
         )
 
         assert isinstance(model, EncoderDecoder)
         translations = self._translations(model, list(self.answers))
-        rates = score_translations(self.data.tokenizer, translations, self.answers).rates
         first = list(zip(self.answers, translations, strict=True))[:NUM_SHOWN]
-        scalars = {
-            "val_word_error_rate": rates.word_error_rate,
-            "val_unit_error_rate": rates.unit_error_rate,
-        }
+        scalars = self._rates(translations, self.answers)
         source, translation = max(first, key=lambda pair: len(pair[0]))
         figure = cross_attention_figure(model, self.data.tokenizer, source, translation)
         return Shown(self._listed(first), scalars, {"cross_attention": as_image(figure)})
@@ -96,11 +91,11 @@ class PairRun:
     def _translations(self, model: EncoderDecoder, sources: list[str]) -> list[str]:
         return Translator(model, self.data.tokenizer).translate(
             sources,
-            max_new_tokens=self.longest + 1,  # what is longer is wrong anyway
+            max_new_tokens=self.longest + 1,  # a longer one is wrong anyway
         )
 
     def _listed(self, translations: list[tuple[str, str]]) -> str:
-        """A line each, with an answer where it is none of them."""
+        """One line per translation; a wrong one is followed by one of the right answers."""
         return "\n".join(
             f"{source} -> {translation}"
             + f"   ({self.answers[source][0]})" * (translation not in self.answers[source])
@@ -108,13 +103,16 @@ class PairRun:
         )
 
     def score(self, model: SequenceModel) -> dict[str, Any]:
-        """Of the validation split; nothing here looks at the test split."""
+        """Scores the validation split; a run never uses the test split."""
         assert isinstance(model, EncoderDecoder)
         answers = self.pairs.answers(self.data.splits.val)
         translations = Translator(model, self.data.tokenizer).translate(list(answers))
+        loss = mean_loss(model, self.data.every_val_batch())[0]
+        return {"val_loss": loss} | self._rates(translations, answers)
+
+    def _rates(self, translations: list[str], answers: dict[str, list[str]]) -> dict[str, float]:
         rates = score_translations(self.data.tokenizer, translations, answers).rates
         return {
-            "val_loss": mean_loss(model, self.data.every_val_batch())[0],
             "val_word_error_rate": rates.word_error_rate,
             "val_unit_error_rate": rates.unit_error_rate,
         }

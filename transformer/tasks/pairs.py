@@ -1,4 +1,4 @@
-"""The task of pairs: the target of a source. Imports no torch before a model is used."""
+"""The task of pairs: to predict the target of a source. No torch before a model is used."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -72,5 +72,5 @@ class PairTask(Task):
         num_samples, num_beams = (getattr(options, n, 1) for n in ("num_samples", "num_beams"))
         if num_samples > num_beams:
             raise UserError(
-                f"`num_samples={num_samples}` needs as many `num_beams`, got {num_beams}"
+                f"`num_samples={num_samples}` needs at least as many `num_beams`, got {num_beams}"
             )

@@ -1,4 +1,4 @@
-"""How samples of a text begin. Imports no torch."""
+"""Chooses how samples of a text begin. Imports no torch."""
 
 import logging
 import re
@@ -6,17 +6,17 @@ from collections import Counter
 
 from transformer.data.text.corpus import Corpus
 
-# Letters and digits at a line's start, with the colon of a speaker's name: a word, or its first
-# character where lines hardly begin alike, as in scripts without spaces.
+# The beginning of a line: its first word, with the colon of a speaker's name. In scripts without
+# spaces, hardly any two lines share that, so the second pattern is the first character.
 _BEGINNINGS = (re.compile(r"^\w{1,20}:?", re.MULTILINE), re.compile(r"^\w", re.MULTILINE))
 
 log = logging.getLogger(__name__)
 
 
 def choose_prompt(prompt: str, corpus: Corpus, path: str) -> str:
-    """`prompt`, or the text's own most frequent beginning of a line where it is empty.
+    """`prompt`, or if it is empty, the most frequent beginning of a line of the text.
 
-    A prompt with characters that the text lacks is replaced too, with a word.
+    A prompt with characters that the text lacks is also replaced, with a warning.
     """
     unknown = corpus.tokenizer.unknown(prompt)
     if prompt and not unknown:
@@ -34,7 +34,10 @@ def choose_prompt(prompt: str, corpus: Corpus, path: str) -> str:
 
 
 def frequent_beginning(text: str) -> str:
-    """What most lines begin with, of several the one that comes first; empty where none does."""
+    """The most frequent beginning of a line, the earliest of equally frequent ones.
+
+    If all lines begin differently, it is the first word; without a word, it is empty.
+    """
     for pattern in _BEGINNINGS:
         found = Counter(pattern.findall(text)).most_common(1)
         if found and found[0][1] > 1:

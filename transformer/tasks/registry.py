@@ -9,5 +9,5 @@ TASKS: dict[str, Task] = {task.name: task for task in (TextTask(), PairTask())}
 
 
 def task_of(model: str) -> Task:
-    """What a model of this name is trained on."""
+    """The task that a model of this name is trained for."""
     return TASKS[FAMILIES[model].data]

@@ -1,4 +1,4 @@
-"""What a run asks of its task: what it trains on, shows and is measured by."""
+"""The interface of a task within a run: its data, its module, its samples and its scores."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -9,7 +9,7 @@ from transformer.training.callbacks.showing import Shown
 from transformer.training.lightning_module import LanguageModule
 
 
-@runtime_checkable  # so that the tests' checks of types can look at it
+@runtime_checkable  # so that the tests' type checks can look at it
 class TaskRun(Protocol):
     """A task with the config and the data of one run."""
 
@@ -26,52 +26,52 @@ class TaskRun(Protocol):
 
     @property
     def charts(self) -> Mapping[str, Sequence[str]]:
-        """What is logged beside the losses and belongs together, by a chart's title."""
+        """Charts of the curves other than losses: title -> names of the curves in it."""
         ...
 
     @property
     def tokens_per_example(self) -> float:
-        """Without padding, on average."""
+        """The average number, without padding."""
         ...
 
     @property
     def largest_shapes(self) -> list[tuple[int, ...]]:
-        """Of the tensors of ids in a device's largest batch."""
+        """The shapes of the id tensors in the largest batch of one device."""
         ...
 
     @property
     def corpus_facts(self) -> dict[str, Any]:
-        """For the checkpoint; `sha256` says whether two runs have the same data."""
+        """Saved in every checkpoint; two runs with the same `sha256` have the same data."""
         ...
 
     @property
     def shown_tokens(self) -> int:
-        """What `show` costs: as many tokens in a batch would."""
+        """The cost of `show`: a batch with this number of tokens takes as long."""
         ...
 
     @property
     def score_tokens(self) -> int:
-        """The same of `score`; in float32 a token takes twice as long."""
+        """The cost of `score`, which counts a token twice, as it computes in float32."""
         ...
 
     def introduction(self) -> str: ...
 
     def show(self, model: SequenceModel) -> Shown:
-        """What is logged of the model at every validation, beside its loss."""
+        """The samples, scalars and images that are logged at every validation."""
         ...
 
     def examples(self, model: SequenceModel) -> str:
-        """The text of `show`."""
+        """The text of `show` alone."""
         ...
 
     def score(self, model: SequenceModel) -> dict[str, Any]:
-        """The exact figures of summary.json, `val_loss` first."""
+        """The exact scores for summary.json, `val_loss` first."""
         ...
 
     def headline(self, summary: dict[str, Any]) -> str:
-        """The figures of `score` in one line."""
+        """The scores in one line."""
         ...
 
     def prompt(self, shown: str) -> str:
-        """For the command that is suggested after a run, from what was shown; may be empty."""
+        """A prompt for the command that is suggested after a run, if possible from `shown`."""
         ...

@@ -1,4 +1,4 @@
-"""The task of a text: its next token. Imports no torch before a model is used."""
+"""The task of a text: to predict its next token. No torch before a model is used."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ class TextTask(Task):
         return corpus
 
     def settle(self, config: Config, data: Corpus) -> Config:
-        """How samples begin."""
+        """Replaces an unusable sample_prompt."""
         prompt = choose_prompt(config.sample_prompt, data, config.data_path)
         return config.model_copy(update={"sample_prompt": prompt})
 

@@ -17,13 +17,11 @@ if TYPE_CHECKING:
     from transformer.inspection.validation_pictures import ValidationPictures
 
 SAMPLE_TOKENS = 300
-# A token that is decoded alone takes about as long as so many in a batch, at most.
+# Decoding one token alone takes at most about as long as this number of tokens in a batch.
 TOKENS_OF_A_STEP = 100
 
 
 class TextRun:
-    """The next token of a text."""
-
     module = LanguageModule
     monitor = "val_loss"
 
@@ -97,9 +95,9 @@ class TextRun:
         return f"val_loss {summary['val_loss']:z.4f} ({bits:z.4f} bits per character)"
 
     def prompt(self, shown: str) -> str:
-        """The one that samples start with, or the first word that was shown."""
+        """sample_prompt, if every shell can quote it; otherwise the first word that was shown."""
         prompt = self.config.sample_prompt.strip()
-        if re.fullmatch(r"[\w ,.:-]+", prompt):  # in quotation marks, as it is in any shell
+        if re.fullmatch(r"[\w ,.:-]+", prompt):  # needs no escapes between quotes
             return prompt
         word = re.search(r"\w{1,20}:?", shown)
         return word[0] if word else ""

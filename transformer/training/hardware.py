@@ -1,4 +1,4 @@
-"""Which device, number format and compilation a run gets on this machine."""
+"""Chooses the device, the number format and compilation for this machine."""
 
 import importlib.util
 import os
@@ -24,14 +24,14 @@ def resolve_precision(precision: str, accelerator: str) -> str:
 
 
 def resolve_compile(compile_model: bool | str, accelerator: str, strategy: str) -> bool:
-    """auto compiles on CUDA, where it pays within any real run, unless weights are sharded."""
+    """auto compiles on CUDA, where it saves time in any real run, but not with fsdp."""
     if compile_model == "auto":
         return accelerator == "cuda" and strategy != "fsdp"
     return bool(compile_model)
 
 
 def has_compiler(accelerator: str) -> bool:
-    """Whether torch.compile finds what it generates code with: Triton on a GPU, C++ on a CPU."""
+    """Whether torch.compile finds a compiler: Triton on a GPU, a C++ compiler on a CPU."""
     if accelerator == "cuda":
         return importlib.util.find_spec("triton") is not None
     names = (os.environ.get("CXX"), "g++", "clang++", "c++", "cl")
@@ -50,10 +50,10 @@ class Hardware:
 
 
 def trainer_arguments(hardware: Hardware) -> dict[str, Any]:
-    """The same as arguments of pl.Trainer.
+    """The arguments of pl.Trainer for these settings.
 
-    Raises: UserError for devices that are not there, for fp16 on a CPU, and for other numbers of
-    devices or nodes than torchrun or SLURM has started processes for.
+    Raises: UserError for devices that do not exist, for fp16 on a CPU, and if torchrun or SLURM has
+    started processes for other numbers of devices or nodes.
     """
     accelerator, precision = resolve_accelerator(hardware.accelerator), hardware.precision
     devices, num_nodes = _as_launched(hardware.devices, hardware.num_nodes)
@@ -63,7 +63,7 @@ def trainer_arguments(hardware: Hardware) -> dict[str, Any]:
     if devices == "auto":  # more processes on one CPU would share its cores
         devices = found or 1
     if found is not None and int(devices) > found:
-        raise UserError(f"devices is {devices}, and {found} are found here: give `devices={found}`")
+        raise UserError(f"devices is {devices}, but {found} are found here: give `devices={found}`")
     return {
         "accelerator": accelerator,
         "devices": devices,
@@ -74,22 +74,20 @@ def trainer_arguments(hardware: Hardware) -> dict[str, Any]:
 
 
 def _as_launched(devices: int | str, num_nodes: int) -> tuple[int | str, int]:
-    """torchrun's or SLURM's numbers, where the config has none of its own."""
+    """The numbers of devices and nodes from torchrun or SLURM, otherwise from the config."""
     sizes = launched_sizes()
     if sizes is None:
         if num_nodes > 1 and not knows_its_machine():
             raise UserError(
-                f"num_nodes is {num_nodes}, and nothing says which machine this is: start with "
+                f"num_nodes is {num_nodes}, but nothing says which machine this is: start with "
                 "torchrun or srun, or set NODE_RANK, MASTER_ADDR and MASTER_PORT"
             )
         return devices, num_nodes
-    for name, value, launched in (
-        ("devices", devices, sizes[0]),
-        ("num_nodes", num_nodes, sizes[1]),
-    ):
+    given = {"devices": devices, "num_nodes": num_nodes}
+    for (name, value), launched in zip(given.items(), sizes, strict=True):
         if value not in (1, "auto", launched):
             raise UserError(
-                f"{name} is {value}, and torchrun or srun has started {launched}: leave {name} "
-                "out, or give it the same number"
+                f"{name} is {value}, but torchrun or srun has started {launched}: leave out "
+                f"`{name}`, or give the same number"
             )
     return sizes

@@ -1,10 +1,10 @@
-"""All that a run uses of Lightning beside its documented interface, in one file.
+"""Every use of an undocumented part of Lightning, in one file.
 
-A new version may change any of it without saying so. When you upgrade, run
-tests/training/test_lightning_internals.py, look at what has changed, and name the version here.
+A new version of Lightning may change these parts without notice. After an upgrade, read what has
+changed, run tests/training/test_lightning_internals.py, and add the version to TRIED_WITH.
 
-One thing stands elsewhere: a LightningModule's `_trainer`. It is None where there is no Trainer,
-and the documented `trainer` raises an error there.
+One use is elsewhere: a LightningModule's `_trainer`. It is None without a Trainer; the documented
+`trainer` raises an error then.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from torch import Tensor
 
 TRIED_WITH = ("2.6.6",)
 
-# Batches until a validation that comes at no fixed step.
+# So many batches that a Trainer never validates by itself.
 NEVER = 2**62
 
 
@@ -27,25 +27,25 @@ def between_steps(trainer: pl.Trainer) -> bool:
 
 def logs_now(trainer: pl.Trainer) -> bool:
     """True after the batch that ends a step to be logged."""
-    every_steps = trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]  # set late
+    every_steps = trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]  # set later
     due = every_steps > 0 and trainer.global_step % every_steps == 0
     return due and between_steps(trainer)
 
 
 def validate_after_this_batch(trainer: pl.Trainer, due: bool) -> None:
-    """Or after no batch, for a Trainer that got NEVER as its val_check_interval."""
+    """If not `due`, no batch is followed by a validation. Needs NEVER as val_check_interval."""
     trainer.val_check_batch = trainer.fit_loop.total_batch_idx + 1 if due else NEVER
 
 
 def validates_now(trainer: pl.Trainer) -> bool:
-    """True where a validation follows on this batch."""
+    """True if a validation follows this batch."""
     data_fetcher = trainer.fit_loop._data_fetcher
     assert data_fetcher is not None
     return trainer.fit_loop.epoch_loop._should_check_val_fx(data_fetcher)
 
 
 def reload_validation(trainer: pl.Trainer) -> None:
-    """Has Lightning ask for the validation batches anew."""
+    """Makes Lightning ask for a new loader of the validation batches."""
     loop = trainer.fit_loop.epoch_loop.val_loop
     loop._combined_loader = None
     trainer.validating = True
@@ -54,13 +54,15 @@ def reload_validation(trainer: pl.Trainer) -> None:
 
 
 def add_metrics(trainer: pl.Trainer, metrics: Mapping[str, Tensor]) -> None:
-    """Callbacks find them beside what `log` was given; no logger does."""
+    """Makes metrics visible to callbacks, as `log` does, but not to loggers."""
     trainer.callback_metrics.update(metrics)
 
 
 def leave_signals_alone(trainer: pl.Trainer) -> None:
-    """Keeps Lightning from setting handlers of its own: its SIGTERM would be lost between two
-    batches, and it does not put back a handler that C code has set.
+    """Keeps Lightning from setting signal handlers.
+
+    Its handler would lose a SIGTERM between two batches. It also does not restore a handler that C
+    code has set.
     """
     trainer._signal_connector.register_signal_handlers = lambda: None
 
@@ -75,6 +77,6 @@ def has_writer(logger: TensorBoardLogger) -> bool:
 
 
 def forget_writer(logger: TensorBoardLogger) -> None:
-    """What is logged next goes into a new file, and nothing is purged for it."""
+    """Makes the next logging start a new file, which purges no earlier points."""
     logger._experiment = None
     logger._kwargs.pop("purge_step", None)

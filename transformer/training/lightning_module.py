@@ -1,4 +1,4 @@
-"""Loss, steps, logging and optimizers around a model."""
+"""The LightningModule of a model: its loss, steps, logging and optimizer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,18 +30,18 @@ STATE_KEY = "language_module"  # in a checkpoint
 
 
 class LanguageModule(SavedModule):
-    """Next-token training of any model with `forward(tokens) -> logits` and an `architecture`.
+    """Trains any model with `forward(tokens) -> logits` and an `architecture` on next tokens.
 
-    `lr` is the schedule's peak. `label_smoothing` spreads that share of each target's probability
-    over all symbols (Szegedy et al. 2016, arXiv:1512.00567, 7), in training alone, whose
-    train_loss is against that. `r_drop` above 0 passes each batch through the model twice, each
-    time with another dropout, and adds so much of `dropout_divergence` to the loss, but not to
-    train_loss. `metadata` (plain dicts under the names tokenizer, config, corpus)
-    goes into every checkpoint, so that text can be generated from it alone. `total_steps` is the
-    schedule's length, by default that of the Trainer's max_steps or max_epochs.
+    `lr` is the peak of the schedule. `label_smoothing` spreads this share of each target's
+    probability over all symbols (Szegedy et al. 2016, arXiv:1512.00567, 7); it changes train_loss,
+    but not val_loss. `r_drop` above 0 passes each batch through the model twice, each time with
+    another dropout mask, and adds `r_drop` times `dropout_divergence` to the loss, but not to
+    train_loss. `metadata` (plain dicts under the names tokenizer, config, corpus) goes into every
+    checkpoint, so that a checkpoint alone is enough to generate text. `total_steps` is the length
+    of the schedule, by default the Trainer's max_steps or max_epochs in steps.
     """
 
-    num_inputs = 1  # of the model, at the beginning of a batch
+    num_inputs = 1  # how many of the first tensors of a batch the model takes
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class LanguageModule(SavedModule):
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        lr = float(lr)  # a number of NumPy's could not be read again without running code
+        lr = float(lr)  # reading a NumPy number from a checkpoint could run code
         self.save_hyperparameters(ignore=["model", "metadata"])
         self.model = model
         self.lr = lr
@@ -74,9 +74,9 @@ class LanguageModule(SavedModule):
         self.label_smoothing = label_smoothing
         self.r_drop = r_drop
         self.total_steps = total_steps
-        self.started = False  # True once all of a checkpoint has been taken over
-        self.lr_on_resuming = (lr, lr)  # the next step's, by the checkpoint and by the new settings
-        self.total_steps_before: int | None = None  # by the checkpoint
+        self.started = False  # True after a checkpoint was restored completely
+        self.lr_on_resuming = (lr, lr)  # for the next step: the old one, and the new one
+        self.total_steps_before: int | None = None  # in the checkpoint
         self._optimizer = OptimizerSettings(
             optimizer=optimizer,
             lr=lr,
@@ -90,8 +90,8 @@ class LanguageModule(SavedModule):
         self._group_settings: list[dict[str, Any]] = []
         self._guard = StepGuard()
         self._restored: dict[str, Any] | None = None
-        self._train_losses: list[Tensor] = []  # since the last logging
-        self._val_sums = LossSums()  # of a test, too
+        self._train_losses: list[Tensor] = []  # since they were last logged
+        self._val_sums = LossSums()  # also used by tests
         self._grad_norm = torch.zeros(())
 
     def forward(self, *inputs: Int[Tensor, "B _"]) -> Float[Tensor, "B T V"]:
@@ -99,16 +99,16 @@ class LanguageModule(SavedModule):
 
     def setup(self, stage: str) -> None:
         ignore_lightnings_own_warnings()
-        self._train_losses.clear()  # of a fit before
+        self._train_losses.clear()  # of an earlier fit
 
     def on_train_start(self) -> None:
-        """New settings of a resumed run take effect, although its checkpoint brought the old.
+        """Applies the new settings of a resumed run, as Lightning has restored the old ones.
 
-        Raises: ValueError for a checkpoint whose optimizer has not the state of this one.
+        Raises: ValueError if the restored state does not fit the optimizer.
         """
         self._restore()
         scheduler = self.lr_schedulers()
-        if isinstance(scheduler, ScheduledLR):  # not the one that Lightning finds a rate with
+        if isinstance(scheduler, ScheduledLR):  # false for the learning-rate finder of Lightning
             check_state(scheduler.optimizer)
             groups = scheduler.optimizer.param_groups
             before = groups[0]["lr"]
@@ -129,20 +129,20 @@ class LanguageModule(SavedModule):
         return loss + others
 
     def predict(self, inputs: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Logits, and what else is to be minimized, weighted, which train_loss leaves out."""
+        """The logits, and the sum of other weighted loss terms, which train_loss leaves out."""
         return self.model(*inputs), 0.0
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Logs the mean loss of the steps since the last time; nothing is read back until then."""
+        """Logs every log_every_n_steps; between these steps, no number is read from the device."""
         if logs_now(self.trainer):
             self.log_training()
 
     def on_train_epoch_end(self) -> None:
-        """A run too short for a regular logging has its train_loss by its end."""
+        """Logs train_loss if the run was too short for a regular logging."""
         self._log_first_training()
 
     def on_validation_epoch_start(self) -> None:
-        """Or by its first validation."""
+        """Also logs train_loss if no regular logging came before the first validation."""
         self._val_sums.clear()
         self._log_first_training()
 
@@ -170,7 +170,7 @@ class LanguageModule(SavedModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         # Lightning cannot unscale the gradients of a fused optimizer before they are clipped.
         fused = self._trainer is None or self.trainer.precision != "16-mixed"
-        settings = replace(self._optimizer, lr=self.lr)  # which Lightning's tuner may have set
+        settings = replace(self._optimizer, lr=self.lr)  # may be set by Lightning's tuner
         optimizer = make_optimizer(self.model, settings, fused=fused)
         total_steps = self.total_steps or self.trainer.estimated_stepping_batches
         self._schedule = self._schedule.over(total_steps)
@@ -190,10 +190,9 @@ class LanguageModule(SavedModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips at grad_clip (or as the Trainer is told to) and keeps the norm for the log.
+        """Clips at `grad_clip` or at the Trainer's gradient_clip_val, and keeps the norm to log it.
 
-        Without a limit the gradients are only read. The step is skipped where the norm is not
-        finite.
+        A limit of 0 changes no gradient. The step is skipped if the norm is not finite.
         """
         limit = self.grad_clip if gradient_clip_val is None else gradient_clip_val
         gradients = [part.grad for part in self.model.parameters() if part.grad is not None]
@@ -204,7 +203,7 @@ class LanguageModule(SavedModule):
             nn.utils.clip_grads_with_norm_(self.model.parameters(), limit, norm)
         self._grad_norm = whole(norm)
         skipped = self._guard.count(self._grad_norm)
-        if self.trainer.precision != "16-mixed":  # whose GradScaler skips by itself
+        if self.trainer.precision != "16-mixed":  # there the GradScaler skips steps
             skip_step(optimizer, skipped)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -220,7 +219,7 @@ class LanguageModule(SavedModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A fit takes over where the checkpoint stood; weights alone are taken by all else."""
+        """Keeps the state for a fit to restore; a validation or test needs the weights alone."""
         state = checkpoint[STATE_KEY]
         self.total_steps_before = state.get("total_steps")  # older checkpoints have none
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
@@ -229,23 +228,23 @@ class LanguageModule(SavedModule):
 
     @property
     def skipped_steps(self) -> int:
-        """Whose gradient was not finite."""
+        """The number of steps that were skipped because their gradient was not finite."""
         return int(self._guard.total)
 
     def spend_time(self, share: float) -> None:
-        """Tells the schedule which share of a time limit is spent: its progress is no less.
+        """Sets the used share of the time limit; the schedule's progress is at least this share.
 
-        A run without a time limit is never told, whatever its checkpoint had.
+        A run without a time limit never calls this, even if its checkpoint had a limit.
         """
         self._schedule.time_share = share
 
     def log_training(self) -> None:
-        """Logs what was not logged yet; without a step since the last time, nothing."""
+        """Logs the mean loss of the steps since the last call, if there were any."""
         if not self._train_losses:
             return
         losses = torch.stack(self._train_losses)
         self._train_losses.clear()
-        counted = losses.isfinite()  # a step with another one was skipped
+        counted = losses.isfinite()  # the other steps were skipped
         sums = torch.stack((losses.where(counted, 0).sum(), counted.sum()))
         loss_sum, num_counted = self.trainer.strategy.reduce(sums, reduce_op="sum")
         train_loss = loss_sum / num_counted
@@ -263,7 +262,10 @@ class LanguageModule(SavedModule):
             self.log_training()
 
     def _log_score(self, split: str) -> None:
-        """Within a fit at the number of steps done; otherwise Lightning logs and returns it."""
+        """Logs the score at the number of steps done; outside a fit, through Lightning.
+
+        Raises: UserError if the loss is not finite.
+        """
         loss = self._val_sums.mean(self.trainer.strategy, self.device)
         if not loss.isfinite():
             raise UserError(
@@ -274,15 +276,15 @@ class LanguageModule(SavedModule):
         data = getattr(self.trainer, "datamodule", None)
         scalars = loss_units(loss, split, getattr(data, "tokens_per_unit", {}))
         fitting = self.trainer.state.fn == TrainerFn.FITTING
-        logger = False if fitting else None  # the default: True, without a logger too
-        for name, value in scalars.items():  # alike on all ranks already
+        logger = False if fitting else None  # True would warn if there is no logger
+        for name, value in scalars.items():  # already equal on all ranks
             shown = value is loss
             self.log(name, value, prog_bar=shown, logger=logger, sync_dist=True)
         if fitting and not self.trainer.sanity_checking:
             log_scalars(self.trainer, {name: value.item() for name, value in scalars.items()})
 
     def _restore(self) -> None:
-        """What a checkpoint brought, where the run is a resumed one."""
+        """Restores the state from the checkpoint of a resumed run."""
         if self._restored is None:
             return
         losses = self._restored["train_losses"]  # of each rank

@@ -1,4 +1,4 @@
-"""How training on pairs differs from training on a text."""
+"""The LightningModule of pairs: how it differs from that of a text."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,13 +9,13 @@ from transformer.training.losses import ctc_loss
 
 
 class PairModule(LanguageModule):
-    """LanguageModule for batches of source, tokens and targets, whose tokens are no characters."""
+    """Trains an encoder-decoder on batches of source, tokens and targets."""
 
     num_inputs = 2
     ctc_loss: Callable[..., Tensor] = staticmethod(ctc_loss)
 
     def predict(self, inputs: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, Tensor | float]:
-        """The memory's own guess at the target is scored too, where the model makes one."""
+        """With a `ctc_weight`, adds the CTC loss of the encoder's own guess at the target."""
         weight = self.model.architecture["ctc_weight"]
         if not weight:
             return super().predict(inputs, targets)

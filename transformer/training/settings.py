@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
-    """AdamW, or Muon with it: see `make_optimizer`."""
+    """Settings of `make_optimizer`."""
 
     optimizer: str
     lr: float
@@ -18,7 +18,7 @@ class OptimizerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSettings:
-    """The learning rate's course: see `learning_rate_factor`."""
+    """Settings of `learning_rate_factor`."""
 
     schedule: str
     warmup_steps: int | str  # "auto" is a twentieth of the run, at most 100
@@ -28,7 +28,7 @@ class ScheduleSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LossSettings:
-    """What is added to the cross-entropy, in training alone."""
+    """Changes of the cross-entropy, in training alone."""
 
     label_smoothing: float
     r_drop: float

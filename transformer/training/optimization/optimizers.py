@@ -1,4 +1,4 @@
-"""Parameter groups and the optimizers behind one name."""
+"""Builds parameter groups, and the optimizer of a given name."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ OPTIMIZERS = ("adamw", "muon")
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices with weight decay, vectors (norms and biases) without."""
+    """Matrices with weight decay; vectors (norms and biases) without weight decay."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in parameters if p.ndim >= 2]
     vectors = [p for p in parameters if p.ndim < 2]
@@ -24,9 +24,10 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 
 def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The blocks' matrices for Muon, by how many are fused in one; all else for AdamW, undecayed.
+    """The matrices of the blocks for Muon, and all other parameters for AdamW, without decay.
 
-    Embeddings and the head are matrices whose rows are looked up, not multiplied with: AdamW's.
+    Muon's groups differ in `num_parts`, the number of matrices that are fused in one. Embeddings
+    and the output head are matrices too, but each row is a symbol's own vector: they go to AdamW.
     """
     by_parts: dict[int, list[Tensor]] = {}
     blocks = [module for module in model.modules() if isinstance(module, ResidualPaths)]
@@ -46,11 +47,11 @@ def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 def make_optimizer(
     model: nn.Module, settings: OptimizerSettings, *, fused: bool = True
 ) -> Optimizer:
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), or Muon with it.
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), or Muon together with AdamW.
 
-    `fused` asks for AdamW in one kernel a step.
+    `fused` computes a step of AdamW in one kernel, if the device can.
 
-    Raises: ValueError for another name, listing the known ones.
+    Raises: ValueError for an unknown name; the error lists the known names.
     """
     name = settings.optimizer
     if name not in OPTIMIZERS:
@@ -65,7 +66,7 @@ def make_optimizer(
 
 
 def check_state(optimizer: Optimizer) -> None:
-    """Raises: ValueError for moments that are not those of the optimizer's parameters."""
+    """Raises: ValueError if a moment is missing, unexpected, not finite or of a wrong shape."""
     for group in optimizer.param_groups:
         names = {"momentum"} if group.get("num_parts") else {"step", "exp_avg", "exp_avg_sq"}
         for parameter in group["params"]:
@@ -75,6 +76,6 @@ def check_state(optimizer: Optimizer) -> None:
             for name, value in state.items():
                 shape = () if name == "step" else parameter.shape
                 if not isinstance(value, Tensor) or value.shape != shape:
-                    raise ValueError(f"the moment {name!r} has not the shape {tuple(shape)}")
+                    raise ValueError(f"the moment {name!r} does not have shape {tuple(shape)}")
                 if not local(value).isfinite().all():
                     raise ValueError(f"the moment {name!r} holds numbers that are not finite")

@@ -1,4 +1,4 @@
-"""The learning rate's course: a factor between 0 and 1, a pure function of step and progress."""
+"""Learning-rate schedules: a factor from 0 to 1, a pure function of step and progress."""
 
 import math
 from collections.abc import Callable
@@ -7,24 +7,11 @@ from typing import Any
 
 from torch.optim.lr_scheduler import LambdaLR
 
-
-def _constant(progress: float, decay_fraction: float) -> float:
-    return 1.0
-
-
-def _cosine(progress: float, decay_fraction: float) -> float:
-    return (1 + math.cos(math.pi * progress)) / 2
-
-
-def _trapezoid(progress: float, decay_fraction: float) -> float:
-    return min(1.0, (1 - progress) / decay_fraction) if decay_fraction else 1.0
-
-
-# What is left of the way from the final to the peak learning rate at a share of the run.
+# From progress and decay_fraction: 1 at the peak learning rate, 0 at the final one.
 _REMAINING: dict[str, Callable[[float, float], float]] = {
-    "constant": _constant,
-    "cosine": _cosine,
-    "trapezoid": _trapezoid,
+    "constant": lambda progress, decay: 1.0,
+    "cosine": lambda progress, decay: (1 + math.cos(math.pi * progress)) / 2,
+    "trapezoid": lambda progress, decay: min(1.0, (1 - progress) / decay) if decay else 1.0,
 }
 SCHEDULES = (*_REMAINING, "noam")
 
@@ -38,15 +25,16 @@ def learning_rate_factor(
     decay_fraction: float = 0.6,
     final_lr_fraction: float = 0.1,
 ) -> float:
-    """What the peak learning rate is multiplied with at `step`, counted from 0; above 0 there.
+    """The factor of the peak learning rate at `step`, counted from 0; it is above 0 from the start.
 
-    `progress` is the share of the run that is done, 0 to 1. Warmup is linear over warmup_steps and
-    multiplies: constant, 1; cosine, half a cosine from 1 to final_lr_fraction (Loshchilov and
-    Hutter 2017, arXiv:1608.03983, without restarts); trapezoid, 1 and then, over the last
-    decay_fraction of the run, a line to final_lr_fraction. noam is min(s / w, sqrt(w / s)) at
-    s = step + 1 and w = warmup_steps: arXiv:1706.03762, 5.3, where the peak is (C w)^(-1/2).
+    `progress` is the share of the run that is done, 0 to 1. A linear warmup over warmup_steps
+    multiplies the schedule. constant is 1. cosine is half a cosine from 1 to final_lr_fraction
+    (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts). trapezoid is 1, and over the
+    last decay_fraction of the run a line to final_lr_fraction. noam,
+    warmup included, is min(s / w, sqrt(w / s)) with s = step + 1 and w = warmup_steps:
+    arXiv:1706.03762, 5.3, where the peak is (C w)^(-1/2).
 
-    Raises: ValueError for another schedule, listing the known ones.
+    Raises: ValueError for an unknown schedule; the error lists the known ones.
     """
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
@@ -64,10 +52,10 @@ def automatic_warmup(total_steps: int | float) -> int:
 
 @dataclass
 class Schedule:
-    """The factors of a run: `learning_rate_factor` with all but the step.
+    """`learning_rate_factor` of one run, as a function of the step alone.
 
-    `total_steps` may be infinite where the schedule has no end. `time_share` is the share of a time
-    limit that is spent: the progress is no less.
+    `total_steps` is infinite for a run without an end. `time_share` is the used share of a time
+    limit; the progress is at least this share.
     """
 
     name: str
@@ -78,24 +66,22 @@ class Schedule:
     time_share: float = 0.0
 
     def over(self, total_steps: int | float) -> "Schedule":
-        """The same for a run of another length; below 1 is one without an end.
+        """The same schedule for another length; a length below 1 means a run without an end.
 
-        Raises: ValueError where such a run has a schedule that decays towards its end.
+        Raises: ValueError for a run without an end if the schedule decays towards the end.
         """
         endless = not 1 <= total_steps < math.inf
         if endless and self.name in ("cosine", "trapezoid"):
             raise ValueError(
-                f"the schedule {self.name} needs its length: give total_steps, "
+                f"schedule {self.name} needs the length of the run: give total_steps, "
                 "Trainer(max_steps=) or Trainer(max_epochs=), or schedule='constant'"
             )
         return replace(self, total_steps=math.inf if endless else total_steps)
 
     def factor(self, step: int) -> float:
-        """A method and no function within a function, which could not be pickled."""
-        if isinstance(self.warmup_steps, str):
-            warmup_steps = automatic_warmup(self.total_steps)
-        else:
-            warmup_steps = self.warmup_steps
+        """A method, because a function inside a function could not be pickled."""
+        given = self.warmup_steps
+        warmup_steps = automatic_warmup(self.total_steps) if isinstance(given, str) else given
         return learning_rate_factor(
             self.name,
             step,
@@ -107,7 +93,7 @@ class Schedule:
 
 
 class ScheduledLR(LambdaLR):
-    """Its state in a checkpoint has the step alone: the schedule is made anew from the settings."""
+    """Saves the step, but not the schedule: a resumed run builds it from its settings."""
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"lr_lambdas": [None] * len(self.lr_lambdas)}
