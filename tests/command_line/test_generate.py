@@ -147,7 +147,7 @@ def test_the_speed_is_said_on_a_line_of_its_own(model_path, monkeypatch, more):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--skip_bad_lines"], "--skip_bad_lines goes with --split_lines"),
+        (["--skip_bad_lines"], "--skip_bad_lines needs --split_lines"),
         (["--split_lines"], "--split_lines needs a --prompt_file"),
         (["--interactive", "--prompt", "a"], "leave --prompt out"),
         (["--interactive", "--verbose"], "leave --verbose out"),
