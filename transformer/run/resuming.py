@@ -21,8 +21,8 @@ from transformer.training.estimates import ENDLESS_STEPS
 
 # These decide the data, its order and the optimizer's state; another value makes another run.
 KEPT_ON_RESUME = (
-    *("val_fraction", "test_fraction", "stride", "source_units", "target_units", "seed"),
-    *("skip_bad_lines", "optimizer"),
+    *("val_fraction", "test_fraction", "tokenizer", "stride", "source_units", "target_units"),
+    *("skip_bad_lines", "seed", "optimizer"),
 )
 # Keys of an architecture that no weight depends on.
 CHANGED_ON_RESUME = ("dropout", "target_dropout")
@@ -80,17 +80,19 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
             f"{resume}: a run goes on in its own folder: leave out run_name={config.run_name}"
         )
     keys = config.resolved()
+    defaults = {key: Config.model_fields[key].default for key in keys}  # of keys the file lacks
     wanted = config.architecture(**data.tokenizer.sizes)
     wanted |= {key: keys[key] for key in KEPT_ON_RESUME if key in keys}
-    before = saved.config | saved.architecture
+    before = defaults | saved.config
     for key, value in wanted.items():
-        if key not in CHANGED_ON_RESUME and before.get(key) != value:
+        was = (before | saved.architecture).get(key)
+        if key not in CHANGED_ON_RESUME and was != value:
             raise UserError(
-                f"{resume}: was trained with {key}={before.get(key)}, not {value}: "
+                f"{resume}: was trained with {key}={was}, not {value}: "
                 "leave it as it was, or start a new run without `resume`"
             )
-    report_changes(saved.config, keys)
-    return saved.config
+    report_changes(before, keys)
+    return before
 
 
 def report_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """A run that trains on pairs."""
 
 import re
+from types import MappingProxyType
 from typing import Any
 
 from transformer.config.keys import Config
@@ -12,6 +13,7 @@ from transformer.evaluation.pairs import score_translations
 from transformer.generation.translation import Translator
 from transformer.models.base import SequenceModel
 from transformer.models.encoder_decoder import EncoderDecoder
+from transformer.tasks.task_run import TaskRun
 from transformer.training.callbacks.showing import Shown
 from transformer.training.pair_module import PairModule
 
@@ -21,10 +23,11 @@ MOST_TRANSLATED_TOKENS = 20_000
 NUM_SHOWN = 10  # of these sources
 
 
-class PairRun:
+class PairRun(TaskRun):
     module = PairModule
     # It may still fall when val_loss rises, and it falls even while every word has an error.
     monitor = "val_unit_error_rate"
+    charts = MappingProxyType({"error rates": ["val_word_error_rate", "val_unit_error_rate"]})
 
     def __init__(self, config: Config, pairs: Pairs, num_workers: int) -> None:
         self.data = PairDataModule(
@@ -41,7 +44,6 @@ class PairRun:
             pairs=pairs,
         )
         self.config = config
-        self.charts = {"error rates": ["val_word_error_rate", "val_unit_error_rate"]}
         self.pairs = pairs
         self.tokens_per_example = self.data.num_train_tokens / self.data.num_examples
         self.largest_shapes = self.data.largest_shapes()

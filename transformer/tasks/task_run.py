@@ -1,77 +1,47 @@
-"""The interface of a task within a run: its data, its module, its samples and its scores."""
+"""What a run asks of its task: its data, its module, and how it shows and scores a model."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
-from transformer.data.datamodule import EndlessDataModule
 from transformer.models.base import SequenceModel
 from transformer.training.callbacks.showing import Shown
 from transformer.training.lightning_module import LanguageModule
 
 
-@runtime_checkable  # so that the tests' type checks can look at it
-class TaskRun(Protocol):
+class TaskRun(ABC):
     """A task with the config and the data of one run."""
 
-    @property
-    def data(self) -> EndlessDataModule: ...
+    module: ClassVar[type[LanguageModule]]
+    monitor: ClassVar[str]  # the metric that picks the best checkpoint; lower is better
+    charts: ClassVar[Mapping[str, Sequence[str]]]  # metrics by the title of their chart
 
-    @property
-    def module(self) -> type[LanguageModule]: ...
+    data: Any  # an EndlessDataModule
+    tokens_per_example: float  # the mean, without padding
+    largest_shapes: list[tuple[int, ...]]  # of the id tensors in the largest batch of one device
+    corpus_facts: dict[str, Any]  # for the checkpoint; `sha256` tells whether data is the same
+    shown_tokens: int  # the cost of `show`, as a number of tokens in a batch
+    score_tokens: int  # the same for `score`; in float32 a token takes twice as long
 
-    @property
-    def monitor(self) -> str:
-        """The metric that picks the best checkpoint; lower is better."""
-        ...
-
-    @property
-    def charts(self) -> Mapping[str, Sequence[str]]:
-        """Charts of the curves other than losses: title -> names of the curves in it."""
-        ...
-
-    @property
-    def tokens_per_example(self) -> float:
-        """The average number, without padding."""
-        ...
-
-    @property
-    def largest_shapes(self) -> list[tuple[int, ...]]:
-        """The shapes of the id tensors in the largest batch of one device."""
-        ...
-
-    @property
-    def corpus_facts(self) -> dict[str, Any]:
-        """Saved in every checkpoint; two runs with the same `sha256` have the same data."""
-        ...
-
-    @property
-    def shown_tokens(self) -> int:
-        """The cost of `show`: a batch with this number of tokens takes as long."""
-        ...
-
-    @property
-    def score_tokens(self) -> int:
-        """The cost of `score`, which counts a token twice, as it computes in float32."""
-        ...
-
+    @abstractmethod
     def introduction(self) -> str: ...
 
+    @abstractmethod
     def show(self, model: SequenceModel) -> Shown:
-        """The samples, scalars and images that are logged at every validation."""
-        ...
+        """What is logged at every validation, beside the loss."""
 
+    @abstractmethod
     def examples(self, model: SequenceModel) -> str:
-        """The text of `show` alone."""
-        ...
+        """The text of `show`."""
 
+    @abstractmethod
     def score(self, model: SequenceModel) -> dict[str, Any]:
-        """The exact scores for summary.json, `val_loss` first."""
-        ...
+        """The exact results for summary.json, `val_loss` first."""
 
+    @abstractmethod
     def headline(self, summary: dict[str, Any]) -> str:
-        """The scores in one line."""
-        ...
+        """The results of `score` in one line."""
 
+    @abstractmethod
     def prompt(self, shown: str) -> str:
-        """A prompt for the command that is suggested after a run, if possible from `shown`."""
-        ...
+        """A prompt for the suggested command, from the text of `examples`; may be empty."""

@@ -1,6 +1,7 @@
 """A run that trains on a text."""
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from transformer.config.keys import Config
@@ -10,6 +11,7 @@ from transformer.decoding.settings import TEMPERATURE
 from transformer.evaluation.text import score_model
 from transformer.generation.text import TextGenerator
 from transformer.models.base import SequenceModel, TokenModel
+from transformer.tasks.task_run import TaskRun
 from transformer.training.callbacks.showing import Shown
 from transformer.training.lightning_module import LanguageModule
 
@@ -21,9 +23,12 @@ SAMPLE_TOKENS = 300
 TOKENS_OF_A_STEP = 100
 
 
-class TextRun:
+class TextRun(TaskRun):
     module = LanguageModule
     monitor = "val_loss"
+    charts = MappingProxyType(
+        {"bits per character": ["val_bits_per_char"], "bits per byte": ["val_bits_per_byte"]}
+    )
 
     def __init__(self, config: Config, corpus: Corpus, num_workers: int) -> None:
         self.data = CharacterDataModule(
@@ -39,10 +44,6 @@ class TextRun:
             corpus=corpus,
         )
         self.config = config
-        self.charts = {
-            "bits per character": ["val_bits_per_char"],
-            "bits per byte": ["val_bits_per_byte"],
-        }
         self.corpus = corpus
         self.tokens_per_example = float(config.block_size)
         self.largest_shapes = [(config.batch_size, config.block_size)] * 2
