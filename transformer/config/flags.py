@@ -34,7 +34,7 @@ def only_for(task: str) -> dict[str, Any]:
 def path_argument(text: str) -> str:
     """The argparse type of a path that is not a field of a model."""
     try:
-        return expanded(text)
+        return str(expanded(text))
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
