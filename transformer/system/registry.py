@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 
-def classes_in(package: ModuleType, base: type[T]) -> Iterator[Any]:
+def classes_in(package: ModuleType, base: type) -> Iterator[Any]:
     """Each class that a file right in the package's folder defines, has a `name`, and is a `base`.
 
     Files are imported in the order of their names.
