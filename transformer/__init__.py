@@ -7,29 +7,29 @@ The shortest way to a text is `transformer.load("model.safetensors").generate("R
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from transformer.config.files import load_config
-    from transformer.config.keys import Config
-    from transformer.data.pairs.datamodule import PairDataModule
-    from transformer.data.text.datamodule import CharacterDataModule
-    from transformer.data.tokenizers.characters import CharacterTokenizer
-    from transformer.generation.text import TextGenerator, load
-    from transformer.generation.translation import Translator, load_translator
-    from transformer.lessons.tutorial_names import (
-        MultiHeadSelfAttention,
-        PositionalEncoding,
-        ProductionTransformer,
-        TransformerBlock,
-        create_causal_mask,
-    )
-    from transformer.models import build_model
-    from transformer.models.bigram import Bigram
-    from transformer.models.encoder_decoder import EncoderDecoder
-    from transformer.models.gpt import GPT
-    from transformer.storage.model_file import save_model
-    from transformer.system.errors import UserError
-    from transformer.training.lightning_module import LanguageModule
-    from transformer.training.pair_module import PairModule
+if TYPE_CHECKING:  # `as` says to type checkers that the name is public here
+    from transformer.config.files import load_config as load_config
+    from transformer.config.keys import Config as Config
+    from transformer.data.pairs.datamodule import PairDataModule as PairDataModule
+    from transformer.data.text.datamodule import CharacterDataModule as CharacterDataModule
+    from transformer.data.tokenizers.characters import CharacterTokenizer as CharacterTokenizer
+    from transformer.generation.text import TextGenerator as TextGenerator
+    from transformer.generation.text import load as load
+    from transformer.generation.translation import Translator as Translator
+    from transformer.generation.translation import load_translator as load_translator
+    from transformer.lessons.tutorial_names import MultiHeadSelfAttention as MultiHeadSelfAttention
+    from transformer.lessons.tutorial_names import PositionalEncoding as PositionalEncoding
+    from transformer.lessons.tutorial_names import ProductionTransformer as ProductionTransformer
+    from transformer.lessons.tutorial_names import TransformerBlock as TransformerBlock
+    from transformer.lessons.tutorial_names import create_causal_mask as create_causal_mask
+    from transformer.models import build_model as build_model
+    from transformer.models.bigram import Bigram as Bigram
+    from transformer.models.encoder_decoder import EncoderDecoder as EncoderDecoder
+    from transformer.models.gpt import GPT as GPT
+    from transformer.storage.model_file import save_model as save_model
+    from transformer.system.errors import UserError as UserError
+    from transformer.training.lightning_module import LanguageModule as LanguageModule
+    from transformer.training.pair_module import PairModule as PairModule
 
 __version__ = "0.1.0"
 
@@ -58,30 +58,8 @@ _HOMES = {
     "save_model": "storage.model_file",
 }
 
-__all__ = [
-    "GPT",
-    "Bigram",
-    "CharacterDataModule",
-    "CharacterTokenizer",
-    "Config",
-    "EncoderDecoder",
-    "LanguageModule",
-    "MultiHeadSelfAttention",
-    "PairDataModule",
-    "PairModule",
-    "PositionalEncoding",
-    "ProductionTransformer",
-    "TextGenerator",
-    "TransformerBlock",
-    "Translator",
-    "UserError",
-    "build_model",
-    "create_causal_mask",
-    "load",
-    "load_config",
-    "load_translator",
-    "save_model",
-]
+if not TYPE_CHECKING:  # type checkers take the imports above, and refuse a list that is computed
+    __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

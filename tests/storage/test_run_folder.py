@@ -17,7 +17,6 @@ from transformer.storage.run_folder import (
     find_resume,
     find_run,
     new_run_folder,
-    newest_run,
 )
 from transformer.system.errors import UserError
 
@@ -89,14 +88,14 @@ def test_newest_run_is_the_one_whose_last_checkpoint_is_newest(tmp_path):
     later = make_run(tmp_path, "b", 200)
     new_run_folder(tmp_path, "c")  # started last, and has no checkpoint yet
     touch(later / WEIGHTS, 400)
-    assert newest_run(tmp_path) == newest
+    assert find_run(None, tmp_path) == newest
 
 
 @pytest.mark.parametrize("folder", ["", "nowhere"])
 def test_no_run_with_a_checkpoint_is_an_error(tmp_path, folder):
     new_run_folder(tmp_path, "a")
     with pytest.raises(UserError, match=r"no run with a checkpoint here: train one with"):
-        newest_run(tmp_path / folder)
+        find_run(None, tmp_path / folder)
 
 
 def test_model_without_a_name_is_the_newest_runs_best(tmp_path):

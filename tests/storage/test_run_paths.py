@@ -16,7 +16,6 @@ from transformer.storage.run_folder import (
     find_resume,
     find_run,
     new_run_folder,
-    newest_run,
     run_of,
 )
 from transformer.storage.run_lock import RunLock
@@ -101,9 +100,9 @@ def test_a_file_that_is_no_checkpoint_is_an_error_that_names_one(moved_run, name
 def test_a_run_that_was_moved_among_others_is_found_there(tmp_path):
     make_run(tmp_path, "a", 100)
     moved = make_run(tmp_path, "b", 200).rename(tmp_path / "b" / "the good one")
-    assert newest_run(tmp_path) == moved
+    assert find_run(None, tmp_path) == moved
     moved = moved.rename(tmp_path / "the good one")
-    assert newest_run(tmp_path) == moved
+    assert find_run(None, tmp_path) == moved
 
 
 def test_resume_without_a_name_leaves_out_runs_that_are_training_and_says_so(tmp_path):
@@ -115,7 +114,7 @@ def test_resume_without_a_name_leaves_out_runs_that_are_training_and_says_so(tmp
             f"the newest run in {tmp_path} that is not training ({busy} is)",
         )
         assert find_resume(str(tmp_path), "no runs here").checkpoints == [idle / LAST]
-        assert newest_run(tmp_path) == busy  # whose model may be used
+        assert find_run(None, tmp_path) == busy  # whose model may be used
         with RunLock() as second:
             second.take(idle)
             with pytest.raises(UserError, match="every run with a checkpoint is still training"):

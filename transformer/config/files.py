@@ -44,26 +44,19 @@ def load_config(
         if normpath(str(own)) != normpath(str(given)):
             settings.pop("sample_prompt", None)
     settings |= {key: Setting(value, f"--{key}") for key, value in flags.items()}
-    settings |= _lifted_limits(flags, settings)
-    missing = [key for key in REQUIRED_KEYS if key not in settings]
-    for key in settings if missing else ():  # the missing key may be there with a typo
-        if key not in Config.model_fields:
-            hint = unknown_name("key", key, Config.model_fields)
-            raise UserError(f"{settings[key].origin}: {hint}")
-    if missing:
+    if flags.get("max_minutes") is not None:  # all the time is used: the file's limits are lifted
+        for key in {"epochs", "max_steps"} & settings.keys() - flags.keys():
+            settings[key] = Setting(None, "--max_minutes")
+    if missing := [key for key in REQUIRED_KEYS if key not in settings]:
+        for key, setting in settings.items():  # the missing key may be there with a typo
+            if key not in Config.model_fields:
+                hint = unknown_name("key", key, Config.model_fields)
+                raise UserError(f"{setting.origin}: {hint}")
         raise UserError(
             f"{path}: missing key {', '.join(missing)}: every config holds "
             f"{' '.join(REQUIRED_KEYS)} (or give `{missing[0]}=VALUE`)"
         )
     return check(Config, settings, str(path))
-
-
-def _lifted_limits(flags: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Setting]:
-    """--max_minutes as a flag lifts the file's limits on epochs and steps: all the time is used."""
-    if flags.get("max_minutes") is None:
-        return {}
-    lifted = {"epochs", "max_steps"} & settings.keys() - flags.keys()
-    return {key: Setting(None, "--max_minutes") for key in lifted}
 
 
 def read_settings(path: str | Path) -> dict[str, Setting]:
@@ -116,10 +109,10 @@ def _read_scalar(node: yaml.ScalarNode, origin: str) -> Setting:
 def check(kind: type[T], settings: Mapping[str, Setting], origin: str) -> T:
     """The settings as a `kind`. Raises: UserError with all problems and their origins in a line."""
     fields = kind.model_fields
-    values = {
-        key: _value_for(fields[key], setting) if key in fields else setting.value
-        for key, setting in settings.items()
-    }
+    values: dict[str, Any] = {key: setting.value for key, setting in settings.items()}
+    for key in values.keys() & fields.keys():
+        unset = is_unset_by(settings[key].text, fields[key])
+        values[key] = None if unset else _as_given(settings[key], fields[key])
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -127,22 +120,20 @@ def check(kind: type[T], settings: Mapping[str, Setting], origin: str) -> T:
         raise UserError("; ".join(problems)) from None
 
 
-def _value_for(field: FieldInfo, setting: Setting) -> Any:
-    """An unquoted value is given as text, as in a flag: for a name, `0123` is not a number."""
-    value = setting.value
-    if setting.text is not None:
-        value = None if may_be_unset(field) and scalars.unsets(setting.text) else setting.text
-    return _trimmed(value, field)
+def _as_given(setting: Setting, field: FieldInfo) -> Any:
+    """The text of an unquoted value, as in a flag: for a name, `0123` is not a number.
 
-
-def _trimmed(value: Any, field: FieldInfo) -> Any:
-    """Removes spaces around a value, unless its type is text."""
+    Without the spaces around it, unless the field's type is text.
+    """
+    value = setting.value if setting.text is None else setting.text
     may_be_padded = isinstance(value, str) and str not in leaves(field.annotation)
     return value.strip(" \t") if may_be_padded else value
 
 
-def may_be_unset(field: FieldInfo) -> bool:
-    return type(None) in leaves(field.annotation)
+def is_unset_by(text: Any, field: FieldInfo) -> bool:
+    """Whether the field may be None, and this text in a file or a flag stands for None."""
+    may_be_none = isinstance(text, str) and type(None) in leaves(field.annotation)
+    return may_be_none and scalars.unsets(text.strip(" \t"))
 
 
 def leaves(annotation: Any) -> list[Any]:
@@ -180,29 +171,25 @@ _WORDS = {
 def _problems(
     error: ValidationError, kind: type[BaseModel], settings: Mapping[str, Setting], origin: str
 ) -> list[str]:
+    fields = kind.model_fields
     unknown, wanted, others = [], {}, []
     for detail in error.errors():
         key = str(detail["loc"][0]) if detail["loc"] else ""
         if detail["type"] == "extra_forbidden":
-            unknown.append(f"{settings[key].origin}: {unknown_name('key', key, kind.model_fields)}")
+            unknown.append(f"{settings[key].origin}: {unknown_name('key', key, fields)}")
         elif detail["type"] in _WORDS:
             words = _WORDS[detail["type"]].format(**detail.get("ctx", {}))
             wanted.setdefault(key, []).append(words)
         else:
             others.append(f"{origin}: {detail['msg'].removeprefix('Value error, ')}")
-    values = [
-        f"{settings[key].origin if key in settings else origin}: {key} must be "
-        f"{' or '.join(dict.fromkeys(words))}{_got(settings, key, kind.model_fields.get(key))}"
-        for key, words in wanted.items()
-    ]
+    values = []
+    for key, words in wanted.items():
+        setting = settings.get(key, Setting(None, origin))
+        known = key in settings and key in fields
+        got = f", got {_as_given(setting, fields[key])!r}" if known else ""
+        wish = " or ".join(dict.fromkeys(words))
+        values.append(f"{setting.origin}: {key} must be {wish}{got}")
     return unknown + values + others
-
-
-def _got(settings: Mapping[str, Setting], key: str, field: FieldInfo | None) -> str:
-    if field is None or key not in settings:
-        return ""
-    value, _, text = settings[key]
-    return f", got {_trimmed(value if text is None else text, field)!r}"
 
 
 # Names of our keys in other trainers.
@@ -240,14 +227,10 @@ def unknown_name(
 
 def to_yaml(values: Mapping[str, Any]) -> str:
     """Flat YAML that `load_config` and other programs read as these values."""
+    fields = Config.model_fields
     written = {
-        key: scalars.Quoted(value) if isinstance(value, str) and _would_unset(key, value) else value
+        key: scalars.Quoted(value) if key in fields and is_unset_by(value, fields[key]) else value
         for key, value in values.items()
     }
     options = {"sort_keys": False, "allow_unicode": True, "width": 1000}
     return yaml.dump(written, Dumper=scalars.QuotingDumper, **options)
-
-
-def _would_unset(key: str, text: str) -> bool:
-    field = Config.model_fields.get(key)
-    return field is not None and may_be_unset(field) and scalars.unsets(text)

@@ -6,9 +6,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from transformer.config.files import Setting, check, leaves, may_be_unset
+from transformer.config.files import Setting, check, is_unset_by, leaves
 from transformer.config.flag_parser import FlagParser
-from transformer.config.scalars import unsets
 from transformer.config.types import Boolean, FilePath
 from transformer.system.errors import UserError
 from transformer.system.paths import expanded
@@ -34,7 +33,7 @@ def only_for(task: str) -> dict[str, Any]:
 def path_argument(text: str) -> str:
     """The argparse type of a path that is not a field of a model."""
     try:
-        return expanded(text)
+        return str(expanded(text))
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -73,8 +72,8 @@ def given_flags(arguments: argparse.Namespace, kind: type[BaseModel]) -> dict[st
 
 def given(texts: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any]:
     """The options, with None for `none`, `null` and `~` where the field may be None."""
-    optional = [name for name in texts if may_be_unset(kind.model_fields[name])]
-    return texts | {name: None for name in optional if unsets(texts[name].strip(" \t"))}
+    fields = kind.model_fields
+    return {k: None if is_unset_by(text, fields[k]) else text for k, text in texts.items()}
 
 
 def check_flags(kind: type[BaseModel], flags: dict[str, Any]) -> Any:

@@ -18,7 +18,6 @@ _CORE = {
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
 }
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _CORE.items()}
-_BASES = {"0o": 8, "0x": 16}
 _MOST_DIGITS = 4000  # Python's own limit is 4,300
 _UNSET = ("none", "None", "NONE")  # people write them; YAML's null is in _CORE
 TRUTHS = {word: word.lower() == "true" for word in _CORE["bool"].split("|")}
@@ -42,10 +41,9 @@ def unsets(text: str) -> bool:
 def number(text: str) -> int | float | None:
     """The number that a text stands for, or None if it is not a number."""
     if fits(text, "int"):
-        base = _BASES.get(text[:2], 10)
-        digits = text if base == 10 else text[2:]
+        base = 0 if text.startswith(("0o", "0x")) else 10  # 0: as the text itself says
         # int() refuses longer numbers, which are infinite for our purposes.
-        return float(text) if base == 10 and len(text) > _MOST_DIGITS else int(digits, base)
+        return float(text) if base == 10 and len(text) > _MOST_DIGITS else int(text, base)
     # YAML writes .inf and .nan for Python's inf and nan.
     return float(re.sub(r"\.(?=[in])", "", text.lower())) if fits(text, "float") else None
 

@@ -10,22 +10,21 @@ from transformer.config.scalars import TRUTHS, number
 from transformer.system.paths import expanded
 
 
-def _number(value: Any) -> Any:
+def _number(value: Any, error: Literal["float_parsing", "int_parsing"]) -> Any:
     """Reads a number from text as YAML does; pydantic would also read others, such as 1_000."""
     if isinstance(value, bool):  # otherwise `true` would be 1
         value = str(value).lower()
     if not isinstance(value, str):
         return value
     found = number(value)
-    if found is None and value.lstrip("+-").lower() in ("inf", "infinity", "nan"):
-        raise PydanticKnownError("finite_number")
-    return value if found is None else found
+    if found is None:
+        is_finite = value.lstrip("+-").lower() not in ("inf", "infinity", "nan")
+        raise PydanticKnownError(error if is_finite else "finite_number")
+    return found
 
 
 def _float(value: Any) -> Any:
-    value = _number(value)
-    if isinstance(value, str):
-        raise PydanticKnownError("float_parsing")
+    value = _number(value, "float_parsing")
     try:
         return float(value) if isinstance(value, int) else value
     except OverflowError:
@@ -34,9 +33,7 @@ def _float(value: Any) -> Any:
 
 def _whole_number(value: Any) -> Any:
     """Also reads a float that is whole, such as `1e3`."""
-    value = _number(value)
-    if isinstance(value, str):
-        raise PydanticKnownError("int_parsing")
+    value = _number(value, "int_parsing")
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

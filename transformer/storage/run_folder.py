@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 # These return False for a name that the system refuses; Path's own methods raise an error.
 from os.path import exists, isdir, isfile
@@ -58,21 +59,14 @@ def new_run_folder(runs_dir: str | Path, name: str) -> Path:
         while True:
             numbers = [int(n) for f in home.glob("version_*") if (n := f.name[8:]).isdecimal()]
             folder = home / f"version_{max(numbers, default=-1) + 1}"
-            try:
+            with suppress(FileExistsError):  # another run took it in between
                 folder.mkdir()
                 return folder
-            except FileExistsError:  # another run took it in between
-                continue
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"{home}: cannot make a folder here ({reason}): give another `runs_dir`"
         ) from None
-
-
-def newest_run(runs_dir: str | Path) -> Path:
-    """The run folder whose last.ckpt is newest. Raises: UserError if there is none."""
-    return _runs_of(runs_dir)[0]
 
 
 def _runs_of(runs_dir: str | Path) -> list[Path]:
@@ -120,12 +114,6 @@ def _modified_at(run: Path) -> float:
         return 0.0
 
 
-def best_model(run: Path) -> Path:
-    """The run's model.safetensors; before that is written, its best or last checkpoint."""
-    candidates = [run / name for name in (WEIGHTS, BEST, LAST)]
-    return next((path for path in candidates if isfile(path)), candidates[0])
-
-
 def find_run(run: str | None, runs_dir: str | Path) -> Path:
     """The run that the path `run` belongs to; if it is a folder of runs, the newest run in it.
 
@@ -134,7 +122,7 @@ def find_run(run: str | None, runs_dir: str | Path) -> Path:
     Raises: UserError if there is no such folder or, for None, no run.
     """
     if run is None:
-        return newest_run(runs_dir)
+        return _runs_of(runs_dir)[0]
     path, runs = _named(run)
     return runs[0] if runs else path
 
@@ -168,11 +156,15 @@ def _path(name: str | Path) -> Path:
 def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
     """The named file, or the best model of the named run, or else of the newest run.
 
+    That is its model.safetensors; before that is written, its best or last checkpoint.
+
     Raises: UserError if there is no such file.
     """
     path = None if checkpoint is None else _path(checkpoint)
     if path is None or isdir(path):
-        path = best_model(find_run(checkpoint, runs_dir))
+        run = find_run(checkpoint, runs_dir)
+        models = [file for name in (WEIGHTS, BEST, LAST) if isfile(file := run / name)]
+        path = models[0] if models else run / WEIGHTS
     if not isfile(path):
         raise UserError(f"{path}: no such checkpoint: name a model.safetensors, a .ckpt or a run")
     return path
@@ -188,10 +180,8 @@ def find_restart(runs_dir: str | Path, name: str) -> list[Path]:
     run = max(runs, key=lambda path: int(path.name[8:]), default=None)
     if run is None or isfile(run / SUMMARY):
         return []
-    launch = launch_id()
-    if launch is None:
-        started_again = was_restarted()
-    else:
+    started_again = was_restarted()
+    if (launch := launch_id()) is not None:
         started_again = isfile(run / LAUNCH) and read_utf8(run / LAUNCH, "id") == launch
     return _checkpoints(run) if started_again else []
 
@@ -227,9 +217,10 @@ def find_resume(checkpoint: str, runs_dir: str | Path) -> Resume:
         raise UserError(
             f"{path}: no such checkpoint; --resume without a name takes the newest run's"
         )
-    found = (
-        _checkpoints(path) if isdir(path) else [path if len(path.parents) > 1 else path.absolute()]
-    )
+    if isdir(path):
+        found = _checkpoints(path)
+    else:
+        found = [path if len(path.parents) > 1 else path.absolute()]
     if not found:
         raise UserError(
             f"{path}: holds no checkpoint: if the run ended before its first one, start it again "

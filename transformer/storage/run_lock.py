@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import weakref
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -79,7 +79,7 @@ class Holder(NamedTuple):
         return f"process {self.pid} on {self.host}, started at {self.started_at},"
 
 
-class RunLock:
+class RunLock(AbstractContextManager["RunLock"]):
     """Keeps other processes from training in a folder, from `take` until the `with` block ends.
 
     Only rank 0 takes the lock, as a run's other processes write nothing.
@@ -89,13 +89,10 @@ class RunLock:
         self._file: IO[bytes] | None = None
         self._path = LOCK
         self._ended = threading.Event()
-        self._beats: threading.Thread | None = None
+        self._beats = threading.Thread()
         if hasattr(os, "register_at_fork"):  # a child would hold the lock too, perhaps for longer
             forget = weakref.WeakMethod(self._forget)
             os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
-
-    def __enter__(self) -> "RunLock":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.release()
@@ -115,18 +112,21 @@ class RunLock:
         if file is None or (before.pid and unseen and _is_renewed(path, before)):
             if file is not None:
                 file.close()
-            raise UserError(held(folder, before))
+            raise UserError(
+                f"{folder}: {before} is training this run: stop it or wait for its end, or start "
+                f"another run; if there is no such process, delete {path}"
+            )
         if not _is_at(file, path):  # the previous holder has ended and removed the file
             file.close()
             return self.take(folder)
         if before.pid:
             log.info("%s: %s has ended without removing its lock; this one goes on", folder, before)
-        self._file, self._path = file, path
         with suppress(OSError):  # such as a full disk: the lock works without a text
             file.truncate(0)
             file.write(json.dumps(Holder.this_process()._asdict()).encode())
+        self._file, self._path = file, path
         self._ended.clear()
-        self._beats = threading.Thread(target=self._renew, daemon=True)
+        self._beats = threading.Thread(target=self._renew, args=(file,), daemon=True)
         self._beats.start()
 
     def is_at(self, folder: Path) -> bool:
@@ -138,8 +138,7 @@ class RunLock:
         if self._file is None:
             return
         self._ended.set()
-        if self._beats is not None:
-            self._beats.join()
+        self._beats.join()
         mine = _is_at(self._file, self._path)
         if sys.platform == "win32":  # cannot remove an open file
             self._forget()
@@ -153,10 +152,9 @@ class RunLock:
             self._file.close()
             self._file = None
 
-    def _renew(self) -> None:
+    def _renew(self, file: IO[bytes]) -> None:
         """Renews the file's time: by its descriptor if possible, which also finds a moved file."""
-        assert self._file is not None
-        place = self._file.fileno() if os.utime in os.supports_fd else self._path
+        place = file.fileno() if os.utime in os.supports_fd else self._path
         while not self._ended.wait(BEAT_SECONDS):
             with suppress(OSError):
                 os.utime(place)
@@ -172,18 +170,9 @@ def holder_of(folder: Path) -> Holder | None:
             age = time.time() - os.fstat(file.fileno()).st_mtime
     except OSError:
         return None
-    if is_locked and not holder.is_elsewhere:
-        return None
-    if is_locked is not False and age > SILENT_SECONDS:
-        return None
-    return None if holder.is_our_rank_0 else holder
-
-
-def held(folder: Path, holder: Holder) -> str:
-    return (
-        f"{folder}: {holder} is training this run: stop it or wait for its end, or start another "
-        f"run; if there is no such process, delete {folder / LOCK}"
-    )
+    has_ended = is_locked and not holder.is_elsewhere
+    is_silent = is_locked is not False and age > SILENT_SECONDS
+    return None if has_ended or is_silent or holder.is_our_rank_0 else holder
 
 
 def _open_and_lock(path: Path) -> tuple[IO[bytes] | None, bool | None]:

@@ -1,10 +1,11 @@
 """Reads files with clear errors; writes them completely or not at all. Imports no torch."""
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os.path import isdir
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,12 +18,11 @@ def read_bytes(path: str | Path, what: str) -> bytes:
         return Path(path).read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such {what}: check the name and the folder") from None
-    except (IsADirectoryError, PermissionError) as error:
-        if Path(path).is_dir():
-            raise UserError(f"{path}: is a folder, not a {what}") from None
-        raise UserError(f"{path}: cannot read this {what}: {error.strerror}") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot read this {what}: {error}") from None
+        if isdir(path):
+            raise UserError(f"{path}: is a folder, not a {what}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot read this {what}: {reason}") from None
 
 
 def read_utf8(path: str | Path, what: str) -> str:
@@ -51,8 +51,8 @@ class ReadText(NamedTuple):
     @property
     def note(self) -> str:
         """`, 3 CRLF read as LF`, or nothing where all line ends were LF."""
-        ends = f", {self.num_carriage_returns:,} {self.line_end} read as LF"
-        return ends if self.num_carriage_returns else ""
+        number = self.num_carriage_returns
+        return f", {number:,} {self.line_end} read as LF" if number else ""
 
 
 def read_text(path: str | Path, what: str) -> ReadText:
@@ -63,8 +63,7 @@ def read_text(path: str | Path, what: str) -> ReadText:
     """
     text = read_utf8(path, what).removeprefix("\ufeff")
     num_crlf = text.count("\r\n")
-    if num_crlf:
-        text = text.replace("\r\n", "\n")
+    text = text.replace("\r\n", "\n")
     num_cr = text.count("\r")
     if num_cr > text.count("\n"):
         text = text.replace("\r", "\n")
@@ -97,13 +96,10 @@ def describe_nuls(text: str) -> str | None:
     if not num_nuls:
         return None
     found = f"{num_nuls:,} of its {len(text):,} characters are NUL"
-    encoding = wide_encoding(text.encode("utf-8"))
-    if encoding is None:
-        return f"{found}, and plain text has none"
-    return (
-        f"{found}: it looks like {encoding} without a byte order mark, and is read as UTF-8; "
-        "save it as UTF-8"
-    )
+    if encoding := wide_encoding(text.encode("utf-8")):
+        way_out = "without a byte order mark, and is read as UTF-8; save it as UTF-8"
+        return f"{found}: it looks like {encoding} {way_out}"
+    return f"{found}, and plain text has none"
 
 
 @contextmanager
@@ -117,12 +113,14 @@ def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _new_file_beside(path)
+    temporary = _beside(path)
     try:
+        temporary.touch(exist_ok=False)
+        permissions = temporary.stat().st_mode
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # as open() does: mkstemp makes files private
+        temporary.chmod(permissions)  # safetensors makes its files private
         if previous is not None and path.is_file():
             _keep(path, previous)
         os.replace(temporary, path)
@@ -130,17 +128,14 @@ def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _new_file_beside(path: Path) -> Path:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    return Path(name)
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def _keep(path: Path, previous: Path) -> None:
     """Keeps the file at `path` as `previous`: by a hard link or, without links, by renaming it."""
-    link = _new_file_beside(previous)
+    link = _beside(previous)
     try:
-        link.unlink()
         os.link(path, link)
         os.replace(link, previous)
     except OSError:  # the file system has no links
@@ -156,13 +151,6 @@ def link_or_copy(source: Path, path: Path) -> None:
         os.link(source, path)
     except OSError:
         shutil.copyfile(source, path)
-
-
-def _umask() -> int:
-    """The permissions that new files do not get; Python can read them only by setting them."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any
 
 _LOST = (OSError, ValueError)  # a file object that was closed raises ValueError
@@ -38,10 +38,9 @@ class LastingStream:
             self._stream.flush()
 
     def isatty(self) -> bool:
-        try:
+        with suppress(*_LOST):
             return self._stream.isatty()
-        except _LOST:
-            return False
+        return False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -50,16 +49,12 @@ class LastingStream:
 @contextmanager
 def lasting_output() -> Iterator[None]:
     """Within the block, sys.stdout and sys.stderr are LastingStreams, also for libraries."""
-    before = sys.stdout, sys.stderr
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        sys.stdout, sys.stderr = (
-            stream if isinstance(stream, LastingStream) else LastingStream(stream or nowhere)
-            for stream in before
-        )
-        try:
-            yield
-        finally:
-            sys.stdout, sys.stderr = before
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        redirect_stdout(LastingStream(sys.stdout or nowhere)),
+        redirect_stderr(LastingStream(sys.stderr or nowhere)),
+    ):
+        yield
 
 
 def fill_closed_descriptors() -> None:

@@ -5,18 +5,14 @@ A shell does not expand them within quotes or in `--flag=~/runs`, and no shell r
 
 import os
 import re
+from os.path import lexists
 from pathlib import Path
-from typing import overload
 
 from transformer.system.errors import UserError
 
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{(\w+)\})", re.ASCII)
 
 
-@overload
-def expanded(path: str) -> str: ...
-@overload
-def expanded(path: str | Path) -> str | Path: ...
 def expanded(path: str | Path) -> str | Path:
     """The path with its home folder and variables filled in.
 
@@ -29,7 +25,7 @@ def expanded(path: str | Path) -> str | Path:
     if not isinstance(path, str):
         return path
     text = _without_home(path)
-    if _VARIABLE.search(text) is None or _exists(text):
+    if _VARIABLE.search(text) is None or lexists(text):
         return text
     return _VARIABLE.sub(lambda match: _value(match, path), text)
 
@@ -38,7 +34,7 @@ def _without_home(path: str) -> str:
     if not path.startswith("~"):
         return path
     home = os.path.expanduser(path)
-    if home.startswith("~") and not _exists(path):
+    if home.startswith("~") and not lexists(path):
         name = re.split(r"[/\\]", path)[0]
         raise UserError(
             f"{path}: no home folder is known for {name}: for a file of that name write ./{path}"
@@ -48,11 +44,6 @@ def _without_home(path: str) -> str:
 
 def _value(match: re.Match[str], path: str) -> str:
     name = match[1] or match[2]
-    value = os.environ.get(name, "")
-    if not value:
-        raise UserError(f"{path}: the variable {name} is not set: set it, or write the full path")
-    return value
-
-
-def _exists(path: str) -> bool:
-    return os.path.lexists(path)
+    if value := os.environ.get(name):
+        return value
+    raise UserError(f"{path}: the variable {name} is not set: set it, or write the full path")

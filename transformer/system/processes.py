@@ -8,14 +8,13 @@ import os
 
 from transformer.system.errors import UserError
 
-_PLACES = ("NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
-
 
 def is_rank_0() -> bool:
     """Whether this process writes and prints: the only one of its run, or the first."""
     if "RANK" in os.environ:  # torchrun counts over all machines
         return os.environ["RANK"] == "0"
-    return all(os.environ.get(name, "0") == "0" for name in _PLACES)
+    places = ("NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in places)
 
 
 # The variables that Lightning and this program read; all are numbers.
@@ -50,8 +49,7 @@ def _check_torchrun(given: dict[str, str]) -> None:
     alone = given.get("RANK") == "0" and given.get("WORLD_SIZE") == "1"
     if alone and "TORCHELASTIC_RUN_ID" not in os.environ:
         return
-    missing = [name for name in _TORCHRUN if name not in given]
-    if missing:
+    if missing := [name for name in _TORCHRUN if name not in given]:
         there = "RANK" if "RANK" in given else "TORCHELASTIC_RUN_ID"
         raise UserError(
             f"the variable {there} is set, but not {', '.join(missing)}: start with torchrun, "
@@ -77,14 +75,15 @@ def _check_srun(given: dict[str, str]) -> None:
             f"SLURM_NTASKS is set, but not {', '.join(missing)}: srun did not start this process: "
             f"start with `srun python train.py`, {alone}"
         )
-    num_tasks = given["SLURM_NTASKS"]
-    in_a_job = "SLURM_JOB_ID" in os.environ and "SLURM_STEP_ID" not in os.environ
-    if num_tasks != "1" and in_a_job and "SLURM_STEPID" not in os.environ:
+    if (num_tasks := given["SLURM_NTASKS"]) == "1":
+        return
+    in_a_step = {"SLURM_STEP_ID", "SLURM_STEPID"} & set(os.environ)
+    if "SLURM_JOB_ID" in os.environ and not in_a_step:
         raise UserError(
             f"SLURM has {num_tasks} tasks for this job, but this process is not one of them: start "
             f"with `srun python train.py`, {alone}"
         )
-    if num_tasks != "1" and "SLURM_NTASKS_PER_NODE" not in given:
+    if "SLURM_NTASKS_PER_NODE" not in given:
         raise UserError(
             f"SLURM_NTASKS is {num_tasks}, but SLURM_NTASKS_PER_NODE is not set: give sbatch or "
             "srun its ntasks-per-node in place of ntasks"
@@ -99,8 +98,7 @@ def _by_hand() -> bool:
 def launch_id() -> str | None:
     """torchrun's --rdzv_id, by which restarted processes are recognized.
 
-    On one machine torchrun makes one itself. None without torchrun, and on several machines without
-    an id.
+    On one machine torchrun makes one. None without torchrun, and on several machines without an id.
     """
     name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
     return None if name == "none" else name

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 
-def classes_in(package: ModuleType, base: type[T]) -> Iterator[Any]:
+def classes_in(package: ModuleType, base: type) -> Iterator[Any]:
     """Each subclass of `base` with its own `name` that a file directly in the package defines.
 
     Files are imported in the order of their names.

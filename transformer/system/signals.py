@@ -10,11 +10,7 @@ from typing import Any
 
 # SLURM's --signal=USR1@120 sends SIGUSR1 before it ends a job. A terminal that is closed sends
 # SIGHUP. Windows has neither.
-SIGNALS = tuple(
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
-    if hasattr(signal, name)
-)
+SIGNALS = tuple(n for n in signal.Signals if n.name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"))
 _HANGUP = getattr(signal, "SIGHUP", None)
 _NOTHING_SET = (signal.SIG_DFL, signal.default_int_handler)
 

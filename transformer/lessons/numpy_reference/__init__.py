@@ -10,41 +10,21 @@ Arguments have the names that most implementations of the paper use: d_model, nu
 num_layers. A mask is True where a position may be read.
 """
 
-from transformer.lessons.numpy_reference.adam import Adam
-from transformer.lessons.numpy_reference.encoder import EncoderLayer, Transformer
+from transformer.lessons.numpy_reference.adam import Adam as Adam
+from transformer.lessons.numpy_reference.encoder import EncoderLayer as EncoderLayer
+from transformer.lessons.numpy_reference.encoder import Transformer as Transformer
+from transformer.lessons.numpy_reference.functions import attention_weights as attention_weights
+from transformer.lessons.numpy_reference.functions import cross_entropy as cross_entropy
+from transformer.lessons.numpy_reference.functions import layer_norm as layer_norm
+from transformer.lessons.numpy_reference.functions import positional_encoding as positional_encoding
 from transformer.lessons.numpy_reference.functions import (
-    attention_weights,
-    cross_entropy,
-    layer_norm,
-    positional_encoding,
-    scaled_dot_product_attention,
-    softmax,
+    scaled_dot_product_attention as scaled_dot_product_attention,
 )
-from transformer.lessons.numpy_reference.gpt import load_gpt
-from transformer.lessons.numpy_reference.layers import (
-    Dropout,
-    Embedding,
-    FeedForward,
-    LayerNorm,
-    Linear,
-    MultiHeadAttention,
-)
-
-__all__ = [
-    "Adam",
-    "Dropout",
-    "Embedding",
-    "EncoderLayer",
-    "FeedForward",
-    "LayerNorm",
-    "Linear",
-    "MultiHeadAttention",
-    "Transformer",
-    "attention_weights",
-    "cross_entropy",
-    "layer_norm",
-    "load_gpt",
-    "positional_encoding",
-    "scaled_dot_product_attention",
-    "softmax",
-]
+from transformer.lessons.numpy_reference.functions import softmax as softmax
+from transformer.lessons.numpy_reference.gpt import load_gpt as load_gpt
+from transformer.lessons.numpy_reference.layers import Dropout as Dropout
+from transformer.lessons.numpy_reference.layers import Embedding as Embedding
+from transformer.lessons.numpy_reference.layers import FeedForward as FeedForward
+from transformer.lessons.numpy_reference.layers import LayerNorm as LayerNorm
+from transformer.lessons.numpy_reference.layers import Linear as Linear
+from transformer.lessons.numpy_reference.layers import MultiHeadAttention as MultiHeadAttention

@@ -26,13 +26,10 @@ class Adam:
         """Changes the parameters in place."""
         self.num_steps += 1
         mean_beta, square_beta = self.betas
-        pairs = [
-            (parameter, layer.gradients[name])
-            for layer in self.layers
-            for name, parameter in layer.parameters.items()
-        ]
-        for (parameter, gradient), mean, square in zip(
-            pairs, self.means, self.squares, strict=True
+        parameters = [p for layer in self.layers for p in layer.parameters.values()]
+        gradients = [layer.gradients[name] for layer in self.layers for name in layer.parameters]
+        for parameter, gradient, mean, square in zip(
+            parameters, gradients, self.means, self.squares, strict=True
         ):
             mean += (1 - mean_beta) * (gradient - mean)
             square += (1 - square_beta) * (gradient**2 - square)

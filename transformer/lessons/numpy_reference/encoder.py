@@ -37,12 +37,10 @@ class EncoderLayer(Composite):
         self.feedforward_dropout = Dropout(dropout, generator)
         self.feedforward_norm = LayerNorm(d_model)
         super().__init__(
-            {
-                "attention": self.attention,
-                "attention_norm": self.attention_norm,
-                "feedforward": self.feedforward,
-                "feedforward_norm": self.feedforward_norm,
-            }
+            attention=self.attention,
+            attention_norm=self.attention_norm,
+            feedforward=self.feedforward,
+            feedforward_norm=self.feedforward_norm,
         )
 
     def forward(self, x: Array, mask: Array | None = None, training: bool = False) -> Floats:
@@ -87,7 +85,7 @@ class Transformer(Composite):
             EncoderLayer(d_model, num_heads, d_ff, dropout, generator) for _ in range(num_layers)
         ]
         numbered = {f"layers.{number}": layer for number, layer in enumerate(self.layers)}
-        super().__init__({"embedding": self.embedding} | numbered)
+        super().__init__(embedding=self.embedding, **numbered)
 
     def forward(self, tokens: Array, mask: Array | None = None, training: bool = False) -> Floats:
         """Ids (B, T) -> vectors (B, T, C). The mask is (T, T) or (B, T, T); None: all are read.

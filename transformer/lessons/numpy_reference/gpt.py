@@ -209,9 +209,8 @@ class GPT:
         weight = self.tensors[f"{name}.weight"]
         if self.architecture.norm == "rmsnorm":
             return rms_norm(x, weight)
-        return layer_norm(
-            x, weight, self.tensors[f"{name}.bias"] if self.architecture.bias else 0.0
-        )
+        bias = self.tensors[f"{name}.bias"] if self.architecture.bias else 0.0
+        return layer_norm(x, weight, bias)
 
 
 def load_gpt(path: str | Path) -> GPT:

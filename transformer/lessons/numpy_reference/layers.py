@@ -4,8 +4,6 @@ For y = forward(x) and a loss L, `backward` takes dL/dy of the last call, writes
 parameter W into the layer's `gradients`, and returns dL/dx. Docstrings write dx for dL/dx.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from transformer.lessons.numpy_reference.functions import (
@@ -32,7 +30,7 @@ class Layer:
 class Composite(Layer):
     """A layer made of layers; it shares their arrays, named "<part>.<name>"."""
 
-    def __init__(self, parts: Mapping[str, Layer]) -> None:
+    def __init__(self, **parts: Layer) -> None:
         super().__init__()
         for part, layer in parts.items():
             for name, array in layer.parameters.items():
@@ -139,7 +137,7 @@ class FeedForward(Composite):
         generator = generator or np.random.default_rng(0)
         self.input = Linear(d_model, d_ff, generator)
         self.output = Linear(d_ff, d_model, generator)
-        super().__init__({"input": self.input, "output": self.output})
+        super().__init__(input=self.input, output=self.output)
 
     def forward(self, x: Array) -> Floats:
         self.hidden = np.maximum(self.input.forward(x), 0)  # (B, T, F)
@@ -171,9 +169,7 @@ class MultiHeadAttention(Composite):
         self.query, self.key, self.value, self.output = (
             Linear(d_model, d_model, generator) for _ in range(4)
         )
-        super().__init__(
-            {"query": self.query, "key": self.key, "value": self.value, "output": self.output}
-        )
+        super().__init__(query=self.query, key=self.key, value=self.value, output=self.output)
 
     def forward(self, Q: Array, K: Array, V: Array, mask: Array | None = None) -> Floats:
         """Q (B, T, C), K and V (B, S, C) -> (B, T, C). `mask` is (T, S), (B, T, S) or (B, H, T, S).
