@@ -8,6 +8,8 @@ import pytest
 import evaluate
 import generate
 import plot
+import train
+from transformer.config.files import load_config
 from transformer.data.pairs.reading import read_pairs
 from transformer.system.errors import UserError
 
@@ -59,9 +61,6 @@ def pairs_run(pairs_home):
     """Trained once for all tests, which leave it as it is."""
     import torch
 
-    import train
-    from transformer.config.files import load_config
-
     torch.set_num_threads(1)
     changes = {
         "data_path": str(pairs_home / "shout.tsv"),
@@ -87,23 +86,21 @@ def test_summary_has_the_loss_and_the_error_rates_of_the_validation_split(pairs_
     assert "val_bits_per_char" not in summary  # its units are no characters
 
 
-def test_a_run_that_was_resumed_ends_with_the_weights_of_one_that_was_not(pairs_home, pairs_run):
-    import train
-    from transformer.config.files import load_config
+def test_a_run_that_was_resumed_ends_with_the_weights_of_one_that_was_not(
+    pairs_home, pairs_run, not_drawn, monkeypatch
+):
     from transformer.storage.model_file import load_model
 
     changes = {"runs_dir": str(pairs_home / "runs"), "data_path": str(pairs_home / "shout.tsv")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PL_GLOBAL_SEED", "0")
-        config = load_config(pairs_home / "shout.yaml", changes | {"run_name": "halves"})
-        # The same schedule, cut after its first validation as by a kill.
-        patch.setattr(
-            "transformer.training.callbacks.stopping.LastStep.on_train_batch_end", stop_at(20)
-        )
-        folder = train.train(config)
-        patch.undo()
-        patch.setenv("PL_GLOBAL_SEED", "0")
-        train.train(load_config(folder / "config.yaml"), folder / "checkpoints" / "last.ckpt")
+    for name, function in not_drawn.items():
+        monkeypatch.setattr(name, function)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    with monkeypatch.context() as patch:  # the same schedule, cut after a validation as by a kill
+        last_step = "transformer.training.callbacks.stopping.LastStep"
+        patch.setattr(f"{last_step}.on_train_batch_end", stop_at(20))
+        changes |= {"run_name": "halves"}
+        folder = train.train(load_config(pairs_home / "shout.yaml", changes))
+    train.train(load_config(folder / "config.yaml"), folder / "checkpoints" / "last.ckpt")
     whole, halves = (
         load_model(run / "checkpoints" / "last.ckpt").model for run in (pairs_run, folder)
     )
@@ -288,25 +285,12 @@ def test_two_processes_make_one_run_of_pairs(pairs_home, tmp_path, run, same_log
 
 
 def test_a_device_without_anything_to_validate_is_an_error(pairs_home):
-    from transformer.config.files import load_config
     from transformer.run.assembly import check_shares
 
     config = load_config(pairs_home / "shout.yaml", {"devices": 2})
     check_shares(config, 2, 2)
     with pytest.raises(UserError, match="1 chunks or pairs for validation on 2 devices"):
         check_shares(config, 1, 2)
-
-
-@pytest.mark.slow
-def test_reversing_words_is_learned_wholly_by_the_shipped_config(tmp_path, run):
-    from pathlib import Path
-
-    config = Path(__file__).parents[2] / "configs" / "reverse.yaml"
-    result = run("train.py", "--config", config, cwd=tmp_path, python=("-W", "error"))
-    assert result.returncode == 0, result.stderr
-    (path,) = tmp_path.glob("runs/reverse/version_0/summary.json")
-    summary = json.loads(path.read_text(encoding="utf-8"))
-    assert summary["val_word_error_rate"] == 0
 
 
 def test_the_curves_of_a_run_have_its_error_rates(pairs_run, tmp_path, capsys):
