@@ -16,6 +16,7 @@ import jaxtyping
 import jaxtyping._import_hook as hook
 import pytest
 from beartype import BeartypeConf
+from hypothesis import HealthCheck, settings
 
 # Tensors here are tiny: threads gain nothing, and on a busy machine they wait for each other, which
 # makes training steps ten times as slow. Before torch is imported; subprocesses inherit it.
@@ -93,6 +94,16 @@ def get_code(loader: hook._JaxtypingLoader, name: str) -> CodeType | None:
 hook._JaxtypingLoader.exec_module = SourceFileLoader.exec_module
 hook._JaxtypingLoader.get_code = get_code
 
+
+# Properties are tried on the same examples every time; each example overwrites a test's files.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("tests")
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

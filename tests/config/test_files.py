@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from transformer.config.files import load_config, to_yaml
@@ -27,13 +27,7 @@ PIECES = st.sampled_from(
     ]
 )
 PRINTABLE = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-FEW_HUNDRED = settings(
-    max_examples=300,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example overwrites the file
-)
+FEW_HUNDRED = settings(max_examples=300)
 
 
 @pytest.fixture
