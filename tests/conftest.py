@@ -1,5 +1,6 @@
 """What several test files share: seeded randomness, float64, and a small model of each kind."""
 
+import gc
 import importlib.util
 import os
 import sys
@@ -104,6 +105,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("tests")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: Python need not look for garbage there again and again."""
+    gc.collect()
+    gc.freeze()
+
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

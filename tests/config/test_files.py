@@ -133,7 +133,7 @@ def test_alias_of_a_plain_value_is_refused(path):
 
 def test_deep_nesting_is_refused_and_does_not_overflow_the_stack(path):
     with pytest.raises(UserError, match="nested too deeply"):
-        load_config(add(path, "a: " + "[" * 3000))
+        load_config(add(path, "a: " + "[" * 1000))
 
 
 def test_duplicate_key_is_refused_with_both_lines(path):
