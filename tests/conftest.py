@@ -1,5 +1,6 @@
 """What several test files share: seeded randomness, float64, and a small model of each kind."""
 
+import gc
 import importlib.util
 import os
 import sys
@@ -16,6 +17,7 @@ import jaxtyping
 import jaxtyping._import_hook as hook
 import pytest
 from beartype import BeartypeConf
+from hypothesis import HealthCheck, settings
 
 # Tensors here are tiny: threads gain nothing, and on a busy machine they wait for each other, which
 # makes training steps ten times as slow. Before torch is imported; subprocesses inherit it.
@@ -92,6 +94,23 @@ def get_code(loader: hook._JaxtypingLoader, name: str) -> CodeType | None:
 
 hook._JaxtypingLoader.exec_module = SourceFileLoader.exec_module
 hook._JaxtypingLoader.get_code = get_code
+
+
+# Properties are tried on the same examples every time; each example overwrites a test's files.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("tests")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: Python need not look for garbage there again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filelock import FileLock  # which torch needs
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,13 +117,19 @@ def finished(
     write_inputs: Callable[[Path], None],
 ) -> Finished:
     """Trained once for all tests, which leave it as it is; every warning is an error in it."""
-    home = tmp_path_factory.mktemp("finished")
-    write_inputs(home)
-    result = run("train.py", "--config", "tiny.yaml", cwd=home, python=("-W", "error"))
-    assert result.returncode == 0, result.stderr
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # all workers' folder
+    home, said = base / "finished", base / "finished.txt"
+    with FileLock(base / "finished.lock"):
+        if not said.exists():
+            home.mkdir(exist_ok=True)
+            write_inputs(home)
+            result = run("train.py", "--config", "tiny.yaml", cwd=home, python=("-W", "error"))
+            assert result.returncode == 0, result.stderr
+            said.write_text(result.stdout + result.stderr, encoding="utf-8")
     folder = home / "runs" / "tiny" / "version_0"
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    return Finished(home, folder, result.stdout + result.stderr, summary)
+    return Finished(home, folder, said.read_text(encoding="utf-8"), summary)
 
 
 @pytest.fixture(scope="session")

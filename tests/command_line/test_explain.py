@@ -69,14 +69,15 @@ def test_the_newest_runs_best_model_is_explained_in_one_file(run, finished, tmp_
     assert "model.safetensors" in page.read_text(encoding="utf-8")
 
 
-def test_256_characters_of_4_blocks_with_4_heads_are_under_2_mb_and_name_no_server(run, tmp_path):
+def test_256_characters_of_4_blocks_with_4_heads_are_under_2_mb_and_name_no_server(
+    explained, tmp_path
+):
     text = "the quick brown fox jumps over a lazy dog\n" * 7
     sizes = {"block_size": 256, "embedding_dim": 32, "num_heads": 4, "num_blocks": 4}
-    saved(tmp_path / "m.safetensors", "gpt", CharacterTokenizer.from_text(text), **sizes)
+    path = saved(tmp_path / "m.safetensors", "gpt", CharacterTokenizer.from_text(text), **sizes)
     (tmp_path / "fox.txt").write_text(text, encoding="utf-8")
-    result = run("explain.py", "m.safetensors", "--prompt_file", "fox.txt", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "294 characters, but the model reads 256: the last 256 are shown" in result.stderr
+    *_, err = explained("--prompt_file", "fox.txt", path=path)
+    assert "294 characters, but the model reads 256: the last 256 are shown" in err
     page = (tmp_path / "explain.html").read_text(encoding="utf-8")
     assert len(page.encode()) < 2_000_000
     assert "http://" not in page

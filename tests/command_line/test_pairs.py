@@ -8,6 +8,8 @@ import pytest
 import evaluate
 import generate
 import plot
+import train
+from transformer.config.files import load_config
 from transformer.data.pairs.reading import read_pairs
 from transformer.data.pairs.settings import PairSettings
 from transformer.run.comparison import differences
@@ -64,9 +66,6 @@ def pairs_run(pairs_home):
     """Trained once for all tests, which leave it as it is."""
     import torch
 
-    import train
-    from transformer.config.files import load_config
-
     torch.set_num_threads(1)
     changes = {
         "data_path": str(pairs_home / "shout.tsv"),
@@ -92,18 +91,18 @@ def test_summary_has_the_loss_and_the_error_rates_of_the_validation_split(pairs_
     assert "val_bits_per_char" not in summary  # its units are no characters
 
 
-def test_a_run_that_was_resumed_is_the_same_as_one_that_was_not(pairs_home, pairs_run):
-    import train
-    from transformer.config.files import load_config
-
+def test_a_run_that_was_resumed_is_the_same_as_one_that_was_not(
+    pairs_home, pairs_run, not_drawn, monkeypatch
+):
     changes = {"runs_dir": str(pairs_home / "runs"), "data_path": str(pairs_home / "shout.tsv")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PL_GLOBAL_SEED", "0")
-        config = load_config(pairs_home / "shout.yaml", changes | {"run_name": "halves"})
-        with pytest.raises(SystemExit):
-            train.train(config, callbacks=[InterruptAfter(20)])
-        folder = pairs_home / "runs" / "halves" / "version_0"
-        train.train(load_config(folder / "config.yaml"), folder / LAST)
+    for name, function in not_drawn.items():
+        monkeypatch.setattr(name, function)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    config = load_config(pairs_home / "shout.yaml", changes | {"run_name": "halves"})
+    with pytest.raises(SystemExit):
+        train.train(config, callbacks=[InterruptAfter(20)])
+    folder = pairs_home / "runs" / "halves" / "version_0"
+    train.train(load_config(folder / "config.yaml"), folder / LAST)
     assert differences(pairs_run, folder) == []
 
 
@@ -275,25 +274,12 @@ def test_two_processes_make_one_run_of_pairs(pairs_home, tmp_path, run, same_log
 
 
 def test_a_device_without_anything_to_validate_is_an_error(pairs_home):
-    from transformer.config.files import load_config
     from transformer.run.assembly import check_shares
 
     config = load_config(pairs_home / "shout.yaml", {"devices": 2})
     check_shares(config, 2, 2)
     with pytest.raises(UserError, match="1 chunks or pairs for validation on 2 devices"):
         check_shares(config, 1, 2)
-
-
-@pytest.mark.slow
-def test_reversing_words_is_learned_wholly_by_the_shipped_config(tmp_path, run):
-    from pathlib import Path
-
-    config = Path(__file__).parents[2] / "configs" / "reverse.yaml"
-    result = run("train.py", "--config", config, cwd=tmp_path, python=("-W", "error"))
-    assert result.returncode == 0, result.stderr
-    (path,) = tmp_path.glob("runs/reverse/version_0/summary.json")
-    summary = json.loads(path.read_text(encoding="utf-8"))
-    assert summary["val_word_error_rate"] == 0
 
 
 def test_the_curves_of_a_run_have_its_error_rates(pairs_run, tmp_path, capsys):

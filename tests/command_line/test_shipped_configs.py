@@ -1,5 +1,6 @@
 """Every file in configs/ loads, builds at its full size and trains."""
 
+import json
 import math
 import re
 import sys
@@ -71,3 +72,13 @@ def test_the_nine_key_file_as_it_stands_makes_a_step_in_under_20_gb(run, tmp_pat
     assert result.returncode == 0, result.stderr
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(result.stdout.split()[-1]) * unit < 20e9
+
+
+@pytest.mark.slow
+def test_reversing_words_is_learned_wholly_by_the_shipped_config(tmp_path, run):
+    config = ROOT / "configs" / "reverse.yaml"
+    result = run("train.py", "--config", config, cwd=tmp_path, python=("-W", "error"))
+    assert result.returncode == 0, result.stderr
+    (path,) = tmp_path.glob("runs/reverse/version_0/summary.json")
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    assert summary["val_word_error_rate"] == 0

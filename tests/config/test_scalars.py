@@ -6,7 +6,7 @@ from typing import Annotated
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -54,13 +54,7 @@ KEYS += ("model", "data_path", "run_name", "runs_dir", "sample_prompt")
 FOLDER_NAME = Config.model_fields["run_name"].metadata[0].pattern
 # Texts that a run's keys may hold, and that one YAML or the other takes for something else.
 LOOKS_LIKE = [*SPELLINGS, "0123", "3.10", "1.e5", "1e3", "", " ", "#x", "- a", "a: b", "'", "!!int"]
-FEW_HUNDRED = settings(
-    max_examples=300,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example overwrites the file
-)
+FEW_HUNDRED = settings(max_examples=300)
 
 
 @pytest.fixture
