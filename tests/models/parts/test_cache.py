@@ -215,7 +215,7 @@ def test_a_cache_that_grows_gives_what_one_pass_gives_and_is_no_larger_than_the_
     for start, stop in ((0, 5), (5, 6), (6, 23), (23, 24), (24, 61)):
         logits = model(tokens[:, start:stop], cache=cache)
         assert_close(logits, expected[:, start:stop], rtol=0, atol=1e-10)
-        rooms.append(cache.blocks[0].keys.shape[2])
+        rooms.append(cache.blocks[0].kept[0].shape[2])
     assert rooms == [16, 16, 32, 32, 61]
 
 
