@@ -79,11 +79,8 @@ class Announcements(AfterBatch):
     def _announce(self, seconds_per_step: float, steps_done: int, max_steps: int) -> None:
         seconds = min(seconds_per_step * (max_steps - steps_done), self.seconds_left())
         finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + seconds))
-        log.info(
-            "%s per step; about %s left, until %s",
-            *map(duration, (seconds_per_step, seconds)),
-            finish,
-        )
+        each, left = duration(seconds_per_step), duration(seconds)
+        log.info("%s per step; about %s left, until %s", each, left, finish)
         if self.note_of and (note := self.note_of(steps_done + round(seconds / seconds_per_step))):
             log.info(note)
         if seconds > self.DAY_SECONDS:

@@ -12,13 +12,8 @@ from numpy.typing import NDArray
 from transformer.models.base import SequenceModel
 from transformer.training.lightning_internals import add_metrics
 from transformer.training.lightning_module import LanguageModule
-from transformer.training.loggers import (
-    log_charts,
-    log_hparams,
-    log_image,
-    log_scalars,
-    log_text,
-)
+from transformer.training.loggers import log_charts, log_hparams, log_image, log_scalars, log_text
+from transformer.training.ranks import of_rank_0
 
 
 class Introduction(pl.Callback):
@@ -73,6 +68,5 @@ class Samples(pl.Callback):
             log_scalars(trainer, scalars)
             for name, image in shown.images.items():
                 log_image(trainer, name, image)
-        if trainer.world_size > 1:  # all ranks must decide by the same numbers
-            scalars = trainer.strategy.broadcast(scalars)
+        scalars = of_rank_0(trainer, scalars)  # all ranks must decide by the same numbers
         add_metrics(trainer, {k: torch.tensor(v) for k, v in scalars.items()})
