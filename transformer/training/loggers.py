@@ -31,11 +31,7 @@ class RunLogger(TensorBoardLogger):
 
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:
         super().__init__(
-            str(folder),
-            name="",
-            version="",
-            default_hp_metric=False,
-            purge_step=purge_step,
+            str(folder), name="", version="", default_hp_metric=False, purge_step=purge_step
         )
         self._folder = folder
         self._warned = False

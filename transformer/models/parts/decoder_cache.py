@@ -1,5 +1,3 @@
-"""A decoder's cache during a search: keys and values of the memory and of a tree of tokens."""
-
 from collections.abc import Callable
 
 import torch

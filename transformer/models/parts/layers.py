@@ -1,5 +1,3 @@
-"""Norms, feed-forward layers, dropout and residual blocks."""
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -1,5 +1,3 @@
-"""The base class of callbacks that act after each training batch."""
-
 from abc import ABC, abstractmethod
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""The lines that a run logs while it trains."""
-
 import logging
 import math
 import time
@@ -42,9 +40,7 @@ class Announcements(AfterBatch):
         self._first: tuple[int, float] | None = None
         self._estimated = False
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, *_: Any, **__: Any) -> None:
         if not self._begun and isinstance(pl_module, LanguageModule):
             self._say_learning_rate(pl_module)
         self._begun = True

@@ -1,5 +1,3 @@
-"""Writes a run's checkpoints atomically: last.ckpt, best.ckpt and the best weights."""
-
 import logging
 import time
 from collections.abc import Callable, Mapping

@@ -1,5 +1,3 @@
-"""Logs a run's config once, and samples of its model at every validation."""
-
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
