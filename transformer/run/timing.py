@@ -54,7 +54,7 @@ class StopWatch(AfterBatch):
         if not between_steps(trainer):
             return
         self.steps.append(now(trainer))
-        long = len(self.steps) > 1 and self.steps[-1] - self.steps[0] >= MOST_SECONDS
+        long = self.steps[-1] - self.steps[0] >= MOST_SECONDS
         if long or len(self.steps) > MOST_STEPS:
             trainer.should_stop = True
 

@@ -123,15 +123,6 @@ def log_charts(trainer: pl.Trainer, charts: Mapping[str, Mapping[str, Sequence[s
     _to_tensorboard(trainer, lambda writer: writer.add_custom_scalars(layout))
 
 
-def flush(trainer: pl.Trainer) -> None:
-    for logger in trainer.loggers:
-        logger.save()
-
-
-def run_loggers(trainer: pl.Trainer) -> list[RunLogger]:
-    return [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
-
-
 def _plain(value: Any) -> int | float | str:
     if isinstance(value, bool):
         return str(value).lower()  # torch writes a bool as a number

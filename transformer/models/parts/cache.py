@@ -35,11 +35,7 @@ class KeptRows:
     kept: KeysValues | None = None
 
     def move(
-        self,
-        sources: Int[Tensor, " _"],
-        places: Int[Tensor, " _"],
-        num_rows: int,
-        stop: int | None = None,
+        self, sources: Int[Tensor, " _"], places: Int[Tensor, " _"], num_rows: int, stop: int | None
     ) -> None:
         """Copies rows `sources` to rows `places`, up to `stop`, and keeps the first num_rows."""
         if self.kept is None:
@@ -119,11 +115,6 @@ class Cache(Window):
         self.tokens = torch.zeros(num_rows, block_size, dtype=torch.long)
         # One function for each block, which reads one token of each row: see gpt_step.
         self.steps: list[Callable[[Tensor, BlockCache], Tensor]] = []
-
-    @property
-    def num_bytes(self) -> int:
-        """Keys and values have 2 x blocks x rows x C x (allocated places) numbers."""
-        return sum(tensor.nbytes for block in self.blocks for tensor in block.kept or ())
 
     def extend(
         self, tokens: Int[Tensor, "B T"], num_before: int = 0

@@ -100,4 +100,4 @@ class DecoderCache(Window):
         for block in self.blocks:
             block.move(sources[moved], moved, len(sources), self.stop)
         for kept in self.cross:
-            kept.move(sources[moved], moved, len(sources))
+            kept.move(sources[moved], moved, len(sources), None)

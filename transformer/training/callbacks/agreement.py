@@ -46,8 +46,7 @@ class Agreement(AfterBatch):
         self.agree()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.sanity_checking:
-            self.agree()
+        self.agree()
 
     def agree(self) -> None:
         """All ranks must call this together."""

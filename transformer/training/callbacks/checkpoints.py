@@ -16,7 +16,7 @@ from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.lightning_internals import between_steps, logs_now, validates_now
 from transformer.training.lightning_module import LanguageModule
-from transformer.training.loggers import flush, run_loggers
+from transformer.training.loggers import RunLogger
 from transformer.training.ranks import of_rank_0
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,8 @@ class RunCheckpoints(AfterBatch, Checkpoint):
         module = trainer.lightning_module
         if isinstance(module, LanguageModule) and trainer.training and logs_now(trainer):
             module.log_training()
-        flush(trainer)
+        for logger in trainer.loggers:
+            logger.save()
         if not is_best:
             trainer.save_checkpoint(self.last)
         elif trainer.is_global_zero:  # best.ckpt was just written with the same state
@@ -133,8 +134,6 @@ class RunCheckpoints(AfterBatch, Checkpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Saves best.ckpt first: a run killed in between resumes before both and repeats both."""
-        if trainer.sanity_checking:
-            return
         self._keep_folder(trainer)
         lost = self.keeper is not None and not self.keeper.has_weights()
         if self.best_step and of_rank_0(trainer, lost):
@@ -166,8 +165,9 @@ class RunCheckpoints(AfterBatch, Checkpoint):
 
     def _keep_folder(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero and self.keeper and self.keeper.keep(trainer.global_step):
-            for logger in run_loggers(trainer):
-                logger.reopen()
+            for logger in trainer.loggers:
+                if isinstance(logger, RunLogger):
+                    logger.reopen()
 
     def state_dict(self) -> dict[str, Any]:
         return {"lowest": self.lowest, "best_step": self.best_step}

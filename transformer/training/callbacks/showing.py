@@ -52,8 +52,6 @@ class Samples(pl.Callback):
         self.show = show
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking:
-            return
         assert isinstance(pl_module, LanguageModule)
         model = pl_module.whole_model()
         scalars: Mapping[str, float] = {}
