@@ -66,6 +66,5 @@ def num_windows(num_tokens: int, block_size: int) -> int:
 
 def sampled_windows(total: int, most: int) -> NDArray[np.int64]:
     """At most `most` of the numbers 0 .. total - 1, evenly spaced."""
-    if total <= most:
-        return np.arange(total)
-    return np.arange(most) * total // most
+    count = min(total, most)
+    return np.arange(count) * total // count

@@ -48,12 +48,11 @@ def decode(
         raise ValueError(f"max_new_tokens must be a whole number from 0, got {max_new_tokens}")
     if not all(len(prompt) for prompt in prompts):
         raise ValueError("a prompt must have at least one token")
-    if max_new_tokens == 0:
-        return
+    numbers = count() if max_new_tokens is None else range(int(max_new_tokens))
     sampler.start(prompts)
     cache = model.make_cache(len(prompts))
     step = None
-    for number in count(1):
+    for _ in numbers:
         with torch.inference_mode():
             if step is None:
                 logits = read(model, cache, [prompt[-model.block_size :] for prompt in prompts])
@@ -63,8 +62,6 @@ def decode(
                 logits = logits.float()
             step = Step(sampler(logits), logits)
         yield step
-        if number == max_new_tokens:
-            return
 
 
 def read(

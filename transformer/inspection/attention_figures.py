@@ -1,5 +1,3 @@
-"""Attention maps as matplotlib figures."""
-
 import warnings
 from collections.abc import Sequence
 

@@ -44,7 +44,14 @@ def curves_figure(runs: Mapping[str, Curves], floors: Mapping[str, float]) -> Fi
     grid[-1, 1].set_xlabel("time (seconds)")
     if len(runs) == 1:
         figure.suptitle(*runs, fontsize="medium", parse_math=False)
-    _add_legend(figure, legend)
+    shown = figure.legend(
+        handles=legend,
+        loc="outside lower center",
+        ncols=min(len(legend), _MOST_LEGEND_COLUMNS),
+        frameon=False,
+    )
+    for text in shown.get_texts():
+        text.set_parse_math(False)  # a run's name may hold a $
     return figure
 
 
@@ -74,7 +81,7 @@ def _style(name: str, number: int | None = None) -> dict[str, Any]:
     return {"color": color, "linewidth": 1.6, "marker": marker, "markersize": 4}
 
 
-def _legend(runs: Mapping[str, Curves], floors: Mapping[str, float]) -> list[tuple[str, Line2D]]:
+def _legend(runs: Mapping[str, Curves], floors: Mapping[str, float]) -> list[Line2D]:
     """Names the curves if there is one run; otherwise the runs first, then the curves."""
     number = 0 if len(runs) == 1 else None
     styles = []
@@ -82,17 +89,4 @@ def _legend(runs: Mapping[str, Curves], floors: Mapping[str, float]) -> list[tup
         styles += [(name, _style(VAL_LOSS, place)) for place, name in enumerate(runs)]
     styles += [("training", _style(TRAIN_LOSS, number)), ("validation", _style(VAL_LOSS, number))]
     styles += [(f"{name}: {loss:z.3f}", _style("floor")) for name, loss in floors.items()]
-    return [(label, Line2D([], [], **style)) for label, style in styles]
-
-
-def _add_legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> None:
-    labels, lines = zip(*entries, strict=True)
-    legend = figure.legend(
-        lines,
-        labels,
-        loc="outside lower center",
-        ncols=min(len(lines), _MOST_LEGEND_COLUMNS),
-        frameon=False,
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a run's name may hold a $
+    return [Line2D([], [], label=label, **style) for label, style in styles]

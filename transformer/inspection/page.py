@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from transformer.inspection.explanation import Explanation
 
-_MOST = 255  # of uint8
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
 
@@ -61,7 +60,7 @@ def quantized(weights: Float[NDArray, "*A"]) -> UInt8[NDArray, "*A"]:
 
     Small weights are more exact than in 255 w. A head that reads evenly has many of them.
     """
-    return np.rint(_MOST * np.sqrt(weights)).astype(np.uint8)
+    return np.rint(255 * np.sqrt(weights)).astype(np.uint8)
 
 
 def packed(weights: Float[NDArray, "N H T S"], *, causal: bool) -> str:

@@ -39,22 +39,10 @@ def make_step(module: nn.Module) -> Function:
     if isinstance(module, nn.RMSNorm):
         shape, weight, eps = module.normalized_shape, module.weight, module.eps
         return lambda x: torch.rms_norm(x, shape, weight, eps)
-    if isinstance(module, FeedForward):
-        first, last = make_step(module.input), make_step(module.output)
-        activation = module.activation
-        return lambda x: last(activation(first(x)))
-    assert isinstance(module, GatedFeedForward)
-    return _gated(module)
-
-
-def _gated(module: GatedFeedForward) -> Function:
+    assert isinstance(module, FeedForward | GatedFeedForward)
     first, last = make_step(module.input), make_step(module.output)
-
-    def step(x: Tensor) -> Tensor:
-        gate, value = first(x).chunk(2, dim=-1)
-        return last(F.silu(gate) * value)
-
-    return step
+    activation = module.activation
+    return lambda x: last(activation(first(x)))
 
 
 def make_attention_step(module: MultiHeadAttention) -> Callable[[Tensor, BlockCache], Tensor]:

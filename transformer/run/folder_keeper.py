@@ -37,9 +37,9 @@ class RunFolder:
 
         Raises: UserError if another run has taken its place.
         """
-        if self.lock.is_at(self.path) and isfile(self.path / CONFIG):
-            return False
         is_gone = not isfile(self.path / CONFIG)
+        if not is_gone and self.lock.is_at(self.path):
+            return False
         with suppress(OSError):
             self.path.mkdir(parents=True, exist_ok=True)
             self.lock.take(self.path)

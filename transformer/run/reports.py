@@ -40,10 +40,11 @@ def introduction(
     steps = f"{total_steps:,} steps" if total_steps < ENDLESS_STEPS else "steps"
     passes = total_steps * tokens_per_step / num_train_tokens
     in_all = f", so this is {passes:.3g} passes" * (total_steps < ENDLESS_STEPS)
+    size = f"{memory / 1e9:.2g} GB" if memory >= 1e9 else f"{memory / 1e6:.0f} MB"
     return (
         f"{steps} of {tokens_per_step:,} tokens ({batch}); a corpus pass is "
         f"{num_train_tokens:,} tokens{in_all}\n{table}\n"
-        f"memory for the tensors of a step: about {_size(memory)}; details: --estimate"
+        f"memory for the tensors of a step: about {size}; details: --estimate"
     )
 
 
@@ -57,10 +58,6 @@ def many_passes_note(total_steps: int, steps_per_pass: float, dropout: float) ->
         f"{passes:.3g} passes over a small text: the model soon learns it by heart, and then "
         f"stops improving. Try --max_steps {few} ({FEW_PASSES} passes) or --dropout {DROPOUT:g}"
     )
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.2g} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
 
 
 def run_facts(trainer: pl.Trainer, throughput: Throughput) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class StopWatch(AfterBatch):
         if not between_steps(trainer):
             return
         self.steps.append(now(trainer))
-        long = len(self.steps) > 1 and self.steps[-1] - self.steps[0] >= MOST_SECONDS
+        long = self.steps[-1] - self.steps[0] >= MOST_SECONDS
         if long or len(self.steps) > MOST_STEPS:
             trainer.should_stop = True
 
@@ -62,13 +62,7 @@ class StopWatch(AfterBatch):
         self.batches.append(now(trainer))
 
     def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
         self.batches.append(now(trainer))
         self.tokens.append(int((batch[-1] != IGNORED).sum()))
@@ -172,10 +166,9 @@ def free_memory(device_type: str) -> float:
     """Free memory in bytes, of this machine or its GPU; infinity if that is not known."""
     if device_type == "cuda":
         return float(torch.cuda.mem_get_info()[0])
-    with suppress(OSError, KeyError, ValueError, IndexError):
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        sizes = {line.split(":")[0]: float(line.split()[1]) for line in lines}
-        return 1024 * sizes["MemAvailable"]
+    with suppress(OSError, ValueError, IndexError):
+        facts = Path("/proc/meminfo").read_text(encoding="utf-8")
+        return 1024 * float(facts.partition("MemAvailable:")[2].split()[0])
     with suppress(AttributeError, OSError, ValueError):
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     return float("inf")

@@ -31,11 +31,7 @@ class RunLogger(TensorBoardLogger):
 
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:
         super().__init__(
-            str(folder),
-            name="",
-            version="",
-            default_hp_metric=False,
-            purge_step=purge_step,
+            str(folder), name="", version="", default_hp_metric=False, purge_step=purge_step
         )
         self._folder = folder
         self._warned = False
@@ -125,15 +121,6 @@ def log_charts(trainer: pl.Trainer, charts: Mapping[str, Mapping[str, Sequence[s
         for category, of_category in charts.items()
     }
     _to_tensorboard(trainer, lambda writer: writer.add_custom_scalars(layout))
-
-
-def flush(trainer: pl.Trainer) -> None:
-    for logger in trainer.loggers:
-        logger.save()
-
-
-def run_loggers(trainer: pl.Trainer) -> list[RunLogger]:
-    return [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
 
 
 def _plain(value: Any) -> int | float | str:

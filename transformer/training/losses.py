@@ -1,5 +1,3 @@
-"""Terms of the training loss."""
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 

@@ -1,5 +1,6 @@
 from typing import Any
 
+import pytorch_lightning as pl
 from torch import distributed
 
 
@@ -10,3 +11,8 @@ def of_all_ranks(own: Any) -> list[Any]:
     gathered: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(gathered, own)
     return gathered
+
+
+def of_rank_0(trainer: pl.Trainer, own: Any) -> Any:
+    """Returns rank 0's value on all ranks, which must call this together."""
+    return trainer.strategy.broadcast(own) if trainer.world_size > 1 else own

@@ -1,5 +1,3 @@
-"""A LightningModule that can be loaded from its checkpoint alone."""
-
 import json
 from pathlib import Path
 from typing import Any

@@ -15,6 +15,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
@@ -132,11 +133,9 @@ def named(state: Mapping[str, Any], module: nn.Module, optimizer: Optimizer) -> 
 
 def whole(tensor: Tensor) -> Tensor:
     """Gathers a sharded tensor on every rank; returns any other tensor as it is."""
-    full_tensor = getattr(tensor, "full_tensor", None)
-    return tensor if full_tensor is None else full_tensor()
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def local(tensor: Tensor) -> Tensor:
     """Returns this device's part of a sharded tensor; any other tensor as it is."""
-    to_local = getattr(tensor, "to_local", None)
-    return tensor if to_local is None else to_local()
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -1,1 +1,0 @@
-"""Corpora that are made from installed packages."""

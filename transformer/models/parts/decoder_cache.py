@@ -1,46 +1,29 @@
-"""A decoder's cache during a search: keys and values of the memory and of a tree of tokens."""
-
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from transformer.models.parts.cache import LEAST_ROOM, BlockCache, Positions, move_rows
-
-KeysValues = tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]
+from transformer.models.parts.cache import LEAST_ROOM, BlockCache, KeptRows, KeysValues, Window
 
 
-class CrossCache:
-    """Keys and values of the memory for one block's cross-attention, computed once."""
-
-    def __init__(self) -> None:
-        self._kept: KeysValues | None = None
+class CrossCache(KeptRows):
+    """Of the memory, for cross-attention; computed once."""
 
     def get(self, compute: Callable[[], KeysValues]) -> KeysValues:
-        if self._kept is None:
+        if self.kept is None:
             keys, values = compute()
-            self._kept = keys.contiguous(), values.contiguous()
-        return self._kept
-
-    def move(self, sources: Int[Tensor, " _"], places: Int[Tensor, " _"], num_rows: int) -> None:
-        if self._kept is not None:
-            keys, values = self._kept
-            self._kept = (
-                move_rows(keys, sources, places)[:num_rows],
-                move_rows(values, sources, places)[:num_rows],
-            )
+            self.kept = keys.contiguous(), values.contiguous()
+        return self.kept
 
 
-class DecoderCache:
+class DecoderCache(Window):
     """The tokens of K beams for each of B sources: K B rows, kept as one tree for each source.
 
     The beams of a source share one row of places, and each reads the places in its `ancestors`.
     When beams change their order or continue the same beam, only `ancestors` changes and no key or
     value moves. When a source is finished, another one takes its row.
     """
-
-    has_gaps = False
 
     def __init__(
         self,
@@ -58,18 +41,12 @@ class DecoderCache:
         self.block_size = block_size
         self.least_places = LEAST_ROOM * self.num_beams
         self.most_places = block_size * self.num_beams
-        self.positions: Positions = slice(0, 0)
-        self.places = slice(0, 0)
         self.blocks = [BlockCache(self) for _ in range(num_blocks)]
         self.cross = [CrossCache() for _ in range(num_blocks)]
         self.tokens = torch.empty(num_rows, 0, dtype=torch.long, device=memory.device)
         self.ancestors = torch.empty(
             num_sources, self.num_beams, 0, dtype=torch.bool, device=memory.device
         )
-
-    @property
-    def stop(self) -> int:
-        return self.places.stop
 
     def extend(
         self, tokens: Int[Tensor, "R T"], num_before: int = 0
@@ -92,7 +69,8 @@ class DecoderCache:
         num_read = 1 if alike else self.num_beams
         new_places = num_read * num_new
         self.tokens = torch.cat((self.tokens, tokens), dim=1)
-        self.places = slice(self.stop, self.stop + new_places)
+        start, self.stop = self.stop, self.stop + new_places
+        self.places = slice(start, self.stop)
         numbers = torch.arange(new_places, device=tokens.device)
         self.positions = length + numbers % num_new
         own = numbers // num_new == torch.arange(self.num_beams, device=tokens.device)[:, None]
@@ -122,4 +100,4 @@ class DecoderCache:
         for block in self.blocks:
             block.move(sources[moved], moved, len(sources), self.stop)
         for kept in self.cross:
-            kept.move(sources[moved], moved, len(sources))
+            kept.move(sources[moved], moved, len(sources), None)

@@ -1,5 +1,3 @@
-"""Token embeddings with n-grams, and a shift that adds the previous token's vector."""
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int

@@ -1,5 +1,3 @@
-"""Norms, feed-forward layers, dropout and residual blocks."""
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -61,8 +59,15 @@ class FeedForward(nn.Module):
         return self.output(self.activation(self.input(x)))
 
 
+def gated_silu(x: Float[Tensor, "*A G"]) -> Float[Tensor, "*A F"]:
+    gate, value = x.chunk(2, dim=-1)
+    return F.silu(gate) * value
+
+
 class GatedFeedForward(nn.Module):
     """W2 (silu(Wg x) * W1 x), SwiGLU: Shazeer 2020 (arXiv:2002.05202); Wg and W1 are one matrix."""
+
+    activation = staticmethod(gated_silu)
 
     def __init__(self, embedding_dim: int, feedforward_dim: int, *, bias: bool = True) -> None:
         super().__init__()
@@ -70,8 +75,7 @@ class GatedFeedForward(nn.Module):
         self.output = nn.Linear(feedforward_dim, embedding_dim, bias=bias)
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
-        gate, value = self.input(x).chunk(2, dim=-1)  # (B, T, F) each
-        return self.output(F.silu(gate) * value)
+        return self.output(self.activation(self.input(x)))
 
 
 def make_feedforward(

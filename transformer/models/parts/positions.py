@@ -15,8 +15,6 @@ _INITIAL_STD = 0.02  # the same as for a GPT's token embeddings
 
 
 class NoPositions(nn.Module):
-    """Adds nothing."""
-
     def __init__(self, *_: int) -> None:
         super().__init__()
 

@@ -1,5 +1,3 @@
-"""The base class of callbacks that act after each training batch."""
-
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -11,11 +9,6 @@ class AfterBatch(pl.Callback, ABC):
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None: ...
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.after_batch(trainer, batch)

@@ -31,16 +31,14 @@ class Agreement(AfterBatch):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Raises: UserError if ranks start at different steps, which can happen after a restart."""
-        if trainer.world_size > 1:
-            self._group = distributed.new_group(backend="gloo")
-            self._check_steps(trainer)
-
-    @staticmethod
-    def _check_steps(trainer: pl.Trainer) -> None:
-        steps = sorted(set(of_all_ranks(trainer.global_step)))
-        if len(steps) > 1:
+        if trainer.world_size == 1:
+            return
+        self._group = distributed.new_group(backend="gloo")
+        steps = of_all_ranks(trainer.global_step)
+        first, last = min(steps), max(steps)
+        if first < last:
             raise UserError(
-                f"some processes continue from step {steps[-1]:,} and others from {steps[0]:,}: "
+                f"some processes continue from step {last:,} and others from {first:,}: "
                 "give torchrun an --rdzv_id of your own, or give `resume` a checkpoint file"
             )
 
@@ -48,8 +46,7 @@ class Agreement(AfterBatch):
         self.agree()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.sanity_checking:
-            self.agree()
+        self.agree()
 
     def agree(self) -> None:
         """All ranks must call this together."""

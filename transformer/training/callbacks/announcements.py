@@ -1,5 +1,3 @@
-"""The lines that a run logs while it trains."""
-
 import logging
 import math
 import time
@@ -42,9 +40,7 @@ class Announcements(AfterBatch):
         self._first: tuple[int, float] | None = None
         self._estimated = False
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, *_: Any, **__: Any) -> None:
         if not self._begun and isinstance(pl_module, LanguageModule):
             self._say_learning_rate(pl_module)
         self._begun = True
@@ -79,11 +75,8 @@ class Announcements(AfterBatch):
     def _announce(self, seconds_per_step: float, steps_done: int, max_steps: int) -> None:
         seconds = min(seconds_per_step * (max_steps - steps_done), self.seconds_left())
         finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + seconds))
-        log.info(
-            "%s per step; about %s left, until %s",
-            *map(duration, (seconds_per_step, seconds)),
-            finish,
-        )
+        each, left = duration(seconds_per_step), duration(seconds)
+        log.info("%s per step; about %s left, until %s", each, left, finish)
         if self.note_of and (note := self.note_of(steps_done + round(seconds / seconds_per_step))):
             log.info(note)
         if seconds > self.DAY_SECONDS:

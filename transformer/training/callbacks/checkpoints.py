@@ -1,5 +1,3 @@
-"""Writes a run's checkpoints atomically: last.ckpt, best.ckpt and the best weights."""
-
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +16,8 @@ from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.lightning_internals import between_steps, logs_now, validates_now
 from transformer.training.lightning_module import LanguageModule
-from transformer.training.loggers import flush, run_loggers
+from transformer.training.loggers import RunLogger
+from transformer.training.ranks import of_rank_0
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +97,7 @@ class RunCheckpoints(AfterBatch, Checkpoint):
         self.io = io
         self.keeper = keeper
         self.agreement = agreement
-        agreement.ask("save", self._is_due)
+        agreement.ask("save", lambda: time.monotonic() - self._saved_at >= self.every_seconds)
         self.save_weights = save_weights
         self.monitor = monitor
         self.every_seconds = 60 * every_minutes
@@ -117,12 +116,12 @@ class RunCheckpoints(AfterBatch, Checkpoint):
         module = trainer.lightning_module
         if isinstance(module, LanguageModule) and trainer.training and logs_now(trainer):
             module.log_training()
-        flush(trainer)
-        if is_best:  # best.ckpt was just written with the same state
-            if trainer.is_global_zero:
-                self.io.link_checkpoint(self.best, self.last, trainer.global_step)
-        else:
+        for logger in trainer.loggers:
+            logger.save()
+        if not is_best:
             trainer.save_checkpoint(self.last)
+        elif trainer.is_global_zero:  # best.ckpt was just written with the same state
+            self.io.link_checkpoint(self.best, self.last, trainer.global_step)
         self.saved_step, self._saved_at = trainer.global_step, time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -130,17 +129,14 @@ class RunCheckpoints(AfterBatch, Checkpoint):
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         """Not in the middle of a step, and not before a validation, which saves anyway."""
-        if not between_steps(trainer) or validates_now(trainer):
-            return
-        if self.agreement.answers["save"]:
+        if between_steps(trainer) and not validates_now(trainer) and self.agreement.answers["save"]:
             self.save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Saves best.ckpt first: a run killed in between resumes before both and repeats both."""
-        if trainer.sanity_checking:
-            return
         self._keep_folder(trainer)
-        if self.best_step and self._of_rank_0(trainer, self._has_no_weights):
+        lost = self.keeper is not None and not self.keeper.has_weights()
+        if self.best_step and of_rank_0(trainer, lost):
             self.lowest = WORST  # so that the weights are written again
         val_loss = float(trainer.callback_metrics["val_loss"])
         reached = (float(trainer.callback_metrics[self.monitor]), val_loss)
@@ -152,9 +148,6 @@ class RunCheckpoints(AfterBatch, Checkpoint):
             if not is_best:
                 self.lowest, self.best_step = before  # this one was not saved
         self.save(trainer, is_best=is_best)
-
-    def _is_due(self) -> bool:
-        return time.monotonic() - self._saved_at >= self.every_seconds
 
     def _save_best(self, trainer: pl.Trainer, val_loss: float) -> bool:
         module = trainer.lightning_module
@@ -168,22 +161,13 @@ class RunCheckpoints(AfterBatch, Checkpoint):
             except WRITE_ERRORS as error:
                 saved = False
                 warn_of_full_disk(trainer.global_step, "the best weights", error)
-        return self._of_rank_0(trainer, lambda: saved)
-
-    def _has_no_weights(self) -> bool:
-        return self.keeper is not None and not self.keeper.has_weights()
-
-    def _of_rank_0(self, trainer: pl.Trainer, answer: Callable[[], bool]) -> bool:
-        """Returns rank 0's answer on all ranks, which must call this together."""
-        own = trainer.is_global_zero and answer()
-        return trainer.strategy.broadcast(own) if trainer.world_size > 1 else own
+        return of_rank_0(trainer, saved)
 
     def _keep_folder(self, trainer: pl.Trainer) -> None:
-        if self.keeper is None or not trainer.is_global_zero:
-            return
-        if self.keeper.keep(trainer.global_step):
-            for logger in run_loggers(trainer):
-                logger.reopen()
+        if trainer.is_global_zero and self.keeper and self.keeper.keep(trainer.global_step):
+            for logger in trainer.loggers:
+                if isinstance(logger, RunLogger):
+                    logger.reopen()
 
     def state_dict(self) -> dict[str, Any]:
         return {"lowest": self.lowest, "best_step": self.best_step}

@@ -37,9 +37,7 @@ class Interruption(AfterBatch):
             self.checkpoints.save(trainer)
             raise Interrupted(self._asked)
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         if self.checkpoints.saved_step == trainer.global_step and self._asked:
             raise Interrupted(self._asked)
 
@@ -63,7 +61,9 @@ def ended_together(trainer: pl.Trainer) -> Iterator[None]:
         if trainer.global_rank > 0:
             time.sleep(SECONDS_FOR_RANK_0)
         else:
-            _end_others(trainer)
+            processes = started_processes(trainer)
+            while processes:  # Lightning's observer ends this process if one in its list has ended
+                processes.pop().kill()
         if is_lost_connection(error):
             raise UserError(
                 "another process of this run has ended, so this one ends, too: see its message "
@@ -73,18 +73,6 @@ def ended_together(trainer: pl.Trainer) -> Iterator[None]:
         if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None  # Lightning turned it into SystemExit(1)
         raise
-
-
-def _end_others(trainer: pl.Trainer) -> None:
-    """Kills the processes that this one has started.
-
-    Lightning's observer ends this process if one in its list has ended, so the list is emptied.
-    """
-    processes = started_processes(trainer)
-    others = list(processes)
-    processes.clear()
-    for process in others:
-        process.kill()
 
 
 def is_lost_connection(error: BaseException) -> bool:

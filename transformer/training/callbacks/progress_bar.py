@@ -38,9 +38,7 @@ class RunProgressBar(AfterBatch, ProgressBar):
             return
         metrics = trainer.callback_metrics
         formats = {"train_loss": "z.3f", "val_loss": "z.3f", "tokens_per_second": ",.0f"}
-        known = {
-            name: f"{metrics[name]:{form}}" for name, form in formats.items() if name in metrics
-        }
+        known = {n: f"{metrics[n]:{form}}" for n, form in formats.items() if n in metrics}
         self._bar.set_postfix(known, refresh=False)
         self._bar.update(trainer.global_step - self._bar.n)
 

@@ -1,5 +1,3 @@
-"""Logs a run's config once, and samples of its model at every validation."""
-
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -12,13 +10,8 @@ from numpy.typing import NDArray
 from transformer.models.base import SequenceModel
 from transformer.training.lightning_internals import add_metrics
 from transformer.training.lightning_module import LanguageModule
-from transformer.training.loggers import (
-    log_charts,
-    log_hparams,
-    log_image,
-    log_scalars,
-    log_text,
-)
+from transformer.training.loggers import log_charts, log_hparams, log_image, log_scalars, log_text
+from transformer.training.ranks import of_rank_0
 
 
 class Introduction(pl.Callback):
@@ -59,8 +52,6 @@ class Samples(pl.Callback):
         self.show = show
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking:
-            return
         assert isinstance(pl_module, LanguageModule)
         model = pl_module.whole_model()
         scalars: Mapping[str, float] = {}
@@ -73,6 +64,5 @@ class Samples(pl.Callback):
             log_scalars(trainer, scalars)
             for name, image in shown.images.items():
                 log_image(trainer, name, image)
-        if trainer.world_size > 1:  # all ranks must decide by the same numbers
-            scalars = trainer.strategy.broadcast(scalars)
+        scalars = of_rank_0(trainer, scalars)  # all ranks must decide by the same numbers
         add_metrics(trainer, {k: torch.tensor(v) for k, v in scalars.items()})

@@ -1,5 +1,3 @@
-"""Ends a run: after its last step, at a time limit, or without improvement."""
-
 from collections.abc import Callable
 from typing import Any
 

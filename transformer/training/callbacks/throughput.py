@@ -1,5 +1,3 @@
-"""Counts the tokens that a run has trained on, and measures its speed."""
-
 import time
 from typing import Any
 
@@ -70,9 +68,7 @@ class Throughput(AfterBatch):
         """Other callbacks still do work after this, so the clock restarts at the next batch."""
         self._resumed_at = 0.0
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         self._resumed_at = self._resumed_at or time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,5 +1,3 @@
-"""Spaces validations by the clock in a run with a time limit, whose steps are not known."""
-
 import time
 from collections.abc import Callable
 from typing import Any
@@ -85,9 +83,7 @@ class TimedValidations(AfterBatch):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began_at = time.monotonic()
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """By now, the samples and checkpoints of the last validation are done, too."""
         if self._began_at:
             self._validation_seconds = time.monotonic() - self._began_at

@@ -1,7 +1,5 @@
-"""One optimizer that uses Muon for matrices and AdamW for all other parameters."""
-
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -45,65 +43,47 @@ class Muon(Optimizer):
         eps: float = 1e-8,
         fused: bool = True,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "betas": betas,
-            "eps": eps,
-            "num_parts": 0,
-            "fused": fused,
-        }
-        super().__init__(groups, defaults)
+        shared = {"lr": lr, "weight_decay": weight_decay, "num_parts": 0}
+        of_adamw = {"betas": betas, "eps": eps, "fused": fused}
+        super().__init__(groups, shared | {"momentum": momentum} | of_adamw)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        counts = 1.0 if self.found_inf is None else 1 - self.found_inf  # 0: the step is skipped
-        parts: list[Tensor] = []
+        with torch.enable_grad():
+            loss = closure() if closure else None
+        matrices: list[tuple[Tensor, dict[str, Any]]] = []
         for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
             if group["num_parts"]:
-                parts += self._momentum_parts(group, counts)
-        updates = iter(orthogonalize(parts))
-        for group in self.param_groups:
-            if group["num_parts"]:
-                self._step_muon(group, updates, counts)
+                matrices += [(p, group) for p in params]
             else:
-                self._step_adamw(group)
+                self._step_adamw(params, group)
+        self._step_muon(matrices)
         return loss
 
-    def _momentum_parts(self, group: dict[str, Any], counts: Tensor | float) -> list[Tensor]:
-        """Nesterov momentum of each matrix, in the order of the parameters and of their parts."""
-        share = counts * (1 - group["momentum"])
+    def _step_muon(self, matrices: list[tuple[Tensor, dict[str, Any]]]) -> None:
+        counts = 1.0 if self.found_inf is None else 1 - self.found_inf  # 0: the step is skipped
         parts: list[Tensor] = []
-        for p in group["params"]:
-            if p.grad is None:
-                continue
-            if "momentum" not in self.state[p]:
-                self.state[p]["momentum"] = torch.zeros_like(p)
-            if self.found_inf is not None:
-                p.grad.masked_fill_(self.found_inf > 0, 0)
-            average = self.state[p]["momentum"].lerp_(p.grad, share)
-            nesterov = p.grad.lerp(average, counts * group["momentum"])  # 0 if skipped
-            parts += nesterov.chunk(group["num_parts"])
-        return parts
-
-    def _step_muon(
-        self, group: dict[str, Any], updates: Iterator[Tensor], counts: Tensor | float
-    ) -> None:
-        for p in group["params"]:
-            if p.grad is None:
-                continue
+        for p, group in matrices:
+            parts += self._nesterov(p, group["momentum"], counts).chunk(group["num_parts"])
+        updates = iter(orthogonalize(parts))
+        for p, group in matrices:
             p.mul_(1 - counts * (group["lr"] * group["weight_decay"]))
             for part in p.chunk(group["num_parts"]):
                 size = group["lr"] * _ADAMW_RMS * max(part.shape) ** 0.5
                 part.add_(next(updates), alpha=-size)
 
-    def _step_adamw(self, group: dict[str, Any]) -> None:
-        params = [p for p in group["params"] if p.grad is not None]
+    def _nesterov(self, p: Tensor, momentum: float, counts: Tensor | float) -> Tensor:
+        """The gradient with Nesterov momentum; 0 if the step is skipped."""
+        assert p.grad is not None
+        if "momentum" not in self.state[p]:
+            self.state[p]["momentum"] = torch.zeros_like(p)
+        if self.found_inf is not None:
+            p.grad.masked_fill_(self.found_inf > 0, 0)
+        average = self.state[p]["momentum"].lerp_(p.grad, counts * (1 - momentum))
+        return p.grad.lerp(average, counts * momentum)
+
+    def _step_adamw(self, params: list[Tensor], group: dict[str, Any]) -> None:
         for p in params:
             if not self.state[p]:
                 self.state[p]["step"] = torch.zeros((), device=p.device)
@@ -112,7 +92,7 @@ class Muon(Optimizer):
         beta1, beta2 = group["betas"]
         adamw(
             params,
-            [p.grad for p in params],
+            [p.grad for p in params if p.grad is not None],
             [self.state[p]["exp_avg"] for p in params],
             [self.state[p]["exp_avg_sq"] for p in params],
             [],
@@ -142,16 +122,13 @@ def orthogonalize(matrices: list[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_
         by_shape[tuple(sorted(matrix.shape))].append(i)
     results = list(matrices)
     for indices in by_shape.values():
-        wide = torch.stack([_wide(matrices[i]) for i in indices])
+        stacked = [matrices[i] for i in indices]
+        wide = torch.stack([m if m.shape[0] <= m.shape[1] else m.T for m in stacked])
         if has_bf16(wide.device.type):
             wide = wide.bfloat16()
         for i, result in zip(indices, _newton_schulz(wide), strict=True):
-            results[i] = result if matrices[i].shape[0] <= matrices[i].shape[1] else result.T
+            results[i] = result if result.shape == matrices[i].shape else result.T
     return results
-
-
-def _wide(matrix: Tensor) -> Tensor:
-    return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
 
 
 def _newton_schulz(x: Float[Tensor, "N R K"]) -> Float[Tensor, "N R K"]:
