@@ -1,7 +1,7 @@
 """Finds a model's training data, and compares other data with it. Imports no torch."""
 
 from contextlib import suppress
-from os.path import exists, isfile
+from os.path import exists
 from typing import TYPE_CHECKING, Any
 
 from transformer.data.record import describe_change, describe_inside, describe_shared, digest
@@ -41,12 +41,8 @@ def own_path(saved: "SavedModel") -> str:
 
 def find_own_text(saved: "SavedModel") -> Text | None:
     """The text that the model was trained on; None if its file is missing or has changed."""
-    path = saved.config.get("data_path")
-    if not isinstance(path, str) or not isfile(path):
-        return None
     with suppress(UserError):
-        text = read_corpus(path)
-        return text if text.sha256 == saved.corpus.get("sha256") else None
+        return read_corpus(own_path(saved))
     return None
 
 

@@ -15,6 +15,8 @@ from transformer.data.tokenizers.base import TextSize, Tokenizer
 from transformer.evaluation.loss import mean_loss
 from transformer.models.base import TokenModel
 
+Tokens = NDArray[np.integer]
+
 
 @dataclass(frozen=True)
 class Score:
@@ -50,9 +52,7 @@ class Score:
         }
 
 
-def score_model(
-    model: TokenModel, tokens: NDArray[np.integer] | Tensor, tokenizer: Tokenizer
-) -> Score:
+def score_model(model: TokenModel, tokens: Tokens | Tensor, tokenizer: Tokenizer) -> Score:
     """The model's exact loss over all `tokens`, read in adjacent windows of block_size.
 
     A window has no context from earlier windows. Each token except the first is scored once.
@@ -65,17 +65,13 @@ def score_model(
     return Score(loss, num_scored, tokenizer.size(tokens[1:].numpy()))
 
 
-def score_unigram(
-    train: NDArray[np.integer], val: NDArray[np.integer], tokenizer: Tokenizer
-) -> Score:
+def score_unigram(train: Tokens, val: Tokens, tokenizer: Tokenizer) -> Score:
     """Predicts each token of `val` except the first by its frequency in `train`, counts + 1."""
     counts = np.bincount(train, minlength=tokenizer.vocab_size) + 1.0
     return _score(np.log(counts / counts.sum())[val[1:]], val, tokenizer)
 
 
-def score_bigram(
-    train: NDArray[np.integer], val: NDArray[np.integer], tokenizer: Tokenizer
-) -> Score:
+def score_bigram(train: Tokens, val: Tokens, tokenizer: Tokenizer) -> Score:
     """Predicts each token by how often it follows the previous token in `train`, counts + 1."""
     vocab_size = tokenizer.vocab_size
     pairs = train[:-1].astype(np.int64) * vocab_size + train[1:]
@@ -113,8 +109,6 @@ def score_baselines(tokenizer: Tokenizer, train: str, val: str) -> dict[str, Sco
     }
 
 
-def _score(
-    log_probabilities: NDArray[np.floating], val: NDArray[np.integer], tokenizer: Tokenizer
-) -> Score:
+def _score(log_probabilities: NDArray[np.floating], val: Tokens, tokenizer: Tokenizer) -> Score:
     loss = float(-log_probabilities.mean())
     return Score(loss, len(log_probabilities), tokenizer.size(val[1:]))
