@@ -64,13 +64,10 @@ def good_prompts(
                 raise UserError(f"{place}: {error}, {way_out}") from None
             bad.append(number)
     if bad:
-        say(f"{options.prompt_file}: {_described(bad)} skipped")
+        numbers = ", ".join(map(str, bad[:_NAMED_LINES]))
+        more = f" and {len(bad) - _NAMED_LINES:,} more" * (len(bad) > _NAMED_LINES)
+        lines = f"{len(bad):,} bad line{'s' * (len(bad) > 1)}"
+        say(f"{options.prompt_file}: {lines} ({numbers}{more}) skipped")
     if not good:
         raise UserError(f"{options.prompt_file}: the model can read no line")
     return good
-
-
-def _described(bad: list[int]) -> str:
-    named = ", ".join(map(str, bad[:_NAMED_LINES]))
-    more = f" and {len(bad) - _NAMED_LINES:,} more" * (len(bad) > _NAMED_LINES)
-    return f"{len(bad):,} bad line{'s' * (len(bad) > 1)} ({named}{more})"

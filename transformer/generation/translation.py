@@ -29,10 +29,8 @@ def load_translator(
 ) -> "Translator":
     """Loads the file of an encoder-decoder, ready to `translate(["transformer"])`.
 
-    `precision` is the number format of the weights: float32, bf16, int8, or auto for the fastest.
-
-    Raises: UserError if the file does not hold an encoder-decoder, if the device is not available,
-    and for int8 on a device other than a CPU.
+    Raises: UserError if the file does not hold an encoder-decoder, and like `transformer.load`,
+    which explains `precision`.
     """
     return make_translator(load_model(expanded(path)), device, precision)
 

@@ -164,6 +164,5 @@ def _canvas(width: int, height: int) -> tuple[Figure, Axes]:
 
 
 def _frame(axes: Axes, box: Box) -> None:
-    corners = (box.left, box.left + box.side), (box.top, box.top + box.side)
-    (left, right), (top, bottom) = corners
+    left, right, top, bottom = box.left, box.left + box.side, box.top, box.top + box.side
     axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top], "0.7", lw=2)
