@@ -9,8 +9,6 @@ from transformer.generation.options import PairField, SearchOptions
 
 
 class EvaluateOptions(SearchOptions):
-    """The data to evaluate on, and the settings."""
-
     data_path: FilePath | None = Field(
         None,
         min_length=1,

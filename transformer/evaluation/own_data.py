@@ -30,11 +30,10 @@ def own_path(saved: "SavedModel") -> str:
         )
     text = read_text(path, "file").text
     if digest(text) != saved.corpus["sha256"]:
-        whole = f"give --data_path {quoted(path)} to evaluate on all of this file"
         raise UserError(
             f"{path}: is not the training data of {saved.path}: "
             f"{describe_change(text, saved.corpus)}: restore it, give its path with --data_path, "
-            f"or {whole}"
+            f"or give --data_path {quoted(path)} to evaluate on all of this file"
         )
     return path
 

@@ -32,10 +32,7 @@ Ctrl+D ends the program."""
 
 
 class CommandLoop(ABC):
-    """Reads lines, which are prompts or commands that show or change settings.
-
-    `write` shows a piece of text.
-    """
+    """Reads lines: prompts, or commands that show or change settings. `write` shows a text."""
 
     welcome: str
     help: str
@@ -84,10 +81,7 @@ class CommandLoop(ABC):
 
 
 class PromptLoop(CommandLoop):
-    """Continues a text line by line.
-
-    After `/seed S`, the seed of text n is S + n, with n from 0.
-    """
+    """After `/seed S`, the seed of text n is S + n, with n from 0."""
 
     welcome = "type a line to continue; /help lists the commands, Ctrl+D ends the program"
     help = TEXT_HELP

@@ -17,8 +17,6 @@ _INTERACTIVE_LEAVES_OUT = ("prompt", "prompt_file", "info", "verbose")
 
 
 class SearchOptions(ModelOptions):
-    """The flags of beam search."""
-
     num_beams: Integer = PairField(
         Search.num_beams, gt=0, description="hypotheses that beam search keeps; 1: greedy"
     )
@@ -34,8 +32,6 @@ class SearchOptions(ModelOptions):
 
 
 class GenerateOptions(SearchOptions):
-    """What to generate, how to draw tokens, and how to show the result."""
-
     prompt: str = Field(
         "", description="start of the text (empty: a newline); for a pairs model, the source"
     )

@@ -12,8 +12,6 @@ ENDINGS = (".html", ".png")
 
 
 class ExplainOptions(ModelOptions):
-    """The text to explain, and the file for the result."""
-
     prompt: str = Field(
         "", description="text to explain (its last block_size tokens); for a pairs model, a source"
     )

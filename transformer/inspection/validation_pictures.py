@@ -46,10 +46,7 @@ class Box(NamedTuple):
 
 
 class MapPicture(NamedTuple):
-    """Square maps on a fixed background; `paint` draws the maps only.
-
-    The color map `cmap` covers the values from `least` to 1.
-    """
+    """Square maps on a fixed background; the color map `cmap` covers the values `least` to 1."""
 
     background: NDArray[np.uint8]
     boxes: Sequence[Box]
