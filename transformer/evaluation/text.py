@@ -43,13 +43,8 @@ class Score:
         return self.loss / math.log(2) * (self.num_scored / num_units)
 
     def as_dict(self) -> dict[str, float]:
-        return {
-            "loss": self.loss,
-            "num_scored": self.num_scored,
-            "bits_per_char": self.bits_per_char,
-            "bits_per_byte": self.bits_per_byte,
-            "perplexity": self.perplexity,
-        }
+        names = ("loss", "num_scored", "bits_per_char", "bits_per_byte", "perplexity")
+        return {name: getattr(self, name) for name in names}
 
 
 def score_model(model: TokenModel, tokens: Tokens | Tensor, tokenizer: Tokenizer) -> Score:
