@@ -228,10 +228,10 @@ def test_no_option_is_left_to_what_pydantic_alone_reads(kind):
 def test_a_setting_of_the_prompt_loop_is_read_as_a_flag_is(make_gpt, line, temperature):
     writer = TextGenerator(make_gpt(), CharacterTokenizer("\n abcdefghijk"))
     loop = PromptLoop(writer, GenerateOptions(), seed=0, write=lambda text: None)
-    loop.take(f"/temperature {line}")
+    loop.command("temperature", line)
     assert loop.options.temperature == temperature
-    loop.take("/top_k 0x3")
-    loop.take("/top_k ~")
+    loop.command("top_k", "0x3")
+    loop.command("top_k", "~")
     assert loop.options.top_k is None
     with pytest.raises(UserError, match="max_new_tokens must be a whole number, got '1_000'"):
-        loop.take("/max_new_tokens 1_000")
+        loop.command("max_new_tokens", "1_000")

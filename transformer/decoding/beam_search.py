@@ -116,9 +116,8 @@ class _Search:
         tokens = tokens.reshape(-1, count * num_ranked).gather(1, order)
         ends, parents = tokens == self.end, order // num_ranked
         self._finish(totals.where(ends, _EMPTY)[:, :count], parents[:, :count], length)
-        places = ends.byte().argsort(dim=1, stable=True)[
-            :, :count
-        ]  # the first tokens other than end
+        # The places of the first tokens other than end.
+        places = ends.byte().argsort(dim=1, stable=True)[:, :count]
         totals, parents = totals.where(~ends, _EMPTY).gather(1, places), parents.gather(1, places)
         history = self.live.take(parents).tokens
         history[:, :, length - 1] = tokens.gather(1, places)
@@ -200,11 +199,6 @@ def _check(
         raise ValueError(f"length_penalty must be at least 0 and finite, got {length_penalty}")
 
 
-def _divisors(size: int, length_penalty: float) -> list[float]:
-    """The number that divides a log-probability, for each length from 0 to `size`."""
-    return [((5 + length) / 6) ** length_penalty for length in range(size + 1)]
-
-
 @torch.inference_mode()
 def beam_search(
     model: TargetModel,
@@ -240,7 +234,7 @@ def beam_search(
         raise ValueError(f"end={end} must not be among the forbidden tokens")
     if num_sources == 0:
         return []
-    divisors = _divisors(max_new_tokens, length_penalty)
+    divisors = [((5 + length) / 6) ** length_penalty for length in range(max_new_tokens + 1)]
     search = _Search((num_sources, num_beams, num_results or num_beams), end, divisors, device)
     never = torch.tensor(sorted(forbidden), dtype=torch.long, device=device)
     found: list[list[Hypothesis]] = [[]] * num_sources

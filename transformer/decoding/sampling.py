@@ -29,7 +29,7 @@ class Sampler:
         self._ahead = torch.zeros(0, _AHEAD)
         self._num_drawn = 0
         self._prompts: Sequence[Tensor] = ()
-        self._seen: Tensor | None = None
+        self._seen: Tensor | None = None  # (B, V), True for the tokens that a row already has
 
     def start(self, prompts: Sequence[Int[Tensor, " _"]]) -> None:
         """Starts new rows with these prompts, and each row's random numbers from the first."""
@@ -43,14 +43,16 @@ class Sampler:
         """
         if not logits.isfinite().all():
             raise NotFiniteError("the model's logits are not finite, so no token can be drawn")
-        if self.settings.repetition_penalty == 1:
+        penalty = self.settings.repetition_penalty
+        if penalty == 1:
             return self._draw(logits)
-        seen = self._seen_tokens(logits)
-        rarer = torch.where(
-            logits > 0, 1 / self.settings.repetition_penalty, self.settings.repetition_penalty
-        )
-        drawn = self._draw(torch.where(seen, logits * rarer, logits))
-        seen.scatter_(1, drawn[:, None], True)
+        if self._seen is None:
+            self._seen = torch.zeros_like(logits, dtype=torch.bool)
+            for row, prompt in zip(self._seen, self._prompts, strict=False):
+                row[prompt] = True
+        rarer = torch.where(logits > 0, 1 / penalty, penalty)
+        drawn = self._draw(torch.where(self._seen, logits * rarer, logits))
+        self._seen.scatter_(1, drawn[:, None], True)
         return drawn
 
     def _draw(self, logits: Float[Tensor, "B V"]) -> Int[Tensor, " B"]:
@@ -85,14 +87,6 @@ class Sampler:
         if self.settings.min_p is not None:
             kept = kept & (probabilities >= self.settings.min_p * probabilities[:, :1])
         return kept
-
-    def _seen_tokens(self, logits: Float[Tensor, "B V"]) -> Tensor:
-        """True for the tokens that a row already has, (B, V)."""
-        if self._seen is None:
-            self._seen = torch.zeros_like(logits, dtype=torch.bool)
-            for row, prompt in zip(self._seen, self._prompts, strict=False):
-                row[prompt] = True
-        return self._seen
 
     def _uniform(self, rows: int) -> Float[Tensor, "B 1"]:
         """Random numbers in [0, 1), each from its row's own generator.

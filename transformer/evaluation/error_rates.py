@@ -46,11 +46,8 @@ class ErrorRates:
         return wilson_interval(self.word_errors, self.num_words)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {
-            "word_error_rate": self.word_error_rate,
-            "word_error_interval": self.word_error_interval,
-            "unit_error_rate": self.unit_error_rate,
-        }
+        derived = ("word_error_rate", "word_error_interval", "unit_error_rate")
+        return asdict(self) | {name: getattr(self, name) for name in derived}
 
 
 def score_answers(

@@ -22,12 +22,8 @@ def mean_loss(model: SequenceModel, batches: Iterable[Sequence[Tensor]]) -> tupl
     with evaluating(model):
         for batch in batches:
             *inputs, targets = (part.to(device) for part in batch)
-            losses = F.cross_entropy(
-                model(*inputs).flatten(0, 1),
-                targets.flatten(),
-                reduction="none",
-                ignore_index=IGNORED,
-            )
+            logits, targets = model(*inputs).flatten(0, 1), targets.flatten()
+            losses = F.cross_entropy(logits, targets, reduction="none", ignore_index=IGNORED)
             total += losses.cpu().double().sum().item()
             num_scored += int((targets != IGNORED).sum())
     return total / num_scored, num_scored

@@ -4,14 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from transformer.config.flags import only_for
 from transformer.config.types import Boolean, FilePath
-from transformer.generation.options import SearchOptions
+from transformer.generation.options import PairField, SearchOptions
 
 
 class EvaluateOptions(SearchOptions):
-    """The data to evaluate on, and the settings."""
-
     data_path: FilePath | None = Field(
         None,
         min_length=1,
@@ -19,13 +16,10 @@ class EvaluateOptions(SearchOptions):
         "(same sha256), a text's validation split or the test split of pairs is used; any other "
         "file is used as a whole",
     )
-    split: Literal["auto", "test", "validation", "all"] = Field(
+    split: Literal["auto", "test", "validation", "all"] = PairField(
         "auto",
         description="pairs to use; the hash of a source gives its split; auto: see --data_path",
-        json_schema_extra=only_for("pairs"),
     )
-    skip_bad_lines: Boolean = Field(
-        False,
-        description="skip lines that are not a source, a tab and a target",
-        json_schema_extra=only_for("pairs"),
+    skip_bad_lines: Boolean = PairField(
+        False, description="skip lines that are not a source, a tab and a target"
     )

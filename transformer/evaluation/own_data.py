@@ -1,7 +1,7 @@
 """Finds a model's training data, and compares other data with it. Imports no torch."""
 
 from contextlib import suppress
-from os.path import exists, isfile
+from os.path import exists
 from typing import TYPE_CHECKING, Any
 
 from transformer.data.record import describe_change, describe_inside, describe_shared, digest
@@ -30,23 +30,18 @@ def own_path(saved: "SavedModel") -> str:
         )
     text = read_text(path, "file").text
     if digest(text) != saved.corpus["sha256"]:
-        whole = f"give --data_path {quoted(path)} to evaluate on all of this file"
         raise UserError(
             f"{path}: is not the training data of {saved.path}: "
             f"{describe_change(text, saved.corpus)}: restore it, give its path with --data_path, "
-            f"or {whole}"
+            f"or give --data_path {quoted(path)} to evaluate on all of this file"
         )
     return path
 
 
 def find_own_text(saved: "SavedModel") -> Text | None:
     """The text that the model was trained on; None if its file is missing or has changed."""
-    path = saved.config.get("data_path")
-    if not isinstance(path, str) or not isfile(path):
-        return None
     with suppress(UserError):
-        text = read_corpus(path)
-        return text if text.sha256 == saved.corpus.get("sha256") else None
+        return read_corpus(own_path(saved))
     return None
 
 

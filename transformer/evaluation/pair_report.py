@@ -90,10 +90,9 @@ def as_table(report: dict[str, Any]) -> str:
     rows = []
     for name, rates in report["scores"].items():
         for kind, words in names.items():
-            interval = "{:z.2f} to {:z.2f}".format(
-                *(100 * x for x in rates[f"{kind}_error_interval"])
-            )
-            rows.append((words, name, f"{100 * rates[f'{kind}_error_rate']:z.2f}", interval))
+            low, high = (100 * rate for rate in rates[f"{kind}_error_interval"])
+            percent = f"{100 * rates[f'{kind}_error_rate']:z.2f}"
+            rows.append((words, name, percent, f"{low:z.2f} to {high:z.2f}"))
     table = tabulate(rows, ("", "phones" if phones else "units", "%", "95 % interval"))
     skipped = f", {report['skipped']:,} unknown units skipped" * bool(report["skipped"])
     bad = f", {report['bad_lines']:,} bad lines skipped" * bool(report["bad_lines"])

@@ -16,9 +16,7 @@ class PairScore:
 
 
 def score_translations(
-    tokenizer: PairTokenizer,
-    translations: Sequence[str],
-    answers: Mapping[str, Sequence[str]],
+    tokenizer: PairTokenizer, translations: Sequence[str], answers: Mapping[str, Sequence[str]]
 ) -> PairScore:
     """Scores one translation for each source in `answers`, in this order."""
     split = tokenizer.target.split

@@ -15,6 +15,8 @@ from transformer.data.tokenizers.base import TextSize, Tokenizer
 from transformer.evaluation.loss import mean_loss
 from transformer.models.base import TokenModel
 
+Tokens = NDArray[np.integer]
+
 
 @dataclass(frozen=True)
 class Score:
@@ -41,18 +43,11 @@ class Score:
         return self.loss / math.log(2) * (self.num_scored / num_units)
 
     def as_dict(self) -> dict[str, float]:
-        return {
-            "loss": self.loss,
-            "num_scored": self.num_scored,
-            "bits_per_char": self.bits_per_char,
-            "bits_per_byte": self.bits_per_byte,
-            "perplexity": self.perplexity,
-        }
+        names = ("loss", "num_scored", "bits_per_char", "bits_per_byte", "perplexity")
+        return {name: getattr(self, name) for name in names}
 
 
-def score_model(
-    model: TokenModel, tokens: NDArray[np.integer] | Tensor, tokenizer: Tokenizer
-) -> Score:
+def score_model(model: TokenModel, tokens: Tokens | Tensor, tokenizer: Tokenizer) -> Score:
     """The model's exact loss over all `tokens`, read in adjacent windows of block_size.
 
     A window has no context from earlier windows. Each token except the first is scored once.
@@ -65,17 +60,13 @@ def score_model(
     return Score(loss, num_scored, tokenizer.size(tokens[1:].numpy()))
 
 
-def score_unigram(
-    train: NDArray[np.integer], val: NDArray[np.integer], tokenizer: Tokenizer
-) -> Score:
+def score_unigram(train: Tokens, val: Tokens, tokenizer: Tokenizer) -> Score:
     """Predicts each token of `val` except the first by its frequency in `train`, counts + 1."""
     counts = np.bincount(train, minlength=tokenizer.vocab_size) + 1.0
     return _score(np.log(counts / counts.sum())[val[1:]], val, tokenizer)
 
 
-def score_bigram(
-    train: NDArray[np.integer], val: NDArray[np.integer], tokenizer: Tokenizer
-) -> Score:
+def score_bigram(train: Tokens, val: Tokens, tokenizer: Tokenizer) -> Score:
     """Predicts each token by how often it follows the previous token in `train`, counts + 1."""
     vocab_size = tokenizer.vocab_size
     pairs = train[:-1].astype(np.int64) * vocab_size + train[1:]
@@ -113,8 +104,6 @@ def score_baselines(tokenizer: Tokenizer, train: str, val: str) -> dict[str, Sco
     }
 
 
-def _score(
-    log_probabilities: NDArray[np.floating], val: NDArray[np.integer], tokenizer: Tokenizer
-) -> Score:
+def _score(log_probabilities: NDArray[np.floating], val: Tokens, tokenizer: Tokenizer) -> Score:
     loss = float(-log_probabilities.mean())
     return Score(loss, len(log_probabilities), tokenizer.size(val[1:]))

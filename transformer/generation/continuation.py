@@ -49,7 +49,8 @@ class Continuation:
         text = "".join(self._untaken)
         held_back = 0
         if not (final or self.done):
-            held_back = max((self._begun(stop) for stop in self.stop), default=0)
+            beginnings = (stop[:length] for stop in self.stop for length in range(1, len(stop)))
+            held_back = max((len(b) for b in beginnings if self._recent.endswith(b)), default=0)
         end = len(text) - held_back
         self._untaken = [text[end:]]
         return text[:end]
@@ -74,8 +75,3 @@ class Continuation:
                 self.log_probabilities.pop()
             if num_characters < 0:
                 self._pieces.append(piece[:-num_characters])
-
-    def _begun(self, stop: str) -> int:
-        """The number of characters at the end of the text that are a beginning of `stop`."""
-        longest = min(len(stop) - 1, len(self._recent))
-        return next((n for n in range(longest, 0, -1) if self._recent.endswith(stop[:n])), 0)

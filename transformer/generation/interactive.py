@@ -14,6 +14,8 @@ from transformer.generation.text import TextGenerator
 from transformer.generation.translation import Translator
 from transformer.system.errors import UserError, in_flags
 
+Write = Callable[[str], object]
+
 TEXT_HELP = """\
 The model continues the text so far plus your line. An empty line adds nothing to the text.
   /reset              delete the text so far
@@ -30,23 +32,20 @@ Ctrl+D ends the program."""
 
 
 class CommandLoop(ABC):
-    """Reads lines, which are prompts or commands that show or change settings.
-
-    `write` shows a piece of text.
-    """
+    """Reads lines: prompts, or commands that show or change settings. `write` shows a text."""
 
     welcome: str
     help: str
     settings: tuple[str, ...]  # commands that show or change the flag of the same name
     commands: tuple[str, ...] = ()  # other commands
 
-    def __init__(self, options: GenerateOptions, write: Callable[[str], object]) -> None:
+    def __init__(self, options: GenerateOptions, write: Write) -> None:
         self.options = options
         self.write = write
 
     @abstractmethod
     def go_on(self, line: str) -> None:
-        """Shows the model's text for a line."""
+        """Shows the model's text for a line. Raises: UserError for unknown characters."""
 
     def run(self, read_line: Callable[[], str]) -> None:
         """Runs until `read_line` raises EOFError or KeyboardInterrupt."""
@@ -57,21 +56,15 @@ class CommandLoop(ABC):
                 self.write("\n")
                 return
             try:
-                self.take(line)
+                if line.startswith("/"):
+                    self.command(*line[1:].split(maxsplit=1))
+                else:
+                    self.go_on(line)
             except UserError as error:
                 self.write(f"{in_flags(str(error))}\n")
 
-    def take(self, line: str) -> None:
-        """Handles one line: a command or a prompt.
-
-        Raises: UserError for an unknown command, a wrong value or unknown characters.
-        """
-        if line.startswith("/"):
-            self.command(*line[1:].split(maxsplit=1))
-        else:
-            self.go_on(line)
-
     def command(self, name: str = "", value: str = "") -> None:
+        """Raises: UserError for an unknown command or a wrong value."""
         if name == "help":
             self.write(f"{self.help}\n")
         elif name in self.settings:
@@ -88,10 +81,7 @@ class CommandLoop(ABC):
 
 
 class PromptLoop(CommandLoop):
-    """Continues a text line by line.
-
-    After `/seed S`, the seed of text n is S + n, with n from 0.
-    """
+    """After `/seed S`, the seed of text n is S + n, with n from 0."""
 
     welcome = "type a line to continue; /help lists the commands, Ctrl+D ends the program"
     help = TEXT_HELP
@@ -99,11 +89,7 @@ class PromptLoop(CommandLoop):
     commands = ("reset", "seed")
 
     def __init__(
-        self,
-        generator: TextGenerator,
-        options: GenerateOptions,
-        seed: int,
-        write: Callable[[str], object],
+        self, generator: TextGenerator, options: GenerateOptions, seed: int, write: Write
     ) -> None:
         super().__init__(options, write)
         self.generator = generator
@@ -141,15 +127,11 @@ class PromptLoop(CommandLoop):
 
 
 class TranslationLoop(CommandLoop):
-    """Translates line by line."""
-
     welcome = "type a line to translate; /help lists the commands, Ctrl+D ends the program"
     help = TRANSLATION_HELP
     settings = tuple(names(Search))
 
-    def __init__(
-        self, translator: Translator, options: GenerateOptions, write: Callable[[str], object]
-    ) -> None:
+    def __init__(self, translator: Translator, options: GenerateOptions, write: Write) -> None:
         super().__init__(options, write)
         self.translator = translator
 

@@ -1,6 +1,7 @@
 """The flags of generate.py, checked. Imports no torch."""
 
 import secrets
+from functools import partial
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -10,24 +11,19 @@ from transformer.config.groups import taken
 from transformer.config.types import Boolean, FilePath, Integer, Number
 from transformer.decoding.settings import TEMPERATURE, Sampling, Search
 
-_OF_TEXTS, _OF_PAIRS = only_for("text"), only_for("pairs")
+TextField = partial(Field, json_schema_extra=only_for("text"))
+PairField = partial(Field, json_schema_extra=only_for("pairs"))
 _INTERACTIVE_LEAVES_OUT = ("prompt", "prompt_file", "info", "verbose")
 
 
 class SearchOptions(ModelOptions):
-    """The flags of beam search."""
-
-    num_beams: Integer = Field(
-        Search.num_beams,
-        gt=0,
-        description="hypotheses that beam search keeps; 1: greedy",
-        json_schema_extra=_OF_PAIRS,
+    num_beams: Integer = PairField(
+        Search.num_beams, gt=0, description="hypotheses that beam search keeps; 1: greedy"
     )
-    length_penalty: Number = Field(
+    length_penalty: Number = PairField(
         Search.length_penalty,
         ge=0,
         description="beam search: the higher it is, the better the score of long targets",
-        json_schema_extra=_OF_PAIRS,
     )
 
     @property
@@ -36,63 +32,45 @@ class SearchOptions(ModelOptions):
 
 
 class GenerateOptions(SearchOptions):
-    """What to generate, how to draw tokens, and how to show the result."""
-
     prompt: str = Field(
         "", description="start of the text (empty: a newline); for a pairs model, the source"
     )
     prompt_file: FilePath | None = Field(None, description="UTF-8 file with the prompt")
     split_lines: Boolean = Field(False, description="use each line of the prompt file as a prompt")
     skip_bad_lines: Boolean = Field(
-        False,
-        description="skip and count lines that are blank or that the model cannot read",
+        False, description="skip and count lines that are blank or that the model cannot read"
     )
-    max_new_tokens: Integer = Field(
-        300, gt=0, description="tokens to add", json_schema_extra=_OF_TEXTS
-    )
+    max_new_tokens: Integer = TextField(300, gt=0, description="tokens to add")
     num_samples: Integer = Field(
         1, gt=0, description="texts for each prompt; for a pairs model, its best targets"
     )
-    temperature: Number = Field(
-        TEMPERATURE,
-        ge=0,
-        description="higher: more random; 0: greedy, always the likeliest token",
-        json_schema_extra=_OF_TEXTS,
+    temperature: Number = TextField(
+        TEMPERATURE, ge=0, description="higher: more random; 0: greedy, always the likeliest token"
     )
-    top_k: Integer | None = Field(
-        None, gt=0, description="draw from the k likeliest tokens", json_schema_extra=_OF_TEXTS
-    )
-    top_p: Number | None = Field(
+    top_k: Integer | None = TextField(None, gt=0, description="draw from the k likeliest tokens")
+    top_p: Number | None = TextField(
         None,
         gt=0,
         le=1,
         description="draw from the smallest group of likeliest tokens with this total probability",
-        json_schema_extra=_OF_TEXTS,
     )
-    min_p: Number | None = Field(
+    min_p: Number | None = TextField(
         None,
         ge=0,
         le=1,
         description="draw from tokens with at least this fraction of the largest probability",
-        json_schema_extra=_OF_TEXTS,
     )
-    repetition_penalty: Number = Field(
+    repetition_penalty: Number = TextField(
         Sampling.repetition_penalty,
         ge=1e-3,
         le=1e3,
         description="above 1: tokens that the text already has become less likely",
-        json_schema_extra=_OF_TEXTS,
     )
-    stop: tuple[str, ...] = Field(
-        (),
-        description="end before this text; may be given several times",
-        json_schema_extra=_OF_TEXTS,
+    stop: tuple[str, ...] = TextField(
+        (), description="end before this text; may be given several times"
     )
-    seed: Integer | None = Field(
-        None,
-        ge=0,
-        description="same seed, same text; by default a new seed each time",
-        json_schema_extra=_OF_TEXTS,
+    seed: Integer | None = TextField(
+        None, ge=0, description="same seed, same text; by default a new seed each time"
     )
     precision: Literal["auto", "float32", "bf16", "int8"] = Field(
         "auto", description="number format of the weights; auto: the fastest"

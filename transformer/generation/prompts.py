@@ -45,31 +45,29 @@ def good_prompts(
 
     Raises: UserError for the first prompt that it cannot read, before any text is shown.
     """
-    good: list[int] = []
+    good: list[str] = []
     bad: list[int] = []
     prompts = known_prompts(model, prompts, skip_unknown=options.skip_unknown)
     for number, prompt in enumerate(prompts, start=1):
+        if options.skip_bad_lines and not prompt.strip():
+            bad.append(number)
+            continue
         try:
             model.encode(prompt)
+            good.append(prompt)
         except UserError as error:
-            if options.split_lines and not options.skip_bad_lines:
+            if not options.split_lines:
+                raise
+            if not options.skip_bad_lines:
                 place = f"{options.prompt_file}:{number}"
                 way_out = "or give --skip_bad_lines to skip such lines"
                 raise UserError(f"{place}: {error}, {way_out}") from None
-            if not options.split_lines:
-                raise
             bad.append(number)
-        else:
-            blank = options.skip_bad_lines and not prompt.strip()
-            (bad if blank else good).append(number)
     if bad:
-        say(f"{options.prompt_file}: {_described(bad)} skipped")
+        numbers = ", ".join(map(str, bad[:_NAMED_LINES]))
+        more = f" and {len(bad) - _NAMED_LINES:,} more" * (len(bad) > _NAMED_LINES)
+        lines = f"{len(bad):,} bad line{'s' * (len(bad) > 1)}"
+        say(f"{options.prompt_file}: {lines} ({numbers}{more}) skipped")
     if not good:
         raise UserError(f"{options.prompt_file}: the model can read no line")
-    return [prompts[number - 1] for number in good]
-
-
-def _described(bad: list[int]) -> str:
-    named = ", ".join(map(str, bad[:_NAMED_LINES]))
-    more = f" and {len(bad) - _NAMED_LINES:,} more" * (len(bad) > _NAMED_LINES)
-    return f"{len(bad):,} bad line{'s' * (len(bad) > 1)} ({named}{more})"
+    return good

@@ -119,7 +119,10 @@ class TextGenerator:
             raise UserError(f"{name}{error}") from None
 
     def _add(self, rows: Sequence[Continuation], step: Step, with_log_probabilities: bool) -> None:
-        scores = _log_probabilities(step) if with_log_probabilities else [None] * len(rows)
+        scores = [None] * len(rows)
+        if with_log_probabilities:  # by the model, before the sampler changes them
+            log_probabilities = step.logits.log_softmax(dim=-1)
+            scores = log_probabilities.gather(1, step.tokens[:, None]).squeeze(1).tolist()
         for row, token, score in zip(rows, step.tokens.tolist(), scores, strict=True):
             row.add(token, self.tokenizer.pieces[int(token)], score)
 
@@ -132,8 +135,3 @@ class TextGenerator:
         """The text without unknown characters, and the number of unknown ones."""
         known, num_dropped = self.tokenizer.encode_known(text)
         return self.tokenizer.decode(known), num_dropped
-
-
-def _log_probabilities(step: Step) -> list[float]:
-    """Log-probabilities of the chosen tokens by the model, before the sampler changes them."""
-    return step.logits.log_softmax(dim=-1).gather(1, step.tokens[:, None]).squeeze(1).tolist()

@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
 from numpy.typing import NDArray
-from torch import Tensor
 
 from transformer.data.tokenizers.pairs import PairTokenizer
 from transformer.decoding.beam_search import Hypothesis, beam_search
@@ -29,10 +27,8 @@ def load_translator(
 ) -> "Translator":
     """Loads the file of an encoder-decoder, ready to `translate(["transformer"])`.
 
-    `precision` is the number format of the weights: float32, bf16, int8, or auto for the fastest.
-
-    Raises: UserError if the file does not hold an encoder-decoder, if the device is not available,
-    and for int8 on a device other than a CPU.
+    Raises: UserError if the file does not hold an encoder-decoder, and like `transformer.load`,
+    which explains `precision`.
     """
     return make_translator(load_model(expanded(path)), device, precision)
 
@@ -116,23 +112,25 @@ class Translator:
         with evaluating(self.model), torch.inference_mode():
             for start in range(0, len(order), batch_size):
                 numbers = order[start : start + batch_size]
-                batch = self._pad([encoded[number] for number in numbers])
-                results = self._search(batch, settings)
+                results = self._search([encoded[number] for number in numbers], settings)
                 for number, best in zip(numbers, results, strict=True):
                     found[number] = best
         return found
 
     def _search(
-        self, source: Int[Tensor, "B S"], settings: dict[str, Any]
+        self, sources: Sequence[NDArray], settings: dict[str, Any]
     ) -> list[list[Hypothesis]]:
+        device = next(self.model.parameters()).device
+        tensors = [torch.from_numpy(source).long() for source in sources]
+        padded = torch.nn.utils.rnn.pad_sequence(tensors, True, PADDING).to(device)  # (B, S)
         try:
             return beam_search(
-                self.model.given(source, settings["max_new_tokens"]),
-                len(source),
+                self.model.given(padded, settings["max_new_tokens"]),
+                len(padded),
                 begin=BEGIN,
                 end=END,
                 forbidden=(PADDING, BEGIN),
-                device=source.device,
+                device=device,
                 **settings,
             )
         except NotFiniteError as error:
@@ -161,8 +159,3 @@ class Translator:
 
     def text(self, hypothesis: Hypothesis) -> str:
         return self.tokenizer.target.decode(hypothesis.tokens)
-
-    def _pad(self, rows: Sequence[NDArray]) -> Int[Tensor, "B S"]:
-        tensors = [torch.from_numpy(row).long() for row in rows]
-        padded = torch.nn.utils.rnn.pad_sequence(tensors, True, PADDING)
-        return padded.to(next(self.model.parameters()).device)

@@ -4,9 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
 
-from transformer.decoding.beam_search import Hypothesis
 from transformer.generation.options import GenerateOptions
 from transformer.generation.prompts import good_prompts
 from transformer.generation.translation import Translator
@@ -41,14 +39,10 @@ def write_translations(
         for source, best in zip(some, found, strict=True):
             for hypothesis in best:
                 text = translator.text(hypothesis)
-                if as_json:
-                    show(f"{json.dumps(hypothesis_as_dict(source, text, hypothesis))}\n")
+                if as_json:  # log_probability (nats) is the sum over all tokens and the end
+                    facts = {"prompt": source, "text": text, **hypothesis._asdict()}
+                    show(f"{json.dumps(facts)}\n")
                 else:
                     show(f"{source}\t{text}\n" if options.split_lines else f"{text}\n")
     if options.verbose:
         say(f"{len(sources) / (time.perf_counter() - started_at):,.0f} sources/s")
-
-
-def hypothesis_as_dict(source: str, text: str, hypothesis: Hypothesis) -> dict[str, Any]:
-    """`log_probability` (nats) is the sum over all tokens and the end."""
-    return {"prompt": source, "text": text, **hypothesis._asdict()}

@@ -44,8 +44,7 @@ def read_curves(run: Path) -> Curves:
     for path in sorted(run.glob(EVENTS)):  # a name starts with the file's time
         found = read_scalars(path, (TRAIN_LOSS, VAL_LOSS, ERROR_RATE))
         if found:
-            first_step = min(points[0].step for points in found.values())
-            _follow_on(curves, found, first_step)
+            _follow_on(curves, found)
     if not curves:
         raise UserError(
             f"{run}: has no curves ({EVENTS}): give the folder of a run that has logged its "
@@ -54,8 +53,9 @@ def read_curves(run: Path) -> Curves:
     return curves
 
 
-def _follow_on(curves: Curves, found: Curves, first_step: int) -> None:
+def _follow_on(curves: Curves, found: Curves) -> None:
     """Adds the curves of a later start to the earlier curves, in place."""
+    first_step = min(points[0].step for points in found.values())
     for name, points in curves.items():
         curves[name] = [point for point in points if point.step < first_step]
     before = max((points[-1].seconds for points in curves.values() if points), default=0.0)

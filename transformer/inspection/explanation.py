@@ -130,9 +130,7 @@ def _predicted(
     likeliest, ids = log_probabilities.exp().topk(count, dim=-1)
     texts = [names[int(token)] for token in targets]
     others = [[names[int(id_)] for id_ in row] for row in ids]
+    rows = zip(texts, surprises.tolist(), others, likeliest.tolist(), strict=True)
     return tuple(
-        Unit(text, bits, tuple(zip(best, shares, strict=True)))
-        for text, bits, best, shares in zip(
-            texts, surprises.tolist(), others, likeliest.tolist(), strict=True
-        )
+        Unit(text, bits, tuple(zip(best, shares, strict=True))) for text, bits, best, shares in rows
     )

@@ -4,15 +4,14 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
-from transformer.config.flags import ModelOptions, only_for
+from transformer.config.flags import ModelOptions
 from transformer.config.types import FilePath, Integer
+from transformer.generation.options import TextField
 
 ENDINGS = (".html", ".png")
 
 
 class ExplainOptions(ModelOptions):
-    """The text to explain, and the file for the result."""
-
     prompt: str = Field(
         "", description="text to explain (its last block_size tokens); for a pairs model, a source"
     )
@@ -20,19 +19,13 @@ class ExplainOptions(ModelOptions):
     out: FilePath = Field(
         "explain.html", description=".html: a page; .png: attention maps of each block and head"
     )
-    max_new_tokens: Integer = Field(
+    max_new_tokens: Integer = TextField(
         0,
         ge=0,
         description="tokens that the model adds to the prompt before the explanation; "
         "0: explain only the prompt",
-        json_schema_extra=only_for("text"),
     )
-    seed: Integer = Field(
-        0,
-        ge=0,
-        description="seed for these tokens: same seed, same text",
-        json_schema_extra=only_for("text"),
-    )
+    seed: Integer = TextField(0, ge=0, description="seed for these tokens: same seed, same text")
 
     @field_validator("out")
     @classmethod

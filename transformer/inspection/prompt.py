@@ -25,14 +25,9 @@ def explain_with_text_model(saved: SavedModel, prompt: str, options: ExplainOpti
     """Explains the prompt and, with `max_new_tokens`, the text that the model adds."""
     generator = make_generator(saved, options.device, "float32")
     (prompt,) = known_prompts(generator, [prompt], skip_unknown=options.skip_unknown)
-    text = prompt
-    if options.max_new_tokens:
-        (text,) = generator.generate(
-            prompt,
-            max_new_tokens=options.max_new_tokens,
-            temperature=TEMPERATURE,
-            seed=options.seed,
-        )
+    (text,) = generator.generate(
+        prompt, max_new_tokens=options.max_new_tokens, temperature=TEMPERATURE, seed=options.seed
+    )
     tokenizer = generator.tokenizer
     num_prompt, num_all = len(tokenizer.encode(prompt)), len(tokenizer.encode(text))
     if num_all < 2:

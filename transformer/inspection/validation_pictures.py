@@ -45,28 +45,23 @@ class Box(NamedTuple):
     side: int
 
 
-class MapPicture:
-    """Square maps on a fixed background; `paint` draws the maps only.
+class MapPicture(NamedTuple):
+    """Square maps on a fixed background; the color map `cmap` covers the values `least` to 1."""
 
-    The color map `cmap` covers the values from `least` to 1.
-    """
-
-    def __init__(
-        self, background: NDArray[np.uint8], boxes: Sequence[Box], cmap: str, least: float
-    ) -> None:
-        self.background = background
-        self.boxes = boxes
-        self.colors = colormaps[cmap](np.arange(256), bytes=True)[:, :3]
-        self.least = least
+    background: NDArray[np.uint8]
+    boxes: Sequence[Box]
+    cmap: str
+    least: float
 
     def paint(self, maps: Float[Tensor, "M T S"]) -> NDArray[np.uint8]:
         """An image (height, width, RGB); a map with more cells than pixels loses some cells."""
         scaled = (maps.float() - self.least) / (1 - self.least)
         shades = (scaled * 255).round().clamp(0, 255).byte().cpu().numpy()
+        colors = colormaps[self.cmap](np.arange(256), bytes=True)[:, :3]
         image = self.background.copy()
         for (left, top, side), shade in zip(self.boxes, shades, strict=True):
             rows, columns = (np.arange(side) * size // side for size in shade.shape)
-            image[top : top + side, left : left + side] = self.colors[shade[np.ix_(rows, columns)]]
+            image[top : top + side, left : left + side] = colors[shade[np.ix_(rows, columns)]]
         return image
 
 
@@ -166,6 +161,5 @@ def _canvas(width: int, height: int) -> tuple[Figure, Axes]:
 
 
 def _frame(axes: Axes, box: Box) -> None:
-    corners = (box.left, box.left + box.side), (box.top, box.top + box.side)
-    (left, right), (top, bottom) = corners
+    left, right, top, bottom = box.left, box.left + box.side, box.top, box.top + box.side
     axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top], "0.7", lw=2)
