@@ -18,7 +18,7 @@ class OptimizerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSettings:
-    """Settings of `learning_rate_factor`."""
+    """Settings of `Schedule`."""
 
     schedule: str
     warmup_steps: int | str  # "auto" is a twentieth of the run, at most 100
