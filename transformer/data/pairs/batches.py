@@ -90,14 +90,7 @@ class PairBatches(EndlessBatches):
     A resumed run starts with the batch number `first_example // global_batch`.
     """
 
-    def __init__(
-        self,
-        pairs: RaggedPairs,
-        order: EndlessOrder,
-        share: Share,
-        *,
-        seed: int,
-    ) -> None:
+    def __init__(self, pairs: RaggedPairs, order: EndlessOrder, share: Share, *, seed: int) -> None:
         super().__init__(order, share)
         self.pairs = pairs
         self.seed = seed

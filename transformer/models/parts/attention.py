@@ -6,7 +6,7 @@ of tokens that read B rows of a memory (in beam search, K rows of tokens read on
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -268,9 +268,7 @@ def recorded_weights(
     def record(layer: nn.Module, inputs: tuple, _: Tensor) -> None:
         maps.append(layer.weights(*inputs[:-1]))  # type: ignore[operator]  # all but the cache
 
-    hooks = [layer.register_forward_hook(record) for layer in layers]
-    try:
+    with ExitStack() as hooks:  # removes them at its end
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_hook(record))
         yield maps
-    finally:
-        for hook in hooks:
-            hook.remove()
