@@ -120,5 +120,4 @@ class PairTokenizer:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The arguments of a model that depend on the tokenizers."""
         return {"vocab_size": self.target.vocab_size, "source_vocab_size": self.source.vocab_size}

@@ -69,12 +69,11 @@ def _softmax_of_scores(query: Tensor, key: Tensor, mask: Tensor | None) -> Float
 
     A mask row without True gives equal weights, not zeros.
     """
-    shape = (*query.shape[:3], key.shape[2])
     bias = query.new_zeros(1, 1, 1)
     if mask is not None:
         # The lowest finite number: a row of -inf would make the softmax and its gradient NaN.
         bias = query.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(query.dtype).min)
-        bias = bias if bias.ndim == 2 else bias.expand(shape).flatten(0, 1)
+        bias = bias if bias.ndim == 2 else bias.expand(*query.shape[:3], -1).flatten(0, 1)
     scores = torch.baddbmm(
         bias, query.flatten(0, 1), key.flatten(0, 1).mT, alpha=query.shape[-1] ** -0.5
     )
