@@ -34,18 +34,6 @@ from transformer.models.families.registry import DEFAULT, FAMILIES
 
 T = TypeVar("T")
 
-REQUIRED_KEYS = (
-    "batch_size",
-    "epochs",
-    "lr",
-    "data_path",
-    "block_size",
-    "num_heads",
-    "embedding_dim",
-    "num_blocks",
-    "num_workers",
-)
-
 
 class _FirstKeys(BaseModel):
     """The required keys and `model`; the keys of the model families follow them."""
@@ -74,6 +62,8 @@ class _FirstKeys(BaseModel):
 
     model: ModelName = Field(DEFAULT, description="architecture")
 
+
+REQUIRED_KEYS = tuple(key for key, field in _FirstKeys.model_fields.items() if field.is_required())
 
 if TYPE_CHECKING:
     _ModelKeys = _FirstKeys
@@ -141,8 +131,7 @@ class Config(_ModelKeys):
         0.1, description="pairs: share kept for evaluate.py alone, sources chosen by their hash"
     )
     val_every_steps: Positive | Auto = Field(
-        "auto",
-        description="steps between validations; auto: ten or more, in under 10 % of the run",
+        "auto", description="steps between validations; auto: ten or more, in under 10 % of the run"
     )
     checkpoint_every_minutes: Number = Field(
         5.0, gt=0, description="minutes between two checkpoints, besides those at validations"

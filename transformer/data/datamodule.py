@@ -94,7 +94,6 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The arguments of a model that depend on the tokenizer."""
         return self.tokenizer.sizes
 
     @property
@@ -138,9 +137,9 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
             batches_per_pass=None if self.endless else per_pass,
         )
         batches = self._train_batches(share)
-        batches.batches_given = self._batches_of_epoch() % per_pass
-        overfits = self.trainer and self.trainer.overfit_batches  # pyright: ignore[reportAttributeAccessIssue]  # set late
-        if overfits:
+        if self.trainer:
+            batches.batches_given = (self.trainer.fit_loop.batch_idx + 1) % per_pass
+        if self.trainer and self.trainer.overfit_batches:  # pyright: ignore[reportAttributeAccessIssue]  # set late
             return self._loader(OnePass(batches.batch, per_pass))
         return self._loader(batches, EndlessLoader)
 
@@ -176,9 +175,6 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
 
     def _batches_per_pass(self) -> int:
         return -(-self.num_examples // (self.batch_size * self._world_size))
-
-    def _batches_of_epoch(self) -> int:
-        return self.trainer.fit_loop.batch_idx + 1 if self.trainer else 0
 
     def _batches_run(self) -> int:
         return self.trainer.fit_loop.total_batch_idx + 1 if self.trainer else 0

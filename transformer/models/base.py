@@ -71,7 +71,7 @@ class BlockModel(SequenceModel):
 
     def _other_parts(self) -> dict[str, Any]:
         settings = self.settings
-        sizes = settings.embedding_dim, settings.hidden_dim
+        sizes = settings.embedding_dim, settings.feedforward_dim
         return {
             "feedforward": make_feedforward(settings.activation, *sizes, bias=settings.bias),
             "norm": self._make_norm,

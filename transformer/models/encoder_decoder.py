@@ -75,10 +75,7 @@ class EncoderDecoder(BlockModel):
     def _decoder_block(self) -> DecoderBlock:
         settings = self.settings
         cross_attention = CrossAttention(
-            settings.embedding_dim,
-            settings.num_heads,
-            bias=settings.bias,
-            qk_norm=settings.qk_norm,
+            settings.embedding_dim, settings.num_heads, bias=settings.bias, qk_norm=settings.qk_norm
         )
         attention = self._self_attention(settings.block_size + 1, causal=True)
         return DecoderBlock(attention, cross_attention, **self._other_parts())

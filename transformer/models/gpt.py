@@ -19,8 +19,6 @@ from transformer.models.parts.positions import make_positions
 class GPT(TokenModel, BlockModel):
     """Predicts the token after each token; no position reads a later one.
 
-    `position_gain` scales sinusoidal positions by a learned number: `ScaledSinusoidalPositions`.
-
     Raises: ValueError for settings that contradict each other and for unknown names of parts.
     """
 

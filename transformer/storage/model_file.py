@@ -5,7 +5,7 @@ the same metadata under one key. Loading either file runs no code from it.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +150,10 @@ def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         )
     weights = content.get("state_dict")
     tensors = model_tensors(weights if isinstance(weights, dict) else {})
-    _check_storage(path, tensors.values())
+    # With strides of 0, a few numbers can be a tensor of any size. A tied matrix counts twice here.
+    num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if num_bytes > 2 * path.stat().st_size:
+        raise UserError(f"{path}: damaged: its tensors are larger than the file")
     return tensors, dict(content[METADATA_KEY])
 
 
@@ -163,25 +166,17 @@ def read_architecture(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: damaged: it has no architecture ({error})") from None
 
 
-def _check_storage(path: Path, tensors: Iterable[Tensor]) -> None:
-    """Raises: UserError if the tensors are larger than the file.
-
-    With strides of 0, a few numbers can be a tensor of any size. A tied matrix counts twice here.
-    """
-    num_bytes = [tensor.numel() * tensor.element_size() for tensor in tensors]
-    if sum(num_bytes) > 2 * path.stat().st_size:
-        raise UserError(f"{path}: damaged: its tensors are larger than the file")
-
-
 def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> SequenceModel:
     """Compares shapes on the meta device first, so that a wrong file costs no memory."""
     _check_sizes(architecture, len(tensors))
     with torch.device("meta"), skipped_initialization():
         blueprint = build_model(**architecture)
     expected = {name: tensor.shape for name, tensor in blueprint.state_dict().items()}
-    for name, other in _shared_names(blueprint):
-        if name not in tensors and other in tensors:
-            tensors[name] = tensors[other]
+    named = list(blueprint.named_parameters(remove_duplicate=False))
+    stored = {id(parameter): tensors[name] for name, parameter in named if name in tensors}
+    for name, parameter in named:  # a tied matrix is stored under one of its names
+        if id(parameter) in stored:
+            tensors.setdefault(name, stored[id(parameter)])
     for name in (*expected, *sorted(tensors)):
         if (name in expected) != (name in tensors):
             known = "missing" if name in expected else "not expected"
@@ -195,14 +190,6 @@ def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> Sequence
         model = build_model(**architecture)
     model.load_state_dict(tensors)
     return model.eval()
-
-
-def _shared_names(model: SequenceModel) -> list[tuple[str, str]]:
-    """All pairs of names of the same parameter, each pair in both orders."""
-    names: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
-    return [(a, b) for group in names.values() for a in group for b in group if a != b]
 
 
 def _check_sizes(architecture: dict[str, Any], num_tensors: int) -> None:

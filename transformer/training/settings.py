@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
-    """Settings of `make_optimizer`."""
-
     optimizer: str
     lr: float
     weight_decay: float
@@ -18,8 +16,6 @@ class OptimizerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSettings:
-    """Settings of `learning_rate_factor`."""
-
     schedule: str
     warmup_steps: int | str  # "auto" is a twentieth of the run, at most 100
     decay_fraction: float

@@ -211,9 +211,3 @@ def test_no_validation_batch_could_hold_the_first_pair_of_the_next():
 def test_batch_past_the_end_of_the_pairs_is_an_index_error(number):
     with pytest.raises(IndexError):
         SortedPairBatches(make_pairs(3), torch.arange(3))[number]
-
-
-def test_sides_of_different_numbers_of_rows_are_an_error():
-    rows = [np.array([3], np.int32)] * 3
-    with pytest.raises(ValueError, match="got 3 sources and 2 targets"):
-        RaggedPairs(Ragged(rows), Ragged(rows[:2]))

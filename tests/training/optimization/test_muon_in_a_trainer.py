@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformer.run.comparison import equal
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimization.optimizers import make_optimizer
-from transformer.training.optimization.schedules import learning_rate_factor
+from transformer.training.optimization.schedules import Schedule
 from transformer.training.settings import OptimizerSettings
 
 pytestmark = pytest.mark.parity
@@ -48,17 +48,7 @@ def test_lightnings_loop_equals_a_plain_one_with_clipping_and_schedule(make_gpt)
     module, plain = make_module(make_gpt), make_module(make_gpt)
     trainer = fit(module, max_steps=6)
     model, optimizer = plain.model, make_muon(plain.model)
-    schedule = LambdaLR(
-        optimizer,
-        lambda step: learning_rate_factor(
-            "cosine",
-            step,
-            step / 6,
-            warmup_steps=2,
-            decay_fraction=0.6,
-            final_lr_fraction=0.1,
-        ),
-    )
+    schedule = LambdaLR(optimizer, Schedule("cosine", 2, 0.6, 0.1, total_steps=6).factor)
     (batch,) = same_batch_forever()
     for _ in range(6):
         optimizer.zero_grad()

@@ -4,18 +4,18 @@ import math
 
 import pytest
 
-from transformer.training.optimization.schedules import (
-    SCHEDULES,
-    automatic_warmup,
-    learning_rate_factor,
-)
+from transformer.training.optimization.schedules import SCHEDULES, Schedule, automatic_warmup
+
+DEFAULTS = {"warmup_steps": 0, "decay_fraction": 0.6, "final_lr_fraction": 0.1, "total_steps": 10}
+
+
+def make_schedule(name, **settings):
+    return Schedule(name, **DEFAULTS | settings)
 
 
 def factors(schedule, total_steps=10, **settings):
-    return [
-        learning_rate_factor(schedule, step, step / total_steps, **settings)
-        for step in range(total_steps + 1)
-    ]
+    made = make_schedule(schedule, total_steps=total_steps, **settings)
+    return [made.factor(step) for step in range(total_steps + 1)]
 
 
 EXACT = 1e-12  # a few roundings in float64
@@ -81,22 +81,23 @@ def test_every_step_that_is_made_has_a_factor_above_0_and_at_most_1(
 @pytest.mark.parametrize("schedule", ["cosine", "trapezoid"])
 @pytest.mark.parametrize("final", [0.0, 0.1, 0.37])
 def test_the_end_of_the_run_has_the_final_fraction_and_keeps_it(schedule, final):
-    for progress in (1.0, 1.5):
-        factor = learning_rate_factor(schedule, 99, progress, final_lr_fraction=final)
-        assert factor == pytest.approx(final, abs=EXACT)
+    made = make_schedule(schedule, final_lr_fraction=final)
+    for step in (10, 15):
+        assert made.factor(step) == pytest.approx(final, abs=EXACT)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "trapezoid"])
 def test_decay_follows_progress_not_the_step(schedule):
     """So that a limit on time decays as far as a limit on steps."""
-    by_progress = [learning_rate_factor(schedule, 3, p / 10) for p in range(11)]
+    by_time = [make_schedule(schedule, total_steps=99, time_share=t / 10) for t in range(11)]
+    by_progress = [made.factor(0) for made in by_time]
     assert by_progress == pytest.approx(factors(schedule), abs=EXACT)
 
 
 def test_an_unknown_schedule_lists_the_known_ones():
     message = "schedule must be one of constant, cosine, trapezoid, noam, got 'linear'"
     with pytest.raises(ValueError, match=message):
-        learning_rate_factor("linear", 0, 0.0)
+        make_schedule("linear").factor(0)
 
 
 def test_automatic_warmup_is_a_twentieth_of_the_run_at_most_100_steps():

@@ -1,6 +1,7 @@
 """Batches of pairs of similar length, padded on the right to the longest pair of the batch."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -39,14 +40,12 @@ class Ragged:
         return self.values[places].long().masked_fill(outside, fill)
 
 
+@dataclass(frozen=True)
 class RaggedPairs:
     """The ids of sources and targets, row by row, without BEGIN and END."""
 
-    def __init__(self, sources: Ragged, targets: Ragged) -> None:
-        if len(sources) != len(targets):
-            raise ValueError(f"got {len(sources)} sources and {len(targets)} targets")
-        self.sources = sources
-        self.targets = targets
+    sources: Ragged
+    targets: Ragged
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -90,14 +89,7 @@ class PairBatches(EndlessBatches):
     A resumed run starts with the batch number `first_example // global_batch`.
     """
 
-    def __init__(
-        self,
-        pairs: RaggedPairs,
-        order: EndlessOrder,
-        share: Share,
-        *,
-        seed: int,
-    ) -> None:
+    def __init__(self, pairs: RaggedPairs, order: EndlessOrder, share: Share, *, seed: int) -> None:
         super().__init__(order, share)
         self.pairs = pairs
         self.seed = seed
@@ -120,18 +112,17 @@ class PairBatches(EndlessBatches):
 
     def num_positions(self) -> Int[Tensor, " A"]:
         """Positions of sources and targets with padding, for each batch of the first epoch."""
-        lengths = []
-        for number in range(self.batches_per_epoch):
-            rows = self.rows(number)
-            sources, targets = self.pairs.sources.lengths[rows], self.pairs.targets.lengths[rows]
-            lengths.append(len(rows) * int(sources.max() + targets.max() + 1))
-        return torch.tensor(lengths)
+        rows = self._first_epoch()
+        sources, targets = self.pairs.sources.lengths[rows], self.pairs.targets.lengths[rows]
+        return rows.shape[1] * (sources.amax(dim=1) + targets.amax(dim=1) + 1)
 
     def padding_fraction(self) -> float:
         """The fraction of padding in the positions of the first epoch's batches."""
-        rows = torch.cat([self.rows(number) for number in range(self.batches_per_epoch)])
-        num_filled = int(self.pairs.num_tokens[rows].sum())
+        num_filled = int(self.pairs.num_tokens[self._first_epoch()].sum())
         return 1 - num_filled / int(self.num_positions().sum())
+
+    def _first_epoch(self) -> Int[Tensor, "A B"]:
+        return torch.stack([self.rows(number) for number in range(self.batches_per_epoch)])
 
     def _sorted_pool(self, epoch: int, pool: int) -> Int[Tensor, "P G"]:
         """The pairs of a pool, one row for each global batch."""

@@ -13,12 +13,7 @@ import numpy as np
 from transformer.data.built_in.registry import provide_corpus
 from transformer.data.pairs.settings import PairSettings, Units
 from transformer.data.record import digest, record_of
-from transformer.data.tokenizers.pairs import (
-    PairTokenizer,
-    UnitTokenizer,
-    join_units,
-    split_units,
-)
+from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer, join_units, split_units
 from transformer.system.errors import UserError
 from transformer.system.files import describe_nuls, read_text
 

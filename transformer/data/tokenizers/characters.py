@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transformer.data.tokenizers.base import TextSize, Tokenizer
-from transformer.data.tokenizers.unknown import unknown_characters
+from transformer.data.tokenizers.unknown import unknown_units
 
 _UNKNOWN = -1
 _LARGEST = np.array([0x7F, 0x7FF, 0xFFFF])  # code points of 1, 2 and 3 bytes of UTF-8
@@ -55,7 +55,7 @@ class CharacterTokenizer(Tokenizer):
             return self.encode_known(text)[0]
         ids = self._lookup(text)
         if ids.size and ids.min() == _UNKNOWN:
-            raise unknown_characters(self.unknown(text))
+            raise unknown_units(self.units, self.unknown(text))
         return ids
 
     def encode_known(self, text: str) -> tuple[NDArray[np.int32], int]:

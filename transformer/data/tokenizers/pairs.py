@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer.data.pairs.settings import Units
-from transformer.data.tokenizers.unknown import unknown_characters, unknown_words
+from transformer.data.tokenizers.unknown import unknown_units
 from transformer.special_ids import NUM_SPECIALS
 
 _SPLIT: dict[str, Callable[[str], list[str]]] = {"characters": list, "words": str.split}
 _BETWEEN = {"characters": "", "words": " "}
-_UNKNOWN = {"characters": unknown_characters, "words": unknown_words}
 
 
 def split_units(text: str, units: Units) -> list[str]:
@@ -44,12 +43,11 @@ class UnitTokenizer:
 
     @classmethod
     def from_state(cls, state: Any) -> "UnitTokenizer":
-        if not isinstance(state, dict) or state.get("kind") != cls.kind:
-            raise ValueError("not the state of a tokenizer of units")
-        units: Any = state.get("units")
-        vocabulary: Any = state.get("vocabulary")
+        found: dict[str, Any] = state if isinstance(state, dict) else {}
+        units: Any = found.get("units")
+        vocabulary: Any = found.get("vocabulary")
         strings = isinstance(vocabulary, list) and all(isinstance(unit, str) for unit in vocabulary)
-        if not isinstance(units, str) or not strings:
+        if found.get("kind") != cls.kind or not isinstance(units, str) or not strings:
             raise ValueError("not the state of a tokenizer of units")
         if units not in ("characters", "words"):
             raise ValueError(f"units are {' or '.join(_SPLIT)}, got {units!r}")
@@ -75,13 +73,10 @@ class UnitTokenizer:
 
         Raises: UserError that names the unknown units; with `skip_unknown` they are dropped.
         """
-        if skip_unknown:
-            return self.encode_known(text)[0]
-        parts = self.split(text)
-        unknown = set(parts) - self._ids.keys()
-        if unknown:
-            raise _UNKNOWN[self.units](unknown)
-        return np.array([self._ids[unit] for unit in parts], dtype=np.int32)
+        ids, num_unknown = self.encode_known(text)
+        if num_unknown and not skip_unknown:
+            raise unknown_units(self.units, set(self.split(text)) - self._ids.keys())
+        return ids
 
     def encode_known(self, text: str) -> tuple[NDArray[np.int32], int]:
         """The ids of the known units, and the number of unknown units."""
@@ -125,5 +120,4 @@ class PairTokenizer:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The arguments of a model that depend on the tokenizers."""
         return {"vocab_size": self.target.vocab_size, "source_vocab_size": self.source.vocab_size}

@@ -4,7 +4,7 @@ Config keys, their checks and the model itself are made from these settings.
 """
 
 from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, get_type_hints
 
@@ -39,10 +39,8 @@ class Family:
     @classmethod
     def own_keys(cls) -> dict[str, tuple[Any, Field]]:
         """The type and the field of each key; a key's field is from the base class that adds it."""
-        found: dict[str, Field] = {}
-        for base in reversed(cls.__mro__):
-            own = [f for f in getattr(base, "__dataclass_fields__", {}).values() if f.metadata]
-            found = {f.name: f for f in own} | found
+        bases = [base for base in cls.__mro__ if is_dataclass(base)]
+        found = {f.name: f for base in bases for f in fields(base) if f.metadata}
         types = get_type_hints(cls)
         return {name: (types[name], found[name]) for name in cls.field_names() if name in found}
 
@@ -122,19 +120,10 @@ class TransformerSettings(Family):
                 "rotary positions need an even embedding_dim / num_heads, "
                 f"got {self.embedding_dim} / {self.num_heads} = {self.head_dim}"
             )
-        object.__setattr__(self, "feedforward_dim", self.hidden_dim)
-
-    @property
-    def hidden_dim(self) -> int:
-        """The feed-forward width, by default 4 C.
-
-        For swiglu, which has three matrices, it is 8/3 C, rounded to a multiple of 8.
-        """
-        if self.feedforward_dim:
-            return self.feedforward_dim
-        if self.activation == "swiglu":
-            return max(8, 8 * round(self.embedding_dim / 3))
-        return 4 * self.embedding_dim
+        width = 4 * self.embedding_dim
+        if self.activation == "swiglu":  # it has three matrices: 8/3 C, a multiple of 8
+            width = max(8, 8 * round(self.embedding_dim / 3))
+        object.__setattr__(self, "feedforward_dim", self.feedforward_dim or width)
 
     @property
     def head_dim(self) -> int:

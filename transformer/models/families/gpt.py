@@ -8,7 +8,7 @@ from transformer.models.families.base import TransformerSettings, key
 
 @dataclass(frozen=True, kw_only=True)
 class GPTSettings(TransformerSettings):
-    """`position_gain` scales sinusoidal positions by a learned number."""
+    """`position_gain` scales sinusoids by a learned number: `ScaledSinusoidalPositions`."""
 
     name = "gpt"
     model_class = "transformer.models.gpt:GPT"

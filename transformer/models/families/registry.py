@@ -9,14 +9,9 @@ from transformer.system.registry import classes_in
 
 DEFAULT = "gpt"
 
-
-def _by_name() -> dict[str, type[Family]]:
-    """The default family comes first, because it sets the defaults of keys that families share."""
-    found = {kind.name: kind for kind in classes_in(families, Family)}
-    return {DEFAULT: found[DEFAULT]} | found
-
-
-FAMILIES = _by_name()
+_FOUND: dict[str, type[Family]] = {kind.name: kind for kind in classes_in(families, Family)}
+# The default family comes first, because it sets the defaults of keys that families share.
+FAMILIES = {DEFAULT: _FOUND[DEFAULT], **_FOUND}
 
 
 def settings_of(model: str, arguments: Mapping[str, Any]) -> Family:

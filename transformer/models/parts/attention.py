@@ -6,7 +6,7 @@ of tokens that read B rows of a memory (in beam search, K rows of tokens read on
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from transformer.models.families.base import check_heads
 from transformer.models.parts.cache import BlockCache, Positions
-from transformer.models.parts.decoder_cache import CrossCache
+from transformer.models.parts.decoder_cache import CrossCache, KeysValues
 
 NORM_EPS = 1e-5  # torch's and GPT-2's
 LONGEST_EXPLICIT = 256  # tokens; measured by benchmarks/attention.py
@@ -29,9 +29,7 @@ def causal_mask(size: int, device: torch.device | None = None) -> Bool[Tensor, "
 
 
 def attention_weights(
-    query: Float[Tensor, "B H T D"],
-    key: Float[Tensor, "B H S D"],
-    mask: Mask | None = None,
+    query: Float[Tensor, "B H T D"], key: Float[Tensor, "B H S D"], mask: Mask | None = None
 ) -> Float[Tensor, "B H T S"]:
     """How much each query position reads from each key position; rows sum to 1.
 
@@ -71,12 +69,11 @@ def _softmax_of_scores(query: Tensor, key: Tensor, mask: Tensor | None) -> Float
 
     A mask row without True gives equal weights, not zeros.
     """
-    shape = (*query.shape[:3], key.shape[2])
     bias = query.new_zeros(1, 1, 1)
     if mask is not None:
         # The lowest finite number: a row of -inf would make the softmax and its gradient NaN.
         bias = query.new_zeros(mask.shape).masked_fill(~mask, torch.finfo(query.dtype).min)
-        bias = bias if bias.ndim == 2 else bias.expand(shape).flatten(0, 1)
+        bias = bias if bias.ndim == 2 else bias.expand(*query.shape[:3], -1).flatten(0, 1)
     scores = torch.baddbmm(
         bias, query.flatten(0, 1), key.flatten(0, 1).mT, alpha=query.shape[-1] ** -0.5
     )
@@ -103,24 +100,8 @@ def explicit_is_faster(query: Float[Tensor, "B H T D"]) -> bool:
 
     There the backward pass of the fused kernel is slow (measured with torch 2.13).
     """
-    return (
-        query.device.type == "cpu"
-        and query.dtype == torch.bfloat16
-        and query.shape[2] <= LONGEST_EXPLICIT
-    )
-
-
-def fastest_attention(
-    query: Float[Tensor, "B H T D"],
-    key: Float[Tensor, "B H S D"],
-    value: Float[Tensor, "B H S D"],
-    mask: Mask | None = None,
-    dropout: float = 0.0,
-    *,
-    causal: bool = False,
-) -> Float[Tensor, "B H T D"]:
-    attend = attention if explicit_is_faster(query) else fused_attention
-    return attend(query, key, value, mask, dropout, causal=causal)
+    fused_is_slow = query.device.type == "cpu" and query.dtype == torch.bfloat16
+    return fused_is_slow and query.shape[2] <= LONGEST_EXPLICIT
 
 
 class FusedLinear(nn.Linear):
@@ -144,15 +125,26 @@ class _Heads(nn.Module):
     Raises: ValueError if embedding_dim is not divisible by num_heads.
     """
 
-    def __init__(self, embedding_dim: int, num_heads: int, dropout: float, qk_norm: bool) -> None:
+    dropout = 0.0  # of attention weights
+    output: nn.Linear
+
+    def __init__(self, embedding_dim: int, num_heads: int, qk_norm: bool) -> None:
         super().__init__()
         check_heads(embedding_dim, num_heads)
-        self.attend: Callable[..., Tensor] = fastest_attention
+        self.attend: Callable[..., Tensor] | None = None  # None: the faster function
         self.num_heads = num_heads
-        self.dropout = dropout
         head_dim = embedding_dim // num_heads
         self.query_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
         self.key_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+
+    def _joined_heads(
+        self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Mask | None, *, causal: bool = False
+    ) -> Tensor:
+        """The output matrix times the joined heads, in the shape and number format of x."""
+        attend = self.attend or (attention if explicit_is_faster(q) else fused_attention)
+        dropout = self.dropout if self.training else 0.0
+        heads = attend(q, k, v, mask, dropout, causal=causal).transpose(1, 2)
+        return self.output(heads.reshape(x.shape).to(x.dtype))
 
 
 class MultiHeadAttention(_Heads):
@@ -174,7 +166,8 @@ class MultiHeadAttention(_Heads):
         qk_norm: bool = False,
         rotate: Callable[[Tensor, Positions], Tensor] | None = None,
     ) -> None:
-        super().__init__(embedding_dim, num_heads, dropout, qk_norm)
+        super().__init__(embedding_dim, num_heads, qk_norm)
+        self.dropout = dropout
         self.causal = causal
         self.rotate = rotate
         self.qkv = FusedLinear(embedding_dim, embedding_dim, 3, bias=bias)
@@ -194,9 +187,7 @@ class MultiHeadAttention(_Heads):
         # One new token may read all tokens in the cache. Sizes are compared only with a cache: they
         # differ between batches of pairs, and torch.compile would break the graph.
         causal = self.causal and mask is None and (cache is None or q.shape[2] == k.shape[2])
-        dropout = self.dropout if self.training else 0.0
-        heads = self.attend(q, k, v, mask, dropout, causal=causal)
-        return self.output(heads.transpose(1, 2).flatten(2).to(x.dtype))  # (B, T, H D)
+        return self._joined_heads(x, q, k, v, mask, causal=causal)
 
     def weights(
         self, x: Float[Tensor, "B T C"], mask: Mask | None = None
@@ -208,9 +199,8 @@ class MultiHeadAttention(_Heads):
         q, k, _ = self._queries_keys_values(x, slice(0, x.shape[1]))
         return attention_weights(q, k, mask)
 
-    def _queries_keys_values(
-        self, x: Float[Tensor, "B T C"], positions: Positions
-    ) -> tuple[Float[Tensor, "B H T D"], Float[Tensor, "B H T D"], Float[Tensor, "B H T D"]]:
+    def _queries_keys_values(self, x: Tensor, positions: Positions) -> tuple[Tensor, ...]:
+        """Three tensors (B, H, T, D)."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         q, k = self.query_norm(q), self.key_norm(k)
         if self.rotate is not None:
@@ -226,15 +216,9 @@ class CrossAttention(_Heads):
     """
 
     def __init__(
-        self,
-        embedding_dim: int,
-        num_heads: int,
-        *,
-        bias: bool = True,
-        dropout: float = 0.0,
-        qk_norm: bool = False,
+        self, embedding_dim: int, num_heads: int, *, bias: bool = True, qk_norm: bool = False
     ) -> None:
-        super().__init__(embedding_dim, num_heads, dropout, qk_norm)
+        super().__init__(embedding_dim, num_heads, qk_norm)
         self.query = nn.Linear(embedding_dim, embedding_dim, bias=bias)
         self.key_value = FusedLinear(embedding_dim, embedding_dim, 2, bias=bias)
         self.output = nn.Linear(embedding_dim, embedding_dim, bias=bias)
@@ -252,15 +236,10 @@ class CrossAttention(_Heads):
         else:
             k, v = cache.get(lambda: self._keys_values(memory))
         q = self._queries(x, len(memory)).to(k.dtype)
-        dropout = self.dropout if self.training else 0.0
-        heads = self.attend(q, k, v, mask, dropout).transpose(1, 2)
-        return self.output(heads.reshape(x.shape).to(x.dtype))
+        return self._joined_heads(x, q, k, v, mask)
 
     def weights(
-        self,
-        x: Float[Tensor, "B T C"],
-        memory: Float[Tensor, "B S C"],
-        mask: Mask | None = None,
+        self, x: Float[Tensor, "B T C"], memory: Float[Tensor, "B S C"], mask: Mask | None = None
     ) -> Float[Tensor, "B H T S"]:
         """How much each position of x reads from each position of the memory."""
         return attention_weights(self._queries(x, len(x)), self._keys_values(memory)[0], mask)
@@ -269,9 +248,7 @@ class CrossAttention(_Heads):
         q = self.query(x).view(num_rows, -1, self.num_heads, x.shape[-1] // self.num_heads)
         return self.query_norm(q.transpose(1, 2))
 
-    def _keys_values(
-        self, memory: Float[Tensor, "B S C"]
-    ) -> tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]:
+    def _keys_values(self, memory: Float[Tensor, "B S C"]) -> KeysValues:
         k, v = self.key_value(memory).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return self.key_norm(k), v
 
@@ -290,9 +267,7 @@ def recorded_weights(
     def record(layer: nn.Module, inputs: tuple, _: Tensor) -> None:
         maps.append(layer.weights(*inputs[:-1]))  # type: ignore[operator]  # all but the cache
 
-    hooks = [layer.register_forward_hook(record) for layer in layers]
-    try:
+    with ExitStack() as hooks:  # removes them at its end
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_hook(record))
         yield maps
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -16,35 +16,6 @@ _REMAINING: dict[str, Callable[[float, float], float]] = {
 SCHEDULES = (*_REMAINING, "noam")
 
 
-def learning_rate_factor(
-    schedule: str,
-    step: int,
-    progress: float,
-    *,
-    warmup_steps: int = 0,
-    decay_fraction: float = 0.6,
-    final_lr_fraction: float = 0.1,
-) -> float:
-    """The factor of the peak learning rate at `step`, counted from 0; it is above 0 from the start.
-
-    `progress` is the share of the run that is done, 0 to 1. A linear warmup over warmup_steps
-    multiplies the schedule. constant is 1. cosine is half a cosine from 1 to final_lr_fraction
-    (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts). trapezoid is 1, and over the
-    last decay_fraction of the run a line to final_lr_fraction. noam,
-    warmup included, is min(s / w, sqrt(w / s)) with s = step + 1 and w = warmup_steps:
-    arXiv:1706.03762, 5.3, where the peak is (C w)^(-1/2).
-
-    Raises: ValueError for an unknown schedule; the error lists the known ones.
-    """
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
-    warmup = min(1.0, (step + 1) / max(1, warmup_steps))
-    if schedule == "noam":
-        return warmup * min(1.0, math.sqrt(max(1, warmup_steps) / (step + 1)))
-    remaining = _REMAINING[schedule](min(1.0, progress), decay_fraction)
-    return warmup * (final_lr_fraction + (1 - final_lr_fraction) * remaining)
-
-
 def automatic_warmup(total_steps: int | float) -> int:
     """A twentieth of the run, at most 100 steps."""
     return 100 if total_steps >= 2000 else int(total_steps) // 20
@@ -52,7 +23,13 @@ def automatic_warmup(total_steps: int | float) -> int:
 
 @dataclass
 class Schedule:
-    """`learning_rate_factor` of one run, as a function of the step alone.
+    """The learning rate of one run.
+
+    A linear warmup over warmup_steps multiplies the schedule. constant is 1. cosine is half a
+    cosine from 1 to final_lr_fraction (Loshchilov and Hutter 2017, arXiv:1608.03983, without
+    restarts). trapezoid is 1, and over the last decay_fraction of the run a line to
+    final_lr_fraction. noam, warmup included, is min(s / w, sqrt(w / s)) with s = step + 1 and
+    w = warmup_steps: arXiv:1706.03762, 5.3, where the peak is (C w)^(-1/2).
 
     `total_steps` is infinite for a run without an end. `time_share` is the used share of a time
     limit; the progress is at least this share.
@@ -79,17 +56,21 @@ class Schedule:
         return replace(self, total_steps=math.inf if endless else total_steps)
 
     def factor(self, step: int) -> float:
-        """A method, because a function inside a function could not be pickled."""
+        """The factor of the peak learning rate at `step`, counted from 0; at step 0 it is above 0.
+
+        Raises: ValueError for an unknown schedule; the error lists the known ones.
+        """
+        if self.name not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.name!r}")
         given = self.warmup_steps
         warmup_steps = automatic_warmup(self.total_steps) if isinstance(given, str) else given
-        return learning_rate_factor(
-            self.name,
-            step,
-            max(step / self.total_steps, self.time_share),
-            warmup_steps=round(min(warmup_steps, self.total_steps)),
-            decay_fraction=self.decay_fraction,
-            final_lr_fraction=self.final_lr_fraction,
-        )
+        warmup_steps = max(1, round(min(warmup_steps, self.total_steps)))
+        warmup = min(1.0, (step + 1) / warmup_steps)
+        if self.name == "noam":
+            return warmup * min(1.0, math.sqrt(warmup_steps / (step + 1)))
+        progress = min(1.0, max(step / self.total_steps, self.time_share))
+        remaining = _REMAINING[self.name](progress, self.decay_fraction)
+        return warmup * (self.final_lr_fraction + (1 - self.final_lr_fraction) * remaining)
 
 
 class ScheduledLR(LambdaLR):
