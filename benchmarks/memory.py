@@ -29,7 +29,8 @@ from torch.utils.tensorboard import SummaryWriter  # noqa: F401  # imported befo
 import train
 from transformer.config.files import load_config
 from transformer.config.keys import Config
-from transformer.models import SequenceModel, build_model
+from transformer.models import build_model
+from transformer.models.base import SequenceModel
 from transformer.models.parts.layers import recompute_blocks, skipped_initialization
 from transformer.run.estimation import device_memory, process_bytes
 from transformer.run.footprint import Footprint, Step, on_several, step_memory

@@ -84,7 +84,7 @@ WITHOUT_LIGHTNING = """
     transformer.inspection.page transformer.inspection.prompt
     transformer.inspection.validation_pictures
     transformer.lessons.teaching transformer.lessons.tutorial_names
-    transformer.models.build transformer.run.comparison transformer.storage.model_file
+    transformer.run.comparison transformer.storage.model_file
 """.split()
 
 

@@ -1,25 +1,20 @@
-"""The models: token ids in, logits out. They know nothing of files, texts, Lightning or config.
-
-A name is loaded at its first use (PEP 562), so importing one module does not import the others.
-"""
+"""The models: token ids in, logits out. They know nothing of files, texts, Lightning or config."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+from transformer.models.families.registry import settings_of
+
+if TYPE_CHECKING:  # torch is imported with the first model
     from transformer.models.base import SequenceModel
-    from transformer.models.build import build_model
-
-_HOMES = {"SequenceModel": "base", "build_model": "build"}
-
-__all__ = ["SequenceModel", "build_model"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+def build_model(model: str, **architecture: Any) -> "SequenceModel":
+    """Builds a model with random weights.
 
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    Raises: ValueError for an unknown name (the text lists the known names), and for settings that
+    contradict each other; TypeError for an unknown or missing argument.
+    """
+    settings = settings_of(model, architecture)
+    module, _, name = settings.model_class.partition(":")
+    return getattr(import_module(module), name)(settings)

@@ -11,7 +11,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.profilers import PyTorchProfiler
 
 from transformer.config.keys import Config
-from transformer.models import SequenceModel, build_model
+from transformer.models import build_model
+from transformer.models.base import SequenceModel
 from transformer.models.parts.layers import recompute_blocks, skipped_initialization
 from transformer.run.callbacks import build_callbacks
 from transformer.run.parts import Run

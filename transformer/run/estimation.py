@@ -8,7 +8,8 @@ import torch
 from tabulate import tabulate
 
 from transformer.config.keys import Config
-from transformer.models import SequenceModel, build_model
+from transformer.models import build_model
+from transformer.models.base import SequenceModel
 from transformer.models.parts.layers import recompute_blocks
 from transformer.run.footprint import Footprint, Step, on_several, step_flops, step_memory
 from transformer.system.devices import has_bf16, resolve_accelerator

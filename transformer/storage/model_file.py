@@ -18,7 +18,8 @@ from torch import Tensor
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.pairs import PairTokenizer
 from transformer.data.tokenizers.registry import tokenizer_from_state
-from transformer.models import SequenceModel, build_model
+from transformer.models import build_model
+from transformer.models.base import SequenceModel
 from transformer.models.families.registry import completed
 from transformer.models.parts.layers import skipped_initialization
 from transformer.storage.metadata import (

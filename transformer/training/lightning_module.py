@@ -10,7 +10,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from transformer.models import SequenceModel
+from transformer.models.base import SequenceModel
 from transformer.storage.metadata import METADATA_KEY, encode_metadata, model_tensors
 from transformer.system.errors import UserError
 from transformer.system.terminal import ignore_lightnings_own_warnings

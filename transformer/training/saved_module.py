@@ -6,7 +6,8 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from transformer.models import SequenceModel, build_model
+from transformer.models import build_model
+from transformer.models.base import SequenceModel
 from transformer.models.parts.layers import skipped_initialization
 from transformer.storage.metadata import METADATA_KEY, model_tensors
 from transformer.storage.training_state import read_training_state
