@@ -225,10 +225,9 @@ class Config(_ModelKeys):
 
     def _given(self, sizes: dict[str, int]) -> dict[str, Any]:
         """The arguments of the family that keys or `sizes` give; a missing size is 1."""
-        given = {}
-        for part in fields(self.family):
-            if part.name in type(self).model_fields:
-                given[part.name] = getattr(self, part.name)
-            elif part.name in sizes or part.default is MISSING:
-                given[part.name] = sizes.get(part.name, 1)
-        return given
+        known = sizes | dict(self)
+        return {
+            part.name: known.get(part.name, 1)
+            for part in fields(self.family)
+            if part.name in known or part.default is MISSING
+        }

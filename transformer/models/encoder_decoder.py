@@ -192,13 +192,8 @@ class ConditionedDecoder:
 
     def make_cache(self, num_rows: int) -> DecoderCache:
         """Each source has equally many rows, next to each other."""
-        return DecoderCache(
-            self.memory,
-            self.mask,
-            num_rows=num_rows,
-            block_size=self.block_size,
-            num_blocks=len(self.model.decoder_blocks),
-        )
+        sizes = {"block_size": self.block_size, "num_blocks": len(self.model.decoder_blocks)}
+        return DecoderCache(self.memory, self.mask, num_rows=num_rows, **sizes)
 
     def __call__(
         self, tokens: Int[Tensor, "R T"], *, cache: DecoderCache | None = None

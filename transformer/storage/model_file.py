@@ -38,18 +38,12 @@ from transformer.system.files import read_bytes, replacing
 _LONGEST_BLOCK = 2**20
 _LARGEST_TABLE = 2**27  # numbers; half a GiB in float32
 
-
-class NoTokenizerError(UserError):
-    """The model was trained in Python, without metadata."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(
-            f"{path}: it has no tokenizer, so it cannot read or write text: train with "
-            "LanguageModule(..., metadata={'tokenizer': data.tokenizer_state}), or save this one "
-            "again: module = LanguageModule.load_from_checkpoint(path), then "
-            "transformer.save_model('model.safetensors', module.model, module.metadata | "
-            "{'tokenizer': data.tokenizer_state})"
-        )
+_NO_TOKENIZER = (
+    "it has no tokenizer, so it cannot read or write text: train with "
+    "LanguageModule(..., metadata={'tokenizer': data.tokenizer_state}), or save this one again: "
+    "module = LanguageModule.load_from_checkpoint(path), then transformer.save_model("
+    "'model.safetensors', module.model, module.metadata | {'tokenizer': data.tokenizer_state})"
+)
 
 
 @dataclass(frozen=True)
@@ -91,8 +85,7 @@ def load_model(path: str | Path) -> SavedModel:
     """The model of a `.safetensors` or `.ckpt` file, on the CPU.
 
     Raises: UserError if the file is missing, truncated, from another program, of another format,
-    contains code, or has tensors that do not fit its architecture. NoTokenizerError if only the
-    tokenizer is missing.
+    contains code, has tensors that do not fit its architecture, or has no tokenizer.
     """
     path = Path(path)
     _check_is_file(path)
@@ -110,7 +103,7 @@ def load_model(path: str | Path) -> SavedModel:
             raise ValueError("its content does not match its checksum")
         parts = {name: json.loads(t) for name, t in texts.items() if name != "format_version"}
         if "tokenizer" not in parts:
-            raise NoTokenizerError(path)
+            raise UserError(f"{path}: {_NO_TOKENIZER}")
         tokenizer = tokenizer_from_state(parts["tokenizer"])
         architecture = completed(parts["architecture"])
         for name, size in tokenizer.sizes.items():
@@ -118,7 +111,7 @@ def load_model(path: str | Path) -> SavedModel:
                 raise ValueError(f"{name}={architecture[name]}, but the tokenizer has {size}")
         model = _build(architecture, tensors)
         others = {name: dict(parts.get(name, {})) for name in ("config", "corpus", "results")}
-    except NoTokenizerError:
+    except UserError:
         raise
     except (*READ_ERRORS, OverflowError) as error:  # RuntimeError: also too deep nesting
         reason = " ".join(str(error).split())[:300]

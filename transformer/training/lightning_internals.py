@@ -38,7 +38,6 @@ def validate_after_this_batch(trainer: pl.Trainer, due: bool) -> None:
 
 
 def validates_now(trainer: pl.Trainer) -> bool:
-    """True if a validation follows this batch."""
     data_fetcher = trainer.fit_loop._data_fetcher
     assert data_fetcher is not None
     return trainer.fit_loop.epoch_loop._should_check_val_fx(data_fetcher)

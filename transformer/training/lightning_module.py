@@ -284,7 +284,6 @@ class LanguageModule(SavedModule):
             log_scalars(self.trainer, {name: value.item() for name, value in scalars.items()})
 
     def _restore(self) -> None:
-        """Restores the state from the checkpoint of a resumed run."""
         if self._restored is None:
             return
         losses = self._restored["train_losses"]  # of each rank

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from transformer.training.optimization.schedules import SCHEDULES, Schedule, automatic_warmup
+from transformer.training.optimization.schedules import SCHEDULES, Schedule
 
 DEFAULTS = {"warmup_steps": 0, "decay_fraction": 0.6, "final_lr_fraction": 0.1, "total_steps": 10}
 
@@ -102,4 +102,6 @@ def test_an_unknown_schedule_lists_the_known_ones():
 
 def test_automatic_warmup_is_a_twentieth_of_the_run_at_most_100_steps():
     runs = [1, 19, 20, 39, 40, 1999, 2000, 2001, 10**6]
-    assert [automatic_warmup(n) for n in runs] == [0, 0, 1, 1, 2, 99, 100, 100, 100]
+    warmups = [1, 1, 1, 1, 2, 99, 100, 100, 100]
+    made = [make_schedule("constant", warmup_steps="auto", total_steps=n) for n in runs]
+    assert [schedule.factor(0) for schedule in made] == [1 / steps for steps in warmups]

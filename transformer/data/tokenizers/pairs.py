@@ -91,8 +91,6 @@ class UnitTokenizer:
 
 
 class PairTokenizer:
-    """The tokenizers of source and target."""
-
     kind = "pairs"
 
     def __init__(self, source: UnitTokenizer, target: UnitTokenizer) -> None:

@@ -16,11 +16,6 @@ _REMAINING: dict[str, Callable[[float, float], float]] = {
 SCHEDULES = (*_REMAINING, "noam")
 
 
-def automatic_warmup(total_steps: int | float) -> int:
-    """A twentieth of the run, at most 100 steps."""
-    return 100 if total_steps >= 2000 else int(total_steps) // 20
-
-
 @dataclass
 class Schedule:
     """The learning rate of one run.
@@ -62,8 +57,9 @@ class Schedule:
         """
         if self.name not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.name!r}")
-        given = self.warmup_steps
-        warmup_steps = automatic_warmup(self.total_steps) if isinstance(given, str) else given
+        warmup_steps = self.warmup_steps
+        if isinstance(warmup_steps, str):
+            warmup_steps = 100 if self.total_steps >= 2000 else int(self.total_steps) // 20
         warmup_steps = max(1, round(min(warmup_steps, self.total_steps)))
         warmup = min(1.0, (step + 1) / warmup_steps)
         if self.name == "noam":
