@@ -1,6 +1,7 @@
 """A run that trains on pairs."""
 
 import re
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -8,6 +9,7 @@ from transformer.config.keys import Config
 from transformer.data.order import sampled_windows
 from transformer.data.pairs.datamodule import PairDataModule
 from transformer.data.pairs.reading import Pairs
+from transformer.data.pairs.settings import PairSettings
 from transformer.evaluation.loss import mean_loss
 from transformer.evaluation.pairs import score_translations
 from transformer.generation.translation import Translator
@@ -32,16 +34,12 @@ class PairRun(TaskRun):
     def __init__(self, config: Config, pairs: Pairs, num_workers: int) -> None:
         self.data = PairDataModule(
             config.data_path,
-            block_size=config.block_size,
             batch_size=config.batch_size,
-            source_units=config.source_units,
-            target_units=config.target_units,
-            val_fraction=config.val_fraction,
-            test_fraction=config.test_fraction,
             num_workers=num_workers,
             seed=config.seed,
             endless=True,
             pairs=pairs,
+            **asdict(config.group(PairSettings)),
         )
         self.config = config
         self.pairs = pairs
