@@ -1,5 +1,3 @@
-"""The cached decoding loop over token ids."""
-
 from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any, NamedTuple, Protocol, runtime_checkable

@@ -15,7 +15,6 @@ from transformer.models.parts.attention import FusedLinear, MultiHeadAttention, 
 from transformer.models.parts.cache import BlockCache
 from transformer.models.parts.layers import Block, FeedForward, GatedFeedForward
 
-Function = Callable[[Tensor], Tensor]
 _PLAIN = (nn.Linear, FusedLinear, nn.LayerNorm, nn.RMSNorm, FeedForward, GatedFeedForward)
 
 # From this B x H on, the float32 keys do not fit into the CPU's own cache. There `attention` reads
@@ -23,7 +22,7 @@ _PLAIN = (nn.Linear, FusedLinear, nn.LayerNorm, nn.RMSNorm, FeedForward, GatedFe
 LEAST_EXPLICIT_ROWS = 256
 
 
-def make_step(module: nn.Module) -> Function:
+def make_step(module: nn.Module) -> Callable[[Tensor], Tensor]:
     """A function that computes what the module does outside training.
 
     It does not call a module of a type in _PLAIN, so hooks of such a module do not run.

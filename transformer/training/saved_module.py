@@ -37,10 +37,8 @@ class SavedModule(pl.LightningModule):
         """
         arguments = arguments_of(Path(checkpoint_path)) | changes
         if "lr" not in arguments and hparams_file is None:
-            raise UserError(
-                f"{checkpoint_path}: has no lr: call {cls.__name__}.load_from_checkpoint(path, "
-                "lr=...)"
-            )
+            call = f"{cls.__name__}.load_from_checkpoint(path, lr=...)"
+            raise UserError(f"{checkpoint_path}: has no lr: call {call}")
         more = {"hparams_file": hparams_file, "strict": strict, "weights_only": weights_only}
         return super().load_from_checkpoint(checkpoint_path, map_location, **more, **arguments)
 

@@ -1,5 +1,3 @@
-"""Decisions that all ranks must take together: they exchange numbers once per batch."""
-
 from collections.abc import Callable
 from typing import Any
 

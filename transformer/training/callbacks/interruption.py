@@ -1,5 +1,3 @@
-"""Signals such as Ctrl+C: all ranks save last.ckpt between two steps and end together."""
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +19,7 @@ GLOO_SAYS = ("by peer", "Broken pipe", "connectFullMesh failed", "Timed out wait
 
 
 class Interruption(AfterBatch):
-    """Saves and raises Interrupted after the step during which a signal arrived.
+    """Saves last.ckpt and raises Interrupted after the step during which a signal arrived.
 
     If a validation follows that step, it runs first and saves; the resumed run then does not repeat
     it. A signal to any rank ends all ranks.

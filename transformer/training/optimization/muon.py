@@ -51,14 +51,12 @@ class Muon(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         with torch.enable_grad():
             loss = closure() if closure else None
-        matrices: list[tuple[Tensor, dict[str, Any]]] = []
-        for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            if group["num_parts"]:
-                matrices += [(p, group) for p in params]
-            else:
-                self._step_adamw(params, group)
+        of_muon = [group for group in self.param_groups if group["num_parts"]]
+        matrices = [(p, group) for group in of_muon for p in group["params"] if p.grad is not None]
         self._step_muon(matrices)
+        for group in self.param_groups:
+            if not group["num_parts"]:
+                self._step_adamw(group)
         return loss
 
     def _step_muon(self, matrices: list[tuple[Tensor, dict[str, Any]]]) -> None:
@@ -83,7 +81,8 @@ class Muon(Optimizer):
         average = self.state[p]["momentum"].lerp_(p.grad, counts * (1 - momentum))
         return p.grad.lerp(average, counts * momentum)
 
-    def _step_adamw(self, params: list[Tensor], group: dict[str, Any]) -> None:
+    def _step_adamw(self, group: dict[str, Any]) -> None:
+        params = [p for p in group["params"] if p.grad is not None]
         for p in params:
             if not self.state[p]:
                 self.state[p]["step"] = torch.zeros((), device=p.device)
@@ -92,7 +91,7 @@ class Muon(Optimizer):
         beta1, beta2 = group["betas"]
         adamw(
             params,
-            [p.grad for p in params if p.grad is not None],
+            [p.grad for p in params],
             [self.state[p]["exp_avg"] for p in params],
             [self.state[p]["exp_avg_sq"] for p in params],
             [],
