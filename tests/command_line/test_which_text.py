@@ -157,7 +157,7 @@ def test_a_resume_on_a_changed_corpus_says_what_changed(home):
     with (home / "hamlet.txt").open("a", encoding="utf-8") as file:
         file.write("To sleep\n")
     with pytest.raises(
-        UserError, match=r"last\.ckpt: hamlet\.txt is not what .* sha256 .* and 9 more follow; "
+        UserError, match=r"last\.ckpt: hamlet\.txt is not the data .* sha256 .* and 9 more follow; "
     ):
         train.train(load_config(run / "config.yaml"), run / "checkpoints" / "last.ckpt")
 

@@ -212,6 +212,8 @@ def test_resolving_twice_changes_nothing(path):
 @FEW_HUNDRED
 @given(prompt=PRINTABLE, rate=st.floats(1e-300, 1e300), name=st.sampled_from(["é 1", "=", "0x1f"]))
 @example(prompt="\r\n\x85\u2028\ufeff 😀: #", rate=3e-4, name="~")
+@example(prompt="a\x85b", rate=1.0, name="=")
+@example(prompt="a\u2029b", rate=1.0, name="=")
 def test_any_text_and_number_read_back_from_yaml_as_they_were(path, prompt, rate, name):
     add(path, "")
     keys = {"sample_prompt": prompt, "lr": rate, "run_name": name, "feedforward_dim": 5}

@@ -88,6 +88,13 @@ class QuotingDumper(yaml.SafeDumper):
         return tag
 
 
+def _as_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """PyYAML folds lines at U+0085, U+2028 and U+2029, too: only escapes keep them as they are."""
+    style = '"' if any(end in text for end in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar(f"{TAG}str", text, style=style)
+
+
+QuotingDumper.add_representer(str, _as_text)
 QuotingDumper.add_representer(
     Quoted, lambda dumper, text: dumper.represent_scalar(f"{TAG}str", str(text), style="'")
 )
