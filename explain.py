@@ -3,9 +3,6 @@
 The page needs no network. With `--out attention.png`, a picture of every head is written instead.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from transformer.config.flags import FlagParser, add_checkpoint, add_flags, check_flags, given_flags
 from transformer.inspection.options import ExplainOptions
 from transformer.storage.run_folder import find_model
@@ -14,18 +11,9 @@ from transformer.system.signals import ended_at_once
 from transformer.system.terminal import run_script, say_loading, with_flags_in_errors
 from transformer.tasks.registry import task_of
 
-if TYPE_CHECKING:  # torch is imported only after the input was checked
-    from transformer.inspection.explanation import Explanation
 
-
-def summary(explanation: "Explanation") -> str:
-    name = "characters" if explanation.source is None else "units"
-    mean = explanation.mean_surprise
-    surprise = "" if mean is None else f", {mean:z.4f} bits of surprise on average"
-    return f"{len(explanation.units):,} {name}{surprise}"
-
-
-def parse_arguments(argv: list[str] | None = None) -> tuple[Path, ExplainOptions]:
+@with_flags_in_errors()
+def main(argv: list[str] | None = None) -> int:
     parser = FlagParser(
         prog="explain.py",
         description="Write a page with a model's surprise at each character and its attention.",
@@ -34,12 +22,7 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[Path, ExplainOptions
     add_flags(parser, ExplainOptions)
     arguments = parser.parse(argv)
     options = check_flags(ExplainOptions, given_flags(arguments, ExplainOptions))
-    return find_model(arguments.checkpoint, options.runs_dir), options
-
-
-@with_flags_in_errors()
-def main(argv: list[str] | None = None) -> int:
-    path, options = parse_arguments(argv)
+    path = find_model(arguments.checkpoint, options.runs_dir)
     prompt = options.prompt
     if options.prompt_file:
         prompt = read_text(options.prompt_file, "prompt file")[0]
@@ -61,7 +44,10 @@ def main(argv: list[str] | None = None) -> int:
         parts = {"num_written": explained.num_written, "cut": explained.cut}
         page = as_page(explained.explanation, model=str(path), **parts)
         write_text(options.out, page)
-    print(f"{options.out}: {summary(explained.explanation)}")
+    units = "characters" if explained.explanation.source is None else "units"
+    mean = explained.explanation.mean_surprise
+    surprise = "" if mean is None else f", {mean:z.4f} bits of surprise on average"
+    print(f"{options.out}: {len(explained.explanation.units):,} {units}{surprise}")
     return 0
 
 

@@ -8,8 +8,7 @@ import contextlib
 import io
 import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from transformer.config.flags import FlagParser, add_checkpoint, add_flags, check_flags, given_flags
 from transformer.generation.options import GenerateOptions
@@ -18,22 +17,14 @@ from transformer.storage.run_folder import find_model
 from transformer.system.errors import UserError
 from transformer.system.signals import ended_at_once
 from transformer.system.terminal import run_script, say, say_loading, with_flags_in_errors
-from transformer.tasks.base import Terminal
+from transformer.tasks.base import Session
 from transformer.tasks.registry import task_of
 
 if TYPE_CHECKING:  # torch is imported only after the input was checked
     from transformer.generation.interactive import CommandLoop
 
 
-class Arguments(NamedTuple):
-    """The model file, the checked flags, and whether to write JSON."""
-
-    path: Path
-    options: GenerateOptions
-    json: bool
-
-
-def parse_arguments(argv: list[str] | None = None) -> Arguments:
+def make_parser() -> FlagParser:
     parser = FlagParser(
         prog="generate.py", description="Continue a text, or translate, with a trained model."
     )
@@ -44,12 +35,7 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
         help="print one JSON object per sample: text, tokens, log_probabilities",
     )
     add_flags(parser, GenerateOptions)
-    arguments = parser.parse(argv)
-    options = check_flags(GenerateOptions, given_flags(arguments, GenerateOptions))
-    if arguments.json and options.interactive:
-        raise UserError("--interactive does not go with --json: leave out one of them")
-    path = find_model(arguments.checkpoint, options.runs_dir)
-    return Arguments(path, options, arguments.json)
+    return parser
 
 
 def show(text: str) -> None:
@@ -72,7 +58,12 @@ def talk(loop: "CommandLoop") -> None:
 
 @with_flags_in_errors()
 def main(argv: list[str] | None = None) -> int:
-    path, options, as_json = parse_arguments(argv)
+    arguments = make_parser().parse(argv)
+    as_json = arguments.json
+    options = check_flags(GenerateOptions, given_flags(arguments, GenerateOptions))
+    if as_json and options.interactive:
+        raise UserError("--interactive does not go with --json: leave out one of them")
+    path = find_model(arguments.checkpoint, options.runs_dir)
     prompts = [] if options.info else read_prompts(options)
     say_loading(path)
     with ended_at_once():
@@ -87,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     task = task_of(saved.architecture["model"])
     task.check(options)
-    task.generate(saved, prompts, options, Terminal(show, talk, as_json))
+    task.generate(saved, options, Session(prompts, show, talk, as_json))
     return 0
 
 

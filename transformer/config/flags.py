@@ -14,8 +14,6 @@ from transformer.system.paths import expanded
 
 
 class ModelOptions(BaseModel):
-    """The flags of every script that uses a trained model."""
-
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     skip_unknown: Boolean = Field(
@@ -66,7 +64,6 @@ def add_flags(parser: FlagParser, kind: type[BaseModel]) -> None:
 
 
 def given_flags(arguments: argparse.Namespace, kind: type[BaseModel]) -> dict[str, Any]:
-    """The fields that were given on the command line."""
     return given({k: v for k, v in vars(arguments).items() if k in kind.model_fields}, kind)
 
 

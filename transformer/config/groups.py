@@ -28,7 +28,6 @@ _READ_AS: dict[Any, Any] = {bool: Boolean, int: Integer, float: Number}
 
 
 def names(kind: type) -> list[str]:
-    """The names of a dataclass's fields."""
     return [f.name for f in fields(kind)]
 
 

@@ -224,7 +224,6 @@ class Config(_ModelKeys):
         return {"model": self.model} | {key: getattr(settings, key) for key in self._given(sizes)}
 
     def _given(self, sizes: dict[str, int]) -> dict[str, Any]:
-        """The arguments of the family that keys or `sizes` give; a missing size is 1."""
         known = sizes | dict(self)
         return {
             part.name: known.get(part.name, 1)

@@ -73,8 +73,6 @@ class CoreLoader(yaml.SafeLoader):
 
 
 class Quoted(str):
-    """A text that is always written with quotes."""
-
     __slots__ = ()
 
 

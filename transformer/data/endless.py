@@ -25,7 +25,6 @@ class Share:
 
     @property
     def global_batch(self) -> int:
-        """Examples in one batch of all ranks together."""
         return self.batch_size * self.world_size
 
 

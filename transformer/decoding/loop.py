@@ -78,7 +78,6 @@ def read(
 
 
 def advance(model: NextTokenModel, cache: Any, new: Int[Tensor, " B"]) -> Float[Tensor, "B V"]:
-    """Adds a token to each row; returns the logits after it."""
     size = model.block_size
     full = [row for row, length in enumerate(cache.lengths) if length == size]
     if not full:

@@ -7,8 +7,6 @@ TEMPERATURE = 0.8  # the default for texts that the scripts and training show
 
 
 class SamplingArguments(TypedDict, total=False):
-    """The fields of `Sampling` as keyword arguments."""
-
     temperature: float
     top_k: int | None
     top_p: float | None
@@ -57,7 +55,5 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Search:
-    """The settings of beam search: see `beam_search`."""
-
     num_beams: int = 1
     length_penalty: float = 0.6  # arXiv:1706.03762, 6.1

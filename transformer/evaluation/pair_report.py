@@ -17,7 +17,6 @@ from transformer.system.errors import UserError
 
 
 def evaluate_pairs(saved: SavedModel, data_path: str, options: EvaluateOptions) -> dict[str, Any]:
-    """Error rates of one translation per source; every answer of the source is correct."""
     translator = make_translator(saved, options.device, "float32")
     tokenizer = translator.tokenizer
     settings = PairSettings(

@@ -36,7 +36,6 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """e^loss, per token."""
         return math.exp(min(self.loss, 700.0))  # a float overflows at about 710
 
     def _bits_per(self, num_units: int) -> float:

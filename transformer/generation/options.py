@@ -86,7 +86,6 @@ class GenerateOptions(SearchOptions):
         return taken(Sampling, dict(self))
 
     def drawn_seed(self) -> int:
-        """The given seed, or a random one."""
         return secrets.randbelow(2**32) if self.seed is None else self.seed
 
     @field_validator("stop")

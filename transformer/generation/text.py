@@ -31,7 +31,6 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "Te
 
 
 def make_generator(saved: SavedModel, device: str, precision: str) -> "TextGenerator":
-    """Raises: UserError like `load`."""
     if not isinstance(saved.model, TokenModel):
         kind = saved.architecture["model"]
         raise UserError(f"{saved.path}: holds an {kind}: load it with transformer.load_translator")
@@ -88,7 +87,6 @@ class TextGenerator:
         return [Continuation(prompt, self.encode(prompt).tolist(), stop) for prompt in prompts]
 
     def encode(self, prompt: str) -> NDArray:
-        """Raises: UserError for a prompt with unknown characters."""
         return self.tokenizer.encode(prompt)
 
     def write(

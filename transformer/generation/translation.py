@@ -34,7 +34,6 @@ def load_translator(
 
 
 def make_translator(saved: SavedModel, device: str, precision: str) -> "Translator":
-    """Raises: UserError like `load_translator`."""
     if not isinstance(saved.model, EncoderDecoder):
         kind = saved.architecture["model"]
         raise UserError(
@@ -138,7 +137,6 @@ class Translator:
             raise UserError(f"{name}{error}") from None
 
     def encode(self, source: str, *, skip_unknown: bool = False) -> NDArray:
-        """Raises: UserError like `search`."""
         try:
             tokens = self.tokenizer.source.encode(source, skip_unknown=skip_unknown)
         except UserError as error:

@@ -119,7 +119,6 @@ def _predicted(
     names: Sequence[str],
     never: Sequence[int] = (),
 ) -> tuple[Unit, ...]:
-    """Raises: UserError for logits that are not finite."""
     if not logits.isfinite().all():
         raise UserError("the model's logits are not finite, so there is nothing to explain")
     targets = targets.cpu()

@@ -37,7 +37,6 @@ def template(name: str) -> str:
 
 
 def as_data(explanation: Explanation) -> dict[str, Any]:
-    """The data for the page's script, in plain JSON types."""
     num_blocks, num_heads = explanation.attention.shape[:2]
     return {
         "units": explanation.rows,

@@ -14,8 +14,6 @@ from transformer.system.terminal import say
 
 
 class Explained(NamedTuple):
-    """An explanation, and what a reader must know about it."""
-
     explanation: Explanation
     num_written: int = 0  # units at the end that the model wrote
     cut: str = ""  # a sentence about the units that are not shown
@@ -56,7 +54,6 @@ def cut_off(num_prompt: int, num_all: int, most: int, units: str) -> str:
 
 
 def explain_with_pair_model(saved: SavedModel, prompt: str, options: ExplainOptions) -> Explained:
-    """Explains the source and its greedy target."""
     translator = make_translator(saved, options.device, "float32")
     prompt = prompt.rstrip("\n")  # the line end of a file does not belong to its source
     (source,) = known_prompts(translator, [prompt], skip_unknown=options.skip_unknown)

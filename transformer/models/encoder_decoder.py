@@ -112,7 +112,6 @@ class EncoderDecoder(BlockModel):
     def encode(
         self, source: Int[Tensor, "B S"], mask: Bool[Tensor, "B 1 1 S"]
     ) -> Float[Tensor, "B S C"]:
-        """The memory: one vector for each position of the source."""
         if source.shape[1] > self.block_size:
             raise ValueError(
                 f"{source.shape[1]} tokens in a source, but block_size={self.block_size}"
@@ -204,5 +203,4 @@ class ConditionedDecoder:
 
 
 def source_mask(source: Int[Tensor, "B S"]) -> Bool[Tensor, "B 1 1 S"]:
-    """True where a source holds a token."""
     return (source != PADDING)[:, None, None]

@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 
 def choose_hardware(config: Config) -> dict[str, Any]:
-    """Raises: UserError if a device does not exist."""
     return trainer_arguments(config.group(Hardware))
 
 

@@ -52,6 +52,5 @@ def _state(run: Path) -> dict[str, Any]:
 
 
 def curves(run: Path, names: Sequence[str] = CURVES) -> dict[str, list[tuple[int, float]]]:
-    """The steps and values of the curves that a run has logged."""
     found = read_scalars(run, names)
     return {name: [(point.step, point.value) for point in found[name]] for name in names}

@@ -81,7 +81,6 @@ def device_memory(config: Config, task: TaskRun, num_devices: int) -> Footprint:
 
 
 def process_bytes(footprint: Footprint) -> int:
-    """The memory of a process that trains on a CPU: benchmarks/memory.py."""
     return round(PROGRAM_BYTES + ALLOCATOR_FACTOR * footprint.total_bytes)
 
 

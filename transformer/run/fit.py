@@ -236,7 +236,6 @@ def introduce(run: "Run", resume: Path | None, step: int) -> None:
 
 
 def conclude(run: "Run", trainer: "pl.Trainer") -> None:
-    """Writes summary.json and prints the result."""
     from transformer.run.summary import last_lines, summarize
 
     tell(last_lines(run, *summarize(run, trainer)))

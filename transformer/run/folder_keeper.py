@@ -25,7 +25,6 @@ class RunFolder:
         self.lock = lock
 
     def write_start(self) -> None:
-        """Writes the files that a run has from its start: config.yaml, and torchrun's id."""
         write_text(self.path / CONFIG, to_yaml(self.settings))
         if launch := launch_id():
             write_text(self.path / LAUNCH, launch)

@@ -16,8 +16,6 @@ from transformer.training.lightning_module import LanguageModule
 
 @dataclass(frozen=True)
 class Run:
-    """All parts of a run except its Trainer."""
-
     config: Config
     folder: Path
     task: TaskRun
@@ -32,13 +30,11 @@ class Run:
 
     @property
     def tokens_per_step(self) -> int:
-        """On all devices together."""
         config = self.config
         return self.num_devices * config.accumulate_grad_batches * self.tokens_per_batch
 
     @property
     def tokens_per_batch(self) -> int:
-        """On one device."""
         return round(self.config.batch_size * self.task.tokens_per_example)
 
     @property
@@ -62,7 +58,6 @@ class Run:
 
     @property
     def dropout(self) -> float | None:
-        """None for a model without this setting."""
         return self.config.resolved().get("dropout")
 
     @property

@@ -61,7 +61,6 @@ def many_passes_note(total_steps: int, steps_per_pass: float, dropout: float) ->
 
 
 def run_facts(trainer: pl.Trainer, throughput: Throughput) -> dict[str, Any]:
-    """The part of summary.json about steps, time, speed and hardware."""
     module = trainer.lightning_module
     assert isinstance(module, LanguageModule)
     # None if no step was left: the run was killed between its last checkpoint and its end.

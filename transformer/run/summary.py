@@ -46,11 +46,8 @@ def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
         lines.append(note)
     lines.append(f"\n{shown}\n\nnext:")
     lines.append(f"  python generate.py {quoted(run.folder / WEIGHTS)}{prompt}")
-    lines.append(f"  tensorboard --logdir {quoted(_home(run))}")
+    home = Path(run.config.runs_dir)
+    if home.absolute() not in run.folder.absolute().parents:  # a run that was moved
+        home = run.folder
+    lines.append(f"  tensorboard --logdir {quoted(home)}")
     return "\n".join(lines)
-
-
-def _home(run: Run) -> Path:
-    """The folder of all runs, if this run is in it; otherwise the run's own folder."""
-    runs_dir = Path(run.config.runs_dir)
-    return runs_dir if runs_dir.absolute() in run.folder.absolute().parents else run.folder

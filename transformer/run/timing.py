@@ -33,8 +33,6 @@ QUICK_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Times:
-    """How many seconds the parts of a run take."""
-
     step: float
     validated_token: float
     shown: float  # samples and pictures at a validation

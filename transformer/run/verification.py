@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 
 class StepTimes(AfterBatch):
-    """The time at the end of each step of a run."""
-
     def __init__(self) -> None:
         self.after: dict[int, float] = {}
 
@@ -38,8 +36,6 @@ class StepTimes(AfterBatch):
 
 
 class InterruptAfter(AfterBatch):
-    """Raises SIGINT after a step, like Ctrl+C."""
-
     def __init__(self, step: int) -> None:
         self.step = step
 
@@ -99,7 +95,6 @@ def differences_of_resuming(config: Config, train: Callable[..., Path]) -> list[
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hides the output of a run."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.WARNING)

@@ -30,7 +30,7 @@ from transformer.storage.metadata import (
     encode_metadata,
     model_tensors,
 )
-from transformer.storage.training_state import READ_ERRORS, read_training_state
+from transformer.storage.training_state import READ_ERRORS, read_training_state, read_with_metadata
 from transformer.system.errors import UserError
 from transformer.system.files import read_bytes, replacing
 
@@ -67,7 +67,6 @@ def save_model(path: str | Path, model: SequenceModel, metadata: Mapping[str, An
 def save_weights(
     path: str | Path, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]
 ) -> None:
-    """Like `save_model`, for weights without a model."""
     tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in weights.items():
@@ -137,18 +136,14 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    content = read_training_state(path)
-    if not isinstance(content.get(METADATA_KEY), dict):
-        raise UserError(
-            f"{path}: not a checkpoint of this program: it has no {METADATA_KEY!r} part"
-        )
+    content, texts = read_with_metadata(path)
     weights = content.get("state_dict")
     tensors = model_tensors(weights if isinstance(weights, dict) else {})
     # With strides of 0, a few numbers can be a tensor of any size. A tied matrix counts twice here.
     num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     if num_bytes > 2 * path.stat().st_size:
         raise UserError(f"{path}: damaged: its tensors are larger than the file")
-    return tensors, dict(content[METADATA_KEY])
+    return tensors, texts
 
 
 def read_architecture(path: Path) -> dict[str, Any]:

@@ -84,7 +84,6 @@ def _runs_of(runs_dir: str | Path) -> list[Path]:
 
 
 def _runs_in(folder: Path, *patterns: str) -> list[Path]:
-    """The runs with a checkpoint, the newest first."""
     files = (file for pattern in patterns for file in folder.glob(pattern + LAST.as_posix()))
     runs = [file.parent.parent for file in files]
     return sorted(runs, key=_modified_at, reverse=True)
@@ -187,7 +186,6 @@ def find_restart(runs_dir: str | Path, name: str) -> list[Path]:
 
 
 def _checkpoints(run: Path) -> list[Path]:
-    """The .ckpt files that a run can continue from, the newest first."""
     return [path for path in (run / LAST, run / PREVIOUS) if isfile(path)]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from transformer.storage.metadata import METADATA_KEY
 from transformer.system.errors import UserError
 
 READ_ERRORS = (
@@ -42,3 +43,13 @@ def read_training_state(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint of this program: its values have no names")
     return content
+
+
+def read_with_metadata(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """All of a run's .ckpt, and the JSON texts of its metadata. Raises: UserError without these."""
+    content = read_training_state(path)
+    if not isinstance(texts := content.get(METADATA_KEY), dict):
+        raise UserError(
+            f"{path}: not a checkpoint of this program: it has no {METADATA_KEY!r} part"
+        )
+    return content, dict(texts)

@@ -55,7 +55,6 @@ class Signals:
             self._raises = False
 
     def check(self) -> None:
-        """Raises: Interrupted if a signal was received."""
         if self.received:
             raise Interrupted(self.received)
 

@@ -21,27 +21,24 @@ if TYPE_CHECKING:
 
 @runtime_checkable  # so that the tests' type checks can look at it
 class Data(Protocol):
-    """The result of `Task.read`: a text or pairs."""
+    """The result of `Task.read`, a text or pairs. Data with equal sha256 is the same data."""
 
     @property
     def tokenizer(self) -> Any: ...
 
     @property
-    def sha256(self) -> str:
-        """The hash of the text as it was read; runs with equal hashes have the same data."""
-        ...
+    def sha256(self) -> str: ...
 
 
 class Report(NamedTuple):
-    """The result of an evaluation: `facts` for a program, `table` for a person."""
-
     facts: dict[str, Any]
     table: str
 
 
-class Terminal(NamedTuple):
-    """Where generated text goes: `show` writes a piece of it, `talk` asks for prompts."""
+class Session(NamedTuple):
+    """The prompts of generate.py; `show` writes a piece of text, `talk` asks for more prompts."""
 
+    prompts: Sequence[str]
     show: Callable[[str], None]
     talk: "Callable[[CommandLoop], None]"
     as_json: bool = False
@@ -79,13 +76,7 @@ class Task(ABC):
     ) -> "Explained": ...
 
     @abstractmethod
-    def generate(
-        self,
-        saved: "SavedModel",
-        prompts: Sequence[str],
-        options: "GenerateOptions",
-        terminal: Terminal,
-    ) -> None: ...
+    def generate(self, saved: "SavedModel", options: "GenerateOptions", now: Session) -> None: ...
 
     def check(self, options: BaseModel) -> None:
         """Raises: UserError for options of another task: see `config.flags.only_for`."""

@@ -1,6 +1,5 @@
 """The task of pairs: to predict the target of a source. No torch before a model is used."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -9,7 +8,7 @@ from transformer.config.keys import Config
 from transformer.data.pairs.reading import Pairs, read_pairs
 from transformer.data.pairs.settings import PairSettings
 from transformer.system.errors import UserError
-from transformer.tasks.base import Report, Task, Terminal
+from transformer.tasks.base import Report, Session, Task
 
 if TYPE_CHECKING:
     from transformer.evaluation.options import EvaluateOptions
@@ -47,13 +46,7 @@ class PairTask(Task):
 
         return explain_with_pair_model(saved, prompt, options)
 
-    def generate(
-        self,
-        saved: "SavedModel",
-        prompts: Sequence[str],
-        options: "GenerateOptions",
-        terminal: Terminal,
-    ) -> None:
+    def generate(self, saved: "SavedModel", options: "GenerateOptions", now: Session) -> None:
         from transformer.generation.translation import make_translator
         from transformer.generation.translation_output import write_translations
 
@@ -61,11 +54,9 @@ class PairTask(Task):
         if options.interactive:
             from transformer.generation.interactive import TranslationLoop
 
-            terminal.talk(TranslationLoop(translator, options, terminal.show))
+            now.talk(TranslationLoop(translator, options, now.show))
         else:
-            write_translations(
-                translator, prompts, options, terminal.show, as_json=terminal.as_json
-            )
+            write_translations(translator, now.prompts, options, now.show, as_json=now.as_json)
 
     def check(self, options: BaseModel) -> None:
         super().check(options)

@@ -9,5 +9,4 @@ TASKS: dict[str, Task] = {task.name: task for task in (TextTask(), PairTask())}
 
 
 def task_of(model: str) -> Task:
-    """The task that a model of this name is trained for."""
     return TASKS[FAMILIES[model].data]

@@ -10,8 +10,6 @@ from transformer.training.lightning_module import LanguageModule
 
 
 class TaskRun(ABC):
-    """A task with the config and the data of one run."""
-
     module: ClassVar[type[LanguageModule]]
     monitor: ClassVar[str]  # the metric that picks the best checkpoint; lower is better
     charts: ClassVar[Mapping[str, Sequence[str]]]  # metrics by the title of their chart

@@ -1,11 +1,10 @@
 """The task of a text: to predict its next token. No torch before a model is used."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from transformer.config.keys import Config
 from transformer.data.text.corpus import Corpus, read_corpus
-from transformer.tasks.base import Report, Task, Terminal
+from transformer.tasks.base import Report, Session, Task
 from transformer.tasks.prompts import choose_prompt
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ class TextTask(Task):
         return corpus
 
     def settle(self, config: Config, data: Corpus) -> Config:
-        """Replaces an unusable sample_prompt."""
         prompt = choose_prompt(config.sample_prompt, data, config.data_path)
         return config.model_copy(update={"sample_prompt": prompt})
 
@@ -56,13 +54,7 @@ class TextTask(Task):
 
         return explain_with_text_model(saved, prompt, options)
 
-    def generate(
-        self,
-        saved: "SavedModel",
-        prompts: Sequence[str],
-        options: "GenerateOptions",
-        terminal: Terminal,
-    ) -> None:
+    def generate(self, saved: "SavedModel", options: "GenerateOptions", now: Session) -> None:
         from transformer.generation.text import make_generator
         from transformer.generation.text_output import write_texts
 
@@ -71,6 +63,6 @@ class TextTask(Task):
         if options.interactive:
             from transformer.generation.interactive import PromptLoop
 
-            terminal.talk(PromptLoop(generator, options, seed, terminal.show))
+            now.talk(PromptLoop(generator, options, seed, now.show))
         else:
-            write_texts(generator, prompts, options, seed, terminal.show, as_json=terminal.as_json)
+            write_texts(generator, now.prompts, options, seed, now.show, as_json=now.as_json)

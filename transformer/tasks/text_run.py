@@ -72,7 +72,6 @@ class TextRun(TaskRun):
         return Shown(self.examples(model), images=self._pictures.draw(model))
 
     def examples(self, model: SequenceModel) -> str:
-        """A text that starts with sample_prompt."""
         assert isinstance(model, TokenModel)
         (text,) = TextGenerator(model, self.corpus.tokenizer).generate(
             self.config.sample_prompt,

@@ -16,8 +16,13 @@ from transformer.system.errors import UserError
 from transformer.system.terminal import ignore_lightnings_own_warnings
 from transformer.training.lightning_internals import add_metrics, logs_now
 from transformer.training.loggers import log_scalars
-from transformer.training.loss_sums import LossSums
-from transformer.training.losses import cross_entropy, dropout_divergence, loss_units, passed_twice
+from transformer.training.losses import (
+    LossSums,
+    cross_entropy,
+    dropout_divergence,
+    loss_units,
+    passed_twice,
+)
 from transformer.training.optimization.optimizers import check_state, make_optimizer
 from transformer.training.optimization.schedules import Schedule, ScheduledLR
 from transformer.training.optimization.step_guard import StepGuard, skip_step
@@ -228,7 +233,6 @@ class LanguageModule(SavedModule):
 
     @property
     def skipped_steps(self) -> int:
-        """The number of steps that were skipped because their gradient was not finite."""
         return int(self._guard.total)
 
     def spend_time(self, share: float) -> None:

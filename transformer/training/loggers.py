@@ -96,7 +96,6 @@ def log_text(trainer: pl.Trainer, name: str, text: str) -> None:
 
 
 def log_image(trainer: pl.Trainer, name: str, image: NDArray[np.uint8]) -> None:
-    """Logs to TensorBoard; the image is height x width x 3."""
     step = trainer.global_step
     _to_tensorboard(trainer, lambda writer: writer.add_image(name, image, step, dataformats="HWC"))
 

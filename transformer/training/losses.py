@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from pytorch_lightning.strategies import Strategy
 from torch import Tensor
 
 from transformer.special_ids import IGNORED, PADDING
@@ -74,5 +75,18 @@ def loss_units(loss: Tensor, split: str, tokens_per_unit: Mapping[str, float]) -
 
 
 def _log_softmax(logits: Float[Tensor, "R T V"]) -> Float[Tensor, "R T V"]:
-    """In float32 or wider."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=-1)
+
+
+class LossSums(list[Tensor]):
+    """Per batch: the sum of losses and the number of scored tokens, on the device until `mean`."""
+
+    def add(self, logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> None:
+        loss_sum = cross_entropy(logits, targets, "sum")
+        self.append(torch.stack((loss_sum, (targets != IGNORED).sum())))
+
+    def mean(self, strategy: Strategy, device: torch.device) -> Tensor:
+        """All ranks must call this together."""
+        sums = torch.stack(list(self)).cpu().double().sum(dim=0).to(device, torch.float32)
+        loss_sum, num_scored = strategy.reduce(sums, reduce_op="sum")
+        return loss_sum / num_scored

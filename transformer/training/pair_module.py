@@ -9,8 +9,6 @@ from transformer.training.losses import ctc_loss
 
 
 class PairModule(LanguageModule):
-    """Trains an encoder-decoder on batches of source, tokens and targets."""
-
     num_inputs = 2
     ctc_loss: Callable[..., Tensor] = staticmethod(ctc_loss)
 

@@ -8,9 +8,10 @@ from torch.distributed.fsdp import FSDPModule
 
 from transformer.models import build_model
 from transformer.models.base import SequenceModel
+from transformer.models.families.registry import completed
 from transformer.models.parts.layers import skipped_initialization
-from transformer.storage.metadata import METADATA_KEY, model_tensors
-from transformer.storage.training_state import read_training_state
+from transformer.storage.metadata import model_tensors
+from transformer.storage.training_state import read_with_metadata
 from transformer.system.errors import UserError
 
 _NOT_JSON = ("format_version", "sha256")
@@ -66,13 +67,9 @@ def arguments_of(path: Path) -> dict[str, Any]:
 
     If the checkpoint has no hyperparameters, the config that train.py stored in it is used.
     """
-    content = read_training_state(path)
-    if not isinstance(texts := content.get(METADATA_KEY), dict):
-        raise UserError(
-            f"{path}: not a checkpoint of this program: it has no {METADATA_KEY!r} part"
-        )
+    content, texts = read_with_metadata(path)
     metadata = {name: json.loads(text) for name, text in texts.items() if name not in _NOT_JSON}
     settings = content.get("hyper_parameters") or metadata.get("config", {})
     with skipped_initialization():
-        model = build_model(**metadata["architecture"])
+        model = build_model(**completed(metadata["architecture"]))
     return {**settings, "model": model, "metadata": metadata}

@@ -24,14 +24,10 @@ class ScheduleSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LossSettings:
-    """Changes of the cross-entropy, in training alone."""
-
     label_smoothing: float
     r_drop: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(LossSettings, ScheduleSettings, OptimizerSettings):
-    """The arguments of a LanguageModule."""
-
     grad_clip: float

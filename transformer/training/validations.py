@@ -57,7 +57,6 @@ def _fewest(total_steps: int, budget: float, shown_tokens: int) -> int:
 
 
 def fewest_in(seconds: float) -> int:
-    """The minimum number of validations in a run of this length."""
     return FEWEST_VALIDATIONS if seconds >= LONG_RUN_SECONDS else FEWEST_OF_A_SHORT_RUN
 
 

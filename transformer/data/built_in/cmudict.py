@@ -18,7 +18,6 @@ def cmudict() -> str:
 
 
 def cmudict_single() -> str:
-    """The words with only one entry in the dictionary."""
     entries = _entries()
     counts = Counter(word for word, _ in entries)
     return _as_lines((word, phones) for word, phones in entries if counts[word] == 1)

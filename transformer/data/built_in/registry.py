@@ -1,5 +1,6 @@
 """The built-in texts and pairs by their paths, built on first use."""
 
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -8,7 +9,9 @@ from pathlib import Path, PurePath
 
 from transformer.data.built_in import cmudict, shakespeare
 from transformer.system.errors import UserError
-from transformer.system.files import write_text
+from transformer.system.files import ReadText, describe_nuls, read_text, write_text
+
+log = logging.getLogger(__name__)
 
 _SOURCES: dict[str, Callable[[], str]] = {
     "data/input.txt": shakespeare.tiny_shakespeare,
@@ -52,6 +55,18 @@ def provide_corpus(path: str | PurePath, what: str, *, build: bool) -> None:
             "folder that has it, or give its place with `data_path`"
         )
     build_source(path)
+
+
+def read_source(path: str | Path, what: str, *, build: bool) -> ReadText:
+    """Reads a text; with `build`, a missing built-in one is built first. Warns of NULs in it.
+
+    Raises: UserError for a file that is missing, a folder or not UTF-8.
+    """
+    provide_corpus(path, what, build=build)
+    read = read_text(path, what)
+    if nuls := describe_nuls(read.text):
+        log.warning("%s: %s", path, nuls)
+    return read
 
 
 def build_source(path: str | PurePath) -> None:

@@ -52,7 +52,6 @@ class RaggedPairs:
 
     @property
     def num_tokens(self) -> Int[Tensor, " N"]:
-        """The length of each pair: its source, its target and one END."""
         return self.sources.lengths + self.targets.lengths + 1
 
     def batch(self, rows: Int[Tensor, " B"]) -> PairBatch:
@@ -75,7 +74,6 @@ class RaggedPairs:
 
 
 def batches_per_epoch(num_pairs: int, global_batch: int) -> int:
-    """The number of whole batches that the pairs fill; at least 1."""
     return max(1, num_pairs // global_batch)
 
 

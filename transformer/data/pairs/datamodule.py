@@ -114,7 +114,6 @@ class PairDataModule(EndlessDataModule):
         return SortedPairBatches(self.val_pairs, rows)
 
     def _test_batches(self, rank: int, world_size: int) -> SortedPairBatches:
-        """Raises: UserError if the test split is empty."""
         if not self.splits.test:
             raise UserError("test_fraction=0 keeps no pairs for a test: give a larger one")
         pairs = self._encoded(self.splits.test)

@@ -1,7 +1,6 @@
 """Reads a file of source -> target pairs, makes its vocabulary and splits it. Imports no torch."""
 
 import hashlib
-import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,14 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from transformer.data.built_in.registry import provide_corpus
+from transformer.data.built_in.registry import read_source
 from transformer.data.pairs.settings import PairSettings, Units
 from transformer.data.record import digest, record_of
 from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer, join_units, split_units
 from transformer.system.errors import UserError
-from transformer.system.files import describe_nuls, read_text
-
-log = logging.getLogger(__name__)
 
 _NAMED_LINES = 5
 
@@ -26,8 +22,6 @@ _Sides = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class Splits(NamedTuple):
-    """The indices of the pairs in each split."""
-
     train: list[int]
     val: list[int]
     test: list[int]
@@ -48,7 +42,6 @@ class Pairs:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a model's file stores about its pairs."""
         return {"sha256": self.sha256, "num_pairs": len(self.sources), **self.record}
 
     def split(self, val_fraction: float, test_fraction: float) -> Splits:
@@ -101,11 +94,8 @@ def read_pairs(path: str | Path, settings: PairSettings, *, build: bool = False)
     the source or in the target.
     """
     units = settings.units
-    provide_corpus(path, "file of pairs", build=build)
-    read = read_text(path, "file of pairs")
+    read = read_source(path, "file of pairs", build=build)
     text = read.text
-    if nuls := describe_nuls(text):
-        log.warning("%s: %s", path, nuls)
     lines = text.rstrip("\n").split("\n")
     if lines == [""]:
         raise UserError(f"{path}: the file is empty; give a source, a tab and a target per line")

@@ -1,6 +1,5 @@
 """Reads a text file as ids in one array, split into training and validation. Imports no torch."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,17 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer.data.built_in.registry import provide_corpus
+from transformer.data.built_in.registry import read_source
 from transformer.data.record import digest, record_of
 from transformer.data.text.split import cut_at
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.registry import TOKENIZERS
 from transformer.system.errors import UserError
-from transformer.system.files import describe_nuls, read_text
 
 _BEGINNING = 1_000_000  # characters
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,14 +36,11 @@ def read_corpus(path: str | Path, *, build: bool = False) -> Text:
 
     Raises: UserError if the file is missing, is a folder, is empty, or is not UTF-8.
     """
-    provide_corpus(path, "text file", build=build)
-    read = read_text(path, "text file")
+    read = read_source(path, "text file", build=build)
     if not read.text:
         raise UserError(
             f"{path}: the file is empty; give a text of a few thousand characters or more"
         )
-    if nuls := describe_nuls(read.text):
-        log.warning("%s: %s", path, nuls)
     return Text(read.text, read.note)
 
 
@@ -74,7 +67,6 @@ class Corpus:
         tokenizer: str = "characters",
         build: bool = False,
     ) -> "Corpus":
-        """Raises: UserError like `read_corpus`."""
         text = read_corpus(path, build=build)
         return cls.from_text(text, cut_at(len(text.characters), val_fraction), tokenizer)
 
@@ -101,7 +93,6 @@ class Corpus:
         return self.tokens[self.num_train :]
 
     def check_length(self, block_size: int, val_fraction: float, path: str | Path) -> None:
-        """Raises: UserError if a split is shorter than one chunk and its last target."""
         for name, split in (("training", self.train), ("validation", self.val)):
             if len(split) < block_size + 1:
                 raise UserError(

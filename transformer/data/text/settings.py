@@ -6,8 +6,6 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class TextSettings:
-    """The keys of a config that describe a text to train on."""
-
     block_size: int
     val_fraction: float = 0.1
     tokenizer: str = "characters"

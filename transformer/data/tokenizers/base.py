@@ -61,5 +61,4 @@ class Tokenizer(ABC):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The arguments of a model that depend on the tokenizer."""
         return {"vocab_size": self.vocab_size}

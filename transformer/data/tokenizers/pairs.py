@@ -59,7 +59,6 @@ class UnitTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """The number of ids, special ids included."""
         return NUM_SPECIALS + len(self.vocabulary)
 
     def split(self, text: str) -> list[str]:
@@ -79,7 +78,6 @@ class UnitTokenizer:
         return ids
 
     def encode_known(self, text: str) -> tuple[NDArray[np.int32], int]:
-        """The ids of the known units, and the number of unknown units."""
         parts = self.split(text)
         known = [self._ids[unit] for unit in parts if unit in self._ids]
         return np.array(known, dtype=np.int32), len(parts) - len(known)
@@ -113,7 +111,6 @@ class PairTokenizer:
 
     @property
     def units(self) -> Units:
-        """The units of a source."""
         return self.source.units
 
     @property

@@ -74,8 +74,6 @@ DEEP = 6
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerSettings(Family):
-    """The settings that a GPT and an encoder-decoder share."""
-
     embedding_dim: int
     num_heads: int
     num_blocks: int

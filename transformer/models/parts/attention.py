@@ -89,7 +89,6 @@ def fused_attention(
     *,
     causal: bool = False,
 ) -> Float[Tensor, "B H T D"]:
-    """Computes `attention` with torch's fused kernel."""
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal
     )

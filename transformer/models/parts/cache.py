@@ -152,7 +152,6 @@ class Cache(Window):
         return tokens, mask
 
     def clear(self) -> None:
-        """Forgets all tokens; the memory stays allocated."""
         self.lengths = [0] * len(self.lengths)
 
     def put(self, rows: list[int], other: "Cache") -> None:

@@ -23,8 +23,6 @@ class NoPositions(nn.Module):
 
 
 class LearnedPositions(nn.Module):
-    """Adds a trained vector for each of block_size positions."""
-
     def __init__(self, block_size: int, embedding_dim: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(block_size, embedding_dim))

@@ -41,7 +41,6 @@ class Interruption(AfterBatch):
 
     @property
     def _asked(self) -> int:
-        """The signal's number, or 0."""
         return int(self.agreement.answers["signal"])
 
 

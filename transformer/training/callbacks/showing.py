@@ -38,16 +38,12 @@ class Introduction(pl.Callback):
 
 
 class Shown(NamedTuple):
-    """A model's results for a few inputs."""
-
     text: str
     scalars: Mapping[str, float] = MappingProxyType({})
     images: Mapping[str, NDArray[np.uint8]] = MappingProxyType({})  # height x width x 3
 
 
 class Samples(pl.Callback):
-    """Logs the results of `show(model)` at every validation."""
-
     def __init__(self, show: Callable[[SequenceModel], Shown]) -> None:
         self.show = show
 

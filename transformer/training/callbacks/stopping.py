@@ -65,7 +65,6 @@ class TimeLimit(AfterBatch):
 
     @property
     def seconds_left(self) -> float:
-        """The time left for training steps."""
         return self._step_seconds - self.throughput.elapsed_seconds
 
     @property

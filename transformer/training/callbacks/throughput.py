@@ -40,7 +40,6 @@ class Throughput(AfterBatch):
 
     @property
     def tokens_per_second(self) -> float:
-        """Over the whole run, up to the last logging or validation."""
         return self._counted_tokens / max(self.training_seconds, 1e-9)
 
     @property

@@ -100,6 +100,5 @@ class TimedValidations(AfterBatch):
         return max(trainer.global_step / trainer.max_steps, limit.share)
 
     def _speed(self) -> float:
-        """Tokens per second since the start."""
         tokens, seconds = self._first
         return (self.throughput.tokens - tokens) / max(time.monotonic() - seconds, 1e-9)
