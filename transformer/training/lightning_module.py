@@ -41,9 +41,8 @@ class LanguageModule(SavedModule):
     probability over all symbols (Szegedy et al. 2016, arXiv:1512.00567, 7); it changes train_loss,
     but not val_loss. `r_drop` above 0 passes each batch through the model twice, each time with
     another dropout mask, and adds `r_drop` times `dropout_divergence` to the loss, but not to
-    train_loss. `metadata` (plain dicts under the names tokenizer, config, corpus) goes into every
-    checkpoint, so that a checkpoint alone is enough to generate text. `total_steps` is the length
-    of the schedule, by default the Trainer's max_steps or max_epochs in steps.
+    train_loss. `metadata` (plain dicts: tokenizer, config, corpus) goes into every checkpoint, which
+    is then enough to generate text. `total_steps` is the schedule's length, by default the Trainer's.
     """
 
     num_inputs = 1  # how many of the first tensors of a batch the model takes
