@@ -41,8 +41,8 @@ class LanguageModule(SavedModule):
     probability over all symbols (Szegedy et al. 2016, arXiv:1512.00567, 7); it changes train_loss,
     but not val_loss. `r_drop` above 0 passes each batch through the model twice, each time with
     another dropout mask, and adds `r_drop` times `dropout_divergence` to the loss, but not to
-    train_loss. `metadata` (plain dicts: tokenizer, config, corpus) goes into every checkpoint, which
-    is then enough to generate text. `total_steps` is the schedule's length, by default the Trainer's.
+    train_loss. `metadata` (plain dicts: tokenizer, config, corpus) goes into every checkpoint: this
+    is enough to generate text. `total_steps` is the schedule's length, by default the Trainer's.
     """
 
     num_inputs = 1  # how many of the first tensors of a batch the model takes
