@@ -1,4 +1,4 @@
-"""Prints the README's tables that compare our speeds with other programs.
+"""Prints the tables that compare our speeds with other programs, in docs/results.md and pairs.md.
 
 `python benchmarks/comparison.py` reads the files in results/ and measures nothing.
 """

@@ -25,7 +25,7 @@ from transformer.storage.events import read_scalars
 
 CURVES = ("val_loss", "val_word_error_rate", "val_unit_error_rate")
 BEAMS = (1, 5)
-NUM_POINTS = 6  # of the learning curve, in the README
+NUM_POINTS = 6  # of the learning curve, in docs/pairs.md
 
 
 def evaluated(run: Path, num_beams: int) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def learning_curve(run: Path) -> list[dict[str, float]]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The README's table of error rates on the test split, in percent with their intervals."""
+    """The table of error rates on the test split in docs/pairs.md, in percent with intervals."""
     rows = []
     for beams, report in figures["test"].items():
         for name, rates in report["scores"].items():
@@ -82,7 +82,7 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def curve_table(figures: dict[str, Any]) -> str:
-    """The README's table of the learning curve: a few points, on part of the validation split."""
+    """The learning curve in docs/pairs.md: a few points, on part of the validation split."""
     points = figures["learning_curve"]
     chosen = [points[len(points) * (number + 1) // NUM_POINTS - 1] for number in range(NUM_POINTS)]
     columns = [
