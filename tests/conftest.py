@@ -5,19 +5,13 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial, wraps
-from importlib.machinery import SourceFileLoader
-from inspect import isgeneratorfunction
 from pathlib import Path
-from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, ForwardRef, Literal, get_args, get_origin
-from unittest.mock import patch
+from typing import TYPE_CHECKING, Any
 
-import jaxtyping
-import jaxtyping._import_hook as hook
 import pytest
-from beartype import BeartypeConf
 from hypothesis import HealthCheck, settings
+
+from tests import shape_checks
 
 # Tensors here are tiny: threads gain nothing, and on a busy machine they wait for each other, which
 # makes training steps ten times as slow. Before torch is imported; subprocesses inherit it.
@@ -36,65 +30,7 @@ if TYPE_CHECKING:
     from transformer.models.gpt import GPT
 
 
-def parts(hint: Any) -> list[Any]:
-    """What a hint is made of."""
-    if get_origin(hint) is Literal:
-        return []
-    inner = hint if isinstance(hint, list) else get_args(hint)
-    return [part for item in inner for part in parts(item)] or [hint]
-
-
-def has_a_shape(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray)
-
-
-def jaxtyped(*, typechecker: Callable[..., Any], whole: Any = jaxtyping.jaxtyped) -> Callable:
-    """jaxtyping's own decorator, but faster where that is possible.
-
-    It checks the arguments twice, to say whether they or what is returned is wrong, and where no
-    hint has a shape, too. That was half of the time of many tests.
-    """
-
-    def decorate(item: Any) -> Any:
-        if not isinstance(item, FunctionType) or isgeneratorfunction(item):
-            return whole(item, typechecker=typechecker)
-        hints = [part for hint in item.__annotations__.values() for part in parts(hint)]
-        if any(isinstance(hint, str | ForwardRef) for hint in hints):  # jaxtyping knows how
-            return whole(item, typechecker=typechecker)
-        conf = BeartypeConf(violation_type=jaxtyping.TypeCheckError)
-        checked = typechecker(item, conf=conf)
-        if not any(map(has_a_shape, hints)):
-            return checked
-
-        @wraps(item)
-        def within(*arguments: Any, **named: Any) -> Any:
-            if jaxtyping.config.jaxtyping_disable:
-                return item(*arguments, **named)
-            with whole("context"):
-                return checked(*arguments, **named)
-
-        return within
-
-    return decorate
-
-
-jaxtyping.jaxtyped = jaxtyped  # --jaxtyping-packages puts it on every function of the package
-
-
-def get_code(loader: hook._JaxtypingLoader, name: str) -> CodeType | None:
-    """From bytecode of jaxtyping's own name.
-
-    jaxtyping goes by that name until the module's imports are done: torch and Lightning, imported
-    by the package, then find no bytecode, and are compiled anew in each worker.
-    """
-    renamed = partial(hook._optimized_cache_from_source, loader._typechecker.get_hash())
-    with patch("importlib._bootstrap_external.cache_from_source", renamed):
-        return SourceFileLoader.get_code(loader, name)
-
-
-hook._JaxtypingLoader.exec_module = SourceFileLoader.exec_module
-hook._JaxtypingLoader.get_code = get_code
-
+shape_checks.install()
 
 # Properties are tried on the same examples every time; each example overwrites a test's files.
 settings.register_profile(
@@ -105,6 +41,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("tests")
+
+
+def pytest_collectstart() -> None:
+    """As a run imports Lightning: in half the time."""
+    from transformer.system.lean_imports import import_lightning
+
+    import_lightning()
 
 
 def pytest_collection_finish() -> None:

@@ -3,6 +3,7 @@
 import ast
 import base64
 import importlib
+import inspect
 import json
 import os
 import re
@@ -159,6 +160,25 @@ def test_what_it_imports_is_the_package_or_pinned_and_is_there(path):
             found = importlib.import_module(module)
             assert name is None or hasattr(found, name), f"{module} has no {name}"
             assert not str(name).startswith("_")
+
+
+@each_notebook
+def test_the_package_is_called_with_the_arguments_that_it_takes(path):
+    """The notebooks run in the slow tests alone; a signature that changes is seen here."""
+    taken = {
+        name: getattr(importlib.import_module(module), name)
+        for module, name in imports(path)
+        if module.split(".")[0] == "transformer" and name
+    }
+    calls = [node for node in nodes(path) if isinstance(node, ast.Call)]
+    calls = [node for node in calls if isinstance(node.func, ast.Name) and node.func.id in taken]
+    assert calls
+    for call in calls:
+        named = {keyword.arg: keyword.value for keyword in call.keywords}
+        open_ended = None in named or any(isinstance(item, ast.Starred) for item in call.args)
+        signature = inspect.signature(taken[call.func.id])
+        named.pop(None, None)
+        (signature.bind_partial if open_ended else signature.bind)(*call.args, **named)
 
 
 @each_notebook

@@ -6,7 +6,8 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from transformer.training.optimization.optimizers import make_optimizer
 from transformer.training.settings import OptimizerSettings
-from transformer.training.strategies import ShardedStrategy, make_strategy, named, numbered
+from transformer.training.sharding import ShardedStrategy, named, numbered
+from transformer.training.strategies import make_strategy
 
 SETTINGS = {"lr": 1e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
 

@@ -19,6 +19,7 @@ from transformer.run.parts import Run
 from transformer.storage.model_file import read_architecture
 from transformer.system.devices import available_cores, resolve_accelerator
 from transformer.system.errors import UserError
+from transformer.system.lean_imports import leave_optimizers_alone
 from transformer.system.processes import is_rank_0
 from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
@@ -29,7 +30,7 @@ from transformer.training.lightning_internals import NEVER, leave_signals_alone
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import RunLogger
 from transformer.training.settings import TrainingSettings
-from transformer.training.strategies import make_strategy, sharded
+from transformer.training.strategies import make_strategy
 from transformer.training.validations import plan_validations
 
 LOG_EVERY_STEPS = 10
@@ -87,6 +88,8 @@ def build_model_of(config: Config, architecture: Mapping[str, Any]) -> SequenceM
             model.compile()  # in place, so no name of a weight changes
         else:
             log.info("compile: no compiler was found, so the model is not compiled")
+    else:
+        leave_optimizers_alone()
     return model
 
 
@@ -104,7 +107,11 @@ def build_module(
         "config": config.resolved(),
         "corpus": task.corpus_facts,
     }
-    kind: Any = sharded(task.module) if config.strategy == "fsdp" else task.module
+    kind: Any = task.module
+    if config.strategy == "fsdp":
+        from transformer.training.sharding import sharded
+
+        kind = sharded(kind)
     return kind(model, **settings, total_steps=total_steps, metadata=metadata)
 
 

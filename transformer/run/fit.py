@@ -22,6 +22,7 @@ from transformer.storage.run_lock import RunLock
 from transformer.storage.run_names import check_name
 from transformer.system.errors import UserError, is_out_of_memory
 from transformer.system.files import remove_leftovers
+from transformer.system.lean_imports import import_lightning
 from transformer.system.output import lasting_output
 from transformer.system.processes import check_launch, is_rank_0, num_sharing_cores
 from transformer.system.shell import quoted
@@ -108,6 +109,7 @@ def put_together(
 
     before = resuming.check_resume(resume, config, data) if resume else {}
 
+    import_lightning()
     from transformer.run import assembly
     from transformer.training.callbacks.throughput import Throughput
 

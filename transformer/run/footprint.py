@@ -13,16 +13,16 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.distributed._tools.mem_tracker import MemTracker
 from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from transformer.models.parts.attention import CrossAttention, MultiHeadAttention, fused_attention
 from transformer.models.parts.layers import ResidualPaths
+from transformer.system.lean_imports import memory_tracker
 from transformer.training.losses import ctc_loss
 from transformer.training.pair_module import PairModule
 
-# MemTracker's names for the parts of memory -> ours.
+# The tracker's names for the parts of memory -> ours.
 _PARTS = {
     "Parameter": "weights",
     "Gradient": "gradients",
@@ -69,9 +69,9 @@ class Footprint:
 
 def step_memory(step: Step) -> Footprint:
     """Counts tensors alone, not the program and not the reserve of its memory allocator."""
-    with FakeTensorMode():
+    with memory_tracker() as tracker, FakeTensorMode():
         module, optimizer, batch = _made(step)
-        memory = MemTracker()
+        memory = tracker()
         memory.track_external(module, optimizer, *batch)
         with memory:
             for parameter in module.parameters():

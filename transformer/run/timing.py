@@ -15,6 +15,7 @@ from transformer.run import assembly
 from transformer.run.parts import Run
 from transformer.special_ids import IGNORED
 from transformer.system.devices import device_name
+from transformer.system.lean_imports import without_compiling
 from transformer.system.terminal import quiet_libraries
 from transformer.tasks.base import Data
 from transformer.training.callbacks.after_batch import AfterBatch
@@ -135,7 +136,7 @@ def measure(run: Run, hardware: dict[str, Any]) -> Times:
 
 def shown_seconds(run: Run) -> float:
     started_at = time.perf_counter()
-    with torch.compiler.set_stance("force_eager"):
+    with without_compiling():
         run.task.show(run.module.whole_model())
     return time.perf_counter() - started_at
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
-from torch.distributed.fsdp import FSDPModule
 
 from transformer.models import build_model
 from transformer.models.base import SequenceModel
@@ -13,6 +12,7 @@ from transformer.models.parts.layers import skipped_initialization
 from transformer.storage.metadata import model_tensors
 from transformer.storage.training_state import read_with_metadata
 from transformer.system.errors import UserError
+from transformer.training.strategies import is_sharded
 
 _NOT_JSON = ("format_version", "sha256")
 
@@ -52,7 +52,7 @@ class SavedModule(pl.LightningModule):
 
         All ranks must call this together; the copy has the weights on rank 0 only.
         """
-        if not isinstance(self.model, FSDPModule):
+        if not any(map(is_sharded, self.model.parameters())):
             return self.model
         weights = self.whole_weights()
         with skipped_initialization():

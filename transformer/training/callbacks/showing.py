@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from transformer.models.base import SequenceModel
+from transformer.system.lean_imports import without_compiling
 from transformer.training.lightning_internals import add_metrics
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import log_charts, log_hparams, log_image, log_scalars, log_text
@@ -53,7 +54,7 @@ class Samples(pl.Callback):
         scalars: Mapping[str, float] = {}
         if trainer.is_global_zero:
             # Otherwise every new length of a window would be compiled.
-            with torch.compiler.set_stance("force_eager"):
+            with without_compiling():
                 shown = self.show(model)
             scalars = dict(shown.scalars)
             log_text(trainer, "sample", shown.text)

@@ -1,7 +1,9 @@
 """Builds parameter groups, and the optimizer of a given name."""
 
+from inspect import unwrap
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
@@ -12,6 +14,12 @@ from transformer.training.settings import OptimizerSettings
 from transformer.training.strategies import local
 
 OPTIMIZERS = ("adamw", "muon")
+
+
+class EagerAdamW(AdamW):
+    """AdamW with a step that does not import torch's compiler, which takes two seconds."""
+
+    step = torch.no_grad()(unwrap(AdamW.step))
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -62,7 +70,7 @@ def make_optimizer(
     if name == "muon":
         groups = muon_groups(model, settings.weight_decay)
         return Muon(groups, momentum=settings.momentum, fused=fused, **common)
-    return AdamW(parameter_groups(model, settings.weight_decay), fused=fused, **common)
+    return EagerAdamW(parameter_groups(model, settings.weight_decay), fused=fused, **common)
 
 
 def check_state(optimizer: Optimizer) -> None:

@@ -1,0 +1,45 @@
+"""What a run imports, and that libraries then work as if all of them had been imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# In this order: a run, then what imports the rest.
+PROGRAM = """
+import sys
+import train
+from transformer.config.files import load_config
+train.train(load_config("tiny.yaml"))
+heavy = {"torch._dynamo", "torchmetrics.functional", "torch.distributed.tensor", "torch._inductor"}
+print(sorted(heavy & set(sys.modules)))
+
+import torch
+from pytorch_lightning.utilities.compile import OptimizedModule
+layer = torch.nn.Linear(2, 2)
+print(isinstance(layer, OptimizedModule), end=" ")
+compiled = torch.compile(layer, backend="eager")
+same = torch.equal(compiled(torch.ones(2)), layer(torch.ones(2)))
+print(isinstance(compiled, OptimizedModule), same)
+
+import torchmetrics
+print(torchmetrics.Accuracy(task="binary"), torchmetrics.functional.accuracy.__name__)
+from torch.distributed.tensor import DTensor
+print(DTensor.__module__)
+"""
+
+
+def test_a_run_imports_no_compiler_and_no_metrics_and_they_are_there_later(tmp_path):
+    (tmp_path / "text.txt").write_text("A text to learn by heart. " * 20, encoding="utf-8")
+    config = "batch_size: 2\nepochs: none\nmax_steps: 1\nlr: 0.01\ndata_path: text.txt\n"
+    config += "block_size: 8\nnum_heads: 1\nembedding_dim: 8\nnum_blocks: 1\nnum_workers: 0\n"
+    (tmp_path / "tiny.yaml").write_text(config, encoding="utf-8")
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{PROGRAM}"
+    command = [sys.executable, "-W", "error::UserWarning", "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    *_, heavy, optimized, metrics, tensor = done.stdout.strip().split("\n")
+    assert heavy == "[]"
+    assert optimized == "False True True"
+    assert metrics == "BinaryAccuracy() accuracy"
+    assert tensor.startswith("torch.distributed.tensor")
