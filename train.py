@@ -7,6 +7,7 @@ import json
 import logging
 import signal
 import sys
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ class Arguments(NamedTuple):
     verify_resume: bool
 
 
+@cache
 def make_parser() -> FlagParser:
     parser = FlagParser(
         prog="train.py",

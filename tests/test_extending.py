@@ -31,6 +31,9 @@ USE = """
 import train, generate, evaluate, explain
 flags = ["--tokenizer", "lowercase", "--model", "moving_average", "--window", "3"]
 train.main(["--config", "tiny.yaml", *flags])
+import sys
+unused = {"torch._dynamo", "torch._inductor", "torchmetrics.functional", "torch.distributed.tensor"}
+assert not unused & set(sys.modules), "a run that compiles nothing imports its compiler"
 generate.main(["--prompt", "The Quick", "--max_new_tokens", "5", "--seed", "1"])
 evaluate.main(["--json"])
 explain.main(["--prompt", "The Quick"])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import warnings
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -181,17 +182,23 @@ def test_the_package_is_called_with_the_arguments_that_it_takes(path):
         (signature.bind_partial if open_ended else signature.bind)(*call.args, **named)
 
 
-@each_notebook
-def test_it_defines_nothing_that_the_package_has(path):
-    kinds = (ast.ClassDef, ast.FunctionDef)
-    package = {
+DEFINITIONS = (ast.ClassDef, ast.FunctionDef)
+
+
+@cache
+def defined_by_the_package():
+    return {
         node.name
         for source in (ROOT / "transformer").rglob("*.py")
         for node in ast.parse(source.read_text(encoding="utf-8")).body
-        if isinstance(node, kinds)
+        if isinstance(node, DEFINITIONS)
     }
-    defined = [node.name for node in nodes(path) if isinstance(node, kinds)]
-    assert [name for name in defined if name in package] == []
+
+
+@each_notebook
+def test_it_defines_nothing_that_the_package_has(path):
+    defined = [node.name for node in nodes(path) if isinstance(node, DEFINITIONS)]
+    assert [name for name in defined if name in defined_by_the_package()] == []
     classes = [node.name for node in nodes(path) if isinstance(node, ast.ClassDef)]
     assert classes == OWN_CLASSES.get(path.stem, [])
 

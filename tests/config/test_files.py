@@ -27,7 +27,7 @@ PIECES = st.sampled_from(
     ]
 )
 PRINTABLE = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-FEW_HUNDRED = settings(max_examples=300)
+HUNDRED = settings(max_examples=100)
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_resolving_twice_changes_nothing(path):
     assert Config(**resolved).resolved() == resolved
 
 
-@FEW_HUNDRED
+@HUNDRED
 @given(prompt=PRINTABLE, rate=st.floats(1e-300, 1e300), name=st.sampled_from(["é 1", "=", "0x1f"]))
 @example(prompt="\r\n\x85\u2028\ufeff 😀: #", rate=3e-4, name="~")
 @example(prompt="a\x85b", rate=1.0, name="=")
@@ -218,11 +218,12 @@ def test_any_text_and_number_read_back_from_yaml_as_they_were(path, prompt, rate
     add(path, "")
     keys = {"sample_prompt": prompt, "lr": rate, "run_name": name, "feedforward_dim": 5}
     config = load_config(path, keys)
-    path.write_bytes(to_yaml(config.resolved()).encode("utf-8"))
+    written = {key: getattr(config, key) for key in (*REQUIRED_KEYS, *keys)}
+    path.write_bytes(to_yaml(written).encode("utf-8"))
     assert load_config(path) == config
 
 
-@FEW_HUNDRED
+@HUNDRED
 @given(data=st.binary(max_size=60) | PRINTABLE.map(str.encode))
 def test_arbitrary_bytes_are_refused_with_a_user_error_alone(path, data):
     path.write_bytes(data)
@@ -230,7 +231,7 @@ def test_arbitrary_bytes_are_refused_with_a_user_error_alone(path, data):
         load_config(path)
 
 
-@FEW_HUNDRED
+@HUNDRED
 @given(pieces=st.lists(PIECES, max_size=12))
 @example(pieces=["lr", ": ", "!!bool ", "x"])
 @example(pieces=['"\\ud800"', ": 1"])

@@ -54,7 +54,7 @@ KEYS += ("model", "data_path", "run_name", "runs_dir", "sample_prompt")
 FOLDER_NAME = Config.model_fields["run_name"].metadata[0].pattern
 # Texts that a run's keys may hold, and that one YAML or the other takes for something else.
 LOOKS_LIKE = [*SPELLINGS, "0123", "3.10", "1.e5", "1e3", "", " ", "#x", "- a", "a: b", "'", "!!int"]
-FEW_HUNDRED = settings(max_examples=300)
+HUNDRED = settings(max_examples=100)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_a_tag_that_the_text_or_the_schema_does_not_know_is_refused(path, writte
     assert from_file(path, "run_name", written).startswith("error: not a plain value: ")
 
 
-@FEW_HUNDRED
+@HUNDRED
 @given(name=st.sampled_from(LOOKS_LIKE) | st.text(st.characters(exclude_categories=["Cs"])))
 @example(name="null")
 @example(name="none")

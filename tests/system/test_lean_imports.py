@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 # In this order: a run, then what imports the rest.
 PROGRAM = """
@@ -29,6 +31,7 @@ print(DTensor.__module__)
 """
 
 
+@pytest.mark.slow
 def test_a_run_imports_no_compiler_and_no_metrics_and_they_are_there_later(tmp_path):
     (tmp_path / "text.txt").write_text("A text to learn by heart. " * 20, encoding="utf-8")
     config = "batch_size: 2\nepochs: none\nmax_steps: 1\nlr: 0.01\ndata_path: text.txt\n"

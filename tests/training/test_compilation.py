@@ -91,6 +91,7 @@ def test_a_text_models_training_steps_are_one_graph_for_each_kind_of_size(make_g
     assert len(graphs) <= 3
 
 
+@pytest.mark.slow
 def test_a_pair_models_training_steps_are_one_graph_for_each_kind_of_size(
     make_encoder_decoder, compile_model
 ):

@@ -5,6 +5,7 @@ Config keys, their checks and the model itself are made from these settings.
 
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, get_type_hints
 
@@ -37,6 +38,7 @@ class Family:
     def __post_init__(self) -> None: ...
 
     @classmethod
+    @cache
     def own_keys(cls) -> dict[str, tuple[Any, Field]]:
         """The type and the field of each key; a key's field is from the base class that adds it."""
         bases = [base for base in cls.__mro__ if is_dataclass(base)]
