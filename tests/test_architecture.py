@@ -217,19 +217,15 @@ def test_the_numpy_reference_imports_no_torch_and_no_other_part_of_the_package()
     )
 
 
-def test_parts_that_use_a_model_import_no_lightning():
+def test_parts_that_use_a_model_and_generating_import_no_lightning(tmp_path):
     modules = ", ".join(WITHOUT_LIGHTNING)
-    run_python(f"import {modules}; {imports_none_of('pytorch_lightning', 'lightning')}")
-
-
-def test_generating_from_a_checkpoint_imports_no_lightning(tmp_path):
     sizes = {"block_size": 5, "embedding_dim": 6, "num_heads": 3, "num_blocks": 1}
     tokenizer = CharacterTokenizer("\nabc")
     model = build_model("gpt", vocab_size=tokenizer.vocab_size, **sizes)
     parts = {"tokenizer": tokenizer.state, "architecture": model.architecture}
     save_model(tmp_path / "model.safetensors", model, parts)
     run_python(
-        "import sys, generate; generate.main(sys.argv[1:]);"
+        f"import {modules}, sys, generate; generate.main(sys.argv[1:]);"
         + imports_none_of("pytorch_lightning", "lightning"),
         *(str(tmp_path / "model.safetensors"), "--max_new_tokens", "3", "--device", "cpu"),
     )

@@ -51,6 +51,7 @@ def test_without_a_gpu_it_is_one_line_and_status_2(gpu, monkeypatch, capsys):
     )
 
 
+@pytest.mark.slow
 def test_both_sides_have_the_same_parameters(gpu):
     pytest.importorskip("transformers")
     ours, theirs = (gpu.make_model(side, TINY) for side in gpu.SIDES)

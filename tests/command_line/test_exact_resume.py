@@ -16,10 +16,10 @@ DROPOUT = {"dropout": 0.1}
     "changes",
     [
         DROPOUT,
-        DROPOUT | {"optimizer": "muon", "ngram_size": 2, "r_drop": 1, "token_shift": True},
         *(
             pytest.param(DROPOUT | others, marks=pytest.mark.slow)
             for others in (
+                {"optimizer": "muon", "ngram_size": 2, "r_drop": 1, "token_shift": True},
                 {"accumulate_grad_batches": 3, "batch_size": 2},
                 {"epochs": 4, "stride": "block_size", "batch_size": 3},
                 {"num_workers": 2},

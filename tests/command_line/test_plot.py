@@ -38,6 +38,7 @@ def read_pixels(path):
         return image.size, Counter({color: number for number, color in colors})
 
 
+@pytest.mark.slow
 def test_the_newest_run_becomes_a_picture_of_both_losses_and_the_floor(finished, run, tmp_path):
     out = tmp_path / "new folder" / "curves.png"
     result = run("plot.py", "--out", out, cwd=finished.home, python=("-W", "error"))

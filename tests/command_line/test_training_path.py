@@ -105,13 +105,15 @@ def test_a_run_says_what_it_trains_and_what_comes_next_and_nothing_else(finished
     assert not NOISE.search(finished.output), finished.output
 
 
-def test_the_printed_next_command_works_as_it_stands(finished, run):
+def test_the_printed_next_command_works_as_it_stands(finished, monkeypatch, capsys):
+    import generate
+
     command = re.search(r"python generate\.py (.+)", finished.output)
     arguments = shlex.split(command[1])
-    result = run("generate.py", *arguments, "--seed", 1, cwd=finished.home)
-    assert result.returncode == 0, result.stderr
+    monkeypatch.chdir(finished.home)
+    assert generate.main([*arguments, "--seed", "1"]) == 0
     assert arguments[1] == "--prompt"
-    assert result.stdout.startswith(arguments[2])
+    assert capsys.readouterr().out.startswith(arguments[2])
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def pair_module(make_encoder_decoder, **options):
     return PairModule(model, lr=1e-3, r_drop=0.5, label_smoothing=0.1)
 
 
+@pytest.mark.slow
 def test_a_text_models_training_steps_are_one_graph_for_each_kind_of_size(make_gpt, compile_model):
     """One for the first batch, one for other numbers of rows, one for other lengths too."""
     module = text_module(make_gpt, **FOR_TEXTS)
