@@ -100,6 +100,7 @@ def test_batch_is_doubled_until_nothing_comes_back(gpu):
         gpu.largest(lambda size: None, 8)
 
 
+@pytest.mark.slow
 def test_profile_shares_are_the_largest_first(gpu):
     result = gpu.profile("ours", TINY, 2, "cpu", compiled=False)
     shares = list(result["shares"].values())

@@ -77,7 +77,7 @@ class Rates(AfterBatch):
         pass
 
 
-@pytest.mark.parametrize("minutes", [20, 40])
+@pytest.mark.parametrize("minutes", [20, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_larger_time_limit_counts_the_minutes_before(train_here, timed, caplog, minutes):
     caplog.set_level("INFO")
     config, last = str(timed / "config.yaml"), timed / LAST
@@ -96,6 +96,7 @@ def test_a_smaller_time_limit_leaves_nothing_to_do(train_here, timed, minutes):
         train_here(str(timed / "config.yaml"), resume=timed / LAST, max_minutes=minutes)
 
 
+@pytest.mark.slow
 def test_a_time_limit_given_on_resuming_takes_the_place_of_max_steps(train_here, caplog):
     """The minutes so far count: 30 steps took 10, and 20 more are left."""
     caplog.set_level("INFO")
@@ -114,9 +115,14 @@ def test_a_time_limit_given_on_resuming_takes_the_place_of_max_steps(train_here,
     ("changes", "before", "after"),
     [
         ({"max_steps": 40}, 0.001, 0.0055),  # halfway on a cosine from 0.01 to 0.001
-        ({"max_steps": 40, "final_lr_fraction": 0.5}, 0.001, 0.0075),
-        ({"max_steps": 40, "schedule": "constant"}, 0.001, 0.01),
-        ({"max_steps": 40, "lr": 0.1}, 0.001, 0.055),
+        *(
+            pytest.param({"max_steps": 40} | changes, 0.001, after, marks=pytest.mark.slow)
+            for changes, after in (
+                ({"final_lr_fraction": 0.5}, 0.0075),
+                ({"schedule": "constant"}, 0.01),
+                ({"lr": 0.1}, 0.055),
+            )
+        ),
     ],
     ids=str,
 )
@@ -130,6 +136,7 @@ def test_a_changed_schedule_says_the_learning_rate_before_and_after(
     assert said(caplog) == [(before, pytest.approx(after))]
 
 
+@pytest.mark.slow
 def test_a_batch_that_makes_a_run_longer_changes_the_schedule(train_here, caplog):
     caplog.set_level("INFO")
     keys = {"max_steps": None, "stride": "block_size", "epochs": 3, "warmup_steps": 0}
@@ -210,6 +217,7 @@ def settled(monkeypatch):
     return numbers
 
 
+@pytest.mark.slow
 def test_under_a_time_limit_ten_validations_are_spread_over_the_run(train_here, caplog, settled):
     """Steps that are not known; a fifth of a minute each. A resumed run keeps to what it did."""
     caplog.set_level("INFO")
@@ -251,7 +259,9 @@ def test_val_every_steps_holds_where_it_is_given(train_here, caplog, max_minutes
     assert steps_validated(caplog) == [13, 26, 30]
 
 
-@pytest.mark.parametrize(("steps", "number"), [(50, 5), (100, 10)])
+@pytest.mark.parametrize(
+    ("steps", "number"), [(50, 5), pytest.param(100, 10, marks=pytest.mark.slow)]
+)
 def test_a_short_run_has_a_curve_of_validations(train_here, caplog, steps, number):
     caplog.set_level("INFO")
     train_here(max_steps=steps, val_every_steps="auto")

@@ -100,6 +100,7 @@ def test_more_workers_than_cores_are_capped_in_one_line(
     assert [record.getMessage() for record in caplog.records] == [expected]
 
 
+@pytest.mark.slow
 def test_max_minutes_stops_a_long_run_and_the_schedule_ends_with_it(train_here, summary_of):
     changes = {"epochs": 10**6, "max_steps": 10**6, "val_every_steps": 10**6}
     folder = train_here(**changes, max_minutes=0.06)
@@ -143,6 +144,7 @@ def test_a_bigram_model_goes_the_same_way(train_here, summary_of):
     assert summary_of(folder)["val_loss"] < math.log(model.architecture["vocab_size"]) - 0.5
 
 
+@pytest.mark.slow
 def test_automatic_validation_trains_most_of_the_time_and_validates_at_the_end(
     train_here, summary_of, caplog
 ):

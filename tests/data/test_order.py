@@ -16,7 +16,7 @@ PINNED_13 = [
 ]
 PINNED_MILLION = [417820, 527846, 210604, 845652, 560481, 839187]
 PINNED_LATE = [275284, 269914, 869447, 42622]
-MANY = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+MANY = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
 
 def epoch(size: int, seed: int, number: int) -> list[int]:

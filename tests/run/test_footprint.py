@@ -60,6 +60,7 @@ def test_weights_and_moments_are_four_and_eight_bytes_a_number(plain):
     assert 4 * num_parameters < muon < 5 * num_parameters
 
 
+@pytest.mark.slow
 def test_activations_grow_with_the_batch_and_shrink_with_half_precision_and_recomputing(plain):
     activations = plain.bytes_by_part["activations"]
     more = [footprint(batch_size=size).bytes_by_part["activations"] for size in (16, 24)]
@@ -76,6 +77,7 @@ def test_attention_with_dropout_keeps_its_weights_on_a_cpu_alone():
     assert on_cpu.total_bytes > on_gpu.total_bytes + weights
 
 
+@pytest.mark.slow
 def test_ctc_is_counted_without_its_tables():
     sizes = SHAPE | {"source_vocab_size": 17, "num_blocks": 1}
     flops = []

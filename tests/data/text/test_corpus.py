@@ -15,7 +15,7 @@ from transformer.data.tokenizers.registry import TOKENIZERS
 from transformer.system.errors import UserError
 
 FRACTIONS = st.floats(0.001, 0.999)
-MANY = settings(max_examples=300, deadline=None, derandomize=True, database=None)
+MANY = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
 
 @pytest.fixture
