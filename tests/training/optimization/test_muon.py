@@ -113,6 +113,22 @@ def test_orthogonalizing_keeps_the_singular_vectors_and_levels_the_values(
         assert (values - values.diagonal().diag()).abs().max() < 3e-2
 
 
+@pytest.mark.parametrize("shape", [(1, 13), (5, 11), (11, 22), (30, 90)], ids=str)
+@pytest.mark.parametrize("rank", [1, 5, 30])
+def test_steps_on_the_smaller_product_are_those_on_the_matrix(shape, rank, generator):
+    """In float32, for matrices that have lost all but a few directions too."""
+    rows, columns = shape
+    left = torch.randn(rows, min(rank, rows), generator=generator)
+    matrix = left @ torch.randn(left.shape[1], columns, generator=generator)
+    (ours,) = orthogonalize([matrix])
+    x = matrix.double() / matrix.double().norm()
+    a, b, c = muon._COEFFICIENTS
+    for _ in range(muon._ITERATIONS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    torch.testing.assert_close(ours.double(), x, rtol=0, atol=2e-4)
+
+
 def test_a_gradient_of_zero_moves_nothing_but_the_decay(generator):
     (parameter,) = make_parameters([(5, 7)], generator)
     start = parameter.detach().clone()

@@ -114,7 +114,8 @@ def orthogonalize(matrices: list[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_
     Five steps of a Newton-Schulz quintic, in bfloat16 if the device has it in hardware, otherwise
     in float32: a processor that emulates bfloat16 takes 47 times as long (AMD Zen 3, the matrices
     of configs/default.yaml). Matrices of one shape, or of the transposed shape, are stacked into
-    one batched product.
+    one batched product. In float32, those with one side at least twice as long as the other are
+    replaced in the steps by their product with themselves, which is smaller.
     """
     by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for i, matrix in enumerate(matrices):
@@ -131,9 +132,34 @@ def orthogonalize(matrices: list[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_
 
 
 def _newton_schulz(x: Float[Tensor, "N R K"]) -> Float[Tensor, "N R K"]:
-    a, b, c = _COEFFICIENTS
+    """Five times X <- (a I + b G + c G^2) X with G = X X^T, for R <= K."""
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=_NORM_EPS)
+    if x.dtype != torch.bfloat16 and x.shape[2] >= 2 * x.shape[1]:
+        return _product_of_polynomials(x @ x.mT) @ x
+    a, b, c = _COEFFICIENTS
     for _ in range(_ITERATIONS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x
+
+
+def _product_of_polynomials(gram: Float[Tensor, "N R R"]) -> Float[Tensor, "N R R"]:
+    """The product of the matrices P = a I + b G + c G^2 by which the iteration multiplies X.
+
+    They follow from G alone, because G becomes P G P: no product has K columns then. All of them
+    are polynomials in the first G, so they commute. In bfloat16, small eigenvalues of G would be
+    lost, and what is left of them would grow without bound.
+    """
+    product = factor = _polynomial(gram)
+    for _ in range(_ITERATIONS - 1):
+        gram = factor @ gram @ factor
+        factor = _polynomial(gram)
+        product = product @ factor
+    return product
+
+
+def _polynomial(gram: Float[Tensor, "N R R"]) -> Float[Tensor, "N R R"]:
+    a, b, c = _COEFFICIENTS
+    result = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    result.diagonal(dim1=1, dim2=2).add_(a)
+    return result
