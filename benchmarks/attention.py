@@ -17,7 +17,7 @@ from record import save
 from tabulate import tabulate
 
 from transformer.models.parts.attention import attention, fused_attention
-from transformer.system.devices import available_cores
+from transformer.system.cores import available_cores
 
 CONTEXTS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 FORMATS = {"bf16": torch.bfloat16, "float32": torch.float32}

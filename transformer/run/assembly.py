@@ -17,7 +17,8 @@ from transformer.models.parts.layers import recompute_blocks, skipped_initializa
 from transformer.run.callbacks import build_callbacks
 from transformer.run.parts import Run
 from transformer.storage.model_file import read_architecture
-from transformer.system.devices import available_cores, resolve_accelerator
+from transformer.system.cores import available_cores
+from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
 from transformer.system.lean_imports import leave_optimizers_alone
 from transformer.system.processes import is_rank_0

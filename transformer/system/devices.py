@@ -1,6 +1,5 @@
 """Which devices this machine has, and their names."""
 
-import os
 import platform
 from pathlib import Path
 
@@ -37,13 +36,6 @@ def has_bf16(accelerator: str) -> bool:
     if accelerator == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return accelerator == "cpu" and torch.cpu._is_avx512_bf16_supported()
-
-
-def available_cores() -> int:
-    """How many cores this process may use; in a container often fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def device_name(device: torch.device) -> str:

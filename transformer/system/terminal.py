@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from transformer.system.cores import prepare_threads
 from transformer.system.errors import UserError, in_flags, is_out_of_memory
 from transformer.system.output import fill_closed_descriptors
 
@@ -48,6 +49,7 @@ def say_loading(path: object) -> None:
 def run_script(main: Callable[[], int | None]) -> None:
     """Calls a script's main and exits with its status; a UserError is one line and status 2."""
     fill_closed_descriptors()
+    prepare_threads()
     if isinstance(sys.stdout, io.TextIOWrapper):  # any character on any console
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
     status = _status_of(main)

@@ -1,0 +1,72 @@
+"""The cores of a process: of its machine, of its affinity, and of a container's share of time."""
+
+import os
+
+import pytest
+
+from transformer.system import cores
+from transformer.system.cores import available_cores, prepare_threads
+
+
+@pytest.fixture(autouse=True)
+def eight(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+
+
+def write(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 8),
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 2),
+        ("0::/\n", {"cpu.max": "1000 100000\n"}, 1),
+        ("0::/\n", {"cpu.max": "900000 100000\n"}, 8),
+        ("0::/\n", {"cpu.max": "half a core\n"}, 8),
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000", "a/cpu.max": "300000 100000"}, 3),
+        ("0::/not/mounted\n", {"cpu.max": "400000 100000"}, 4),
+        (
+            "4:memory:/\n2:cpu,cpuacct:/docker/1\n",
+            {"cpu/cpu.cfs_quota_us": "250000", "cpu/cpu.cfs_period_us": "100000"},
+            3,
+        ),
+        ("1:cpu:/\n0::/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "0"}, 8),
+        ("no group", {}, 8),
+    ],
+)
+def test_a_container_has_the_cores_of_its_quota(tmp_path, groups, files, expected):
+    write(tmp_path, {"cgroup": groups} | files)
+    assert available_cores(str(tmp_path / "cgroup"), str(tmp_path)) == expected
+
+
+def test_without_cgroups_affinity_counts_and_without_that_the_machine(tmp_path, monkeypatch):
+    nothing = str(tmp_path / "nothing")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5})
+    assert available_cores(nothing, nothing) == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert available_cores(nothing, nothing) == 8
+
+
+@pytest.mark.parametrize(
+    ("before", "num_cores", "after"),
+    [
+        ({}, 8, {"GOMP_SPINCOUNT": cores.SPINS}),
+        ({}, 2, {"GOMP_SPINCOUNT": cores.SPINS, "OMP_NUM_THREADS": "2"}),
+        (
+            {"GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "5"},
+            2,
+            {"GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "5"},
+        ),
+    ],
+)
+def test_threads_are_as_many_as_cores_and_what_is_set_stays(monkeypatch, before, num_cores, after):
+    monkeypatch.setattr(cores, "available_cores", lambda: num_cores)
+    monkeypatch.setattr(os, "environ", dict(before))
+    prepare_threads()
+    assert os.environ == after

@@ -1,0 +1,68 @@
+"""The cores that this process may use, and how its threads wait for each other."""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+# Turns that a thread waits at full speed before it sleeps. By default it does so for the length of
+# a whole operation, on a core that another program may need to get that operation done.
+SPINS = "1000"
+
+
+def available_cores(cgroups: str = "/proc/self/cgroup", mounts: str = "/sys/fs/cgroup") -> int:
+    """How many cores this process may use: in a container often fewer than the machine has.
+
+    A share of a core counts as one. Both limits of Linux are read: which cores (affinity), and how
+    much time on them (the quota of cgroups, version 1 or 2).
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, math.ceil(min([cores or 1, *_quotas(Path(cgroups), Path(mounts))])))
+
+
+def prepare_threads() -> None:
+    """Sets what torch's threads read when torch is imported; what the user has set stays."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+    if available_cores() < (os.cpu_count() or 1):
+        os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
+
+
+def _quotas(cgroups: Path, mounts: Path) -> Iterator[float]:
+    """The limits in cores of this process's group and of each group around it."""
+    with suppress(OSError, ValueError):  # no Linux, or no such lines
+        for line in cgroups.read_text(encoding="utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers == "":
+                folders, read = [mounts], _quota_2
+            elif "cpu" in controllers.split(","):
+                folders, read = [mounts / "cpu", mounts / controllers], _quota_1
+            else:
+                continue
+            for folder in folders:
+                for group in _and_parents(folder, path):
+                    with suppress(OSError, ValueError, ZeroDivisionError):
+                        yield read(group)
+
+
+def _and_parents(mount: Path, path: str) -> Iterator[Path]:
+    group = mount / path.lstrip("/")
+    while group != mount and mount in group.parents:
+        yield group
+        group = group.parent
+    yield mount
+
+
+def _quota_2(group: Path) -> float:
+    """The file holds `max 100000`, or the microseconds in each of as many: `150000 100000`."""
+    quota, period = (group / "cpu.max").read_text(encoding="utf-8").split()
+    return math.inf if quota == "max" else int(quota) / int(period)
+
+
+def _quota_1(group: Path) -> float:
+    """-1 means no limit."""
+    quota, period = (
+        int((group / f"cpu.cfs_{name}_us").read_text(encoding="utf-8"))
+        for name in ("quota", "period")
+    )
+    return math.inf if quota < 0 else quota / period
