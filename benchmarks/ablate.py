@@ -1,7 +1,7 @@
 """Measures how much a switch of a config changes the loss, at equal steps and at equal time.
 
 `python benchmarks/ablate.py --config configs/default.yaml --switch qk_norm,norm=layernorm --seeds 5
---steps 1000` trains the base and one variant for each switch, and writes results/ablation.json.
+--steps 1000` trains the base and one variant for each switch, and writes ablation.json.
 Every run is a whole schedule of N steps. For one seed, all runs read the same chunks in the same
 order, and start from the same weights if their shapes are equal. A switch is KEY=VALUE, or KEY
 alone (it inverts a boolean), or several of them joined by a plus: `optimizer=adamw+lr=3e-3`. The
@@ -28,7 +28,7 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
-from record import RESULTS, ROOT, save
+from record import RESULTS, ROOT, processor, save
 from tabulate import tabulate
 from variants import WARMUP_STEPS, StepClock, Variant, fit, loss_after, make_variants
 
@@ -200,8 +200,9 @@ def main(argv: list[str] | None = None) -> int:
     quiet_libraries()
     config = variants["base"].config
     corpus = task_of(config.model).read(config)
-    if (RESULTS / f"{arguments.name}.json").exists():
-        report(f"results/{arguments.name}.json will be replaced; give another --name to keep it")
+    path = RESULTS / processor() / f"{arguments.name}.json"
+    if path.exists():
+        report(f"{path} will be replaced; give another --name to keep it")
     print(table(run(variants, corpus, arguments)))
     return 0
 

@@ -2,7 +2,7 @@
 
 `python benchmarks/attention.py` times forward and backward passes of both in turn, without dropout
 and with the same number of tokens, for several contexts, number formats and numbers of threads. The
-medians go to results/attention.json. A test compares that file with the rule
+medians go to attention.json. A test compares that file with the rule
 `explicit_is_faster` in `models/parts/attention.py`.
 """
 

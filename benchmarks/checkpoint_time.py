@@ -2,7 +2,7 @@
 
 Writes the checkpoint of a real run (weights, AdamW's moments, random numbers) several times into a
 temporary folder. Reports the median seconds, including the flush to the disk, and the share of
-training time at the default `checkpoint_every_minutes`. Results: results/checkpoint_time.json.
+training time at the default `checkpoint_every_minutes`. Results: checkpoint_time.json.
 """
 
 import argparse

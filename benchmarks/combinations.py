@@ -3,7 +3,7 @@
 A covering array has each pair of values in at least one row (Cohen et al. 1997, "The AETG system").
 Each row is compared with the best row of the same model and optimizer. Some options are simply
 better than others, so a row may be `MARGINS` worse. If it is worse than that, something is broken,
-or the run must warn at its start. Results: results/combinations.json.
+or the run must warn at its start. Results: combinations.json.
 """
 
 import json

@@ -3,15 +3,24 @@
 `python benchmarks/comparison.py` reads the files in results/ and measures nothing.
 """
 
-from record import load
+from typing import Any
+
+from record import PUBLISHED, load
 from tabulate import tabulate
 
 HEADER = ("on two CPU cores", "Hugging Face's GPT-2", "here", "script")
 
 
+def published(name: str) -> Any:
+    return load(name, PUBLISHED)["figures"]
+
+
 def table() -> str:
-    to_loss = load("time_to_loss")["figures"]["medians"]
-    training, writing = load("train_speed")["figures"], load("generate_speed")["figures"]
+    to_loss = published("time_to_loss")["medians"]
+    training, writing = (
+        published("train_speed"),
+        published("generate_speed"),
+    )
     baseline, quick, longer = (to_loss[side] for side in ("baseline", "quick", "same time"))
     rows = [
         (
@@ -41,7 +50,10 @@ def table() -> str:
 
 def pair_table() -> str:
     """The encoder-decoder: training against torch.nn.Transformer, decoding without a cache."""
-    training, decoding = load("pair_train_speed")["figures"], load("translate_speed")["figures"]
+    training, decoding = (
+        published("pair_train_speed"),
+        published("translate_speed"),
+    )
     rows = []
     for dropout in ("0.1", "0.0"):
         rates = training[f"dropout {dropout}"]["pairs_per_second"]

@@ -4,7 +4,7 @@
 disturbance. A run is killed (SIGKILL) at a random moment, in a third of the cases while a
 checkpoint is being written, or asked to end (SIGTERM, Ctrl+C). It is resumed with `train.py
 --resume`. Weights, moments, random numbers, data and curves are compared bit for bit. The counts go
-to results/crash_test.json.
+to crash_test.json.
 """
 
 import argparse

@@ -4,7 +4,7 @@ A small GPT trains on a CPU (1) in one process, in two that share each batch (dd
 also share the weights (fsdp); (2) with a checkpoint that moves between different numbers of
 processes; (3) under two torchrun agents, as on two machines (network namespaces, if they can be
 made), where one agent loses its worker and starts it again; (4) with an error in the second
-process. The results go to results/devices.json.
+process. The results go to devices.json.
 """
 
 import argparse

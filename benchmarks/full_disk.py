@@ -3,7 +3,7 @@
 A small GPT trains into a file system of its own (a tmpfs, which needs root). The script fills it at
 a random moment, and frees it a little later. The existing checkpoint must stay valid, the run must
 go on, and it must end like the undisturbed run, bit for bit. An attempt counts only if the run says
-that it could not save. The counts go to results/full_disk.json.
+that it could not save. The counts go to full_disk.json.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 `python benchmarks/fuzz.py` lets hypothesis draw 10,000 inputs: bytes and near-YAML for configs,
 states and texts for tokenizers, bytes and near-TSV for files of pairs. Each must be accepted, or
 refused with the documented exception. Anything else is a fault, and hypothesis prints the smallest
-input that causes it. The counts go to results/fuzz.json.
+input that causes it. The counts go to fuzz.json.
 """
 
 import argparse

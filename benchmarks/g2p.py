@@ -1,6 +1,6 @@
 """Measures the error rates of a run of configs/g2p.yaml: `python benchmarks/g2p.py RUN`.
 
-Writes to results/g2p.json: the error rates on the test split from `evaluate.py`, greedy and with a
+Writes to g2p.json: the error rates on the test split from `evaluate.py`, greedy and with a
 beam of 5; the greedy error rates in each number format; and the learning curve from the run's
 events. To make the run: `python train.py --config configs/g2p.yaml`.
 """

@@ -2,7 +2,7 @@
 
 `python benchmarks/generate_speed.py` makes GPTs of equal shapes with random weights. It samples
 from each in turn (temperature 1, a prompt of one token), in several rounds. Medians and their
-ratios go to results/generate_speed.json. Our model uses the number format that generate.py chooses,
+ratios go to generate_speed.json. Our model uses the number format that generate.py chooses,
 and the larger model also float32. The others use float32.
 
 `--checkpoint FILE --data_path FILE` adds two measurements of a trained model: its exact loss over

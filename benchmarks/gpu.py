@@ -5,7 +5,7 @@ compares the training speed of our GPT with Hugging Face's GPT-2, at the two sha
 positions, LayerNorm, GELU, biases, tied head, no dropout). They run one after the other in this
 process. Both use bfloat16 autocast, torch.compile, fused AdamW, clipping, and tokens that are on
 the GPU already. Times are medians of several stretches between CUDA events. Last, it lists the
-kernels that take the time. Each part is written to results/gpu.json as soon as it is done;
+kernels that take the time. Each part is written to gpu.json as soon as it is done;
 `--parts` chooses some of them.
 
 Model FLOPs utilization: tokens/s times FLOPs per token, divided by the GPU's peak. FLOPs per token,
@@ -290,7 +290,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             figures[part] = measure_shape(part, "cuda", peak)
         print(json.dumps({part: figures[part]}, indent=2), flush=True)
-        save(arguments.name, figures)
+        save(arguments.name, figures, device=gpu)
     return 0
 
 

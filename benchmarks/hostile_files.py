@@ -5,7 +5,7 @@ seed) and loads each of them as the scripts do. It counts the outcomes: "refused
 one line; "unchanged", where the file loads and has the original content; "made whole", where the
 content was changed and the checksum was made to fit it. Any other outcome is a fault: code ran,
 damaged weights were accepted, another exception, or a hang. The counts and the largest memory go to
-results/hostile_files.json.
+hostile_files.json.
 """
 
 import argparse

@@ -5,7 +5,7 @@ freed memory at once (MALLOC_MMAP_THRESHOLD_, which is slow). The largest growth
 minus its growth with a tiny model, is compared with the tensors of a step in `train.py --estimate`.
 Then the configs run as users run them, and the peak of the process is compared with its estimate.
 On a GPU, torch.cuda.max_memory_allocated is measured instead. Last, the estimate is computed,
-without a run, for models of 10 million to 7 billion parameters. Results: results/memory.json.
+without a run, for models of 10 million to 7 billion parameters. Results: memory.json.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from record import ROOT, load, save
+from record import PUBLISHED, ROOT, load, save
 from tabulate import tabulate
 from torch.utils.tensorboard import SummaryWriter  # noqa: F401  # imported before memory is measured
 
@@ -242,14 +242,14 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the tables of the last results")
     arguments = parser.parse_args()
     if arguments.table:
-        figures = load("memory")["figures"]
+        figures = load("memory", PUBLISHED)["figures"]
         print(f"{measured_table(figures)}\n\n{table(figures)}")
         return
     if arguments.measure:
         print(json.dumps(measure(arguments.measure, json.loads(arguments.changes))))
         return
     if arguments.computed:
-        figures = load("memory")["figures"]
+        figures = load("memory", PUBLISHED)["figures"]
     else:
         names = RUNS | (ON_A_GPU if torch.cuda.is_available() else {})
         figures = {"measured": {name: measured(name) for name in names}}

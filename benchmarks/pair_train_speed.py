@@ -4,7 +4,7 @@
 CMUdict, the same shape and AdamW. The shape comes from configs/g2p.yaml, with the paper's choices:
 post-norm, layernorm, relu, sinusoidal positions, untied. They run in turn, in several rounds, in
 bf16 autocast and in float32. Medians of pairs/s and their ratios go to
-results/pair_train_speed.json. With dropout 0.1, ours drops where the paper does; torch's also drops
+pair_train_speed.json. With dropout 0.1, ours drops where the paper does; torch's also drops
 attention weights and inside the feed-forward. Without dropout both compute the same.
 """
 

@@ -2,7 +2,7 @@
 
 Runs whole `python train.py` processes in float32, with `--seeds` (3) seeds of each kind: the gpt of
 configs/gpt2-recipe-cpu.yaml, and 1,000 steps of the encoder_decoder of configs/reverse.yaml. When a
-run ends, its results go to results/positions.json. Existing rows are kept.
+run ends, its results go to positions.json. Existing rows are kept.
 """
 
 import argparse

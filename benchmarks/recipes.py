@@ -1,7 +1,7 @@
 """Measures configs: `python benchmarks/recipes.py configs/default.yaml [...] --seeds 3`.
 
 Trains each config as a user would, one whole `python train.py` process after the other. The medians
-over the seeds go to results/recipes.json; rows of other configs there are kept. Prints the README's
+over the seeds go to recipes.json; rows of other configs there are kept. Prints the README's
 table.
 """
 

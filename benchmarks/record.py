@@ -1,8 +1,12 @@
-"""Saves the results of benchmarks together with machine, versions, date and commit."""
+"""Saves the results of benchmarks together with machine, versions, date and commit.
+
+Each processor has a folder, because what is fast on one may be slow on another.
+"""
 
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from datetime import date
@@ -12,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PUBLISHED = "amd-epyc-avx512-bf16"  # whose speeds the README and docs/ show
 sys.path.insert(0, str(ROOT))  # so that the package is found even if it is not installed
 
 from transformer.system.devices import processor_name  # noqa: E402
@@ -29,16 +34,41 @@ def circumstances() -> dict[str, Any]:
     }
 
 
-def save(name: str, figures: Any) -> Path:
-    """Writes `results/<name>.json`, and replaces an older file."""
-    path = RESULTS / f"{name}.json"
+def processor() -> str:
+    """The name of its folder: the model, and the instructions that decide which format is fast."""
+    import torch
+
+    parts = [processor_name(), torch.backends.cpu.get_cpu_capability()]
+    parts += ["bf16"] * torch.cpu._is_avx512_bf16_supported()
+    parts += ["amx"] * torch.cpu._is_amx_tile_supported()
+    return as_folder(" ".join(parts))
+
+
+def as_folder(name: str) -> str:
+    """`Intel(R) Xeon(R) Processor AVX512` -> `intel-xeon-avx512`."""
+    words = re.findall(
+        r"[a-z0-9.]+", re.sub(r"\((r|tm)\)|processor|cpu|@.*?ghz", " ", name.lower())
+    )
+    return "-".join(words)
+
+
+def save(name: str, figures: Any, device: str | None = None) -> Path:
+    """Writes `results/<processor>/<name>.json`, and replaces an older file.
+
+    `device` is the name of the GPU that was measured instead.
+    """
+    folder = RESULTS / (as_folder(device) if device else processor())
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     content = {"circumstances": circumstances(), "figures": figures}
     write_text(path, json.dumps(content, indent=2) + "\n")
     return path
 
 
-def load(name: str) -> Any:
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+def load(name: str, folder: str | None = None) -> Any:
+    """Those of this processor, if no other folder is given."""
+    path = RESULTS / (folder or processor()) / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _commit() -> str:

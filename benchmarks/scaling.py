@@ -2,7 +2,7 @@
 
 Trains the 10.7 M parameters of configs/shakespeare-gpu.yaml on a CPU with two gloo processes (ddp)
 and with one, in turn. Each process has batch 8 and one thread. The medians of the logged tokens/s,
-without the first steps, go to results/scaling.json.
+without the first steps, go to scaling.json.
 """
 
 import argparse

@@ -4,7 +4,7 @@
 `train.py --config configs/quick.yaml`, which shows how soon it reaches the baseline's loss; (3)
 `train.py --config configs/default.yaml --max_minutes M`, where M is the baseline's time, which
 shows how much better its loss is then. Losses are exact, over the last tenth of the file. Results:
-results/time_to_loss.json.
+time_to_loss.json.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 `python benchmarks/train_speed.py --data_path FILE` trains GPTs of equal shape with AdamW, the same
 batch size and no dropout, in turn and in several rounds. Medians and their ratios go to
-results/train_speed.json. Ours runs in the precision that train.py chooses; Hugging Face's GPT-2 in
+train_speed.json. Ours runs in the precision that train.py chooses; Hugging Face's GPT-2 in
 float32 and in bf16 autocast.
 """
 

@@ -2,7 +2,7 @@
 
 `python benchmarks/translate_speed.py CHECKPOINT` translates words of the test split in batches of
 256, with each method in turn, in several rounds. Medians and their ratios go to
-results/translate_speed.json. Without the cache, each step computes the whole target so far again.
+translate_speed.json. Without the cache, each step computes the whole target so far again.
 The output of the encoder is always kept.
 """
 

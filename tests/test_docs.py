@@ -12,7 +12,7 @@ from transformer.config.keys import Config
 from transformer.models import build_model
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = ROOT / "benchmarks" / "results" / "amd-epyc-avx512-bf16"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 READMES = [ROOT / "README.md", *(ROOT / name / "README.md" for name in ("data", "benchmarks"))]
 PAGES = [*READMES, ROOT / "CONTRIBUTING.md", *DOCS]

@@ -8,9 +8,10 @@ import torch
 
 from transformer.models.parts.attention import explicit_is_faster
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "attention.json"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 FORMATS = {"bf16": torch.bfloat16, "float32": torch.float32}
-ROWS = json.loads(RESULTS.read_text(encoding="utf-8"))["figures"]["seconds"]
+FILE = RESULTS / "amd-epyc-avx512-bf16" / "attention.json"
+ROWS = json.loads(FILE.read_text(encoding="utf-8"))["figures"]["seconds"]
 
 
 def name_of(row):
