@@ -46,10 +46,8 @@ def processor() -> str:
 
 def as_folder(name: str) -> str:
     """`Intel(R) Xeon(R) Processor AVX512` -> `intel-xeon-avx512`."""
-    words = re.findall(
-        r"[a-z0-9.]+", re.sub(r"\((r|tm)\)|processor|cpu|@.*?ghz", " ", name.lower())
-    )
-    return "-".join(words)
+    plain = re.sub(r"\((r|tm)\)|processor|cpu|@.*?ghz", " ", name.lower())
+    return "-".join(re.findall(r"[a-z0-9.]+", plain))
 
 
 def save(name: str, figures: Any, device: str | None = None) -> Path:

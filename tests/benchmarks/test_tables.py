@@ -15,6 +15,18 @@ def test_a_table_of_an_ablation_is_that_of_its_file(load_benchmark, name):
     assert load_benchmark("ablate").table(figures) in README
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("AMD EPYC AVX2", "amd-epyc-avx2"),
+        ("Intel(R) Xeon(R) Processor @ 2.80GHz AVX512 bf16", "intel-xeon-avx512-bf16"),
+        ("NVIDIA H100 80GB HBM3", "nvidia-h100-80gb-hbm3"),
+    ],
+)
+def test_each_processor_has_a_folder(load_benchmark, name, folder):
+    assert load_benchmark("record").as_folder(name) == folder
+
+
 def test_every_script_has_a_row():
     helpers = {"record", "variants", "candidates", "mutations", "machines"}
     for path in (ROOT / "benchmarks").glob("*.py"):
