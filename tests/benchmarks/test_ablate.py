@@ -1,5 +1,6 @@
 """benchmarks/ablate.py and variants.py: switches, intervals, equal time, a whole run."""
 
+import json
 import math
 import types
 from importlib import import_module
