@@ -91,7 +91,7 @@ def bare_loop(config: Config, corpus: Corpus, warmup_steps: int) -> float:
     parts: Any = run.module.configure_optimizers()
     optimizer, scheduler = parts["optimizer"], parts["lr_scheduler"]["scheduler"]
     batches = iter(run.data.train_dataloader())
-    bf16 = resolve_precision(config.precision, "cpu") == "bf16"
+    bf16 = resolve_precision(config.precision, "cpu", config.embedding_dim).name == "bf16"
     model = run.module.model.train()
 
     def step() -> None:

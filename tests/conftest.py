@@ -43,6 +43,17 @@ settings.register_profile(
 settings.load_profile("tests")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Not the user's: for what a run remembers of this machine."""
+    from transformer.system import speed
+
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed, "user_cache_path", lambda name: folder / name)
+        yield
+
+
 def pytest_collectstart() -> None:
     """As a run imports Lightning: in half the time."""
     from transformer.system.lean_imports import import_lightning

@@ -41,7 +41,7 @@ ROOMS = {
 # What each room may import of other people's packages.
 PACKAGES = {
     "special_ids": "",
-    "system": "torch tqdm",
+    "system": "filelock platformdirs torch tqdm",
     "data": "jaxtyping numpy pytorch_lightning torch",
     "decoding": "jaxtyping torch",
     "models": "jaxtyping torch",

@@ -76,9 +76,13 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """One thread, as tiny matrices on shared cores want it; no GPU, even where there is one."""
+    import matplotlib
+
     changes = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1"}
+    changes["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))  # not the user's
+    changes["MPLCONFIGDIR"] = matplotlib.get_configdir()  # but the fonts that matplotlib knows
     return {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"} | changes
 
 

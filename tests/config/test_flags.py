@@ -38,7 +38,13 @@ GIVEN = {
     **{"stride": "block_size", "val_fraction": "0.2", "val_every_steps": "11", "patience": "3"},
     "checkpoint_every_minutes": "0.5",
     **{"sample_prompt": "ROMEO:", "accelerator": "cpu", "devices": "auto", "num_nodes": "2"},
-    **{"strategy": "ddp", "precision": "float32", "compile": "false", "seed": "13"},
+    **{
+        "strategy": "ddp",
+        "precision": "float32",
+        "cache_dir": "speeds",
+        "compile": "false",
+        "seed": "13",
+    },
     **{"accumulate_grad_batches": "2", "activation_checkpointing": "true"},
     **{"runs_dir": "elsewhere", "run_name": "first"},
 }

@@ -73,6 +73,7 @@ DEFAULTS = {
     "num_nodes": 1,
     "strategy": "auto",
     "precision": "auto",
+    "cache_dir": None,
     "compile": "auto",
     "accumulate_grad_batches": 1,
     "activation_checkpointing": False,

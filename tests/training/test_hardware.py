@@ -4,10 +4,17 @@ import pytest
 import torch
 
 from transformer.config.files import load_config
-from transformer.run.assembly import choose_hardware
+from transformer.run.assembly import choose_hardware, settle_precision
 from transformer.system.devices import device_name, resolve_accelerator
 from transformer.system.errors import UserError
-from transformer.training.hardware import Hardware, has_compiler, resolve_compile, trainer_arguments
+from transformer.training import hardware
+from transformer.training.hardware import (
+    Hardware,
+    has_compiler,
+    resolve_compile,
+    resolve_precision,
+    trainer_arguments,
+)
 
 MACHINES = {
     "old processor": {},
@@ -18,8 +25,9 @@ MACHINES = {
 }
 
 
-def trainer_arguments_of(**settings):
-    return trainer_arguments(Hardware(**settings))
+def trainer_arguments_of(*, precision, accelerator, **settings):
+    precision = resolve_precision(precision, resolve_accelerator(accelerator), 32).name
+    return trainer_arguments(Hardware(precision=precision, accelerator=accelerator, **settings))
 
 
 @pytest.fixture
@@ -38,7 +46,8 @@ def machine(monkeypatch):
             lambda including_emulation=True: including_emulation or has["cuda_bf16"],
         )
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has["mps"])
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has["cpu_bf16"])
+        seconds = {"float32": 1.0, "bf16": 0.5 if has["cpu_bf16"] else 47.0}
+        monkeypatch.setattr(hardware, "seconds_of", lambda question, candidates, folder: seconds)
 
     return pretend
 
@@ -211,7 +220,35 @@ def test_yaml_becomes_these_trainer_arguments_of(machine, tmp_path, name, lines,
     machine(name)
     path = tmp_path / "config.yaml"
     path.write_text(NINE_KEYS + lines + "\n", encoding="utf-8")
-    arguments = choose_hardware(load_config(path))
+    arguments = choose_hardware(settle_precision(load_config(path)))
     keys = ("accelerator", "devices", "strategy", "precision")
     assert tuple(arguments[key] for key in keys) == expected
     assert arguments["num_nodes"] == (3 if "num_nodes" in lines else 1)
+
+
+@pytest.mark.parametrize(
+    ("bf16_seconds", "expected"),
+    [
+        (47.0, ("float32", "47.0 x as fast as bf16 here")),
+        (2.0, ("float32", "2.0 x as fast as bf16 here")),
+        (0.98, ("float32", "1.0 x as fast as bf16 here")),  # not worth its rounding
+        (0.5, ("bf16", "2.0 x as fast as float32 here")),
+    ],
+)
+def test_auto_on_a_processor_is_what_trains_faster_there(monkeypatch, bf16_seconds, expected):
+    seconds = {"float32": 1.0, "bf16": bf16_seconds}
+    monkeypatch.setattr(hardware, "seconds_of", lambda question, candidates, folder: seconds)
+    assert resolve_precision("auto", "cpu", 32) == expected
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_precision_that_is_given_asks_nothing(monkeypatch, precision):
+    monkeypatch.setattr(hardware, "seconds_of", None)
+    assert resolve_precision(precision, "cpu", 32) == (precision, "")
+
+
+def test_both_formats_are_timed_here(tmp_path):
+    chosen = resolve_precision("auto", "cpu", 16, str(tmp_path))
+    assert chosen.name in ("float32", "bf16")
+    assert chosen.why
+    assert resolve_precision("auto", "cpu", 16, str(tmp_path)) == chosen

@@ -152,7 +152,12 @@ class Config(_ModelKeys):
         "auto", description="how devices share the work; fsdp: also the weights, for large models"
     )
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
-        "auto", description="number format of matrix products; auto: bf16 in hardware, else float32"
+        "auto", description="number format of matrix products; auto: the faster one here"
+    )
+    cache_dir: FilePath | None = Field(
+        None,
+        min_length=1,
+        description="folder that remembers what is fast here; by default the user's cache folder",
     )
     compile: Boolean | Auto = Field(
         "auto", description="compile the model with torch.compile; auto: on CUDA"

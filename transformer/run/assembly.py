@@ -26,7 +26,13 @@ from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 from transformer.tasks.task_run import TaskRun
 from transformer.training.estimates import ENDLESS_STEPS
-from transformer.training.hardware import Hardware, has_compiler, resolve_compile, trainer_arguments
+from transformer.training.hardware import (
+    Hardware,
+    has_compiler,
+    resolve_compile,
+    resolve_precision,
+    trainer_arguments,
+)
 from transformer.training.lightning_internals import NEVER, leave_signals_alone
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import RunLogger
@@ -39,7 +45,19 @@ LOG_EVERY_STEPS = 10
 log = logging.getLogger(__name__)
 
 
+def settle_precision(config: Config) -> Config:
+    """Replaces a precision of auto by what is faster here, and says why."""
+    accelerator = resolve_accelerator(config.accelerator)
+    chosen = resolve_precision(
+        config.precision, accelerator, config.embedding_dim, config.cache_dir
+    )
+    if chosen.why and is_rank_0():
+        log.info("precision: %s, %s", *chosen)
+    return config.model_copy(update={"precision": chosen.name})
+
+
 def choose_hardware(config: Config) -> dict[str, Any]:
+    """Needs a precision that is settled."""
     return trainer_arguments(config.group(Hardware))
 
 

@@ -11,8 +11,9 @@ from transformer.config.keys import Config
 from transformer.models import build_model
 from transformer.models.base import SequenceModel
 from transformer.models.parts.layers import recompute_blocks
+from transformer.run.assembly import settle_precision
 from transformer.run.footprint import Footprint, Step, on_several, step_flops, step_memory
-from transformer.system.devices import has_bf16, resolve_accelerator
+from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
 from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
@@ -87,11 +88,12 @@ def process_bytes(footprint: Footprint) -> int:
 def _step(config: Config, task: TaskRun) -> Step:
     terms = asdict(config.group(LossSettings))
     optimizer = config.group(OptimizerSettings)
+    bf16 = _in_half_precision(config)
     return Step(
         lambda: task.module(_model(config, task), lr=config.lr, **terms),
-        lambda module: make_optimizer(module, optimizer),
+        lambda module: make_optimizer(module, optimizer, bf16=bf16),
         task.largest_shapes,
-        bf16=_in_half_precision(config),
+        bf16=bf16,
         on_cpu=_device_type(config) == "cpu",
     )
 
@@ -113,12 +115,10 @@ def _num_devices(config: Config) -> int:
 
 def _in_half_precision(config: Config) -> bool:
     """Assumes that a GPU that is not on this machine multiplies bfloat16."""
-    if config.precision != "auto":
-        return config.precision != "float32"
     try:
-        return has_bf16(resolve_accelerator(config.accelerator))
+        return settle_precision(config).precision != "float32"
     except UserError:
-        return True
+        return config.precision != "float32"
 
 
 def _model(config: Config, task: TaskRun) -> SequenceModel:

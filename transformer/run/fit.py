@@ -114,6 +114,7 @@ def put_together(
     from transformer.training.callbacks.throughput import Throughput
 
     quiet_libraries()
+    config = assembly.settle_precision(config)
     hardware = assembly.choose_hardware(config)
     task = assembly.build_task(config, data, num_sharing_cores(hardware["devices"]))
     num_devices = hardware["devices"] * hardware["num_nodes"]

@@ -71,8 +71,7 @@ class LanguageModule(SavedModule):
         super().__init__()
         lr = float(lr)  # reading a NumPy number from a checkpoint could run code
         self.save_hyperparameters(ignore=["model", "metadata"])
-        self.model = model
-        self.lr = lr
+        self.model, self.lr = model, lr
         self.metadata = {"architecture": model.architecture} | dict(metadata or {})
         self.grad_clip = grad_clip
         self.label_smoothing = label_smoothing
@@ -172,10 +171,11 @@ class LanguageModule(SavedModule):
         return self.model(*inputs)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        precision = "32-true" if self._trainer is None else str(self.trainer.precision)
         # Lightning cannot unscale the gradients of a fused optimizer before they are clipped.
-        fused = self._trainer is None or self.trainer.precision != "16-mixed"
+        formats = {"fused": precision != "16-mixed", "bf16": precision.startswith("bf16")}
         settings = replace(self._optimizer, lr=self.lr)  # may be set by Lightning's tuner
-        optimizer = make_optimizer(self.model, settings, fused=fused)
+        optimizer = make_optimizer(self.model, settings, **formats)
         total_steps = self.total_steps or self.trainer.estimated_stepping_batches
         self._schedule = self._schedule.over(total_steps)
         scheduler = ScheduledLR(optimizer, self._schedule.factor)

@@ -8,8 +8,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
-from transformer.system.devices import has_bf16
-
 # The quintic of Jordan et al. 2024 (kellerjordan.github.io/posts/muon), as in torch.optim.Muon.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
@@ -42,10 +40,12 @@ class Muon(Optimizer):
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
         fused: bool = True,
+        bf16: bool = False,
     ) -> None:
         shared = {"lr": lr, "weight_decay": weight_decay, "num_parts": 0}
         of_adamw = {"betas": betas, "eps": eps, "fused": fused}
         super().__init__(groups, shared | {"momentum": momentum} | of_adamw)
+        self.bf16 = bf16  # the format of Muon's products; otherwise that of the weights
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -64,7 +64,7 @@ class Muon(Optimizer):
         parts: list[Tensor] = []
         for p, group in matrices:
             parts += self._nesterov(p, group["momentum"], counts).chunk(group["num_parts"])
-        updates = iter(orthogonalize(parts))
+        updates = iter(orthogonalize(parts, bf16=self.bf16))
         for p, group in matrices:
             p.mul_(1 - counts * (group["lr"] * group["weight_decay"]))
             for part in p.chunk(group["num_parts"]):
@@ -108,14 +108,15 @@ class Muon(Optimizer):
         )
 
 
-def orthogonalize(matrices: list[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
+def orthogonalize(
+    matrices: list[Float[Tensor, "_ _"]], *, bf16: bool = False
+) -> list[Float[Tensor, "_ _"]]:
     """U V^T of each matrix U S V^T, approximately: the singular values end between 0.7 and 1.2.
 
-    Five steps of a Newton-Schulz quintic, in bfloat16 if the device has it in hardware, otherwise
-    in float32: a processor that emulates bfloat16 takes 47 times as long (AMD Zen 3, the matrices
-    of configs/default.yaml). Matrices of one shape, or of the transposed shape, are stacked into
-    one batched product. In float32, those with one side at least twice as long as the other are
-    replaced in the steps by their product with themselves, which is smaller.
+    Five steps of a Newton-Schulz quintic, in the matrices' own format or in bfloat16. Matrices of
+    one shape, or of the transposed shape, are stacked into one batched product. In float32, those
+    with one side at least twice as long as the other are replaced in the steps by their product
+    with themselves, which is smaller.
     """
     by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for i, matrix in enumerate(matrices):
@@ -124,7 +125,7 @@ def orthogonalize(matrices: list[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_
     for indices in by_shape.values():
         stacked = [matrices[i] for i in indices]
         wide = torch.stack([m if m.shape[0] <= m.shape[1] else m.T for m in stacked])
-        if has_bf16(wide.device.type):
+        if bf16:
             wide = wide.bfloat16()
         for i, result in zip(indices, _newton_schulz(wide), strict=True):
             results[i] = result if result.shape == matrices[i].shape else result.T

@@ -53,11 +53,12 @@ def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def make_optimizer(
-    model: nn.Module, settings: OptimizerSettings, *, fused: bool = True
+    model: nn.Module, settings: OptimizerSettings, *, fused: bool = True, bf16: bool = False
 ) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), or Muon together with AdamW.
 
-    `fused` computes a step of AdamW in one kernel, if the device can.
+    `fused` computes a step of AdamW in one kernel, if the device can. `bf16` is the number format
+    of Muon's products; otherwise float32.
 
     Raises: ValueError for an unknown name; the error lists the known names.
     """
@@ -69,7 +70,7 @@ def make_optimizer(
     common: dict[str, Any] = {"lr": settings.lr, "betas": betas, "eps": settings.eps}
     if name == "muon":
         groups = muon_groups(model, settings.weight_decay)
-        return Muon(groups, momentum=settings.momentum, fused=fused, **common)
+        return Muon(groups, momentum=settings.momentum, fused=fused, bf16=bf16, **common)
     return EagerAdamW(parameter_groups(model, settings.weight_decay), fused=fused, **common)
 
 

@@ -1,0 +1,99 @@
+"""What is measured once and remembered, and by whom."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from transformer.system import speed
+from transformer.system.speed import FILE, measured, seconds_of
+
+
+@pytest.fixture
+def slept():
+    """Two candidates of known speed, and how often each was tried."""
+    tries = {"quick": 0, "slow": 0}
+
+    def candidate(name, seconds):
+        def work(num_rows):
+            tries[name] += 1
+            time.sleep(seconds)
+
+        return work
+
+    return {"quick": candidate("quick", 0.001), "slow": candidate("slow", 0.002)}, tries
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(speed, "SECONDS", 0.02)
+
+
+def test_an_answer_is_measured_once_and_then_read(slept, tmp_path):
+    candidates, tries = slept
+    first = seconds_of("which", candidates, tmp_path / "new" / "folder")
+    assert first["quick"] < first["slow"]
+    before = dict(tries)
+    assert seconds_of("which", candidates, tmp_path / "new" / "folder") == first
+    assert tries == before
+    seconds_of("another question", candidates, tmp_path / "new" / "folder")
+    assert tries != before
+
+
+@pytest.mark.parametrize("changed", ["processor_name", "torch"])
+def test_another_machine_is_measured_anew(slept, tmp_path, monkeypatch, changed):
+    candidates, tries = slept
+    seconds_of("which", candidates, tmp_path)
+    before = dict(tries)
+    if changed == "torch":
+        monkeypatch.setattr("torch.__version__", "0.1")
+    else:
+        monkeypatch.setattr(speed, "processor_name", lambda: "Z80")
+    seconds_of("which", candidates, tmp_path)
+    assert tries != before
+    assert len(json.loads((tmp_path / FILE).read_text(encoding="utf-8"))) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[1]", "null", '{"KEY": 1}', '{"KEY": {"quick": 1.0}}', "\udcff"),
+        '{"KEY": {"quick": 1.0, "slow": "x"}}',
+        '{"KEY": {"quick": 1.0, "slow": NaN}}',
+        '{"KEY": {"quick": 1.0, "slow": -1.0}}',
+    ],
+)
+def test_a_damaged_file_is_measured_over(slept, tmp_path, content):
+    candidates, _ = slept
+    content = content.replace("KEY", f"which; {speed.machine()}")
+    (tmp_path / FILE).write_bytes(content.encode("utf-8", "surrogateescape"))
+    times = seconds_of("which", candidates, tmp_path)
+    assert times["quick"] < times["slow"]
+    assert seconds_of("which", candidates, tmp_path) == times
+
+
+def test_where_nothing_can_be_kept_that_is_said_and_measured_again(slept, tmp_path, caplog):
+    caplog.set_level("INFO")
+    candidates, tries = slept
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    for _ in range(2):
+        times = seconds_of("which", candidates, tmp_path / "file" / "below")
+        assert times["quick"] < times["slow"]
+    assert "another run may choose otherwise; give --cache_dir" in caplog.text
+    assert tries["slow"] > 2
+
+
+def test_those_who_ask_together_get_the_same_answer(slept, tmp_path):
+    candidates, _ = slept
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: seconds_of("which", candidates, tmp_path), range(4)))
+    assert answers == answers[:1] * 4
+
+
+def test_no_time_is_spent_on_what_is_far_slower(slept):
+    candidates, tries = slept
+    candidates["quick"] = lambda num_rows: None
+    times = measured(candidates)
+    assert tries["slow"] == 2
+    assert times["slow"] > 3 * times["quick"]

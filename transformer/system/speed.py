@@ -1,0 +1,118 @@
+"""What is faster on this machine: measured once, then remembered in the user's cache folder."""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from transformer.system.devices import processor_name
+from transformer.system.files import write_text
+
+FILE, LOCK = "speeds.json", "speeds.lock"
+NO_CONTEST = 3.0  # times slower: then no closer look is taken
+SECONDS = 0.4  # for the closer look at all candidates together
+_LOCK_SECONDS = 30.0
+_LIMITS = ("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")  # which instructions may be used
+
+log = logging.getLogger(__name__)
+
+# Does its work for about so many rows, a small or a large number.
+Candidate = Callable[[int], object]
+
+
+def cache_folder(named: str | None) -> Path:
+    return Path(named) if named else user_cache_path("transformer-trainer")
+
+
+def seconds_of(
+    question: str, candidates: Mapping[str, Candidate], folder: Path
+) -> dict[str, float]:
+    """The seconds that each candidate takes here, as remembered in `folder`, or measured now.
+
+    Processes that ask at the same time wait for the first one's answer, so that all get the same.
+    If the folder cannot be used, every call measures, and a line says so.
+    """
+    key = f"{question}; {machine()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
+            known = _read(folder / FILE)
+            if not _answers(known.get(key), candidates):
+                known[key] = measured(candidates)
+                write_text(folder / FILE, json.dumps(known, indent=2) + "\n")
+            return known[key]
+    except (OSError, Timeout) as error:
+        log.info(
+            "%s: cannot be used (%s), so another run may choose otherwise; give --cache_dir",
+            folder,
+            getattr(error, "strerror", None) or "it is locked",
+        )
+        return measured(candidates)
+
+
+def machine() -> str:
+    """What the answers depend on."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    limits = [os.environ.get(name, "") for name in _LIMITS]
+    parts = [processor_name(), capability, *limits, f"torch {torch.__version__}"]
+    return ", ".join([*filter(None, parts), f"{torch.get_num_threads()} threads"])
+
+
+def measured(candidates: Mapping[str, Candidate]) -> dict[str, float]:
+    """The shortest time of each, in turn; a candidate that is far slower is tried twice only."""
+    few = {name: min(_timed(work, 16) for _ in range(2)) for name, work in candidates.items()}
+    best = min(few.values())
+    if max(few.values()) > NO_CONTEST * best:
+        return few
+    times = dict.fromkeys(candidates, math.inf)
+    started_at = time.perf_counter()
+    while time.perf_counter() - started_at < SECONDS:
+        for name, work in candidates.items():
+            times[name] = min(times[name], _timed(work, 1024))
+    return times
+
+
+def training_products(width: int, bf16: bool) -> Candidate:
+    """A feed-forward layer of this width, forward and backward, as a run computes it."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((4 * width, width), (width, 4 * width))
+    weights = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
+
+    def work(num_rows: int) -> None:
+        x = torch.ones(num_rows, width)
+        with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            for weight in weights:
+                x = F.linear(x, weight)
+        torch.autograd.grad(x.sum(), weights)
+
+    return work
+
+
+def _timed(work: Candidate, num_rows: int) -> float:
+    started_at = time.perf_counter()
+    work(num_rows)
+    return time.perf_counter() - started_at
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Nothing, for a file that is damaged or not there."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _answers(answer: Any, candidates: Mapping[str, Candidate]) -> bool:
+    if not isinstance(answer, dict) or set(answer) != set(candidates):
+        return False
+    return all(isinstance(t, float) and 0 < t < math.inf for t in answer.values())
