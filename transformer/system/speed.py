@@ -18,8 +18,9 @@ from transformer.system.devices import processor_name
 from transformer.system.files import write_text
 
 FILE, LOCK = "speeds.json", "speeds.lock"
-NO_CONTEST = 3.0  # times slower: then no closer look is taken
-SECONDS = 0.4  # for the closer look at all candidates together
+ROWS = (16, 64, 256, 1024)
+NO_CONTEST = 2.0  # times slower: then no closer look is taken
+SECONDS = 0.3  # after which no larger number of rows is tried
 _LOCK_SECONDS = 30.0
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")  # which instructions may be used
 
@@ -68,16 +69,28 @@ def machine() -> str:
 
 
 def measured(candidates: Mapping[str, Candidate]) -> dict[str, float]:
-    """The shortest time of each, in turn; a candidate that is far slower is tried twice only."""
-    few = {name: min(_timed(work, 16) for _ in range(2)) for name, work in candidates.items()}
-    best = min(few.values())
-    if max(few.values()) > NO_CONTEST * best:
-        return few
-    times = dict.fromkeys(candidates, math.inf)
+    """The shortest time of each, in turn, for as many rows as SECONDS allow.
+
+    As soon as one is far slower, it is not tried for more rows: a processor without bfloat16 would
+    need seconds for them.
+    """
     started_at = time.perf_counter()
-    while time.perf_counter() - started_at < SECONDS:
+    times: dict[str, float] = {}
+    for num_rows in (16, *ROWS):
+        times = _in_turn(candidates, num_rows, rounds=3)
+        contest = max(times.values()) < NO_CONTEST * min(times.values())
+        if num_rows in ROWS and (not contest or time.perf_counter() - started_at > SECONDS):
+            break
+    return times
+
+
+def _in_turn(candidates: Mapping[str, Candidate], num_rows: int, rounds: int) -> dict[str, float]:
+    times = dict.fromkeys(candidates, math.inf)
+    for _ in range(rounds):
         for name, work in candidates.items():
-            times[name] = min(times[name], _timed(work, 1024))
+            started_at = time.perf_counter()
+            work(num_rows)
+            times[name] = min(times[name], time.perf_counter() - started_at)
     return times
 
 
@@ -95,12 +108,6 @@ def training_products(width: int, bf16: bool) -> Candidate:
         torch.autograd.grad(x.sum(), weights)
 
     return work
-
-
-def _timed(work: Candidate, num_rows: int) -> float:
-    started_at = time.perf_counter()
-    work(num_rows)
-    return time.perf_counter() - started_at
 
 
 def _read(path: Path) -> dict[str, Any]:

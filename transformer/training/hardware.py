@@ -13,6 +13,7 @@ from transformer.system.errors import UserError
 from transformer.system.processes import knows_its_machine, launched_sizes
 from transformer.system.speed import cache_folder, seconds_of, training_products
 
+WIDEST = 512  # is measured: wider layers gain as much and take a second
 WORTH_ROUNDING = 1.05  # bf16 must be so much faster than float32, which is exact
 
 # Lightning's names for our number formats: mixed means that weights stay float32.
@@ -37,6 +38,7 @@ def resolve_precision(
         return Precision(precision)
     if accelerator != "cpu":
         return Precision("bf16" if has_bf16(accelerator) else "float32")
+    width = min(width, WIDEST)
     candidates = {name: training_products(width, name == "bf16") for name in ("float32", "bf16")}
     seconds = seconds_of(f"training, width {width}", candidates, cache_folder(cache_dir))
     ratio = seconds["float32"] / seconds["bf16"]
