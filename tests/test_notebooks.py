@@ -105,7 +105,7 @@ def test_it_opens_with_what_it_teaches_how_to_run_it_and_how_long_it_takes(path)
 def test_the_readme_says_how_long_the_shortest_and_the_longest_take():
     stated = sorted(map(stated_seconds, NOTEBOOKS))
     text = " ".join(README.split())
-    assert f"{stated[0]} to {stated[-1]} seconds each on two cores of an AMD EPYC (Zen 4)" in text
+    assert f"{stated[0]} to {stated[-1]} seconds each on two cores of an AMD EPYC:" in text
 
 
 def test_all_notebooks_find_the_package_by_the_same_cell():
