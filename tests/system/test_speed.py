@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from transformer.system import speed
-from transformer.system.speed import FILE, measured, seconds_of
+from transformer.system.speed import FILE, measure_all, seconds_of
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_no_time_is_spent_on_what_is_far_slower():
         "quick": rows["quick"].append,
         "slow": lambda num_rows: rows["slow"].append(num_rows) or time.sleep(0.01),
     }
-    times = measured(candidates)
+    times = measure_all(candidates)
     assert set(rows["slow"]) == {speed.ROWS[0]}
     assert times["slow"] > 3 * times["quick"]
 
@@ -108,5 +108,5 @@ def test_like_candidates_are_compared_on_many_rows(monkeypatch):
     candidates = {
         name: lambda num_rows: seen.append(num_rows) or time.sleep(0.001) for name in "ab"
     }
-    measured(candidates)
+    measure_all(candidates)
     assert set(seen) == set(speed.ROWS)

@@ -48,7 +48,7 @@ def seconds_of(
         with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
             known = _read(folder / FILE)
             if not _answers(known.get(key), candidates):
-                known[key] = measured(candidates)
+                known[key] = measure_all(candidates)
                 write_text(folder / FILE, json.dumps(known, indent=2) + "\n")
             return known[key]
     except (OSError, Timeout) as error:
@@ -57,7 +57,7 @@ def seconds_of(
             folder,
             getattr(error, "strerror", None) or "it is locked",
         )
-        return measured(candidates)
+        return measure_all(candidates)
 
 
 def machine() -> str:
@@ -68,7 +68,7 @@ def machine() -> str:
     return ", ".join([*filter(None, parts), f"{torch.get_num_threads()} threads"])
 
 
-def measured(candidates: Mapping[str, Candidate]) -> dict[str, float]:
+def measure_all(candidates: Mapping[str, Candidate]) -> dict[str, float]:
     """The shortest time of each, in turn, for as many rows as SECONDS allow.
 
     As soon as one is far slower, it is not tried for more rows: a processor without bfloat16 would
