@@ -23,9 +23,9 @@ from tabulate import tabulate
 from transformer.run.comparison import curves
 from transformer.system.cores import SPINS, available_cores
 
-STEPS, SKIPPED = 60, 20
+STEPS, SKIPPED = 40, 10
 ROUNDS = 3
-CANDIDATES = ("0", "100", "1000", "10000", "300000")
+CANDIDATES = ("0", "1000", "10000", "300000")
 
 
 @contextmanager
