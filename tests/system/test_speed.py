@@ -84,6 +84,21 @@ def test_where_nothing_can_be_kept_that_is_said_and_measured_again(slept, tmp_pa
     assert tries["slow"] > 10
 
 
+def test_what_is_remembered_is_read_where_nothing_can_be_written(slept, tmp_path, monkeypatch):
+    candidates, tries = slept
+    first = seconds_of("which", candidates, tmp_path)
+    before = dict(tries)
+
+    def refuse(*_, **__):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(speed, "FileLock", refuse)
+    assert seconds_of("which", candidates, tmp_path) == first
+    assert tries == before
+    assert seconds_of("another question", candidates, tmp_path, shared=True) is None
+    assert seconds_of("another question", candidates, tmp_path) is not None
+
+
 def test_those_who_ask_together_get_the_same_answer(slept, tmp_path):
     candidates, _ = slept
     with ThreadPoolExecutor(4) as pool:

@@ -47,7 +47,7 @@ def machine(monkeypatch):
         )
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has["mps"])
         seconds = {"float32": 1.0, "bf16": 0.5 if has["cpu_bf16"] else 47.0}
-        monkeypatch.setattr(hardware, "seconds_of", lambda question, candidates, folder: seconds)
+        monkeypatch.setattr(hardware, "seconds_of", lambda *_, **__: seconds)
 
     return pretend
 
@@ -237,7 +237,7 @@ def test_yaml_becomes_these_trainer_arguments_of(machine, tmp_path, name, lines,
 )
 def test_auto_on_a_processor_is_what_trains_faster_there(monkeypatch, bf16_seconds, expected):
     seconds = {"float32": 1.0, "bf16": bf16_seconds}
-    monkeypatch.setattr(hardware, "seconds_of", lambda question, candidates, folder: seconds)
+    monkeypatch.setattr(hardware, "seconds_of", lambda *_, **__: seconds)
     assert resolve_precision("auto", "cpu", 32) == expected
 
 
@@ -245,6 +245,15 @@ def test_auto_on_a_processor_is_what_trains_faster_there(monkeypatch, bf16_secon
 def test_a_precision_that_is_given_asks_nothing(monkeypatch, precision):
     monkeypatch.setattr(hardware, "seconds_of", None)
     assert resolve_precision(precision, "cpu", 32) == (precision, "")
+
+
+def test_several_machines_and_processes_without_a_common_answer_take_float32(tmp_path):
+    expected = ("float32", "which all processes can take")
+    assert resolve_precision("auto", "cpu", 32, num_nodes=2) == expected
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    folder = str(tmp_path / "file")
+    assert resolve_precision("auto", "cpu", 32, folder, devices=2) == expected
+    assert resolve_precision("auto", "cpu", 32, folder, devices=1) != expected
 
 
 def test_both_formats_are_timed_here(tmp_path):

@@ -49,7 +49,12 @@ def settle_precision(config: Config) -> Config:
     """Replaces a precision of auto by what is faster here, and says why."""
     accelerator = resolve_accelerator(config.accelerator)
     chosen = resolve_precision(
-        config.precision, accelerator, config.embedding_dim, config.cache_dir
+        config.precision,
+        accelerator,
+        config.embedding_dim,
+        config.cache_dir,
+        num_nodes=config.num_nodes,
+        devices=config.devices,
     )
     if chosen.why and is_rank_0():
         log.info("precision: %s, %s", *chosen)

@@ -104,8 +104,7 @@ class LazyMetrics(ModuleType):
 
 class _IsOptimized(type):
     def __instancecheck__(cls, instance: object) -> bool:
-        compiler = sys.modules.get(COMPILER)
-        return compiler is not None and isinstance(instance, compiler.OptimizedModule)
+        return isinstance(instance, getattr(sys.modules.get(COMPILER), "OptimizedModule", ()))
 
 
 class OptimizedModule(metaclass=_IsOptimized):

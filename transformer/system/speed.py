@@ -16,6 +16,7 @@ from platformdirs import user_cache_path
 
 from transformer.system.devices import processor_name
 from transformer.system.files import write_text
+from transformer.system.paths import expanded
 
 FILE, LOCK = "speeds.json", "speeds.lock"
 ROWS = (16, 64, 256, 1024)
@@ -31,19 +32,22 @@ Candidate = Callable[[int], object]
 
 
 def cache_folder(named: str | None) -> Path:
-    return Path(named) if named else user_cache_path("transformer-trainer")
+    return expanded(named) if named else user_cache_path("transformer-trainer")
 
 
 def seconds_of(
-    question: str, candidates: Mapping[str, Candidate], folder: Path
-) -> dict[str, float]:
+    question: str, candidates: Mapping[str, Candidate], folder: Path, *, shared: bool = False
+) -> dict[str, float] | None:
     """The seconds that each candidate takes here, as remembered in `folder`, or measured now.
 
     Processes that ask at the same time wait for the first one's answer, so that all get the same.
-    If the folder cannot be used, every call measures, and a line says so.
+    If the folder cannot be used, every call measures, and a line says so; but if several processes
+    must get the same answer (`shared`), there is none.
     """
     key = f"{question}; {machine()}"
     try:
+        if _answers(known := _read(folder / FILE).get(key), candidates):
+            return known
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
             known = _read(folder / FILE)
@@ -57,7 +61,7 @@ def seconds_of(
             folder,
             getattr(error, "strerror", None) or "it is locked",
         )
-        return measure_all(candidates)
+        return None if shared else measure_all(candidates)
 
 
 def machine() -> str:
@@ -75,11 +79,11 @@ def measure_all(candidates: Mapping[str, Candidate]) -> dict[str, float]:
     need seconds for them.
     """
     started_at = time.perf_counter()
-    times: dict[str, float] = {}
-    for num_rows in (16, *ROWS):
+    times = _in_turn(candidates, ROWS[0], rounds=1)  # the first calls also prepare kernels
+    for num_rows in ROWS:
         times = _in_turn(candidates, num_rows, rounds=3)
         contest = max(times.values()) < NO_CONTEST * min(times.values())
-        if num_rows in ROWS and (not contest or time.perf_counter() - started_at > SECONDS):
+        if not contest or time.perf_counter() - started_at > SECONDS:
             break
     return times
 

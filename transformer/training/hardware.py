@@ -28,19 +28,32 @@ class Precision(NamedTuple):
 
 
 def resolve_precision(
-    precision: str, accelerator: str, width: int, cache_dir: str | None = None
+    precision: str,
+    accelerator: str,
+    width: int,
+    cache_dir: str | None = None,
+    *,
+    num_nodes: int = 1,
+    devices: int | str = 1,
 ) -> Precision:
     """auto on a CPU: bf16 if a layer of `width` trains faster in it here, otherwise float32.
 
-    On a GPU it is bf16 if the hardware multiplies it: all that do are faster in it.
+    Several machines, and processes that cannot share an answer, all take float32. On a GPU it is
+    bf16 if the hardware multiplies it: all that do are faster in it.
     """
     if precision != "auto":
         return Precision(precision)
     if accelerator != "cpu":
         return Precision("bf16" if has_bf16(accelerator) else "float32")
+    together = Precision("float32", "which all processes can take")
+    if num_nodes > 1:
+        return together
     width = min(width, WIDEST)
     candidates = {name: training_products(width, name == "bf16") for name in ("float32", "bf16")}
-    seconds = seconds_of(f"training, width {width}", candidates, cache_folder(cache_dir))
+    folder, question = cache_folder(cache_dir), f"training, width {width}"
+    seconds = seconds_of(question, candidates, folder, shared=devices != 1)
+    if seconds is None:
+        return together
     ratio = seconds["float32"] / seconds["bf16"]
     if ratio > WORTH_ROUNDING:
         return Precision("bf16", f"{ratio:.1f} x as fast as float32 here")
