@@ -32,7 +32,7 @@ Candidate = Callable[[int], object]
 
 
 def cache_folder(named: str | None) -> Path:
-    return expanded(named) if named else user_cache_path("transformer-trainer")
+    return Path(expanded(named)) if named else user_cache_path("transformer-trainer")
 
 
 def seconds_of(
