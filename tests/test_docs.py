@@ -41,6 +41,14 @@ def test_the_readme_links_to_every_page():
     assert {f"docs/{path.name}" for path in DOCS} <= linked
 
 
+def test_the_table_of_busy_cores_is_that_of_its_file(load_benchmark):
+    path = RESULTS.parent / "amd-epyc-avx2" / "busy_cores.json"
+    content = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert load_benchmark("busy_cores").table(content) in page
+    assert f"sleep after {content['chosen']} turns" in page
+
+
 @each_page
 def test_every_link_inside_the_repository_leads_to_a_file_and_its_heading(path):
     for link in LINK.findall(path.read_text(encoding="utf-8")):

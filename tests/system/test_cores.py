@@ -1,6 +1,8 @@
 """The cores of a process: of its machine, of its affinity, and of a container's share of time."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -70,3 +72,13 @@ def test_threads_are_as_many_as_cores_and_what_is_set_stays(monkeypatch, before,
     monkeypatch.setattr(os, "environ", dict(before))
     prepare_threads()
     assert os.environ == after
+
+
+def test_a_script_sets_it_before_torch_is_imported():
+    code = "import os, sys; from transformer.system.terminal import run_script\n"
+    code += "run_script(lambda: print('torch' in sys.modules, os.environ['GOMP_SPINCOUNT']))"
+    environment = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["False", cores.SPINS], done.stderr

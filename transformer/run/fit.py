@@ -20,6 +20,7 @@ from transformer.storage.run_folder import (
 )
 from transformer.storage.run_lock import RunLock
 from transformer.storage.run_names import check_name
+from transformer.system.cores import leave_threads_to_lightning
 from transformer.system.errors import UserError, is_out_of_memory
 from transformer.system.files import remove_leftovers
 from transformer.system.lean_imports import import_lightning
@@ -116,6 +117,8 @@ def put_together(
     quiet_libraries()
     config = assembly.settle_precision(config)
     hardware = assembly.choose_hardware(config)
+    if hardware["devices"] > 1:
+        leave_threads_to_lightning()
     task = assembly.build_task(config, data, num_sharing_cores(hardware["devices"]))
     num_devices = hardware["devices"] * hardware["num_nodes"]
     assembly.check_shares(config, task.data.num_val_examples, num_devices)

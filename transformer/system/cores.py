@@ -10,6 +10,9 @@ from pathlib import Path
 # a whole operation, on a core that another program may need to get that operation done.
 SPINS = "1000"
 
+_THREADS = "OMP_NUM_THREADS"
+_set_here: set[str] = set()
+
 
 def available_cores(cgroups: str = "/proc/self/cgroup", mounts: str = "/sys/fs/cgroup") -> int:
     """How many cores this process may use: in a container often fewer than the machine has.
@@ -23,9 +26,18 @@ def available_cores(cgroups: str = "/proc/self/cgroup", mounts: str = "/sys/fs/c
 
 def prepare_threads() -> None:
     """Sets what torch's threads read when torch is imported; what the user has set stays."""
-    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-    if available_cores() < (os.cpu_count() or 1):
-        os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+    if available_cores() < (os.cpu_count() or 1) and _THREADS not in os.environ:
+        os.environ[_THREADS] = str(available_cores())
+        _set_here.add(_THREADS)
+
+
+def leave_threads_to_lightning() -> None:
+    """Several processes share the cores: Lightning divides them, where nobody has set a number."""
+    for name in _set_here:
+        os.environ.pop(name, None)
+    _set_here.clear()
 
 
 def _quotas(cgroups: Path, mounts: Path) -> Iterator[float]:
