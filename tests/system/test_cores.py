@@ -74,6 +74,15 @@ def test_threads_are_as_many_as_cores_and_what_is_set_stays(monkeypatch, before,
     assert os.environ == after
 
 
+def test_where_processes_share_the_cores_the_number_is_lightnings_unless_it_was_given(monkeypatch):
+    monkeypatch.setattr(cores, "available_cores", lambda: 2)
+    for before in ({}, {"OMP_NUM_THREADS": "5"}):
+        monkeypatch.setattr(os, "environ", dict(before))
+        prepare_threads()
+        cores.leave_threads_to_lightning()
+        assert os.environ.get("OMP_NUM_THREADS") == before.get("OMP_NUM_THREADS")
+
+
 def test_a_script_sets_it_before_torch_is_imported():
     code = "import os, sys; from transformer.system.terminal import run_script\n"
     code += "run_script(lambda: print('torch' in sys.modules, os.environ['GOMP_SPINCOUNT']))"
