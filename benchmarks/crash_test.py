@@ -22,10 +22,10 @@ from typing import NamedTuple
 
 from record import ROOT, save
 
+from transformer.data.built_in.registry import build_source
 from transformer.run.comparison import differences
 from transformer.storage.run_folder import LAST
 
-TEXT = ROOT / "README.md"
 NUM_CHARACTERS = 20_000
 FLAGS = {
     **{"batch_size": 4, "epochs": 1000, "lr": 1e-3, "block_size": 32, "num_heads": 4},
@@ -44,6 +44,14 @@ class Trial(NamedTuple):
     signal_name: str
     share: float
     while_saving: bool
+
+
+def write_text(home: Path) -> None:
+    """The beginning of the built-in Shakespeare, as text.txt: the same until that changes."""
+    corpus = home / "data" / "input.txt"
+    build_source(corpus)
+    text = corpus.read_text(encoding="utf-8")[:NUM_CHARACTERS]
+    (home / "text.txt").write_text(text, encoding="utf-8")
 
 
 def start(home: Path, *flags: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen:
@@ -132,8 +140,7 @@ def counted(kind: str, count: int, processes: int, seed: int) -> dict[str, objec
     generator = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        text = TEXT.read_text(encoding="utf-8")[:NUM_CHARACTERS]
-        (home / "text.txt").write_text(text, encoding="utf-8")
+        write_text(home)
         process = first_run(home, "undisturbed")
         undisturbed = home / "runs" / "undisturbed" / "version_0"
         wait_for_a_checkpoint(process, undisturbed)

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crash_test import NUM_CHARACTERS, TEXT
+from crash_test import write_text
 from machines import Machine, two_machines
 from record import ROOT, load, save
 from tabulate import tabulate
@@ -61,11 +61,6 @@ if __name__ == "__main__":
     train.train(train.parse_arguments().config, callbacks=[Fails()])
 """
 END_SECONDS = 600
-
-
-def write_text(home: Path) -> None:
-    text = TEXT.read_text(encoding="utf-8")[:NUM_CHARACTERS]
-    (home / "text.txt").write_text(text, encoding="utf-8")
 
 
 def flags(name: str, **keys: Any) -> list[str]:

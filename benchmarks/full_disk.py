@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from crash_test import END_SECONDS, FLAGS, NUM_CHARACTERS, TEXT, start, wait_for_a_checkpoint
+from crash_test import END_SECONDS, FLAGS, start, wait_for_a_checkpoint, write_text
 from record import save
 
 from transformer.run.comparison import differences
@@ -92,8 +92,7 @@ def main() -> None:
     draw = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
-        text = TEXT.read_text(encoding="utf-8")[:NUM_CHARACTERS]
-        (home / "text.txt").write_text(text, encoding="utf-8")
+        write_text(home)
         process, undisturbed = run(home, "undisturbed")
         wait_for_a_checkpoint(process, undisturbed)
         started_at = time.monotonic()
