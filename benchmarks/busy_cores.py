@@ -7,20 +7,17 @@ busy_cores.json. `SPINS` in system/cores.py is chosen by them.
 """
 
 import argparse
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from record import ROOT, save
+from record import save
+from scaling import logged_rate
 from tabulate import tabulate
 
-from transformer.run.comparison import curves
 from transformer.system.cores import SPINS, available_cores
 
 STEPS, SKIPPED = 40, 10
@@ -42,15 +39,9 @@ def busy(num_programs: int) -> Iterator[None]:
 
 
 def tokens_per_second(spins: str, num_programs: int, data_path: str) -> float:
-    with tempfile.TemporaryDirectory() as folder, busy(num_programs):
-        keys = {"max_steps": STEPS, "val_every_steps": 10**6, "val_fraction": 0.01}
-        keys |= {"data_path": data_path, "runs_dir": folder}
-        command = [sys.executable, str(ROOT / "train.py"), *(f"--{k}={v}" for k, v in keys.items())]
-        environment = os.environ | {"GOMP_SPINCOUNT": spins}
-        subprocess.run(command, check=True, cwd=ROOT, env=environment, capture_output=True)
-        (run,) = Path(folder).glob("*/version_0")
-        ((_, points),) = curves(run, ["tokens_per_second"]).items()
-    return median(rate for step, rate in points if step > SKIPPED)
+    keys = {"max_steps": STEPS, "val_every_steps": 10**6, "val_fraction": 0.01}
+    with busy(num_programs):
+        return logged_rate([], keys | {"data_path": data_path}, SKIPPED, GOMP_SPINCOUNT=spins)
 
 
 def table(figures: dict[str, Any]) -> str:

@@ -29,18 +29,23 @@ ROUNDS = 5
 
 
 def tokens_per_second(devices: int, data_path: str) -> float:
+    config = ["--config", str(ROOT / "configs" / "shakespeare-gpu.yaml")]
+    keys = FLAGS | {"devices": devices, "data_path": data_path}
+    return logged_rate(config, keys, SKIPPED, OMP_NUM_THREADS="1")
+
+
+def logged_rate(config: list[str], keys: dict[str, Any], skipped: int, **variables: str) -> float:
+    """The median of the tokens/s that a run of train.py logs after `skipped` steps."""
     with tempfile.TemporaryDirectory() as folder:
-        config = ["--config", str(ROOT / "configs" / "shakespeare-gpu.yaml")]
-        keys = FLAGS | {"devices": devices, "data_path": data_path, "runs_dir": folder}
-        flags = [f"--{key}={value}" for key, value in keys.items()]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        flags = [f"--{key}={value}" for key, value in (keys | {"runs_dir": folder}).items()]
         command = [sys.executable, str(ROOT / "train.py"), *config, *flags]
+        environment = os.environ | variables
         subprocess.run(command, check=True, cwd=ROOT, env=environment, capture_output=True)
         (run,) = Path(folder).glob("*/version_0")
         ((_, points),) = curves(run, ["tokens_per_second"]).items()
         facts = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-    assert facts["step"] == STEPS
-    return median(rate for step, rate in points if step > SKIPPED)
+    assert facts["step"] == keys["max_steps"]
+    return median(rate for step, rate in points if step > skipped)
 
 
 def table(figures: dict[str, Any]) -> str:
