@@ -30,6 +30,7 @@ _TABLE: dict[str, Any] = {"disable_numparse": True, "colalign": ("left", "right"
 
 def estimate(config: Config, data: Data) -> Iterator[str]:
     """Yields memory and FLOPs, also for devices that are not here; then the time measured here."""
+    config = _settled(config)
     task = task_of(config.model).start(config, data, 0)
     num_devices = _num_devices(config)
     examples = config.batch_size * config.accumulate_grad_batches * num_devices
@@ -88,7 +89,7 @@ def process_bytes(footprint: Footprint) -> int:
 def _step(config: Config, task: TaskRun) -> Step:
     terms = asdict(config.group(LossSettings))
     optimizer = config.group(OptimizerSettings)
-    bf16 = _in_half_precision(config)
+    bf16 = config.precision != "float32"
     return Step(
         lambda: task.module(_model(config, task), lr=config.lr, **terms),
         lambda module: make_optimizer(module, optimizer, bf16=bf16),
@@ -113,12 +114,12 @@ def _num_devices(config: Config) -> int:
     return max(1, found) * config.num_nodes
 
 
-def _in_half_precision(config: Config) -> bool:
-    """Assumes that a GPU that is not on this machine multiplies bfloat16."""
+def _settled(config: Config) -> Config:
+    """As a run would have it; a device that is not on this machine is taken to multiply bf16."""
     try:
-        return settle_precision(config).precision != "float32"
+        return settle_precision(config)
     except UserError:
-        return config.precision != "float32"
+        return config
 
 
 def _model(config: Config, task: TaskRun) -> SequenceModel:

@@ -84,7 +84,6 @@ class Hardware:
     num_nodes: int
     strategy: str
     precision: str
-    cache_dir: str | None = None
 
 
 def trainer_arguments(hardware: Hardware) -> dict[str, Any]:
