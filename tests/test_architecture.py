@@ -217,6 +217,7 @@ def test_the_numpy_reference_imports_no_torch_and_no_other_part_of_the_package()
     )
 
 
+@pytest.mark.slow
 def test_parts_that_use_a_model_and_generating_import_no_lightning(tmp_path):
     modules = ", ".join(WITHOUT_LIGHTNING)
     sizes = {"block_size": 5, "embedding_dim": 6, "num_heads": 3, "num_blocks": 1}

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 NEW_FILE = re.compile(
@@ -68,6 +70,7 @@ def run(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_tokenizer_and_a_family_are_trained_used_and_resumed_with_no_other_file_touched(tmp_path):
     walked(tmp_path)
     (tmp_path / "fox.txt").write_text(TEXT, encoding="utf-8")

@@ -151,6 +151,7 @@ def test_a_seed_alone_has_no_interval(ablate):
         ablate.parse_arguments("--switch bias --steps 2 --seeds 1".split())
 
 
+@pytest.mark.slow
 def test_an_ablation_from_end_to_end(ablate, home, monkeypatch, capsys):
     monkeypatch.setattr("record.RESULTS", home)
     flags = "--config tiny.yaml --switch bias,lr=1e-2+batch_size=5 --steps 2 --seeds 2 --name a"

@@ -73,6 +73,7 @@ def test_shape_of_10_7_m_is_that_of_the_config(gpu):
     assert config.batch_size == gpu.FIXED_BATCH["10.7 M"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["ours", "hugging_face"])
 def test_speed_of_a_tiny_model_on_the_cpu(gpu, side):
     pytest.importorskip("transformers")

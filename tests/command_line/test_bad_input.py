@@ -122,6 +122,9 @@ WITH_TORCH = [
 ]
 
 
+SCRIPTS = ["train.py", "generate.py", "evaluate.py", "explain.py"]
+
+
 class _RunsCode:
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("the_code_has_run",)
@@ -236,7 +239,10 @@ def test_a_mistake_seen_without_torch_is_one_line_at_once(start, folder, script,
     assert files_under(folder) == before
 
 
-@pytest.mark.parametrize("script", ["train.py", "generate.py", "evaluate.py", "explain.py"])
+@pytest.mark.parametrize(
+    "script",
+    ["train.py", *(pytest.param(s, marks=pytest.mark.slow) for s in SCRIPTS if s != "train.py")],
+)
 def test_a_process_of_its_own_ends_so_too(run, start, folder, no_torch, script):
     result = run(script, "--zzz", "1", cwd=folder, PYTHONPATH=no_torch)
     assert_one_line(result, ("'--zzz'",))

@@ -78,6 +78,7 @@ class Rates(AfterBatch):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("minutes", [20, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_larger_time_limit_counts_the_minutes_before(train_here, timed, caplog, minutes):
     caplog.set_level("INFO")

@@ -32,6 +32,7 @@ def test_parts_sum_up_and_nothing_is_written(run, write_inputs, tmp_path):
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_devices_that_are_not_there_share_weights(write_inputs, tmp_path, monkeypatch, capsys):
     def estimate(*arguments):
         assert train.main([*LARGE, "--optimizer=adamw", *arguments]) == 0

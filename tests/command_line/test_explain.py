@@ -60,6 +60,7 @@ def explained(model_path, tmp_path, monkeypatch, capsys):
     return call
 
 
+@pytest.mark.slow
 def test_the_newest_runs_best_model_is_explained_in_one_file(run, finished, tmp_path):
     flags = ["--runs_dir", finished.home / "runs", "--prompt", PROMPT, "--out", "deep/er/a.html"]
     result = run("explain.py", *flags, cwd=tmp_path, python=("-W", "error"))

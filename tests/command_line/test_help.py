@@ -22,7 +22,14 @@ SCRIPTS = {
 }
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+# Each is a process; slow ones tell of another script what two of them tell.
+ONE_BY_ONE = [
+    pytest.param(script, marks=[] if script in ("train.py", "generate.py") else pytest.mark.slow)
+    for script in SCRIPTS
+]
+
+
+@pytest.mark.parametrize("script", ONE_BY_ONE)
 def test_help_names_every_flag_within_a_second(run, tmp_path, script):
     for _ in range(3):  # three tries, as other work on the machine only adds
         started_at = time.perf_counter()

@@ -74,6 +74,7 @@ def make_older(checkpoint):
     torch.save(content, checkpoint)
 
 
+@pytest.mark.slow
 def test_an_older_run_goes_on_as_it_would_have(train_here, monkeypatch):
     settings = {"positions": "sinusoidal", "schedule": "constant", "val_every_steps": 10}
     with monkeypatch.context() as before:

@@ -42,7 +42,7 @@ def move(folder):
     folder.rename(folder.parent / "moved")
 
 
-@pytest.mark.parametrize("lose", [move, shutil.rmtree])
+@pytest.mark.parametrize("lose", [move, pytest.param(shutil.rmtree, marks=pytest.mark.slow)])
 def test_a_folder_that_is_lost_while_it_is_trained_is_made_again_whole_and_that_is_said_once(
     train_here, tmp_path, caplog, lose
 ):

@@ -167,6 +167,7 @@ def test_what_a_text_starts_with(finished, monkeypatch, capsys, tmp_path, prompt
     assert dropped in captured.err
 
 
+@pytest.mark.slow
 def test_evaluate_gives_the_loss_of_the_summary(finished, run, same_logits):
     import torch
 

@@ -24,7 +24,7 @@ TEXT = "So we beat on, boats against the current, borne back ceaselessly into th
 WORDS = [f"{a}{b}{c}" for a in "abcde" for b in "fghij" for c in "klmno"]
 
 
-@pytest.fixture(params=["text", "pairs"])
+@pytest.fixture(params=["text", pytest.param("pairs", marks=pytest.mark.slow)])
 def kind(request, tmp_path, monkeypatch):
     """Makes the module and the data of a small text or of words to be reversed."""
     monkeypatch.chdir(tmp_path)

@@ -257,7 +257,11 @@ def test_every_parameter_gets_a_gradient(options, source, tokens):
     assert silent == set()
 
 
-@pytest.mark.parametrize("options", [{}, {"norm_first": True}, OPTIONS[-1]], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, *(pytest.param(o, marks=pytest.mark.slow) for o in ({"norm_first": True}, OPTIONS[-1]))],
+    ids=str,
+)
 def test_one_batch_can_be_learned_to_near_zero(options, source, tokens):
     model = initial_model(**options)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)

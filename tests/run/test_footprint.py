@@ -70,6 +70,7 @@ def test_activations_grow_with_the_batch_and_shrink_with_half_precision_and_reco
     assert footprint(recompute=True).total_bytes < 0.75 * plain.total_bytes
 
 
+@pytest.mark.slow
 def test_attention_with_dropout_keeps_its_weights_on_a_cpu_alone():
     """8 x 2 x 64 x 64 of 4 bytes in each of 4 blocks, and at least as much of the dropout."""
     on_cpu, on_gpu = (footprint(dropout=0.1, on_cpu=on_cpu) for on_cpu in (True, False))

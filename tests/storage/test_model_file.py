@@ -133,6 +133,7 @@ def test_saving_and_loading_leave_the_global_generator_alone(saved):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_lightning_loads_without_lightning(tmp_path, make_gpt):
     import pytorch_lightning as pl
 

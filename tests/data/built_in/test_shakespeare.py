@@ -196,6 +196,7 @@ BUILD = (
 )
 
 
+@pytest.mark.slow
 def test_processes_that_build_at_once_never_show_a_partial_file(tmp_path):
     path = tmp_path / "data" / "input.txt"
     builders = [subprocess.Popen([sys.executable, "-c", BUILD, str(path)]) for _ in range(5)]
