@@ -95,7 +95,6 @@ def test_a_run_says_what_it_trains_and_what_comes_next_and_nothing_else(finished
     count = f"{finished.summary['num_parameters']:,}"
     for words in (
         "70 steps of 112 tokens (batch_size 7); a corpus pass is ",
-        "memory for the tensors of a step: about",
         "the run is in runs",
         "python generate.py runs",
         "tensorboard --logdir runs",

@@ -1,14 +1,17 @@
 """Hardware settings for other machines: availability is patched, and nothing is computed."""
 
+import os
+
 import pytest
 import torch
 
 from transformer.config.files import load_config
 from transformer.run.assembly import choose_hardware, settle_precision
-from transformer.system.devices import device_name, resolve_accelerator
+from transformer.system.devices import device_name, resolve_accelerator, used_memory
 from transformer.system.errors import UserError
 from transformer.training import hardware
 from transformer.training.hardware import (
+    COMPILED_PETAFLOP,
     Hardware,
     has_compiler,
     resolve_compile,
@@ -172,6 +175,9 @@ def test_auto_takes_the_fastest_there_is_and_a_name_is_kept(machine, name, expec
 def test_auto_compiles_on_cuda_alone():
     kinds = ("cpu", "mps", "cuda")
     assert [resolve_compile("auto", kind, "auto") for kind in kinds] == [False, False, True]
+    short = [resolve_compile("auto", kind, "auto", COMPILED_PETAFLOP / 2) for kind in kinds]
+    assert short == [False] * 3  # compiling would take longer than it saves
+    assert resolve_compile(True, "cuda", "auto", 0.0)
     assert [resolve_compile("auto", kind, "fsdp") for kind in kinds] == [False] * 3
     assert [resolve_compile(True, kind, "ddp") for kind in kinds] == [True] * 3
     assert [resolve_compile(False, kind, "auto") for kind in kinds] == [False] * 3
@@ -261,3 +267,9 @@ def test_both_formats_are_timed_here(tmp_path):
     assert chosen.name in ("float32", "bf16")
     assert chosen.why
     assert resolve_precision("auto", "cpu", 16, str(tmp_path)) == chosen
+
+
+def test_a_process_has_used_what_torch_takes_at_least_and_no_more_than_there_is():
+    pytest.importorskip("resource")
+    used = used_memory(torch.device("cpu"))
+    assert 50e6 < used < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

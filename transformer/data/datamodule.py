@@ -8,11 +8,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from transformer.data.endless import CountedBatches, EvenBatches, OnePass, Share
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.pairs import PairTokenizer
+
+# Training tokens that take at most this share of a GPU's free memory are kept there.
+_SHARE_OF_GPU = 0.1
 
 # A validation during training reads about this many tokens if the split is larger.
 MOST_VALIDATION_TOKENS = 1_000_000
@@ -140,8 +144,8 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         if self.trainer:
             batches.batches_given = (self.trainer.fit_loop.batch_idx + 1) % per_pass
         if self.trainer and self.trainer.overfit_batches:  # pyright: ignore[reportAttributeAccessIssue]  # set late
-            return self._loader(OnePass(batches.batch, per_pass))
-        return self._loader(batches, EndlessLoader)
+            return self._loader(OnePass(batches.batch, per_pass), on_gpu=batches.on_gpu)
+        return self._loader(batches, EndlessLoader, on_gpu=batches.on_gpu)
 
     def val_dataloader(self) -> DataLoader:
         return self._scoring_loader(self._val_batches)
@@ -162,13 +166,25 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         shares = [batches_of(rank, self._world_size) for rank in range(self._world_size)]
         return self._loader(EvenBatches(shares[self._rank], max(map(len, shares))))
 
-    def _loader(self, batches: Dataset, kind: type[DataLoader] = DataLoader) -> DataLoader:
+    def _near(self, tokens: Tensor) -> Tensor:
+        """A copy on the run's GPU, unless workers read the tokens or they take too much of it."""
+        if not torch.cuda.is_available() or self.num_workers or not self.trainer:
+            return tokens
+        device = self.trainer.strategy.root_device
+        if device.type != "cuda":
+            return tokens
+        most = _SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]
+        return tokens.to(device) if tokens.nbytes <= most else tokens
+
+    def _loader(
+        self, batches: Dataset, kind: type[DataLoader] = DataLoader, *, on_gpu: bool = False
+    ) -> DataLoader:
         return kind(
             batches,
             batch_size=None,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available() and not on_gpu,
             worker_init_fn=_ignore_signals,
             generator=torch.Generator(),  # torch's own would change the numbers that dropout draws
         )

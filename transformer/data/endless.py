@@ -36,6 +36,8 @@ class EndlessBatches(IterableDataset, ABC):
     shorter by `batches_given`: the batches that an earlier run has read from the same pass.
     """
 
+    on_gpu = False  # where its batches are
+
     def __init__(self, order: EndlessOrder, share: Share) -> None:
         self.order = order
         self.share = share

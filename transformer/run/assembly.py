@@ -1,6 +1,7 @@
 """Builds the parts of a run from its config: the task with its data, the module, the Trainer."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -98,8 +99,13 @@ def count_steps(config: Config, num_examples: int, num_devices: int) -> int:
     return min(limits)
 
 
-def build_model_of(config: Config, architecture: Mapping[str, Any]) -> SequenceModel:
-    """Seeds all random numbers of the run, and draws the weights from them."""
+def build_model_of(
+    config: Config, architecture: Mapping[str, Any], num_tokens: float = math.inf
+) -> SequenceModel:
+    """Seeds all random numbers of the run, and draws the weights from them.
+
+    `num_tokens` that the run trains on decide whether compiling pays.
+    """
     pl.seed_everything(config.seed, verbose=False)
     replaced = config.strategy == "fsdp" and not is_rank_0()  # by the weights of rank 0
     with skipped_initialization() if replaced else nullcontext():
@@ -107,7 +113,9 @@ def build_model_of(config: Config, architecture: Mapping[str, Any]) -> SequenceM
     if config.activation_checkpointing:
         recompute_blocks(model)
     accelerator = resolve_accelerator(config.accelerator)
-    if resolve_compile(config.compile, accelerator, config.strategy):
+    num_parameters = sum(p.numel() for p in model.parameters())
+    petaflop = 6 * num_parameters * num_tokens / 1e15  # Kaplan et al. 2020 (arXiv:2001.08361), 2.1
+    if resolve_compile(config.compile, accelerator, config.strategy, petaflop):
         if has_compiler(accelerator):
             model.compile()  # in place, so no name of a weight changes
         else:
@@ -117,14 +125,31 @@ def build_model_of(config: Config, architecture: Mapping[str, Any]) -> SequenceM
     return model
 
 
+def records_steps(config: Config, task: TaskRun, hardware: Mapping[str, Any]) -> bool:
+    """Whether a step can be one CUDA graph: `transformer.training.step_graph.captured`."""
+    one_gpu = hardware["accelerator"] == "cuda" and config.strategy == "auto"
+    one_gpu = one_gpu and hardware["devices"] * hardware["num_nodes"] == 1
+    plain = config.accumulate_grad_batches == 1 and not config.activation_checkpointing
+    return one_gpu and plain and config.precision != "fp16" and not task.shapes_vary
+
+
 def build_module(
-    config: Config, task: TaskRun, total_steps: int, resume: Path | None = None
+    config: Config,
+    task: TaskRun,
+    total_steps: int,
+    resume: Path | None = None,
+    *,
+    recorded: bool = False,
 ) -> LanguageModule:
-    """Takes settings of the architecture that the config lacks from the checkpoint `resume`."""
+    """Takes settings of the architecture that the config lacks from the checkpoint `resume`.
+
+    `recorded` makes each training step one CUDA graph.
+    """
     architecture = config.architecture(**task.data.sizes)
     if resume is not None:
         architecture = read_architecture(resume) | architecture
-    model = build_model_of(config, architecture)
+    num_tokens = total_steps * config.batch_size * task.tokens_per_example if recorded else math.inf
+    model = build_model_of(config, architecture, num_tokens)
     settings = asdict(config.group(TrainingSettings))
     metadata = {
         "tokenizer": task.data.tokenizer_state,
@@ -136,6 +161,10 @@ def build_module(
         from transformer.training.sharding import sharded
 
         kind = sharded(kind)
+    elif recorded:
+        from transformer.training.step_graph import captured
+
+        kind = captured(kind)
     return kind(model, **settings, total_steps=total_steps, metadata=metadata)
 
 

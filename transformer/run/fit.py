@@ -123,7 +123,9 @@ def put_together(
     num_devices = hardware["devices"] * hardware["num_nodes"]
     assembly.check_shares(config, task.data.num_val_examples, num_devices)
     total_steps = assembly.count_steps(config, task.data.num_examples, num_devices)
-    module = assembly.build_module(config, task, total_steps, resume)
+    # The trace of a profile names each operation, which a recorded step would not.
+    recorded = not profile and assembly.records_steps(config, task, hardware)
+    module = assembly.build_module(config, task, total_steps, resume, recorded=recorded)
     step = resuming.check_unfinished(resume, total_steps, before, config) if resume else 0
     folder = choose_folder(config, resume, lock)
     keeper = RunFolder(folder, config.resolved(), lock)
@@ -207,11 +209,10 @@ def choose_folder(config: Config, resume: Path | None, lock: RunLock) -> Path:
 
 
 def introduce(run: "Run", resume: Path | None, step: int) -> None:
-    """Writes config.yaml, and prints the data, the model, and the memory that a step needs.
+    """Writes config.yaml, and prints the data, the model and the folder.
 
     Only a new run warns of doubtful settings: those of a resumed run were accepted before.
     """
-    from transformer.run.estimation import device_memory
     from transformer.run.reports import introduction
     from transformer.training.estimates import ENDLESS_STEPS
 
@@ -227,7 +228,6 @@ def introduce(run: "Run", resume: Path | None, step: int) -> None:
         total_steps=run.total_steps,
         tokens_per_step=run.tokens_per_step,
         batch=run.batch_words,
-        memory=device_memory(config, run.task, run.num_devices).total_bytes,
     )
     tell(run.task.introduction())
     tell(text)

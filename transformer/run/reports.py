@@ -28,11 +28,10 @@ def introduction(
     total_steps: int,
     tokens_per_step: int,
     batch: str,
-    memory: int,
 ) -> str:
-    """Describes the steps, the tokens, the parameters by part, and the memory of one step.
+    """Describes the steps, the tokens, and the parameters by part.
 
-    `batch` tells how the examples of a step add up; `memory` is in bytes on each device.
+    `batch` tells how the examples of a step add up.
     """
     parts = parameters_by_part(model)
     rows = [*parts.items(), ("all parameters", sum(parts.values()))]
@@ -40,11 +39,9 @@ def introduction(
     steps = f"{total_steps:,} steps" if total_steps < ENDLESS_STEPS else "steps"
     passes = total_steps * tokens_per_step / num_train_tokens
     in_all = f", so this is {passes:.3g} passes" * (total_steps < ENDLESS_STEPS)
-    size = f"{memory / 1e9:.2g} GB" if memory >= 1e9 else f"{memory / 1e6:.0f} MB"
     return (
         f"{steps} of {tokens_per_step:,} tokens ({batch}); a corpus pass is "
-        f"{num_train_tokens:,} tokens{in_all}\n{table}\n"
-        f"memory for the tensors of a step: about {size}; details: --estimate"
+        f"{num_train_tokens:,} tokens{in_all}\n{table}"
     )
 
 

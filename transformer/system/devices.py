@@ -1,6 +1,7 @@
 """Which devices this machine has, and their names."""
 
 import platform
+import sys
 from pathlib import Path
 
 import torch
@@ -53,3 +54,18 @@ def processor_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def used_memory(device: torch.device) -> int | None:
+    """The most bytes that torch has taken of a GPU's memory, or else this process of the machine's.
+
+    None where that is not known, as on Windows.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most

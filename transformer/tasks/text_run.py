@@ -26,6 +26,7 @@ TOKENS_OF_A_STEP = 100
 class TextRun(TaskRun):
     module = LanguageModule
     monitor = "val_loss"
+    shapes_vary = False
     charts = MappingProxyType(
         {"bits per character": ["val_bits_per_char"], "bits per byte": ["val_bits_per_byte"]}
     )

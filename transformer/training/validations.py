@@ -33,14 +33,15 @@ def plan_validations(
     They are evenly spaced, the last one after the last step, at most MOST_VALIDATIONS. If the
     budget pays for fewer than FEWEST_VALIDATIONS of the whole split, each one reads an evenly
     spread part of it. In a short run even that exceeds the budget; below SHORT_RUN_STEPS one
-    validation is enough. `shown_tokens` is the cost of the samples at a validation, in tokens.
+    validation is enough, of a part too: the run ends with the exact loss anyway. `shown_tokens` is
+    the cost of the samples at a validation, in tokens.
     """
     share = VALIDATION_SHARE / (1 - VALIDATION_SHARE)
     budget = share * PASSES_PER_TRAINING_STEP * tokens_per_step * total_steps
     affordable = min(MOST_VALIDATIONS, int(budget / (split_tokens + shown_tokens)))
     fewest = _fewest(total_steps, budget, shown_tokens)
-    if affordable >= fewest or fewest == 1:
-        return ValidationPlan(math.ceil(total_steps / max(1, affordable)), split_tokens)
+    if affordable >= fewest:
+        return ValidationPlan(math.ceil(total_steps / affordable), split_tokens)
     every_steps = math.ceil(total_steps / fewest)
     return ValidationPlan(every_steps, part_of_split(budget / fewest - shown_tokens, split_tokens))
 

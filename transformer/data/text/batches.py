@@ -13,7 +13,8 @@ Batch = tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]
 
 def chunk_batch(tokens: Int[Tensor, " N"], starts: Int[Tensor, " B"], block_size: int) -> Batch:
     """Inputs and targets of the chunks at `starts`; target t is the input at t + 1."""
-    chunks = tokens[starts[:, None] + torch.arange(block_size + 1)].long()
+    places = starts[:, None] + torch.arange(block_size + 1, device=starts.device)
+    chunks = tokens[places].long()
     return chunks[:, :-1].contiguous(), chunks[:, 1:].contiguous()
 
 
@@ -36,6 +37,7 @@ class ChunkBatches(EndlessBatches):
     ) -> None:
         super().__init__(order, share)
         self.tokens = tokens
+        self.on_gpu = tokens.is_cuda
         self.block_size = block_size
         self.stride = stride
         self.batches_ahead = max(1, min(MOST_BATCHES_AHEAD, MOST_CHUNKS_AHEAD // share.batch_size))
@@ -54,7 +56,10 @@ class ChunkBatches(EndlessBatches):
             share.first_example + batch_number * size, self.batches_ahead * size
         )
         starts = torch.from_numpy(chunks * self.stride).view(self.batches_ahead, size)
-        return starts[:, share.rank * share.batch_size :][:, : share.batch_size]
+        own = starts[:, share.rank * share.batch_size :][:, : share.batch_size]
+        if self.on_gpu:  # without waiting for it
+            return own.pin_memory().to(self.tokens.device, non_blocking=True)
+        return own
 
 
 class WindowBatches(CountedBatches):

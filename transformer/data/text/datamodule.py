@@ -73,8 +73,9 @@ class CharacterDataModule(EndlessDataModule):
         return {"char": num_scored / num_characters, "byte": num_scored / num_bytes}
 
     def _train_batches(self, share: Share):  # beartype warns of an IterableDataset in an annotation
+        tokens = self._near(self.train_tokens)
         return ChunkBatches(
-            self.train_tokens, self.order, share, block_size=self.block_size, stride=self.stride
+            tokens, self.order, share, block_size=self.block_size, stride=self.stride
         )
 
     def _val_batches(self, rank: int, world_size: int) -> WindowBatches:

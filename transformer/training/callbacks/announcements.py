@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from transformer.system.devices import used_memory
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.lightning_module import LanguageModule
 
@@ -13,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Announcements(AfterBatch):
-    """Logs the losses at every validation, and early in the run when it will end.
+    """Logs the losses at every validation; early in the run, its memory and when it will end.
 
     A resumed run also logs its learning rate if that jumps or if `schedule_changed`. `seconds_left`
     returns the rest of the time limit, infinity without a limit. `note_of` gets the estimated total
@@ -55,7 +56,7 @@ class Announcements(AfterBatch):
         steps, seconds = trainer.global_step - self._first[0], now - self._first[1]
         if steps and seconds >= self.SECONDS_BEFORE_ESTIMATE:
             self._estimated = True
-            self._announce(seconds / steps, trainer.global_step, trainer.max_steps)
+            self._announce(seconds / steps, trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = trainer.callback_metrics
@@ -72,11 +73,14 @@ class Announcements(AfterBatch):
         if longer or self.schedule_changed or not math.isclose(before, now, rel_tol=self.JUMP):
             log.info("the learning rate was %.3g and continues at %.3g", before, now)
 
-    def _announce(self, seconds_per_step: float, steps_done: int, max_steps: int) -> None:
-        seconds = min(seconds_per_step * (max_steps - steps_done), self.seconds_left())
+    def _announce(self, seconds_per_step: float, trainer: pl.Trainer) -> None:
+        steps_done = trainer.global_step
+        seconds = min(seconds_per_step * (trainer.max_steps - steps_done), self.seconds_left())
         finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + seconds))
         each, left = duration(seconds_per_step), duration(seconds)
-        log.info("%s per step; about %s left, until %s", each, left, finish)
+        num_bytes = used_memory(trainer.strategy.root_device)
+        used = f"; {num_bytes / 1e9:.2g} GB of memory used" if num_bytes else ""
+        log.info("%s per step; about %s left, until %s%s", each, left, finish, used)
         if self.note_of and (note := self.note_of(steps_done + round(seconds / seconds_per_step))):
             log.info(note)
         if seconds > self.DAY_SECONDS:

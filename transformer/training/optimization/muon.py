@@ -68,8 +68,7 @@ class Muon(Optimizer):
         for p, group in matrices:
             p.mul_(1 - counts * (group["lr"] * group["weight_decay"]))
             for part in p.chunk(group["num_parts"]):
-                size = group["lr"] * _ADAMW_RMS * max(part.shape) ** 0.5
-                part.add_(next(updates), alpha=-size)
+                _subtract(part, next(updates), group["lr"] * _ADAMW_RMS * max(part.shape) ** 0.5)
 
     def _nesterov(self, p: Tensor, momentum: float, counts: Tensor | float) -> Tensor:
         """The gradient with Nesterov momentum; 0 if the step is skipped."""
@@ -106,6 +105,14 @@ class Muon(Optimizer):
             maximize=False,
             found_inf=self.found_inf,
         )
+
+
+def _subtract(matrix: Tensor, update: Tensor, size: float | Tensor) -> None:
+    """matrix -= size * update; `size` is a tensor where the learning rate is one."""
+    if isinstance(size, Tensor):
+        matrix.addcmul_(update, size, value=-1)
+    else:
+        matrix.add_(update, alpha=-size)
 
 
 def orthogonalize(
