@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from transformer.models.parts.attention import MultiHeadAttention
-from transformer.models.parts.layers import Block, make_feedforward, make_norm
+from transformer.models.parts.layers import Block, make_feedforward
+from transformer.models.parts.norms import make_norm
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import torch
 
 from transformer.config.files import load_config
 from transformer.models import build_model
-from transformer.models.parts.attention import NORM_EPS
+from transformer.models.parts.norms import NORM_EPS
 
 pytestmark = pytest.mark.parity
 CONFIG = Path(__file__).parents[2] / "configs" / "qwen3.yaml"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from transformer.models.gpt import GPT
 from transformer.models.parts import attention, layers
+from transformer.models.parts.norms import make_norm
 
 EMBEDDING_DIM, NUM_HEADS, DROPOUT = 384, 6, 0.2
 
@@ -84,7 +85,7 @@ class Block(layers.Block):
         super().__init__(
             MultiHeadAttention(embedding_dim, num_heads, dropout),
             FeedForwardNetwork(embedding_dim, dropout=0.0),  # the block itself applies dropout
-            partial(layers.make_norm, "layernorm", embedding_dim),
+            partial(make_norm, "layernorm", embedding_dim),
             dropout=dropout,
         )
 

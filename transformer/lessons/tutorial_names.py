@@ -16,8 +16,8 @@ from transformer.models.parts.layers import (
     Dropout,
     initialize_linears,
     make_feedforward,
-    make_norm,
 )
+from transformer.models.parts.norms import make_norm
 from transformer.models.parts.positions import SinusoidalPositions
 
 

@@ -14,7 +14,8 @@ from transformer.decoding.settings import SamplingArguments
 from transformer.models.families.base import Family
 from transformer.models.parts.attention import MultiHeadAttention
 from transformer.models.parts.cache import Cache
-from transformer.models.parts.layers import make_feedforward, make_norm
+from transformer.models.parts.layers import make_feedforward
+from transformer.models.parts.norms import make_norm
 from transformer.models.parts.positions import RotaryPositions
 
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from transformer.models.parts.attention import FusedLinear, MultiHeadAttention, attention
 from transformer.models.parts.cache import BlockCache
 from transformer.models.parts.layers import Block, FeedForward, GatedFeedForward
+from transformer.models.parts.norms import RMSNorm
 
-_PLAIN = (nn.Linear, FusedLinear, nn.LayerNorm, nn.RMSNorm, FeedForward, GatedFeedForward)
+_PLAIN = (nn.Linear, FusedLinear, nn.LayerNorm, RMSNorm, FeedForward, GatedFeedForward)
 
 # From this B x H on, the float32 keys do not fit into the CPU's own cache. There `attention` reads
 # them faster than the fused kernel (measured with torch 2.13).
@@ -35,9 +36,9 @@ def make_step(module: nn.Module) -> Callable[[Tensor], Tensor]:
     if isinstance(module, nn.LayerNorm):
         shape, weight, bias, eps = module.normalized_shape, module.weight, module.bias, module.eps
         return lambda x: torch.layer_norm(x, shape, weight, bias, eps)
-    if isinstance(module, nn.RMSNorm):
+    if isinstance(module, RMSNorm):
         shape, weight, eps = module.normalized_shape, module.weight, module.eps
-        return lambda x: torch.rms_norm(x, shape, weight, eps)
+        return lambda x: torch.rms_norm(x, shape, weight.to(x.dtype), eps)
     assert isinstance(module, FeedForward | GatedFeedForward)
     first, last = make_step(module.input), make_step(module.output)
     activation = module.activation
@@ -48,7 +49,7 @@ def make_attention_step(module: MultiHeadAttention) -> Callable[[Tensor, BlockCa
     qkv, output = make_step(module.qkv), make_step(module.output)
     num_heads, rotate = module.num_heads, module.rotate
     query_norm, key_norm = make_step(module.query_norm), make_step(module.key_norm)
-    normalized = isinstance(module.query_norm, nn.RMSNorm)
+    normalized = isinstance(module.query_norm, RMSNorm)
 
     def step(x: Float[Tensor, "B C"], cache: BlockCache) -> Float[Tensor, "B C"]:
         num_rows = x.shape[0]

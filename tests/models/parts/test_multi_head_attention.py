@@ -7,12 +7,11 @@ import torch
 from torch.testing import assert_close
 
 from transformer.models.parts.attention import (
-    NORM_EPS,
     FusedLinear,
-    HeadNorm,
     MultiHeadAttention,
     causal_mask,
 )
+from transformer.models.parts.norms import NORM_EPS
 
 B, H, T, S, D = 2, 3, 5, 7, 11
 
@@ -39,14 +38,6 @@ def test_queries_and_keys_are_normalized_per_head_before_they_are_turned(generat
         same(turned[i], part * (mean_square + NORM_EPS).rsqrt())
         assert_close(turned[i].square().mean(dim=-1), torch.ones(B, H, T), rtol=0, atol=1e-3)
         same(turned[2 + i], turned[i] * torch.arange(D) ** (1 + i))
-
-
-def test_a_head_norm_gives_numbers_in_the_format_that_they_came_in(generator):
-    norm = HeadNorm(D, eps=NORM_EPS).float()
-    x = torch.randn(B, H, T, D, generator=generator)
-    assert norm(x.bfloat16()).dtype == torch.bfloat16
-    rms = x.square().mean(dim=-1, keepdim=True).sqrt()
-    assert_close(norm(x.bfloat16()).double(), x / rms, rtol=2e-2, atol=2e-2)
 
 
 def test_a_fused_layer_is_its_matrices_one_below_the_other(generator):

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from transformer.models.families.base import check_heads
 from transformer.models.parts.cache import BlockCache, Positions
 from transformer.models.parts.decoder_cache import CrossCache, KeysValues
+from transformer.models.parts.norms import NORM_EPS, RMSNorm
 
-NORM_EPS = 1e-5  # torch's and GPT-2's
 LONGEST_EXPLICIT = 256  # tokens; measured by benchmarks/attention.py
 
 Mask = Bool[Tensor, "#B #H #T S"]
@@ -111,13 +111,6 @@ class FusedLinear(nn.Linear):
         self.num_parts = num_parts
 
 
-class HeadNorm(nn.RMSNorm):
-    """RMSNorm of each head's vectors. The weight is cast to their number format."""
-
-    def forward(self, x: Float[Tensor, "B H T D"]) -> Float[Tensor, "B H T D"]:
-        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
-
-
 class _Heads(nn.Module):
     """The common part of self-attention and cross-attention.
 
@@ -133,8 +126,8 @@ class _Heads(nn.Module):
         self.attend: Callable[..., Tensor] | None = None  # None: the faster function
         self.num_heads = num_heads
         head_dim = embedding_dim // num_heads
-        self.query_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
-        self.key_norm = HeadNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.query_norm = RMSNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
+        self.key_norm = RMSNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
 
     def _joined_heads(
         self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Mask | None, *, causal: bool = False

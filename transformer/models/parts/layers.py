@@ -10,7 +10,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from transformer.models.parts.attention import (
-    NORM_EPS,
     CrossAttention,
     FusedLinear,
     Mask,
@@ -20,15 +19,6 @@ from transformer.models.parts.cache import BlockCache
 from transformer.models.parts.decoder_cache import CrossCache
 
 INITIAL_STD = 0.02  # Radford et al. 2018 (GPT), 4.1
-
-
-def make_norm(name: str, embedding_dim: int, *, bias: bool = True) -> nn.Module:
-    """`layernorm` (Ba et al. 2016), or `rmsnorm` (Zhang and Sennrich 2019), which has no bias."""
-    if name == "layernorm":
-        return nn.LayerNorm(embedding_dim, eps=NORM_EPS, bias=bias)
-    if name == "rmsnorm":
-        return nn.RMSNorm(embedding_dim, eps=NORM_EPS)
-    raise ValueError(f"norm must be layernorm or rmsnorm, got {name!r}")
 
 
 def relu_squared(x: Tensor) -> Tensor:
