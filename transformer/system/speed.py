@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ _LIMITS = ("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")  # which instruction
 
 log = logging.getLogger(__name__)
 
-# Does its work for about so many rows, a small or a large number.
+# Does its work for about so many rows, or whatever the sizes count.
 Candidate = Callable[[int], object]
 
 
@@ -36,13 +36,19 @@ def cache_folder(named: str | None) -> Path:
 
 
 def seconds_of(
-    question: str, candidates: Mapping[str, Candidate], folder: Path, *, shared: bool = False
+    question: str,
+    candidates: Mapping[str, Candidate],
+    folder: Path,
+    sizes: Sequence[int] = ROWS,
+    *,
+    shared: bool = False,
 ) -> dict[str, float] | None:
     """The seconds that each candidate takes here, as remembered in `folder`, or measured now.
 
-    Processes that ask at the same time wait for the first one's answer, so that all get the same.
-    If the folder cannot be used, every call measures, and a line says so; but if several processes
-    must get the same answer (`shared`), there is none.
+    They are those of one of the `sizes`: see `measure_all`. Processes that ask at the same time
+    wait for the first one's answer, so that all get the same. If the folder cannot be used, every
+    call measures, and a line says so; but if several processes must get the same answer (`shared`),
+    there is none.
     """
     key = f"{question}; {machine()}"
     try:
@@ -52,7 +58,7 @@ def seconds_of(
         with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
             known = _read(folder / FILE)
             if not _answers(known.get(key), candidates):
-                known[key] = measure_all(candidates)
+                known[key] = measure_all(candidates, sizes)
                 write_text(folder / FILE, json.dumps(known, indent=2) + "\n")
             return known[key]
     except (OSError, Timeout) as error:
@@ -61,7 +67,7 @@ def seconds_of(
             folder,
             getattr(error, "strerror", None) or "it is locked",
         )
-        return None if shared else measure_all(candidates)
+        return None if shared else measure_all(candidates, sizes)
 
 
 def machine() -> str:
@@ -72,28 +78,30 @@ def machine() -> str:
     return ", ".join([*filter(None, parts), f"{torch.get_num_threads()} threads"])
 
 
-def measure_all(candidates: Mapping[str, Candidate]) -> dict[str, float]:
-    """The shortest time of each, in turn, for as many rows as SECONDS allow.
+def measure_all(
+    candidates: Mapping[str, Candidate], sizes: Sequence[int] = ROWS
+) -> dict[str, float]:
+    """The shortest time of each, in turn, for the largest of the `sizes` that SECONDS allow.
 
-    As soon as one is far slower, it is not tried for more rows: a processor without bfloat16 would
-    need seconds for them.
+    As soon as one is far slower, it is not tried for more: a processor without bfloat16 would need
+    seconds for them.
     """
     started_at = time.perf_counter()
-    times = _in_turn(candidates, ROWS[0], rounds=1)  # the first calls also prepare kernels
-    for num_rows in ROWS:
-        times = _in_turn(candidates, num_rows, rounds=3)
+    times = _in_turn(candidates, sizes[0], rounds=1)  # the first calls also prepare kernels
+    for size in sizes:
+        times = _in_turn(candidates, size, rounds=3)
         contest = max(times.values()) < NO_CONTEST * min(times.values())
         if not contest or time.perf_counter() - started_at > SECONDS:
             break
     return times
 
 
-def _in_turn(candidates: Mapping[str, Candidate], num_rows: int, rounds: int) -> dict[str, float]:
+def _in_turn(candidates: Mapping[str, Candidate], size: int, rounds: int) -> dict[str, float]:
     times = dict.fromkeys(candidates, math.inf)
     for _ in range(rounds):
         for name, work in candidates.items():
             started_at = time.perf_counter()
-            work(num_rows)
+            work(size)
             times[name] = min(times[name], time.perf_counter() - started_at)
     return times
 
