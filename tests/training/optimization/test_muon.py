@@ -42,23 +42,8 @@ def give_gradients(parameters, generator, scale=1.0):
         p.grad = torch.randn(p.shape, generator=generator) * scale
 
 
-def leveled(matrix, *_):
-    """U f(S) V^T, from the singular values themselves: in place of torch's five steps."""
-    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-    values = values / values.pow(8).sum() ** (1 / 8)
-    a, b, c = muon._COEFFICIENTS
-    for _ in range(muon._ITERATIONS):
-        values = a * values + b * values**3 + c * values**5
-    return (left * values) @ right
-
-
-@pytest.fixture
-def torchs_muon(monkeypatch):
-    """torch's Muon in all but its steps to an orthogonal matrix."""
-    monkeypatch.setattr("torch.optim._muon._zeropower_via_newtonschulz", leveled)
-    return lambda parameters: torch.optim.Muon(
-        parameters, adjust_lr_fn="match_rms_adamw", **SETTINGS
-    )
+def torchs_muon(parameters):
+    return torch.optim.Muon(parameters, adjust_lr_fn="match_rms_adamw", **SETTINGS)
 
 
 def same(parameters, others, bound=0.0):
@@ -66,7 +51,7 @@ def same(parameters, others, bound=0.0):
     torch.testing.assert_close(list(parameters), list(others), rtol=0, atol=bound)
 
 
-def test_every_matrix_moves_as_with_torchs_muon(all_float64, torchs_muon, generator):
+def test_every_matrix_moves_as_with_torchs_muon(all_float64, generator):
     ours = make_parameters(SHAPES, generator)
     theirs = copies(ours)
     optimizer, reference = Muon([{"params": ours, "num_parts": 1}], **SETTINGS), torchs_muon(theirs)
@@ -80,7 +65,7 @@ def test_every_matrix_moves_as_with_torchs_muon(all_float64, torchs_muon, genera
 
 
 @pytest.mark.parametrize("num_parts", [2, 3])
-def test_matrices_fused_in_one_parameter_move_apart(all_float64, torchs_muon, num_parts, generator):
+def test_matrices_fused_in_one_parameter_move_apart(all_float64, num_parts, generator):
     """Beside torch's Muon on each; one of another number of parts and two of one shape are by."""
     ours = make_parameters([(7 * num_parts, 11), (7 * num_parts, 11), (11, 7)], generator)
     theirs = copies(part for p in ours[:2] for part in p.chunk(num_parts)) + copies(ours[2:])
@@ -122,7 +107,7 @@ def test_orthogonalizing_keeps_the_singular_vectors_and_levels_the_values(bf16, 
         assert result.dtype == (torch.bfloat16 if bf16 else torch.float32)
         left, _, right = torch.linalg.svd(matrix, full_matrices=False)
         values = left.T @ result.float() @ right.T
-        assert values.diagonal().min() > 0.68 - 2e-2  # bfloat16
+        assert values.diagonal().min() > 0.7 - 2e-2  # bfloat16
         assert values.diagonal().max() < 1.2 + 2e-2
         assert (values - values.diagonal().diag()).abs().max() < 3e-2
 
@@ -135,37 +120,12 @@ def test_steps_on_the_smaller_product_are_those_on_the_matrix(shape, rank, gener
     left = torch.randn(rows, min(rank, rows), generator=generator)
     matrix = left @ torch.randn(left.shape[1], columns, generator=generator)
     (ours,) = orthogonalize([matrix])
-    torch.testing.assert_close(ours.double(), leveled(matrix.double()), rtol=0, atol=2e-4)
-
-
-def root_mean_square_error(result, matrix):
-    """Of the singular values of the result, which should be 1, in the directions of the matrix."""
-    left, _, right = torch.linalg.svd(matrix.double(), full_matrices=False)
-    return (torch.einsum("nr,nk,rk->r", left, result.double(), right) - 1).square().mean().sqrt()
-
-
-@pytest.mark.parametrize("bf16", [True, False])
-@pytest.mark.parametrize("shape", [(64, 64), (96, 192), (192, 64)], ids=str)
-@pytest.mark.parametrize("decades", [0, 3])
-def test_four_steps_from_the_better_start_are_as_good_as_torchs_five(
-    bf16, shape, decades, generator
-):
-    """For matrices of noise, and with singular values spread over three powers of ten."""
-    matrix = torch.randn(shape, generator=generator)
-    if decades:
-        left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-        matrix = (left * torch.logspace(0, -decades, len(values))) @ right
-    (ours,) = orthogonalize([matrix], bf16=bf16)
-    five = torch.optim._muon._zeropower_via_newtonschulz(matrix, muon._COEFFICIENTS, 5, 1e-7)
-    errors = [root_mean_square_error(result, matrix) for result in (ours, five)]
-    assert errors[0] < errors[1] + 0.08
-
-
-@pytest.mark.parametrize("size", [1e-5, 1e12])
-def test_the_size_of_a_matrix_does_not_matter(size, generator):
-    matrix = torch.randn(40, 30, generator=generator)
-    found, wanted = (orthogonalize([m])[0] for m in (size * matrix, matrix))
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
+    x = matrix.double() / matrix.double().norm()
+    a, b, c = muon._COEFFICIENTS
+    for _ in range(muon._ITERATIONS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    torch.testing.assert_close(ours.double(), x, rtol=0, atol=2e-4)
 
 
 def test_a_gradient_of_zero_moves_nothing_but_the_decay(generator):

@@ -10,10 +10,8 @@ from torch.optim.adamw import adamw
 
 # The quintic of Jordan et al. 2024 (kellerjordan.github.io/posts/muon), as in torch.optim.Muon.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-# torch's Muon makes 5, from singular values that are smaller at the start.
-_ITERATIONS = 4
+_ITERATIONS = 5
 _NORM_EPS = 1e-7
-_SUM_EPS = 1e-30  # of R equal singular values of a matrix of norm 1, it is R^-3
 # The root mean square of AdamW's updates: Liu et al. 2025 (arXiv:2502.16982), 2.2.
 _ADAMW_RMS = 0.2
 
@@ -24,8 +22,8 @@ class Muon(Optimizer):
     Muon replaces a matrix's momentum by approximately the nearest orthogonal matrix and scales it
     by 0.2 sqrt(max(rows, columns)). The step is then as large as AdamW's, so both use one `lr`. A
     parameter with `num_parts` above 1 is that many matrices below each other; each is updated
-    separately. It computes the same as torch.optim.Muon with adjust_lr_fn="match_rms_adamw", except
-    for the steps to the orthogonal matrix: see `orthogonalize`.
+    separately. It computes the same as torch.optim.Muon with adjust_lr_fn="match_rms_adamw", but
+    multiplies matrices of one shape in one batch.
 
     If the tensor `found_inf` is 1, a step changes nothing, as in torch's fused optimizers.
     """
@@ -120,16 +118,12 @@ def _subtract(matrix: Tensor, update: Tensor, size: float | Tensor) -> None:
 def orthogonalize(
     matrices: list[Float[Tensor, "_ _"]], *, bf16: bool = False
 ) -> list[Float[Tensor, "_ _"]]:
-    """U V^T of each matrix U S V^T, approximately: the large singular values end at 0.7 to 1.2.
+    """U V^T of each matrix U S V^T, approximately: the singular values end between 0.7 and 1.2.
 
-    Four steps of a Newton-Schulz quintic, in the matrices' own format or in bfloat16. Before the
-    first one, the matrix is divided by its Schatten 8-norm, (sum of S^8)^(1/8). This is nearer to
-    the largest singular value than the Frobenius norm, so that the others are larger at the start:
-    that saves a step. It costs no product: the first step computes (X X^T)^2 anyway.
-
-    Matrices of one shape, or of the transposed shape, are stacked into one batched product. In
-    float32, those with one side at least twice as long as the other are replaced in the steps by
-    their product with themselves, which is smaller.
+    Five steps of a Newton-Schulz quintic, in the matrices' own format or in bfloat16. Matrices of
+    one shape, or of the transposed shape, are stacked into one batched product. In float32, those
+    with one side at least twice as long as the other are replaced in the steps by their product
+    with themselves, which is smaller.
     """
     by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for i, matrix in enumerate(matrices):
@@ -146,48 +140,34 @@ def orthogonalize(
 
 
 def _newton_schulz(x: Float[Tensor, "N R K"]) -> Float[Tensor, "N R K"]:
-    """Several times X <- (a I + b G + c G^2) X with G = X X^T, for R <= K."""
-    gram = x @ x.mT
-    wide = torch.promote_types(x.dtype, torch.float32)
-    squared_norm = gram.diagonal(dim1=1, dim2=2).to(wide).sum(dim=1)[:, None, None]
-    norm = squared_norm.sqrt().clamp(min=_NORM_EPS)
-    gram = gram / norm.square().to(x.dtype)  # then no power of it underflows
-    square = gram @ gram
-    largest = square.square().sum(dim=(1, 2), keepdim=True, dtype=wide)  # the sum of S^8
-    largest = largest.clamp(min=_SUM_EPS).pow(1 / 8)
-    x = x / (norm * largest).to(x.dtype)
-    gram, square = gram / largest.pow(2).to(x.dtype), square / largest.pow(4).to(x.dtype)
+    """Five times X <- (a I + b G + c G^2) X with G = X X^T, for R <= K."""
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=_NORM_EPS)
     if x.dtype != torch.bfloat16 and x.shape[2] >= 2 * x.shape[1]:
-        return _product_of_polynomials(gram, square) @ x
+        return _product_of_polynomials(x @ x.mT) @ x
     a, b, c = _COEFFICIENTS
-    x = torch.baddbmm(x, torch.add(b * gram, square, alpha=c), x, beta=a)
-    for _ in range(_ITERATIONS - 1):
+    for _ in range(_ITERATIONS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x
 
 
-def _product_of_polynomials(
-    gram: Float[Tensor, "N R R"], square: Float[Tensor, "N R R"]
-) -> Float[Tensor, "N R R"]:
+def _product_of_polynomials(gram: Float[Tensor, "N R R"]) -> Float[Tensor, "N R R"]:
     """The product of the matrices P = a I + b G + c G^2 by which the iteration multiplies X.
 
     They follow from G alone, because G becomes P G P: no product has K columns then. All of them
     are polynomials in the first G, so they commute. In bfloat16, small eigenvalues of G would be
     lost, and what is left of them would grow without bound.
     """
-    product = factor = _polynomial(gram, square)
+    product = factor = _polynomial(gram)
     for _ in range(_ITERATIONS - 1):
         gram = factor @ gram @ factor
-        factor = _polynomial(gram, gram @ gram)
+        factor = _polynomial(gram)
         product = product @ factor
     return product
 
 
-def _polynomial(
-    gram: Float[Tensor, "N R R"], square: Float[Tensor, "N R R"]
-) -> Float[Tensor, "N R R"]:
+def _polynomial(gram: Float[Tensor, "N R R"]) -> Float[Tensor, "N R R"]:
     a, b, c = _COEFFICIENTS
-    result = torch.add(b * gram, square, alpha=c)
+    result = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
     result.diagonal(dim1=1, dim2=2).add_(a)
     return result
