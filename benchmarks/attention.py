@@ -2,8 +2,8 @@
 
 `python benchmarks/attention.py` times forward and backward passes of both in turn, without dropout
 and with the same number of tokens, for several contexts, number formats and numbers of threads. The
-medians go to attention.json. A test compares that file with the rule
-`explicit_is_faster` in `models/parts/attention.py`.
+medians go to attention.json. A run itself measures which one is faster for its own shape:
+`transformer/training/choices.py`.
 """
 
 import argparse

@@ -26,7 +26,6 @@ from transformer.config.keys import Config
 from transformer.data.text.corpus import Corpus
 from transformer.run import assembly
 from transformer.training.callbacks.throughput import Throughput
-from transformer.training.hardware import resolve_precision
 
 # Keys of a plain GPT that all sides support, steps per round, and steps before the clock starts.
 SHAPES: dict[str, tuple[dict[str, int], int, int]] = {
@@ -91,7 +90,7 @@ def bare_loop(config: Config, corpus: Corpus, warmup_steps: int) -> float:
     parts: Any = run.module.configure_optimizers()
     optimizer, scheduler = parts["optimizer"], parts["lr_scheduler"]["scheduler"]
     batches = iter(run.data.train_dataloader())
-    bf16 = resolve_precision(config.precision, "cpu", config.embedding_dim).name == "bf16"
+    bf16 = config.precision == "bf16"
     model = run.module.model.train()
 
     def step() -> None:
@@ -173,6 +172,7 @@ def main() -> None:
     figures = {}
     for name, (shape, steps, warmup_steps) in SHAPES.items():
         config = Config(data_path=arguments.data_path, max_steps=steps, **COMMON, **shape)
+        config = assembly.settle(config)
         figures[name] = measure(config, corpus, warmup_steps, arguments.rounds)
         print(name, json.dumps({k: v for k, v in figures[name].items() if k != "rounds"}, indent=2))
     print(save("train_speed", figures))

@@ -105,7 +105,7 @@ def fit(
     variant: Variant, corpus: Corpus, seed: int, steps: int, clock: pl.Callback | None = None
 ) -> tuple[TokenModel, pl.LightningDataModule]:
     """Trains a whole schedule of `steps`, without validating or saving; returns model and data."""
-    config = variant.config.model_copy(update={"seed": seed})
+    config = assembly.settle(variant.config.model_copy(update={"seed": seed}))
     pl.seed_everything(seed, verbose=False)
     task = assembly.build_task(config, corpus)
     module = assembly.build_module(config, task, steps)

@@ -41,6 +41,8 @@ GIVEN = {
     **{
         "strategy": "ddp",
         "precision": "float32",
+        "attention": "fused",
+        "num_threads": "2",
         "cache_dir": "speeds",
         "compile": "false",
         "seed": "13",

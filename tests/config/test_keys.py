@@ -73,6 +73,8 @@ DEFAULTS = {
     "num_nodes": 1,
     "strategy": "auto",
     "precision": "auto",
+    "attention": "auto",
+    "num_threads": "auto",
     "cache_dir": None,
     "compile": "auto",
     "accumulate_grad_batches": 1,

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from transformer.config.files import load_config
-from transformer.run.assembly import choose_hardware, settle_precision
+from transformer.run.assembly import choose_hardware, settle
 from transformer.system.devices import device_name, resolve_accelerator, used_memory
 from transformer.system.errors import UserError
-from transformer.training import hardware
+from transformer.training import choices
+from transformer.training.choices import Chooser
 from transformer.training.hardware import (
     COMPILED_PETAFLOP,
     Hardware,
     has_compiler,
     resolve_compile,
-    resolve_precision,
     trainer_arguments,
 )
 
@@ -24,12 +24,14 @@ MACHINES = {
     "new processor": {"cpu_bf16": True},
     "mac": {"mps": True},
     "old gpu": {"cuda": 1, "cpu_bf16": True},
-    "two new gpus": {"cuda": 2, "cuda_bf16": True},
+    "T4": {"cuda": 1, "capability": (7, 5)},
+    "two new gpus": {"cuda": 2, "cuda_bf16": True, "capability": (9, 0)},
 }
 
 
 def trainer_arguments_of(*, precision, accelerator, **settings):
-    precision = resolve_precision(precision, resolve_accelerator(accelerator), 32).name
+    chooser = Chooser(accelerator=resolve_accelerator(accelerator))
+    precision = chooser.precision(precision, 32).name
     return trainer_arguments(Hardware(precision=precision, accelerator=accelerator, **settings))
 
 
@@ -39,7 +41,8 @@ def machine(monkeypatch):
         monkeypatch.setenv(name, value)  # for several of them
 
     def pretend(name):
-        has = {"cuda": 0, "cuda_bf16": False, "mps": False, "cpu_bf16": False} | MACHINES[name]
+        has = {"cuda": 0, "cuda_bf16": False, "capability": (6, 1), "mps": False}
+        has |= {"cpu_bf16": False} | MACHINES[name]
         monkeypatch.setattr(torch.cuda, "is_available", lambda: has["cuda"] > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: has["cuda"])
         # An old GPU emulates bfloat16, slowly: asked without the keyword, torch says yes.
@@ -50,7 +53,13 @@ def machine(monkeypatch):
         )
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has["mps"])
         seconds = {"float32": 1.0, "bf16": 0.5 if has["cpu_bf16"] else 47.0}
-        monkeypatch.setattr(hardware, "seconds_of", lambda *_, **__: seconds)
+        monkeypatch.setattr(
+            choices,
+            "seconds_of",
+            lambda _, ways, *__, **___: {w: seconds.get(w, 1.0) for w in ways},
+        )
+        monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: has["cuda"] > 0)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: has["capability"])
 
     return pretend
 
@@ -67,6 +76,8 @@ def machine(monkeypatch):
         ("mac", "cpu", 1, "auto", ("cpu", 1, "32-true")),
         ("old gpu", "auto", "auto", "auto", ("cuda", 1, "32-true")),
         ("old gpu", "auto", 1, "fp16", ("cuda", 1, "16-mixed")),
+        ("T4", "auto", 1, "auto", ("cuda", 1, "16-mixed")),
+        ("T4", "auto", 1, "float32", ("cuda", 1, "32-true")),
         ("old gpu", "cpu", "auto", "auto", ("cpu", 1, "bf16-mixed")),
         ("two new gpus", "auto", "auto", "auto", ("cuda", 2, "bf16-mixed")),
         ("two new gpus", "cuda", 1, "auto", ("cuda", 1, "bf16-mixed")),
@@ -226,47 +237,10 @@ def test_yaml_becomes_these_trainer_arguments_of(machine, tmp_path, name, lines,
     machine(name)
     path = tmp_path / "config.yaml"
     path.write_text(NINE_KEYS + lines + "\n", encoding="utf-8")
-    arguments = choose_hardware(settle_precision(load_config(path)))
+    arguments = choose_hardware(settle(load_config(path)))
     keys = ("accelerator", "devices", "strategy", "precision")
     assert tuple(arguments[key] for key in keys) == expected
     assert arguments["num_nodes"] == (3 if "num_nodes" in lines else 1)
-
-
-@pytest.mark.parametrize(
-    ("bf16_seconds", "expected"),
-    [
-        (47.0, ("float32", "47.0 x as fast as bf16 here")),
-        (2.0, ("float32", "2.0 x as fast as bf16 here")),
-        (0.98, ("float32", "1.0 x as fast as bf16 here")),  # not worth its rounding
-        (0.5, ("bf16", "2.0 x as fast as float32 here")),
-    ],
-)
-def test_auto_on_a_processor_is_what_trains_faster_there(monkeypatch, bf16_seconds, expected):
-    seconds = {"float32": 1.0, "bf16": bf16_seconds}
-    monkeypatch.setattr(hardware, "seconds_of", lambda *_, **__: seconds)
-    assert resolve_precision("auto", "cpu", 32) == expected
-
-
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_a_precision_that_is_given_asks_nothing(monkeypatch, precision):
-    monkeypatch.setattr(hardware, "seconds_of", None)
-    assert resolve_precision(precision, "cpu", 32) == (precision, "")
-
-
-def test_several_machines_and_processes_without_a_common_answer_take_float32(tmp_path):
-    expected = ("float32", "which all processes can take")
-    assert resolve_precision("auto", "cpu", 32, num_nodes=2) == expected
-    (tmp_path / "file").write_text("no folder", encoding="utf-8")
-    folder = str(tmp_path / "file")
-    assert resolve_precision("auto", "cpu", 32, folder, devices=2) == expected
-    assert resolve_precision("auto", "cpu", 32, folder, devices=1) != expected
-
-
-def test_both_formats_are_timed_here(tmp_path):
-    chosen = resolve_precision("auto", "cpu", 16, str(tmp_path))
-    assert chosen.name in ("float32", "bf16")
-    assert chosen.why
-    assert resolve_precision("auto", "cpu", 16, str(tmp_path)) == chosen
 
 
 def test_a_process_has_used_what_torch_takes_at_least_and_no_more_than_there_is():

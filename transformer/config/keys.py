@@ -154,6 +154,13 @@ class Config(_ModelKeys):
     precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
         "auto", description="number format of matrix products; auto: the faster one here"
     )
+    attention: Literal["auto", "explicit", "fused"] = Field(
+        "auto",
+        description="the formula step by step, or torch's fused kernel; auto: the faster one here",
+    )
+    num_threads: Positive | Auto = Field(
+        "auto", description="threads of a CPU; auto: all, or fewer where that is faster"
+    )
     cache_dir: FilePath | None = Field(
         None,
         min_length=1,

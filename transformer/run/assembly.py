@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.profilers import PyTorchProfiler
 
 from transformer.config.keys import Config
 from transformer.models import build_model
 from transformer.models.base import SequenceModel
+from transformer.models.families.base import TransformerSettings
+from transformer.models.parts.attention import use_attention
 from transformer.models.parts.layers import recompute_blocks, skipped_initialization
 from transformer.run.callbacks import build_callbacks
 from transformer.run.parts import Run
@@ -26,12 +29,12 @@ from transformer.system.processes import is_rank_0
 from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 from transformer.tasks.task_run import TaskRun
+from transformer.training.choices import Chooser
 from transformer.training.estimates import ENDLESS_STEPS
 from transformer.training.hardware import (
     Hardware,
     has_compiler,
     resolve_compile,
-    resolve_precision,
     trainer_arguments,
 )
 from transformer.training.lightning_internals import NEVER, leave_signals_alone
@@ -46,24 +49,43 @@ LOG_EVERY_STEPS = 10
 log = logging.getLogger(__name__)
 
 
-def settle_precision(config: Config) -> Config:
-    """Replaces a precision of auto by what is faster here, and says why."""
-    accelerator = resolve_accelerator(config.accelerator)
-    chosen = resolve_precision(
-        config.precision,
-        accelerator,
-        config.embedding_dim,
-        config.cache_dir,
+def settle(config: Config) -> Config:
+    """Replaces auto by what is faster here, for the keys that are measured, and says why.
+
+    From here on, this process computes with the chosen number of threads.
+    """
+    chooser = Chooser(
+        accelerator=resolve_accelerator(config.accelerator),
+        cache_dir=config.cache_dir,
         num_nodes=config.num_nodes,
         devices=config.devices,
     )
-    if chosen.why and is_rank_0():
-        log.info("precision: %s, %s", *chosen)
-    return config.model_copy(update={"precision": chosen.name})
+    threads = chooser.num_threads(config.num_threads, config.embedding_dim)
+    if config.num_threads != "auto" or threads.why:
+        torch.set_num_threads(int(threads.name))
+    precision = chooser.precision(config.precision, config.embedding_dim)
+    chosen = {"num_threads": threads, "precision": precision}
+    settings = config.family_settings()
+    if isinstance(settings, TransformerSettings):
+        chosen["attention"] = chooser.attention(
+            config.attention,
+            heads=settings.num_heads,
+            length=settings.block_size,
+            head_dim=settings.head_dim,
+            dropout=settings.dropout if config.family.data == "text" else 0.0,
+            bf16=precision.name == "bf16",
+        )
+    values: dict[str, Any] = {"precision": precision.name}
+    for key, choice in chosen.items():
+        if choice.why:  # was measured
+            values[key] = int(choice.name) if key == "num_threads" else choice.name
+            if is_rank_0():
+                log.info("%s: %s, %s", key, *choice)
+    return config.model_copy(update=values)
 
 
 def choose_hardware(config: Config) -> dict[str, Any]:
-    """Needs a precision that is settled."""
+    """Needs a config that is settled."""
     return trainer_arguments(config.group(Hardware))
 
 
@@ -110,6 +132,8 @@ def build_model_of(
     replaced = config.strategy == "fsdp" and not is_rank_0()  # by the weights of rank 0
     with skipped_initialization() if replaced else nullcontext():
         model = build_model(**architecture)
+    if config.attention != "auto":
+        use_attention(model, config.attention)
     if config.activation_checkpointing:
         recompute_blocks(model)
     accelerator = resolve_accelerator(config.accelerator)

@@ -10,8 +10,9 @@ from tabulate import tabulate
 from transformer.config.keys import Config
 from transformer.models import build_model
 from transformer.models.base import SequenceModel
+from transformer.models.parts.attention import use_attention
 from transformer.models.parts.layers import recompute_blocks
-from transformer.run.assembly import settle_precision
+from transformer.run.assembly import settle
 from transformer.run.footprint import Footprint, Step, on_several, step_flops, step_memory
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
@@ -117,13 +118,15 @@ def _num_devices(config: Config) -> int:
 def _settled(config: Config) -> Config:
     """As a run would have it; a device that is not on this machine is taken to multiply bf16."""
     try:
-        return settle_precision(config)
+        return settle(config)
     except UserError:
         return config
 
 
 def _model(config: Config, task: TaskRun) -> SequenceModel:
     model = build_model(**config.architecture(**task.data.sizes))
+    if config.attention != "auto":
+        use_attention(model, config.attention)
     if config.activation_checkpointing:
         recompute_blocks(model)
     return model

@@ -115,7 +115,7 @@ def put_together(
     from transformer.training.callbacks.throughput import Throughput
 
     quiet_libraries()
-    config = assembly.settle_precision(config)
+    config = assembly.settle(config)
     hardware = assembly.choose_hardware(config)
     if hardware["devices"] > 1:
         leave_threads_to_lightning()

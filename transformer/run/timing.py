@@ -91,7 +91,7 @@ def time_here(config: Config, data: Data) -> str:
     Raises: UserError for a device that this machine does not have.
     """
     quiet_libraries()
-    config = assembly.settle_precision(config)
+    config = assembly.settle(config)
     hardware = assembly.choose_hardware(config)
     task = assembly.build_task(config, data)
     total_steps = assembly.count_steps(config, task.data.num_examples, 1)

@@ -39,6 +39,13 @@ def has_bf16(accelerator: str) -> bool:
     return accelerator == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
+def has_fp16(accelerator: str) -> bool:
+    """Whether it multiplies float16 faster than float32: CUDA from Volta on, such as a T4."""
+    if accelerator != "cuda" or not torch.backends.cuda.is_built():
+        return False
+    return torch.cuda.get_device_capability() >= (7, 0)
+
+
 def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

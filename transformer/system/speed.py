@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
@@ -104,22 +103,6 @@ def _in_turn(candidates: Mapping[str, Candidate], size: int, rounds: int) -> dic
             work(size)
             times[name] = min(times[name], time.perf_counter() - started_at)
     return times
-
-
-def training_products(width: int, bf16: bool) -> Candidate:
-    """A feed-forward layer of this width, forward and backward, as a run computes it."""
-    generator = torch.Generator().manual_seed(0)
-    shapes = ((4 * width, width), (width, 4 * width))
-    weights = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
-
-    def work(num_rows: int) -> None:
-        x = torch.ones(num_rows, width)
-        with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            for weight in weights:
-                x = F.linear(x, weight)
-        torch.autograd.grad(x.sum(), weights)
-
-    return work
 
 
 def _read(path: Path) -> dict[str, Any]:

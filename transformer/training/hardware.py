@@ -1,21 +1,17 @@
-"""Chooses the device, the number format and compilation for this machine."""
+"""The devices of a run, in Lightning's words, and whether its model is compiled."""
 
 import importlib.util
 import math
 import os
 import shutil
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from transformer.system.devices import has_bf16, resolve_accelerator
+from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
 from transformer.system.processes import knows_its_machine, launched_sizes
-from transformer.system.speed import cache_folder, seconds_of, training_products
-
-WIDEST = 512  # is measured: wider layers gain as much and take a second
-WORTH_ROUNDING = 1.05  # bf16 must be so much faster than float32, which is exact
 
 # Of a run whose steps are CUDA graphs: compiling takes 34 s on an H200 with a slow host, and then
 # saves 8 of the 16 ms of a step of 1.05 * 10^12 operations.
@@ -23,46 +19,6 @@ COMPILED_PETAFLOP = 4.5
 
 # Lightning's names for our number formats: mixed means that weights stay float32.
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-
-
-class Precision(NamedTuple):
-    """`float32`, `bf16` or `fp16`, and in words why; empty where nothing was measured."""
-
-    name: str
-    why: str = ""
-
-
-def resolve_precision(
-    precision: str,
-    accelerator: str,
-    width: int,
-    cache_dir: str | None = None,
-    *,
-    num_nodes: int = 1,
-    devices: int | str = 1,
-) -> Precision:
-    """auto on a CPU: bf16 if a layer of `width` trains faster in it here, otherwise float32.
-
-    Several machines, and processes that cannot share an answer, all take float32. On a GPU it is
-    bf16 if the hardware multiplies it: all that do are faster in it.
-    """
-    if precision != "auto":
-        return Precision(precision)
-    if accelerator != "cpu":
-        return Precision("bf16" if has_bf16(accelerator) else "float32")
-    together = Precision("float32", "which all processes can take")
-    if num_nodes > 1:
-        return together
-    width = min(width, WIDEST)
-    candidates = {name: training_products(width, name == "bf16") for name in ("float32", "bf16")}
-    folder, question = cache_folder(cache_dir), f"training, width {width}"
-    seconds = seconds_of(question, candidates, folder, shared=devices != 1)
-    if seconds is None:
-        return together
-    ratio = seconds["float32"] / seconds["bf16"]
-    if ratio > WORTH_ROUNDING:
-        return Precision("bf16", f"{ratio:.1f} x as fast as float32 here")
-    return Precision("float32", f"{1 / ratio:.1f} x as fast as bf16 here")
 
 
 def resolve_compile(

@@ -8,12 +8,10 @@ import torch
 from torch.testing import assert_close
 
 from transformer.models.parts.attention import (
-    LONGEST_EXPLICIT,
     MultiHeadAttention,
     attention,
     attention_weights,
     causal_mask,
-    explicit_is_faster,
     fused_attention,
 )
 
@@ -120,24 +118,6 @@ def test_the_softmax_of_bfloat16_scores_is_worked_out_in_float32(qkv):
     assert torch.equal(attention_weights(q, k), scores.float().softmax(dim=-1).bfloat16())
 
 
-@pytest.mark.parametrize(
-    ("device", "dtype", "length", "explicit"),
-    [
-        ("cpu", torch.bfloat16, 1, True),
-        ("cpu", torch.bfloat16, LONGEST_EXPLICIT, True),
-        ("cpu", torch.bfloat16, LONGEST_EXPLICIT + 1, False),
-        ("cpu", torch.float32, T, False),
-        ("cpu", torch.float64, T, False),
-        ("meta", torch.bfloat16, T, False),  # stands for every other device
-    ],
-)
-def test_the_formula_is_preferred_in_bfloat16_on_a_cpu_for_short_contexts(
-    device, dtype, length, explicit
-):
-    query = torch.empty(1, 1, length, 2, device=device, dtype=dtype)
-    assert explicit_is_faster(query) is explicit
-
-
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("hidden", [None, 1], ids=["no mask", "mask"])
 @pytest.mark.parametrize("qk_norm", [True, False])
@@ -154,21 +134,6 @@ def test_a_layer_is_the_same_on_either_path_in_bfloat16(causal, hidden, qk_norm,
     for ours, theirs in zip(*results, strict=True):
         # bfloat16 has 8 bits; gradients are sums of many terms, so relative to the largest.
         assert_close(ours, theirs, rtol=2e-2, atol=2e-2 * theirs.abs().max().item())
-
-
-@pytest.mark.parametrize("explicit", [True, False])
-def test_a_layer_takes_the_path_that_the_rule_names(explicit, generator, monkeypatch):
-    taken = []
-    for name, function in (("attention", attention), ("fused_attention", fused_attention)):
-        monkeypatch.setattr(
-            f"transformer.models.parts.attention.{name}",
-            lambda *args, n=name, f=function, **kwargs: taken.append(n) or f(*args, **kwargs),
-        )
-    layer = MultiHeadAttention(H * D, H, causal=True)
-    x = torch.randn(B, T, H * D, generator=generator)
-    dtype = torch.bfloat16 if explicit else torch.float32
-    layer.to(dtype)(x.to(dtype))
-    assert taken == ["attention" if explicit else "fused_attention"]
 
 
 def test_tokens_that_a_mask_hides_change_no_other_logits(make_gpt, generator):

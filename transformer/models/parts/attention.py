@@ -18,8 +18,6 @@ from transformer.models.parts.cache import BlockCache, Positions
 from transformer.models.parts.decoder_cache import CrossCache, KeysValues
 from transformer.models.parts.norms import NORM_EPS, RMSNorm
 
-LONGEST_EXPLICIT = 256  # tokens; measured by benchmarks/attention.py
-
 Mask = Bool[Tensor, "#B #H #T S"]
 
 
@@ -94,13 +92,7 @@ def fused_attention(
     )
 
 
-def explicit_is_faster(query: Float[Tensor, "B H T D"]) -> bool:
-    """Whether `attention` is faster than `fused_attention`: in bfloat16 on a CPU, if T is small.
-
-    There the backward pass of the fused kernel is slow (measured with torch 2.13).
-    """
-    fused_is_slow = query.device.type == "cpu" and query.dtype == torch.bfloat16
-    return fused_is_slow and query.shape[2] <= LONGEST_EXPLICIT
+ATTENTIONS: dict[str, Callable[..., Tensor]] = {"explicit": attention, "fused": fused_attention}
 
 
 class FusedLinear(nn.Linear):
@@ -123,7 +115,7 @@ class _Heads(nn.Module):
     def __init__(self, embedding_dim: int, num_heads: int, qk_norm: bool) -> None:
         super().__init__()
         check_heads(embedding_dim, num_heads)
-        self.attend: Callable[..., Tensor] | None = None  # None: the faster function
+        self.attend: Callable[..., Tensor] = fused_attention
         self.num_heads = num_heads
         head_dim = embedding_dim // num_heads
         self.query_norm = RMSNorm(head_dim, eps=NORM_EPS) if qk_norm else nn.Identity()
@@ -133,9 +125,8 @@ class _Heads(nn.Module):
         self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Mask | None, *, causal: bool = False
     ) -> Tensor:
         """The output matrix times the joined heads, in the shape and number format of x."""
-        attend = self.attend or (attention if explicit_is_faster(q) else fused_attention)
         dropout = self.dropout if self.training else 0.0
-        heads = attend(q, k, v, mask, dropout, causal=causal).transpose(1, 2)
+        heads = self.attend(q, k, v, mask, dropout, causal=causal).transpose(1, 2)
         return self.output(heads.reshape(x.shape).to(x.dtype))
 
 
@@ -243,6 +234,13 @@ class CrossAttention(_Heads):
     def _keys_values(self, memory: Float[Tensor, "B S C"]) -> KeysValues:
         k, v = self.key_value(memory).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return self.key_norm(k), v
+
+
+def use_attention(model: nn.Module, name: str) -> None:
+    """Makes all attention of the model `explicit` or `fused`, as it is at first."""
+    for part in model.modules():
+        if isinstance(part, _Heads):
+            part.attend = ATTENTIONS[name]
 
 
 @contextmanager

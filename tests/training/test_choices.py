@@ -1,0 +1,143 @@
+"""What a run chooses by measuring: from times that are given, and from this machine's own."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from transformer.config.files import load_config
+from transformer.models import build_model
+from transformer.models.parts.attention import (
+    attention,
+    fused_attention,
+    use_attention,
+)
+from transformer.run.assembly import settle
+from transformer.training import choices
+from transformer.training.choices import WORTH_CHANGING, Chooser
+
+SHAPE = {"heads": 2, "length": 8, "head_dim": 4, "dropout": 0.1, "bf16": False}
+# Of each question: how it is asked of a Chooser, the plain choice, and another.
+QUESTIONS = {
+    "precision": (lambda chooser, given: chooser.precision(given, 32), "float32", "bf16"),
+    "attention": (lambda chooser, given: chooser.attention(given, **SHAPE), "fused", "explicit"),
+    "threads": (lambda chooser, given: chooser.num_threads(given, 32), "2", "1"),
+}
+each_question = pytest.mark.parametrize("question", QUESTIONS)
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def take(monkeypatch):
+    """`take(explicit=2.0)`: every other way takes a second."""
+
+    def pretend(**seconds):
+        monkeypatch.setattr(
+            choices,
+            "seconds_of",
+            lambda _, ways, *__, **___: {way: seconds.get(way, 1.0) for way in ways},
+        )
+
+    return pretend
+
+
+@each_question
+@pytest.mark.parametrize("seconds", [0.5, 0.99, 1.01, 47.0])
+def test_auto_is_what_is_faster_here_if_that_is_worth_a_change(take, question, seconds):
+    ask, plain, other = QUESTIONS[question]
+    take(**{other: seconds})
+    chosen = ask(Chooser(accelerator="cpu"), "auto")
+    if seconds < 1 / WORTH_CHANGING:
+        assert chosen == (other, f"{1 / seconds:.1f} x as fast as {plain} here")
+    else:
+        assert chosen == (plain, f"{seconds:.1f} x as fast as {other} here")
+
+
+@each_question
+def test_what_is_given_asks_nothing(monkeypatch, question):
+    ask, plain, other = QUESTIONS[question]
+    monkeypatch.setattr(choices, "seconds_of", None)
+    for name in (plain, other):
+        assert ask(Chooser(accelerator="cpu"), name) == (name, "")
+
+
+@each_question
+def test_several_machines_and_processes_without_a_common_answer_take_the_plain_one(
+    question, tmp_path
+):
+    ask, plain, _ = QUESTIONS[question]
+    assert ask(Chooser(accelerator="cpu", num_nodes=2), "auto").name == plain
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    blocked = partial(Chooser, accelerator="cpu", cache_dir=str(tmp_path / "file"))
+    assert ask(blocked(devices=2), "auto").name == plain
+    if question != "threads":  # which several processes divide among them
+        assert ask(blocked(devices=2), "auto").why == "which all processes can take"
+    assert ask(blocked(), "auto").why.endswith(" here")
+
+
+@each_question
+def test_a_gpu_is_not_timed(monkeypatch, question):
+    monkeypatch.setattr(choices, "seconds_of", None)
+    monkeypatch.setattr(choices, "has_bf16", lambda accelerator: True)
+    ask, *_ = QUESTIONS[question]
+    wanted = {"precision": "bf16", "attention": "fused", "threads": "2"}
+    assert ask(Chooser(accelerator="cuda"), "auto") == (wanted[question], "")
+
+
+@each_question
+def test_both_ways_are_timed_here_once_and_no_random_number_is_used_up(question, tmp_path):
+    ask, plain, other = QUESTIONS[question]
+    before = torch.get_rng_state()
+    chosen = ask(Chooser(accelerator="cpu", cache_dir=str(tmp_path)), "auto")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == 2
+    assert chosen.name in (plain, other)
+    assert ask(Chooser(accelerator="cpu", cache_dir=str(tmp_path)), "auto") == chosen
+
+
+KEYS = """\
+batch_size: 2
+epochs: 1
+lr: 1e-3
+data_path: corpus.txt
+block_size: 8
+num_heads: 2
+embedding_dim: 16
+num_blocks: 1
+num_workers: 0
+accelerator: cpu
+"""
+
+
+@pytest.mark.parametrize("model", ["gpt", "encoder_decoder", "bigram"])
+def test_the_choices_are_recorded_in_the_config_and_said(take, tmp_path, caplog, model):
+    caplog.set_level("INFO")
+    take(**{"explicit": 0.5, "1": 0.25, "bf16": 0.1})
+    (tmp_path / "config.yaml").write_text(KEYS + f"model: {model}\n", encoding="utf-8")
+    config = settle(load_config(tmp_path / "config.yaml"))
+    assert (config.precision, config.num_threads) == ("bf16", 1)
+    assert torch.get_num_threads() == 1
+    assert "num_threads: 1, 4.0 x as fast as 2 here" in caplog.messages
+    assert "precision: bf16, 10.0 x as fast as float32 here" in caplog.messages
+    has_attention = model != "bigram"
+    assert config.attention == ("explicit" if has_attention else "auto")
+    caplog.clear()
+    assert settle(config) == config  # what is recorded asks nothing
+    assert caplog.messages == []
+
+
+def test_a_model_attends_as_it_is_told():
+    sizes = {"vocab_size": 13, "block_size": 8, "embedding_dim": 16, "num_heads": 2}
+    model = build_model("encoder_decoder", **sizes, source_vocab_size=13, num_blocks=1)
+    found = [part for part in model.modules() if hasattr(part, "attend")]
+    assert len(found) == 3
+    assert {part.attend for part in found} == {fused_attention}
+    use_attention(model, "explicit")
+    assert {part.attend for part in found} == {attention}

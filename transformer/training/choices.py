@@ -1,0 +1,147 @@
+"""What a run chooses by measuring on this machine: number format, attention, threads."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from transformer.models.parts.attention import ATTENTIONS
+from transformer.system.devices import has_bf16, has_fp16
+from transformer.system.speed import Candidate, cache_folder, seconds_of
+
+WIDEST = 512  # is measured: wider layers gain as much and take a second
+LONGEST = 512  # positions, likewise
+MOST_HEADS = 8
+WORTH_CHANGING = 1.05  # another choice than the plain one must be so much faster
+BATCHES = (1, 4, 16)
+
+
+class Choice(NamedTuple):
+    """What was chosen, and in words why; empty where nothing was measured."""
+
+    name: str
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chooser:
+    """Asks for a run on `accelerator`; answers are remembered in `cache_dir`.
+
+    Several machines, and processes that cannot share an answer, all take the plain choice.
+    """
+
+    accelerator: str
+    cache_dir: str | None = None
+    num_nodes: int = 1
+    devices: int | str = 1
+
+    def precision(self, given: str, width: int) -> Choice:
+        """auto on a CPU: bf16 if a layer of `width` trains faster in it, otherwise float32.
+
+        On a GPU that multiplies bf16 in hardware it is bf16, on one that multiplies fp16 fp16: all
+        that do are faster in it.
+        """
+        if given != "auto":
+            return Choice(given)
+        if self.accelerator != "cpu":
+            half = "fp16" if has_fp16(self.accelerator) else "float32"
+            return Choice("bf16" if has_bf16(self.accelerator) else half)
+        width = min(width, WIDEST)
+        formats = {name: training_products(width, name == "bf16") for name in ("float32", "bf16")}
+        return self._faster(f"training, width {width}", formats, "float32")
+
+    def attention(
+        self, given: str, *, heads: int, length: int, head_dim: int, dropout: float, bf16: bool
+    ) -> Choice:
+        """auto on a CPU: what trains faster on `length` positions; elsewhere torch's kernel."""
+        if given != "auto":
+            return Choice(given)
+        if self.accelerator != "cpu":
+            return Choice("fused")
+        heads, length = min(heads, MOST_HEADS), min(length, LONGEST)
+        shape = (heads, length, head_dim)
+        ways = {name: training_attention(f, shape, dropout, bf16) for name, f in ATTENTIONS.items()}
+        words = f"attention, {heads} heads, {length} positions, head_dim {head_dim}"
+        words += ", dropout" * (dropout > 0) + ", bf16" * bf16
+        return self._faster(words, ways, "fused", BATCHES)
+
+    def num_threads(self, given: int | str, width: int) -> Choice:
+        """auto on a CPU: all of the process's threads, or fewer if a layer trains faster so."""
+        most = torch.get_num_threads()
+        if given != "auto":
+            return Choice(str(given))
+        alone = self.devices == 1 and self.num_nodes == 1
+        if self.accelerator != "cpu" or most == 1 or not alone:
+            return Choice(str(most))
+        width = min(width, WIDEST)
+        numbers = sorted({1, (most + 1) // 2, most}, reverse=True)
+        ways = {str(number): _with_threads(number, training_products(width)) for number in numbers}
+        try:
+            return self._faster(f"threads, width {width}", ways, str(most))
+        finally:
+            torch.set_num_threads(most)
+
+    def _faster(
+        self,
+        question: str,
+        ways: Mapping[str, Candidate],
+        plain: str,
+        sizes: tuple[int, ...] | None = None,
+    ) -> Choice:
+        together = Choice(plain, "which all processes can take")
+        if self.num_nodes > 1:
+            return together
+        more = {} if sizes is None else {"sizes": sizes}
+        folder, shared = cache_folder(self.cache_dir), self.devices != 1
+        seconds = seconds_of(question, ways, folder, shared=shared, **more)
+        if seconds is None:
+            return together
+        best = min(seconds, key=seconds.__getitem__)
+        if seconds[plain] <= WORTH_CHANGING * seconds[best]:
+            best = plain
+        other = min((name for name in seconds if name != best), key=seconds.__getitem__)
+        return Choice(best, f"{seconds[other] / seconds[best]:.1f} x as fast as {other} here")
+
+
+def training_products(width: int, bf16: bool = False) -> Candidate:
+    """A feed-forward layer of this width, forward and backward, as a run computes it."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((4 * width, width), (width, 4 * width))
+    weights = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
+
+    def work(num_rows: int) -> None:
+        x = torch.ones(num_rows, width)
+        with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            for weight in weights:
+                x = F.linear(x, weight)
+        torch.autograd.grad(x.sum(), weights)
+
+    return work
+
+
+def training_attention(
+    attend: Callable[..., Tensor], shape: tuple[int, int, int], dropout: float, bf16: bool
+) -> Candidate:
+    """Causal attention of heads, positions and head_dim, forward and backward."""
+    generator = torch.Generator().manual_seed(0)
+
+    def work(num_rows: int) -> None:
+        numbers: dict[str, Any] = {"generator": generator}
+        qkv = torch.randn(3, num_rows, *shape, **numbers)
+        qkv = qkv.to(torch.bfloat16 if bf16 else torch.float32).requires_grad_()
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]):  # dropout draws numbers
+            result = attend(*qkv, None, dropout, causal=True)
+            torch.autograd.grad(result.sum(), qkv)
+
+    return work
+
+
+def _with_threads(number: int, work: Candidate) -> Candidate:
+    def threaded(size: int) -> None:
+        torch.set_num_threads(number)
+        work(size)
+
+    return threaded
