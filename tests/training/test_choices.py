@@ -13,8 +13,9 @@ from transformer.models.parts.attention import (
     use_attention,
 )
 from transformer.run.assembly import settle
+from transformer.system import speed
 from transformer.training import choices
-from transformer.training.choices import WORTH_CHANGING, Chooser
+from transformer.training.choices import WORTH_CHANGING, WORTH_FEWER_THREADS, Chooser
 
 SHAPE = {"heads": 2, "length": 8, "head_dim": 4, "dropout": 0.1, "bf16": False}
 # Of each question: how it is asked of a Chooser, the plain choice, and another.
@@ -49,12 +50,13 @@ def take(monkeypatch):
 
 
 @each_question
-@pytest.mark.parametrize("seconds", [0.5, 0.99, 1.01, 47.0])
+@pytest.mark.parametrize("seconds", [0.5, 0.9, 0.99, 1.01, 47.0])
 def test_auto_is_what_is_faster_here_if_that_is_worth_a_change(take, question, seconds):
     ask, plain, other = QUESTIONS[question]
     take(**{other: seconds})
     chosen = ask(Chooser(accelerator="cpu"), "auto")
-    if seconds < 1 / WORTH_CHANGING:
+    least = WORTH_FEWER_THREADS if question == "threads" else WORTH_CHANGING
+    if seconds < 1 / least:
         assert chosen == (other, f"{1 / seconds:.1f} x as fast as {plain} here")
     else:
         assert chosen == (plain, f"{seconds:.1f} x as fast as {other} here")
@@ -70,11 +72,12 @@ def test_what_is_given_asks_nothing(monkeypatch, question):
 
 @each_question
 def test_several_machines_and_processes_without_a_common_answer_take_the_plain_one(
-    question, tmp_path
+    question, tmp_path, monkeypatch
 ):
     ask, plain, _ = QUESTIONS[question]
     assert ask(Chooser(accelerator="cpu", num_nodes=2), "auto").name == plain
     (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    monkeypatch.setattr(speed, "cores_are_free", lambda: True)
     blocked = partial(Chooser, accelerator="cpu", cache_dir=str(tmp_path / "file"))
     assert ask(blocked(devices=2), "auto").name == plain
     if question != "threads":  # which several processes divide among them
@@ -92,7 +95,10 @@ def test_a_gpu_is_not_timed(monkeypatch, question):
 
 
 @each_question
-def test_both_ways_are_timed_here_once_and_no_random_number_is_used_up(question, tmp_path):
+def test_both_ways_are_timed_here_once_and_no_random_number_is_used_up(
+    question, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(speed, "cores_are_free", lambda: True)
     ask, plain, other = QUESTIONS[question]
     before = torch.get_rng_state()
     chosen = ask(Chooser(accelerator="cpu", cache_dir=str(tmp_path)), "auto")

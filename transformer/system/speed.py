@@ -20,8 +20,9 @@ from transformer.system.paths import expanded
 FILE, LOCK = "speeds.json", "speeds.lock"
 ROWS = (16, 64, 256, 1024)
 NO_CONTEST = 2.0  # times slower: then no closer look is taken
-SECONDS = 0.3  # after which no larger number of rows is tried
+SECONDS = 0.8  # in which a larger size must end, or else it is not tried
 _LOCK_SECONDS = 30.0
+_SIDE, _LOOK_SECONDS, _FREE = 512, 0.1, 0.75  # of a product that uses all threads
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")  # which instructions may be used
 
 log = logging.getLogger(__name__)
@@ -41,13 +42,15 @@ def seconds_of(
     sizes: Sequence[int] = ROWS,
     *,
     shared: bool = False,
+    needs_free_cores: bool = False,
 ) -> dict[str, float] | None:
     """The seconds that each candidate takes here, as remembered in `folder`, or measured now.
 
     They are those of one of the `sizes`: see `measure_all`. Processes that ask at the same time
     wait for the first one's answer, so that all get the same. If the folder cannot be used, every
     call measures, and a line says so; but if several processes must get the same answer (`shared`),
-    there is none.
+    there is none. There is none either for a question that `needs_free_cores` while other programs
+    hold some.
     """
     key = f"{question}; {machine()}"
     try:
@@ -57,6 +60,9 @@ def seconds_of(
         with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
             known = _read(folder / FILE)
             if not _answers(known.get(key), candidates):
+                if needs_free_cores and not cores_are_free():
+                    log.info("other programs use the processor now, so another run may be faster")
+                    return None
                 known[key] = measure_all(candidates, sizes)
                 write_text(folder / FILE, json.dumps(known, indent=2) + "\n")
             return known[key]
@@ -77,20 +83,32 @@ def machine() -> str:
     return ", ".join([*filter(None, parts), f"{torch.get_num_threads()} threads"])
 
 
+def cores_are_free() -> bool:
+    """Whether each thread of this process gets the time of a core for itself."""
+    matrix = torch.ones(_SIDE, _SIDE)
+    started_at, cpu_before = time.perf_counter(), time.process_time()
+    while (seconds := time.perf_counter() - started_at) < _LOOK_SECONDS:
+        matrix @ matrix
+    cpu_seconds = time.process_time() - cpu_before
+    return cpu_seconds > _FREE * seconds * torch.get_num_threads()
+
+
 def measure_all(
     candidates: Mapping[str, Candidate], sizes: Sequence[int] = ROWS
 ) -> dict[str, float]:
     """The shortest time of each, in turn, for the largest of the `sizes` that SECONDS allow.
 
     As soon as one is far slower, it is not tried for more: a processor without bfloat16 would need
-    seconds for them.
+    seconds for them. The time is taken to grow with the size.
     """
     started_at = time.perf_counter()
     times = _in_turn(candidates, sizes[0], rounds=1)  # the first calls also prepare kernels
-    for size in sizes:
+    for size, larger in zip(sizes, (*sizes[1:], math.inf), strict=True):
+        begun_at = time.perf_counter()
         times = _in_turn(candidates, size, rounds=3)
+        now = time.perf_counter()
         contest = max(times.values()) < NO_CONTEST * min(times.values())
-        if not contest or time.perf_counter() - started_at > SECONDS:
+        if not contest or now - started_at + (now - begun_at) * larger / size > SECONDS:
             break
     return times
 

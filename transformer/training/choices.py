@@ -10,13 +10,15 @@ from torch import Tensor
 
 from transformer.models.parts.attention import ATTENTIONS
 from transformer.system.devices import has_bf16, has_fp16
-from transformer.system.speed import Candidate, cache_folder, seconds_of
+from transformer.system.speed import ROWS, Candidate, cache_folder, seconds_of
 
 WIDEST = 512  # is measured: wider layers gain as much and take a second
 LONGEST = 512  # positions, likewise
 MOST_HEADS = 8
 WORTH_CHANGING = 1.05  # another choice than the plain one must be so much faster
+WORTH_FEWER_THREADS = 1.25  # a long run may have its cores for itself later
 BATCHES = (1, 4, 16)
+MANY_ROWS = (256, 1024)  # so that threads have something to share
 
 
 class Choice(NamedTuple):
@@ -80,7 +82,10 @@ class Chooser:
         numbers = sorted({1, (most + 1) // 2, most}, reverse=True)
         ways = {str(number): _with_threads(number, training_products(width)) for number in numbers}
         try:
-            return self._faster(f"threads, width {width}", ways, str(most))
+            question = f"threads, width {width}"
+            return self._faster(
+                question, ways, str(most), MANY_ROWS, WORTH_FEWER_THREADS, needs_free_cores=True
+            )
         finally:
             torch.set_num_threads(most)
 
@@ -89,18 +94,21 @@ class Chooser:
         question: str,
         ways: Mapping[str, Candidate],
         plain: str,
-        sizes: tuple[int, ...] | None = None,
+        sizes: tuple[int, ...] = ROWS,
+        worth_changing: float = WORTH_CHANGING,
+        **conditions: bool,
     ) -> Choice:
-        together = Choice(plain, "which all processes can take")
+        shared = self.devices != 1
+        several = shared or self.num_nodes > 1
+        together = Choice(plain, "which all processes can take" if several else "")
         if self.num_nodes > 1:
             return together
-        more = {} if sizes is None else {"sizes": sizes}
-        folder, shared = cache_folder(self.cache_dir), self.devices != 1
-        seconds = seconds_of(question, ways, folder, shared=shared, **more)
+        folder = cache_folder(self.cache_dir)
+        seconds = seconds_of(question, ways, folder, sizes, shared=shared, **conditions)
         if seconds is None:
             return together
         best = min(seconds, key=seconds.__getitem__)
-        if seconds[plain] <= WORTH_CHANGING * seconds[best]:
+        if seconds[plain] <= worth_changing * seconds[best]:
             best = plain
         other = min((name for name in seconds if name != best), key=seconds.__getitem__)
         return Choice(best, f"{seconds[other] / seconds[best]:.1f} x as fast as {other} here")
