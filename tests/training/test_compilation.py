@@ -106,9 +106,14 @@ def test_a_pair_models_training_steps_are_one_graph_for_each_kind_of_size(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("positions", "recomputed"), [*((name, False) for name in POSITIONS), ("rotary", True)]
+    ("kind", "positions", "recomputed"),
+    [
+        *(("text", name, False) for name in POSITIONS),
+        ("text", "rotary", True),
+        ("pairs", "rotary", True),  # the encoder has the positions of a text
+        ("pairs", "learned", False),
+    ],
 )
-@pytest.mark.parametrize("kind", ["text", "pairs"])
 def test_no_kind_of_positions_and_no_recomputed_block_breaks_a_graph_or_its_backward_pass(
     request, compile_model, kind, positions, recomputed
 ):
