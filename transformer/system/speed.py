@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,9 @@ from transformer.system.paths import expanded
 
 FILE, LOCK = "speeds.json", "speeds.lock"
 ROWS = (16, 64, 256, 1024)
-NO_CONTEST = 2.0  # times slower: then no closer look is taken
+NO_CONTEST = 2.0  # times slower than the fastest: then no closer look is taken
+WORTH_ROUNDING = 1.05  # another format must be so much faster than float32, which is exact
+ROUNDS, LEAST_SECONDS = 3, 0.05  # at least, for each size: another program may slow some down
 SECONDS = 0.3  # after which no larger number of rows is tried
 _LOCK_SECONDS = 30.0
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")  # which instructions may be used
@@ -29,6 +31,25 @@ log = logging.getLogger(__name__)
 
 # Does its work for about so many rows, or whatever the sizes count.
 Candidate = Callable[[int], object]
+
+
+class Precision(NamedTuple):
+    """The name of a number format, and in words why; empty where nothing was measured."""
+
+    name: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, self))
+
+
+def fastest(seconds: Mapping[str, float]) -> Precision:
+    """The fastest number format; float32, unless another is WORTH_ROUNDING times as fast."""
+    other = min(seconds.keys() - {"float32"}, key=lambda name: (seconds[name], name))
+    ratio = seconds["float32"] / seconds[other]
+    if ratio >= WORTH_ROUNDING:
+        return Precision(other, f"{ratio:.1f} x as fast as float32 here")
+    return Precision("float32", f"{1 / ratio:.1f} x as fast as {other} here")
 
 
 def cache_folder(named: str | None) -> Path:
@@ -84,21 +105,30 @@ def measure_all(
     """The shortest time of each, in turn, for the largest of the `sizes` that SECONDS allow.
 
     As soon as one is far slower, it is not tried for more: a processor without bfloat16 would need
-    seconds for them.
+    seconds for them. Its time is then as many times the shortest as before.
     """
     started_at = time.perf_counter()
-    times = _in_turn(candidates, sizes[0], rounds=1)  # the first calls also prepare kernels
+    times = _in_turn(candidates, sizes[0])  # the first calls also prepare kernels
+    slower: dict[str, float] = {}  # times slower than the fastest
     for size in sizes:
-        times = _in_turn(candidates, size, rounds=3)
-        contest = max(times.values()) < NO_CONTEST * min(times.values())
-        if not contest or time.perf_counter() - started_at > SECONDS:
+        close = {name: work for name, work in candidates.items() if name not in slower}
+        times = _in_turn(close, size, ROUNDS, LEAST_SECONDS)
+        least = min(times.values())
+        slower |= {name: t / least for name, t in times.items() if t >= NO_CONTEST * least}
+        times |= {name: ratio * least for name, ratio in slower.items()}
+        alone = len(slower) == len(candidates) - 1
+        if alone or time.perf_counter() - started_at > SECONDS:
             break
     return times
 
 
-def _in_turn(candidates: Mapping[str, Candidate], size: int, rounds: int) -> dict[str, float]:
+def _in_turn(
+    candidates: Mapping[str, Candidate], size: int, rounds: int = 1, least_seconds: float = 0.0
+) -> dict[str, float]:
     times = dict.fromkeys(candidates, math.inf)
-    for _ in range(rounds):
+    first_at = time.perf_counter()
+    while rounds > 0 or time.perf_counter() - first_at < least_seconds:
+        rounds -= 1
         for name, work in candidates.items():
             started_at = time.perf_counter()
             work(size)

@@ -5,17 +5,22 @@ import math
 import os
 import shutil
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from transformer.system.devices import has_bf16, resolve_accelerator
 from transformer.system.errors import UserError
 from transformer.system.processes import knows_its_machine, launched_sizes
-from transformer.system.speed import cache_folder, seconds_of, training_products
+from transformer.system.speed import (
+    Precision,
+    cache_folder,
+    fastest,
+    seconds_of,
+    training_products,
+)
 
 WIDEST = 512  # is measured: wider layers gain as much and take a second
-WORTH_ROUNDING = 1.05  # bf16 must be so much faster than float32, which is exact
 
 # Of a run whose steps are CUDA graphs: compiling takes 34 s on an H200 with a slow host, and then
 # saves 8 of the 16 ms of a step of 1.05 * 10^12 operations.
@@ -23,13 +28,6 @@ COMPILED_PETAFLOP = 4.5
 
 # Lightning's names for our number formats: mixed means that weights stay float32.
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-
-
-class Precision(NamedTuple):
-    """`float32`, `bf16` or `fp16`, and in words why; empty where nothing was measured."""
-
-    name: str
-    why: str = ""
 
 
 def resolve_precision(
@@ -57,12 +55,7 @@ def resolve_precision(
     candidates = {name: training_products(width, name == "bf16") for name in ("float32", "bf16")}
     folder, question = cache_folder(cache_dir), f"training, width {width}"
     seconds = seconds_of(question, candidates, folder, shared=devices != 1)
-    if seconds is None:
-        return together
-    ratio = seconds["float32"] / seconds["bf16"]
-    if ratio > WORTH_ROUNDING:
-        return Precision("bf16", f"{ratio:.1f} x as fast as float32 here")
-    return Precision("float32", f"{1 / ratio:.1f} x as fast as bf16 here")
+    return together if seconds is None else fastest(seconds)
 
 
 def resolve_compile(
