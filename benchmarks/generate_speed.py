@@ -45,22 +45,22 @@ CASES: dict[str, tuple[dict[str, int], int, int, tuple[str, ...], int]] = {
 Generate = Callable[[torch.Tensor, int], torch.Tensor]
 
 
-def chosen_format(shape: dict[str, int]) -> str:
-    return number_formats.fastest_format("cpu", shape["embedding_dim"])
-
-
 def make_ours(shape: dict[str, int]) -> TokenModel:
     torch.manual_seed(0)
     return GPT(vocab_size=VOCAB_SIZE, activation="gelu_tanh", **shape).eval()
 
 
-def ours(shape: dict[str, int], number_format: str = "") -> Generate:
+def chosen_format(shape: dict[str, int], num_samples: int) -> str:
+    return number_formats.fastest_format("cpu", make_ours(shape).architecture, num_samples).name
+
+
+def ours(shape: dict[str, int], num_samples: int, number_format: str = "") -> Generate:
     model = make_ours(shape)
-    number_formats.convert(model, number_format or chosen_format(shape))
+    number_formats.convert(model, number_format or chosen_format(shape, num_samples))
     return lambda tokens, count: model.generate(tokens, max_new_tokens=count)
 
 
-def uncached(shape: dict[str, int]) -> Generate:
+def uncached(shape: dict[str, int], num_samples: int) -> Generate:
     """Each new token needs a forward pass over the last block_size tokens."""
     model = make_ours(shape)
 
@@ -75,7 +75,7 @@ def uncached(shape: dict[str, int]) -> Generate:
     return generate
 
 
-def hugging_face(shape: dict[str, int]) -> Generate:
+def hugging_face(shape: dict[str, int], num_samples: int) -> Generate:
     torch.manual_seed(0)
     model = baseline.make_model(VOCAB_SIZE, **shape).eval()
     settings: dict[str, Any] = {"do_sample": True, "top_k": 0, "use_cache": True}
@@ -107,7 +107,7 @@ def tokens_per_second(generate: Generate, num_samples: int, count: int) -> float
 
 def measure(case: str) -> dict[str, Any]:
     shape, num_samples, count, names, rounds = CASES[case]
-    sides = {name: SIDES[name](shape) for name in names}
+    sides = {name: SIDES[name](shape, num_samples) for name in names}
     rates: dict[str, list[float]] = {name: [] for name in names}
     for generate in sides.values():
         tokens_per_second(generate, num_samples, 8)  # warms up
@@ -117,7 +117,7 @@ def measure(case: str) -> dict[str, Any]:
     medians = {name: median(values) for name, values in rates.items()}
     ratios = {f"ours / {name}": medians["ours"] / medians[name] for name in names if name != "ours"}
     return {
-        "format": chosen_format(shape),
+        "format": chosen_format(shape, num_samples),
         "tokens_per_second": medians,
         "ratios": ratios,
         "rounds": rates,

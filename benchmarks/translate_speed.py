@@ -62,7 +62,8 @@ class UncachedTarget(encoder_decoder.ConditionedDecoder):
 
 
 def translator_of(checkpoint: str, number_format: str, cached: bool) -> Translator:
-    translator = make_translator(load_model(checkpoint), "cpu", number_format or "auto")
+    saved = load_model(checkpoint)
+    translator = make_translator(saved, "cpu", number_format or "auto", num_rows=NUM_WORDS)
     if not cached:
         model = translator.model
         model.given = partial(UncachedTarget, model)  # type: ignore[method-assign]
@@ -100,8 +101,8 @@ def main() -> None:
         "num_parameters": sum(p.numel() for p in saved.model.parameters()),
         "num_words": len(words),
         "batch_size": BATCH_SIZE,
-        # With int8, products of many rows are computed in bf16: generation/number_formats.py.
-        "format": fastest_format("cpu", saved.architecture["embedding_dim"]),
+        # With int8, products of many rows are in another format: generation/number_formats.py.
+        "format": fastest_format("cpu", saved.architecture, NUM_WORDS).name,
         "words_per_second": {name: median(values) for name, values in rates.items()},
         "over_uncached": {
             name: median(a / b for a, b in zip(values, rates[f"{name} uncached"], strict=True))

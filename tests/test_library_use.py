@@ -51,7 +51,7 @@ def test_a_trainer_of_ones_own_trains_for_max_steps_and_its_checkpoint_generates
 
     assert trainer.global_step == 40
     assert trainer.callback_metrics["val_loss"] < 2.5  # 3.3 is ln of the 26 symbols
-    generator = load(tmp_path / "mine.ckpt", "cpu")
+    generator = load(tmp_path / "mine.ckpt", "cpu", "float32")
     text = generator.generate("So we", max_new_tokens=20, seed=1)[0]
     assert text.startswith("So we")
     assert set(text) <= set(TEXT)

@@ -98,7 +98,9 @@ def test_the_page_has_the_explanation_of_the_prompt(explained, model_path):
 
 def test_what_the_model_goes_on_with_is_explained_too(explained, model_path):
     data, *_ = explained("--prompt", "To ", "--max_new_tokens", 9, "--seed", 3)
-    (text,) = load(model_path, "cpu").generate("To ", max_new_tokens=9, temperature=0.8, seed=3)
+    (text,) = load(model_path, "cpu", "float32").generate(
+        "To ", max_new_tokens=9, temperature=0.8, seed=3
+    )
     assert "".join(data["units"]) == text
     assert data["num_written"] == 9
 

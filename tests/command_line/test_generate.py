@@ -3,6 +3,7 @@
 import contextlib
 import json
 import random
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -57,7 +58,7 @@ def test_a_flag_does_what_the_argument_of_its_name_does(write, model_path, flags
 def test_json_has_one_object_a_sample(write, model_path):
     flags = ["--prompt", "To ", "--num_samples", 3, "--max_new_tokens", 9, "--seed", 3, "--json"]
     samples = [json.loads(line) for line in write(*flags).out.splitlines()]
-    generator = load(model_path, "cpu")
+    generator = load(model_path, "cpu", num_rows=3)
     texts = generator.generate("To ", num_samples=3, max_new_tokens=9, temperature=0.8, seed=3)
     assert [sample["prompt"] + sample["text"] for sample in samples] == texts
     for sample in samples:
@@ -72,7 +73,7 @@ def test_log_probabilities_are_those_of_the_model_whatever_the_sampler_does(
 ):
     """Beside one uncached pass; the context is 16, so all fits."""
     flags = ["--prompt", "To ", "--max_new_tokens", 9, "--top_k", 2, "--temperature", 3, "--json"]
-    sample = json.loads(write(*flags).out)
+    sample = json.loads(write(*flags, "--precision", "float32").out)
     saved = load_model(model_path)
     import torch
 
@@ -86,7 +87,7 @@ def test_split_lines_makes_a_prompt_of_each_line(write, model_path, tmp_path):
     (tmp_path / "p.txt").write_text("To be\nWhether 'tis nobler\n\nAnd\n", encoding="utf-8")
     flags = ["--prompt_file", tmp_path / "p.txt", "--max_new_tokens", 20, "--temperature", 0]
     texts = write(*flags, "--split_lines").out.split(f"\n{SEPARATOR}\n")
-    generator = load(model_path, "cpu")
+    generator = load(model_path, "cpu", num_rows=4)
     prompts = ["To be", "Whether 'tis nobler", "", "And"]
     expected = [
         generator.generate(prompt, max_new_tokens=20, temperature=0.0)[0] for prompt in prompts
@@ -129,6 +130,32 @@ def test_verbose_says_how_fast_on_stderr(write):
     assert "decoding: " in line
     assert line.endswith(" tokens/s")
     assert captured.out.startswith("To be")
+
+
+def test_verbose_says_the_number_format_and_why_and_other_calls_do_not(write, tmp_path):
+    flags = ["--cache_dir", tmp_path, "--max_new_tokens", 7, "--device", "cpu"]
+    said = [line for line in write("--verbose", *flags).err.splitlines() if "precision" in line]
+    assert len(said) == 1
+    assert re.fullmatch(r"precision: \w+, \d+\.\d x as fast as \w+ here", said[0])
+    assert said[0] in write("--verbose", *flags).err.splitlines()  # from the cache folder
+    assert (tmp_path / "speeds.json").exists()
+    assert "precision" not in write(*flags).err
+    assert "precision: bf16\n" in write("--verbose", *flags, "--precision", "bf16").err
+
+
+@pytest.mark.parametrize(
+    ("flags", "rows"),
+    [([], 1), (["--num_samples", 13], 16), (["--prompt_file", "p.txt", "--split_lines"], 8)],
+)
+def test_the_format_is_chosen_for_as_many_texts_as_are_written(
+    write, tmp_path, monkeypatch, flags, rows
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.txt").write_text("To\n" * 7, encoding="utf-8")
+    write("--cache_dir", "speeds", "--max_new_tokens", 2, "--device", "cpu", *flags)
+    known = json.loads((tmp_path / "speeds" / "speeds.json").read_text(encoding="utf-8"))
+    (question,) = [question for question in known if question.startswith("writing")]
+    assert question.startswith(f"writing, {rows} rows, ")
 
 
 @pytest.mark.parametrize("more", [[], ["--json"], ["--num_samples", "2"]])

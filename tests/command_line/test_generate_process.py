@@ -108,13 +108,14 @@ def test_a_reader_that_has_enough_ends_a_text_of_any_length(model_path, environm
 def test_interactive_reads_prompts_until_the_end_of_input(start, model_path):
     process = start(
         "--interactive",
+        *("--precision", "float32"),
         *("--seed", 5, "--max_new_tokens", 9),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     lines = b"To \n/temperature 0\n/reset\nWhe\n"
     output, errors = process.communicate(lines, timeout=60)
-    generator = load(model_path, "cpu")
+    generator = load(model_path, "cpu", "float32")
     (first,) = generator.generate("To ", max_new_tokens=9, temperature=0.8, seed=5)
     (second,) = generator.generate("Whe", max_new_tokens=9, temperature=0.0)
     assert process.returncode == 0

@@ -1,17 +1,25 @@
 """Number formats of a trained model: what they do to weights, logits and losses."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
 from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.generation import number_formats
 from transformer.generation.number_formats import (
-    LEAST_WIDTH,
-    MOST_INT8_ROWS,
+    FORMATS,
+    INT8_STRIDE,
+    ROWS,
     Int8Linear,
+    Products,
     convert,
     fastest_format,
+    fastest_products,
+    measured_rows,
+    prepare,
 )
 from transformer.generation.text import load
 from transformer.storage.model_file import save_model
@@ -20,6 +28,7 @@ from transformer.system.errors import UserError
 pytestmark = pytest.mark.parity
 VOCABULARY = "\n abcdefghijk"  # 13 characters: as many as the tokens of make_gpt
 IN, OUT = 48, 13
+FEW = Products(8, "bf16")  # rows in int8
 WIDE = {"embedding_dim": 96, "num_heads": 3}  # as make_gpt's 30 does not fit the kernel
 
 
@@ -33,7 +42,7 @@ def linear(generator):
 
 def test_an_int8_weight_is_off_by_half_a_step_at_most(linear):
     """A step is 1/127 of the row's largest weight, itself rounded to bfloat16."""
-    layer = Int8Linear(linear)
+    layer = Int8Linear(linear, FEW)
     scales = layer.scales.float()[:, None]
     largest = linear.weight.abs().amax(dim=1)
     assert_close(layer.scales.float() * 127, largest, rtol=2**-8, atol=0)
@@ -43,22 +52,34 @@ def test_an_int8_weight_is_off_by_half_a_step_at_most(linear):
     assert layer.quantized.unique().numel() > 50
 
 
-@pytest.mark.parametrize("rows", [1, MOST_INT8_ROWS, MOST_INT8_ROWS + 1, 50])
+@pytest.mark.parametrize("rows", [1, 8, 9, 50])
 @pytest.mark.parametrize("bias", [True, False])
-def test_an_int8_layer_multiplies_with_its_own_weights(linear, rows, bias, generator):
-    """Few rows in int8, many in bfloat16, but for rounding with the same weights."""
+@pytest.mark.parametrize("other", ["bf16", "float32"])
+def test_an_int8_layer_multiplies_with_its_own_weights(linear, rows, bias, other, generator):
+    """Few rows in int8, many in the other format, but for rounding with the same weights."""
     if not bias:
         linear.bias = None
-    layer = Int8Linear(linear).bfloat16()
+    layer = Int8Linear(linear, Products(8, other))
     x = torch.randn(rows, IN, generator=generator).bfloat16()
     weight = layer.quantized * layer.scales.float()[:, None]
     expected = x.float() @ weight.T + (layer.bias.float() if bias else 0)
     assert_close(layer(x).float(), expected, rtol=2e-2, atol=2e-2)
+    assert layer(x).dtype == torch.bfloat16
     assert layer(x[:, None]).shape == (rows, 1, OUT)
 
 
+@pytest.mark.parametrize("rows", [8, 9])
+def test_few_rows_are_multiplied_in_int8_and_more_in_the_other_format(linear, rows):
+    layer = Int8Linear(linear, FEW)
+    layer.quantized.zero_()  # which only the product in int8 reads
+    layer.bias = None
+    assert bool(layer(torch.ones(rows, IN).bfloat16()).any()) == (rows == 9)
+
+
 @pytest.mark.parametrize("width", [WIDE, {}], ids=str)
-@pytest.mark.parametrize("number_format", ["bf16", "int8"])
+@pytest.mark.parametrize(
+    ("number_format", "other"), [("bf16", "bf16"), ("int8", "bf16"), ("int8", "float32")]
+)
 @pytest.mark.parametrize(
     "options",
     [
@@ -71,13 +92,16 @@ def test_an_int8_layer_multiplies_with_its_own_weights(linear, rows, bias, gener
 )
 @torch.no_grad()
 def test_a_converted_model_gives_nearly_the_same_probabilities(
-    make_gpt, number_format, options, width, generator
+    make_gpt, number_format, other, options, width, generator
 ):
     model = make_gpt(**options, **width)
     tokens = torch.randint(13, (2, 7), generator=generator)
     expected = model(tokens).softmax(dim=-1)
-    convert(model, number_format)
-    assert all(p.dtype == torch.bfloat16 for p in model.parameters())
+    convert(model, number_format, products=Products(1, other))
+    kept = {f"{n}.weight" for n, m in model.named_modules() if isinstance(m, Int8Linear)}
+    for name, parameter in model.named_parameters():
+        wide = name in kept and other == "float32"
+        assert parameter.dtype == (torch.float32 if wide else torch.bfloat16)
     cache = model.make_cache(2)
     pieces = [model(piece, cache=cache) for piece in tokens.split(1, dim=1)]
     for logits in (torch.cat(pieces, dim=1), model(tokens)):
@@ -88,7 +112,7 @@ def test_a_converted_model_gives_nearly_the_same_probabilities(
 
 def test_inputs_that_the_kernel_would_read_past_are_refused_and_stay_bfloat16(make_gpt):
     with pytest.raises(ValueError, match="in_features=30 is not a multiple of 16"):
-        Int8Linear(nn.Linear(30, 13))
+        Int8Linear(nn.Linear(30, 13), FEW)
     model = make_gpt()
     convert(model, "int8")
     kinds = {m.in_features: type(m) for m in model.modules() if isinstance(m, nn.Linear)}
@@ -107,20 +131,83 @@ def test_an_unknown_format_is_refused(make_gpt):
         convert(make_gpt(), "int4")
 
 
-@pytest.mark.parametrize(
-    ("device", "has", "width", "expected"),
-    [
-        ("cpu", True, LEAST_WIDTH, "int8"),
-        ("cpu", True, LEAST_WIDTH - 1, "float32"),
-        ("cpu", False, LEAST_WIDTH, "float32"),
-        ("cuda", True, LEAST_WIDTH, "bf16"),
-        ("cuda", False, LEAST_WIDTH, "float32"),
-        ("mps", False, LEAST_WIDTH, "float32"),
-    ],
-)
-def test_the_format_is_chosen_by_device_and_width(monkeypatch, device, has, width, expected):
-    monkeypatch.setattr("transformer.generation.number_formats.has_bf16", lambda kind: has)
-    assert fastest_format(device, width) == expected
+def test_another_device_than_a_cpu_is_asked_for_bfloat16_alone(make_gpt, monkeypatch):
+    monkeypatch.setattr(number_formats, "seconds_of", None)
+    for has, expected in ((True, "bf16"), (False, "float32")):
+        monkeypatch.setattr(number_formats, "has_bf16", lambda kind, has=has: has)
+        assert fastest_format("cuda", make_gpt().architecture) == (expected, "")
+    monkeypatch.setattr(number_formats, "has_bf16", lambda kind: kind == "cuda")
+    assert fastest_format("mps", make_gpt().architecture).name == "float32"
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Replaces the measuring; questions that begin so have these seconds, all others are ties."""
+    given, asked = {}, []
+
+    def seconds_of(question, candidates, folder, sizes):
+        asked.append((question, str(folder)))
+        seconds = [s for start, s in given.items() if question.startswith(start)]
+        return dict(zip(FORMATS, seconds[0] if seconds else (1.0, 1.0, 1.0), strict=True))
+
+    monkeypatch.setattr(number_formats, "seconds_of", seconds_of)
+    return given, asked
+
+
+@pytest.mark.parametrize("make", ["make_gpt", "make_encoder_decoder"])
+def test_the_format_is_the_fastest_one_for_as_many_rows(request, make, answers):
+    architecture = request.getfixturevalue(make)().architecture
+    given, asked = answers
+    given |= {"writing, 1 rows": (3.0, 2.0, 1.0), "writing, 64 rows": (2.0, 1.0, 3.0)}
+    assert fastest_format("cpu", architecture) == ("int8", "3.0 x as fast as float32 here")
+    assert fastest_format("cpu", architecture, 50).name == "bf16"
+    assert fastest_format("cpu", architecture, 10, "there").name == "float32"  # a tie
+    question, folder = asked[-1]
+    assert question.startswith("writing, 8 rows")
+    assert "embedding_dim 30" in question
+    assert folder == "there"
+
+
+def test_a_model_without_products_is_float32(answers):
+    architecture = {"model": "bigram", "vocab_size": 13, "block_size": 7}
+    assert fastest_format("cpu", architecture) == ("float32", "")
+    assert not answers[1]
+
+
+def test_rows_are_rounded_to_the_nearest_that_are_measured():
+    assert [measured_rows(rows) for rows in (0, 1, 2, 3, 11, 12, 31, 33, 999)] == [
+        *(1, 1, 1, 8, 8, 16, 16, 64, 64)
+    ]
+
+
+def test_int8_layers_multiply_as_is_faster(make_gpt, answers):
+    given, _ = answers
+    given |= {"products, 1 rows": (4.0, 9.0, 1.0), "products, 8 rows": (2.0, 9.0, 1.0)}
+    given |= {"products, 16 rows": (1.0, 1.5, 2.0), "products, 64 rows": (1.0, 2.0, 3.0)}
+    assert fastest_products(make_gpt().architecture) == (8, "float32")
+    given["products, 64 rows"] = (2.0, 1.0, 3.0)
+    assert fastest_products(make_gpt().architecture) == (8, "bf16")
+    model = make_gpt(**WIDE)
+    prepare(model, "cpu", "int8")
+    layers = [module for module in model.modules() if isinstance(module, Int8Linear)]
+    assert {(layer.most_int8_rows, layer.weight.dtype) for layer in layers} == {(8, torch.bfloat16)}
+
+
+@pytest.mark.parametrize("make", ["make_gpt", "make_encoder_decoder"])
+def test_what_was_measured_is_remembered_and_no_random_number_is_drawn(
+    request, make, monkeypatch, tmp_path
+):
+    architecture = request.getfixturevalue(make)(embedding_dim=2 * INT8_STRIDE, num_heads=2)
+    architecture = architecture.architecture
+    before = torch.get_rng_state()
+    chosen = fastest_format("cpu", architecture, 3, str(tmp_path))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert chosen.name in FORMATS
+    assert chosen.why
+    known = json.loads((tmp_path / "speeds.json").read_text(encoding="utf-8"))
+    assert len(known) == 1 + len(ROWS)
+    monkeypatch.setattr("transformer.system.speed.measure_all", None)
+    assert fastest_format("cpu", architecture, 3, str(tmp_path)) == chosen
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16", "int8"])

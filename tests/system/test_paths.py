@@ -70,7 +70,7 @@ def test_what_stands_for_nothing_is_refused(path, words):
     [
         *((evaluate.EvaluateOptions, key) for key in ("data_path", "runs_dir")),
         *((plot.PlotOptions, key) for key in ("out", "runs_dir")),
-        *((GenerateOptions, key) for key in ("prompt_file", "runs_dir")),
+        *((GenerateOptions, key) for key in ("prompt_file", "cache_dir", "runs_dir")),
         (explain.ExplainOptions, "out"),
     ],
 )

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from transformer.system import speed
-from transformer.system.speed import FILE, measure_all, seconds_of
+from transformer.system.speed import FILE, fastest, measure_all, seconds_of
 
 
 @pytest.fixture
@@ -144,6 +144,49 @@ def test_no_time_is_spent_on_what_is_far_slower():
     times = measure_all(candidates)
     assert set(rows["slow"]) == {speed.ROWS[0]}
     assert times["slow"] > 3 * times["quick"]
+
+
+def test_the_others_are_still_compared_on_more_when_one_is_far_slower(monkeypatch):
+    monkeypatch.setattr(speed, "SECONDS", 2.0)
+    rows = {"quick": [], "close": [], "slow": []}
+
+    def candidate(name, seconds):
+        return lambda num_rows: rows[name].append(num_rows) or time.sleep(num_rows * seconds)
+
+    seconds = {"quick": 0.0001, "close": 0.00011, "slow": 0.0005}
+    times = measure_all({name: candidate(name, s) for name, s in seconds.items()}, (4, 20))
+    assert set(rows["slow"]) == {4}
+    assert set(rows["quick"]) == set(rows["close"]) == {4, 20}
+    assert times["slow"] > 2 * times["quick"] > times["close"] > 0.002
+
+
+def test_short_work_is_tried_more_often(monkeypatch):
+    monkeypatch.setattr(speed, "LEAST_SECONDS", 0.05)
+    tries = {"a": 0, "b": 0}
+
+    def candidate(name):
+        def work(num_rows):
+            tries[name] += 1
+            time.sleep(0.001)
+
+        return work
+
+    measure_all({name: candidate(name) for name in tries}, (1,))
+    assert tries["a"] == tries["b"] > 2 * speed.ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("bf16", "int8", "expected"),
+    [
+        (1.0, 1.0, ("float32", "1.0 x as fast as bf16 here")),
+        (0.97, 1.2, ("float32", "1.0 x as fast as bf16 here")),  # not worth its rounding
+        (3.0, 2.0, ("float32", "2.0 x as fast as int8 here")),
+        (0.5, 0.8, ("bf16", "2.0 x as fast as float32 here")),
+        (0.8, 0.5, ("int8", "2.0 x as fast as float32 here")),
+    ],
+)
+def test_float32_is_kept_unless_another_format_is_faster(bf16, int8, expected):
+    assert fastest({"float32": 1.0, "bf16": bf16, "int8": int8}, "float32") == expected
 
 
 def test_like_candidates_are_compared_on_many_rows(monkeypatch):

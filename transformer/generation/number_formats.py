@@ -1,33 +1,46 @@
 """Number formats for the weights of a trained model when it generates text.
 
 The weights are trained in float32. bf16 halves the bytes read for each token, int8 halves them
-again.
+again. Which format is faster depends on the processor, the model and the number of rows.
 """
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from transformer.models.base import SequenceModel
+from transformer.models import build_model
+from transformer.models.base import SequenceModel, TokenModel
+from transformer.models.families.base import TransformerSettings
 from transformer.system.devices import has_bf16, resolve_accelerator
 from transformer.system.errors import UserError
+from transformer.system.speed import Candidate, Choice, cache_folder, fastest, seconds_of
 
 FORMATS = ("float32", "bf16", "int8")
-# Measured at widths 128, 192, 256 and 384 with 1, 4, 16 and 64 rows, on two cores of an AMD EPYC
-# with torch 2.13. Below LEAST_WIDTH, calls take longer than arithmetic. Above MOST_INT8_ROWS, bf16
-# is faster.
-LEAST_WIDTH = 192
-MOST_INT8_ROWS = 8
+WIDE_FORMATS = {"float32": torch.float32, "bf16": torch.bfloat16}
+ROWS = (1, 8, 16, 64)  # numbers of rows that are measured
+REPEATS = (1, 4)  # steps or products that are timed as one
+MOST_TOKENS_BEFORE = 128  # in the measured steps
 INT8_STRIDE = 16  # inputs that the kernel reads at a time; for other sizes it reads out of bounds
 _MOST = 127  # the largest int8; -128 is not used
+
+
+class Products(NamedTuple):
+    """How int8 layers multiply: in int8 up to `most_int8_rows` rows of inputs, else in `other`."""
+
+    most_int8_rows: int
+    other: str
 
 
 class Int8Linear(nn.Module):
     """A linear layer with int8 weights, a scale for each row, and bf16 inputs and outputs.
 
-    For more than MOST_INT8_ROWS rows of inputs, it multiplies the same rounded weights in bf16,
-    which is then faster. The scale of a row of weights is max |weight| / 127, so the rounding error
+    For more rows of inputs than `products` allows in int8, it multiplies the same rounded weights
+    in bf16 or float32. The scale of a row of weights is max |weight| / 127, so the rounding error
     of a weight is at most half a scale.
 
     Raises: ValueError if the number of inputs is not a multiple of INT8_STRIDE.
@@ -36,39 +49,164 @@ class Int8Linear(nn.Module):
     quantized: Tensor
     scales: Tensor
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, products: Products) -> None:
         super().__init__()
         if linear.in_features % INT8_STRIDE:
             raise ValueError(f"in_features={linear.in_features} is not a multiple of {INT8_STRIDE}")
+        self.most_int8_rows = products.most_int8_rows
         weight = linear.weight.detach()
         scales = (weight.abs().amax(dim=1) / _MOST).clamp(min=1e-12).bfloat16()
         quantized = (weight / scales.float()[:, None]).round().clamp(-_MOST, _MOST)
         self.register_buffer("quantized", quantized.to(torch.int8))
         self.register_buffer("scales", scales)
-        dequantized = (quantized * scales.float()[:, None]).bfloat16()
+        dequantized = (quantized * scales.float()[:, None]).to(WIDE_FORMATS[products.other])
         self.weight = nn.Parameter(dequantized, requires_grad=False)
-        self.bias = linear.bias
+        self.bias = None
+        if linear.bias is not None:
+            self.bias = nn.Parameter(linear.bias.detach().bfloat16(), requires_grad=False)
 
     def forward(self, x: Float[Tensor, "*B K"]) -> Float[Tensor, "*B N"]:
         rows = x.numel() // x.shape[-1]
-        if rows > MOST_INT8_ROWS:
-            return F.linear(x, self.weight, self.bias)
+        if rows > self.most_int8_rows:
+            dtype = self.weight.dtype
+            bias = None if self.bias is None else self.bias.to(dtype)
+            return F.linear(x.to(dtype), self.weight, bias).to(x.dtype)
         multiply = torch.ops.aten._weight_int8pack_mm
         product = multiply(x.reshape(rows, -1), self.quantized, self.scales)
         product = product.unflatten(0, x.shape[:-1])
         return product if self.bias is None else product + self.bias
 
 
-def fastest_format(device: torch.device | str, embedding_dim: int) -> str:
-    """int8 on a CPU and bf16 on a GPU with fast bfloat16; float32 for others and narrow models."""
+def fastest_format(
+    device: torch.device | str,
+    architecture: Mapping[str, Any],
+    num_rows: int = 1,
+    cache_dir: str | None = None,
+) -> Choice:
+    """The number format in which a model of this architecture writes num_rows texts fastest.
+
+    On a CPU, steps of a model with one of its blocks are timed in each format, for about as many
+    rows, and the answer is kept in `cache_dir`, by default the user's cache folder. On a GPU it is
+    bf16 if the hardware multiplies it.
+    """
     kind = torch.device(device).type
-    if not has_bf16(kind) or embedding_dim < LEAST_WIDTH:
-        return "float32"
-    return "int8" if kind == "cpu" else "bf16"
+    if kind != "cpu":
+        return Choice("bf16" if has_bf16(kind) else "float32")
+    if "embedding_dim" not in architecture:  # it multiplies nothing
+        return Choice("float32")
+    shape, rows = one_block(architecture), measured_rows(num_rows)
+    products = fastest_products(architecture, cache_dir)
+    candidates = {name: decoding_steps(shape, rows, name, products) for name in FORMATS}
+    facts = ", ".join(f"{name} {value}" for name, value in shape.items())
+    return fastest(timed(f"writing, {rows} rows, {facts}", candidates, cache_dir), "float32")
 
 
-def prepare(model: SequenceModel, device: str, precision: str) -> None:
-    """Moves a model to a device and changes the format of its weights; auto: the fastest choice.
+def timed(
+    question: str, candidates: Mapping[str, Candidate], cache_dir: str | None
+) -> dict[str, float]:
+    seconds = seconds_of(question, candidates, cache_folder(cache_dir), REPEATS)
+    assert seconds is not None  # only processes that share an answer get none
+    return seconds
+
+
+def measured_rows(num_rows: int) -> int:
+    """The nearest of ROWS, by ratio."""
+    num_rows = max(1, num_rows)
+    return min(ROWS, key=lambda rows: max(rows / num_rows, num_rows / rows))
+
+
+def one_block(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a small GPT whose steps take the time of one block of this architecture.
+
+    The block has its share of the output head. Tokens before are up to half of the block_size.
+    """
+    names = [name for name in TransformerSettings.field_names() if name in architecture]
+    before = min(architecture["block_size"] // 2, MOST_TOKENS_BEFORE)
+    changes = {
+        "vocab_size": max(1, architecture["vocab_size"] // architecture["num_blocks"]),
+        "block_size": before + max(REPEATS),
+        "num_blocks": 1,
+        "dropout": 0.0,
+        "ngram_size": 1,
+        "ngram_buckets": 1,
+    }
+    return {name: architecture[name] for name in names} | changes
+
+
+def decoding_steps(
+    shape: Mapping[str, Any], num_rows: int, number_format: str, products: Products
+) -> Candidate:
+    """Decodes one token for each row, repeatedly, with random weights that are drawn when used."""
+
+    @cache
+    def made() -> tuple[TokenModel, Any]:
+        with torch.random.fork_rng(devices=[]):
+            model = build_model("gpt", **shape)
+        assert isinstance(model, TokenModel)
+        convert(model.eval(), number_format, products=products)
+        return model, model.make_cache(num_rows)
+
+    @torch.inference_mode()
+    def work(num_steps: int) -> None:
+        model, kept = made()
+        kept.lengths = [model.block_size - max(REPEATS)] * num_rows
+        tokens = torch.zeros(num_rows, 1, dtype=torch.long)
+        for _ in range(num_steps):
+            model(tokens, cache=kept)
+
+    return work
+
+
+def fastest_products(architecture: Mapping[str, Any], cache_dir: str | None = None) -> Products:
+    """How the layers of this architecture multiply faster here, by its first feed-forward layer.
+
+    The answer of the most rows that are measured tells the other format.
+    """
+    width, feedforward_dim = architecture["embedding_dim"], architecture["feedforward_dim"]
+    num_inputs = -(-width // INT8_STRIDE) * INT8_STRIDE
+    seconds = {}
+    for rows in ROWS:
+        candidates = {
+            name: one_product(num_inputs, feedforward_dim, rows, name) for name in FORMATS
+        }
+        question = f"products, {rows} rows, {num_inputs} to {feedforward_dim}"
+        seconds[rows] = timed(question, candidates, cache_dir)
+    other = min(WIDE_FORMATS, key=lambda name: seconds[ROWS[-1]][name])
+    in_int8 = [rows for rows in ROWS if seconds[rows]["int8"] < seconds[rows][other]]
+    return Products(max(in_int8, default=0), other)
+
+
+def one_product(num_inputs: int, num_outputs: int, num_rows: int, number_format: str) -> Candidate:
+    """An int8 layer's product, in int8 or in the other format that it keeps."""
+    in_int8 = number_format == "int8"
+    products = Products(num_rows, "bf16") if in_int8 else Products(0, number_format)
+
+    @cache
+    def made() -> Int8Linear:
+        with torch.random.fork_rng(devices=[]):
+            return Int8Linear(nn.Linear(num_inputs, num_outputs), products)
+
+    @torch.inference_mode()
+    def work(num_products: int) -> None:
+        layer = made()
+        x = torch.ones(num_rows, num_inputs, dtype=torch.bfloat16)
+        for _ in range(num_products):
+            layer(x)
+
+    return work
+
+
+def prepare(
+    model: SequenceModel,
+    device: str,
+    precision: str,
+    *,
+    num_rows: int = 1,
+    cache_dir: str | None = None,
+) -> Choice:
+    """Moves a model to a device and changes the format of its weights; returns this format.
+
+    auto is the fastest one for num_rows rows: see `fastest_format`.
 
     Raises: UserError for a device that is not available, and for int8 on a device other than a CPU.
     """
@@ -77,28 +215,45 @@ def prepare(model: SequenceModel, device: str, precision: str) -> None:
         raise UserError(
             f"precision int8 needs a CPU, but the device is {device}: give `precision=bf16`"
         )
+    chosen = Choice(precision)
     if precision == "auto":
-        precision = fastest_format(device, model.architecture.get("embedding_dim", 0))
+        chosen = fastest_format(device, model.architecture, num_rows, cache_dir)
     model.to(device)
-    if precision != "float32":
-        convert(model, precision)
+    if chosen.name != "float32":
+        convert(model, chosen.name, cache_dir)
+    return chosen
 
 
-def convert(model: SequenceModel, number_format: str) -> None:
+def convert(
+    model: SequenceModel,
+    number_format: str,
+    cache_dir: str | None = None,
+    *,
+    products: Products | None = None,
+) -> None:
     """Changes the format of the weights in place; the model can no longer be trained.
 
-    With int8, a layer that the kernel cannot compute becomes bf16.
+    With int8, a layer that the kernel cannot compute becomes bf16. By default, `products` is the
+    answer of `fastest_products`.
 
     Raises: ValueError for an unknown format, and for int8 if the model is not on a CPU.
     """
     if number_format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {number_format!r}")
     model.requires_grad_(False)
+    layers = []
     if number_format == "int8":
         if next(model.parameters()).device.type != "cpu":
             raise ValueError("int8 weights need a CPU: give bf16 or float32")
-        for module in list(model.modules()):
-            for name, child in module.named_children():
-                if isinstance(child, nn.Linear) and child.in_features % INT8_STRIDE == 0:
-                    setattr(module, name, Int8Linear(child))
+        layers = [
+            (module, name, child)
+            for module in model.modules()
+            for name, child in module.named_children()
+            if isinstance(child, nn.Linear) and child.in_features % INT8_STRIDE == 0
+        ]
+    if layers:
+        products = products or fastest_products(model.architecture, cache_dir)
+        layers = [(module, name, Int8Linear(child, products)) for module, name, child in layers]
     model.to(torch.float32 if number_format == "float32" else torch.bfloat16)
+    for module, name, layer in layers:  # now, as their formats differ from the model's
+        setattr(module, name, layer)

@@ -73,13 +73,20 @@ class GenerateOptions(SearchOptions):
         None, ge=0, description="same seed, same text; by default a new seed each time"
     )
     precision: Literal["auto", "float32", "bf16", "int8"] = Field(
-        "auto", description="number format of the weights; auto: the fastest"
+        "auto", description="number format of the weights; auto: the fastest here"
+    )
+    cache_dir: FilePath | None = Field(
+        None,
+        min_length=1,
+        description="folder that remembers what is fast here; by default the user's cache folder",
     )
     interactive: Boolean = Field(False, description="ask for prompts; /help lists the commands")
     info: Boolean = Field(
         False, description="show facts about the checkpoint, write no text; --json: all facts"
     )
-    verbose: Boolean = Field(False, description="show tokens per second on stderr")
+    verbose: Boolean = Field(
+        False, description="show the number format and tokens per second on stderr"
+    )
 
     @property
     def sampling(self) -> Sampling:

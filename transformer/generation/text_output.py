@@ -32,6 +32,8 @@ def write_texts(
     rows = generator.begin([p for p in prompts for _ in range(options.num_samples)], options.stop)
     assert generator.saved is not None
     say(f"{generator.saved.path}, seed {seed}")
+    if options.verbose:
+        say(f"precision: {generator.precision}")
     steps = generator.write(
         rows,
         max_new_tokens=options.max_new_tokens,

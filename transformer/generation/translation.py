@@ -18,41 +18,63 @@ from transformer.special_ids import BEGIN, END, PADDING
 from transformer.storage.model_file import SavedModel, load_model
 from transformer.system.errors import UserError
 from transformer.system.paths import expanded
+from transformer.system.speed import Choice
 
 BATCH_SIZE = 256  # sources in one beam search
 
 
 def load_translator(
-    path: str | Path, device: str = "auto", precision: str = "auto"
+    path: str | Path,
+    device: str = "auto",
+    precision: str = "auto",
+    *,
+    num_rows: int = 1,
+    cache_dir: str | None = None,
 ) -> "Translator":
     """Loads the file of an encoder-decoder, ready to `translate(["transformer"])`.
 
     Raises: UserError if the file does not hold an encoder-decoder, and like `transformer.load`,
-    which explains `precision`.
+    which explains `precision`, `num_rows` (here sources times beams) and `cache_dir`.
     """
-    return make_translator(load_model(expanded(path)), device, precision)
+    saved = load_model(expanded(path))
+    return make_translator(saved, device, precision, num_rows=num_rows, cache_dir=cache_dir)
 
 
-def make_translator(saved: SavedModel, device: str, precision: str) -> "Translator":
+def make_translator(
+    saved: SavedModel,
+    device: str,
+    precision: str,
+    *,
+    num_rows: int = 1,
+    cache_dir: str | None = None,
+) -> "Translator":
     if not isinstance(saved.model, EncoderDecoder):
         kind = saved.architecture["model"]
         raise UserError(
             f"{saved.path}: holds a {kind}, which has no source: load it with transformer.load"
         )
     assert isinstance(saved.tokenizer, PairTokenizer)
-    prepare(saved.model, device, precision)
-    return Translator(saved.model, saved.tokenizer, saved)
+    chosen = prepare(saved.model, device, precision, num_rows=num_rows, cache_dir=cache_dir)
+    return Translator(saved.model, saved.tokenizer, saved, chosen)
 
 
 class Translator:
-    """An encoder-decoder and its tokenizer; `saved` is the content of its file, if it has one."""
+    """An encoder-decoder and its tokenizer; `saved` is the content of its file, if it has one.
+
+    `precision` says the number format of a loaded model, and why.
+    """
 
     def __init__(
-        self, model: EncoderDecoder, tokenizer: PairTokenizer, saved: SavedModel | None = None
+        self,
+        model: EncoderDecoder,
+        tokenizer: PairTokenizer,
+        saved: SavedModel | None = None,
+        precision: Choice | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.saved = saved
+        self.precision = precision
 
     def translate(
         self,

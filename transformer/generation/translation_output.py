@@ -27,6 +27,8 @@ def write_translations(
         raise UserError("an encoder-decoder needs a source: give a `prompt` or a `prompt_file`")
     assert translator.saved is not None
     say(str(translator.saved.path))
+    if options.verbose:
+        say(f"precision: {translator.precision}")
     if not options.split_lines:  # the line end of a file does not belong to its source
         prompts = [prompt.rstrip("\n") for prompt in prompts]
     sources = good_prompts(translator, prompts, options)

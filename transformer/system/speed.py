@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
@@ -19,7 +19,9 @@ from transformer.system.paths import expanded
 
 FILE, LOCK = "speeds.json", "speeds.lock"
 ROWS = (16, 64, 256, 1024)
-NO_CONTEST = 2.0  # times slower: then no closer look is taken
+NO_CONTEST = 2.0  # times slower than the fastest: then no closer look is taken
+WORTH_CHANGING = 1.05  # another choice than the plain one must be so much faster
+ROUNDS, LEAST_SECONDS = 3, 0.05  # at least, for each size: another program may slow some down
 SECONDS = 0.8  # in which a larger size must end, or else it is not tried
 _LOCK_SECONDS = 30.0
 _SIDE, _LOOK_SECONDS, _FREE = 512, 0.1, 0.75  # of a product that uses all threads
@@ -29,6 +31,27 @@ log = logging.getLogger(__name__)
 
 # Does its work for about so many rows, or whatever the sizes count.
 Candidate = Callable[[int], object]
+
+
+class Choice(NamedTuple):
+    """What was chosen, and in words why; empty where nothing was measured."""
+
+    name: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, self))
+
+
+def fastest(
+    seconds: Mapping[str, float], plain: str, worth_changing: float = WORTH_CHANGING
+) -> Choice:
+    """The plain choice, unless another is at least `worth_changing` times as fast."""
+    other = min(seconds.keys() - {plain}, key=lambda name: (seconds[name], name))
+    ratio = seconds[plain] / seconds[other]
+    if ratio >= worth_changing:
+        return Choice(other, f"{ratio:.1f} x as fast as {plain} here")
+    return Choice(plain, f"{1 / ratio:.1f} x as fast as {other} here")
 
 
 def cache_folder(named: str | None) -> Path:
@@ -88,7 +111,7 @@ def cores_are_free() -> bool:
     matrix = torch.ones(_SIDE, _SIDE)
     started_at, cpu_before = time.perf_counter(), time.process_time()
     while (seconds := time.perf_counter() - started_at) < _LOOK_SECONDS:
-        matrix @ matrix
+        torch.mm(matrix, matrix)
     cpu_seconds = time.process_time() - cpu_before
     return cpu_seconds > _FREE * seconds * torch.get_num_threads()
 
@@ -99,23 +122,33 @@ def measure_all(
     """The shortest time of each, in turn, for the largest of the `sizes` that SECONDS allow.
 
     As soon as one is far slower, it is not tried for more: a processor without bfloat16 would need
-    seconds for them. The time is taken to grow with the size.
+    seconds for them. Its time is then as many times the shortest as before. Times are taken to grow
+    with the size.
     """
     started_at = time.perf_counter()
-    times = _in_turn(candidates, sizes[0], rounds=1)  # the first calls also prepare kernels
+    times = _in_turn(candidates, sizes[0])  # the first calls also prepare kernels
+    slower: dict[str, float] = {}  # times slower than the fastest
     for size, larger in zip(sizes, (*sizes[1:], math.inf), strict=True):
         begun_at = time.perf_counter()
-        times = _in_turn(candidates, size, rounds=3)
+        close = {name: work for name, work in candidates.items() if name not in slower}
+        times = _in_turn(close, size, ROUNDS, LEAST_SECONDS)
         now = time.perf_counter()
-        contest = max(times.values()) < NO_CONTEST * min(times.values())
-        if not contest or now - started_at + (now - begun_at) * larger / size > SECONDS:
+        least = min(times.values())
+        slower |= {name: t / least for name, t in times.items() if t >= NO_CONTEST * least}
+        times |= {name: ratio * least for name, ratio in slower.items()}
+        alone = len(slower) == len(candidates) - 1
+        if alone or now - started_at + (now - begun_at) * larger / size > SECONDS:
             break
     return times
 
 
-def _in_turn(candidates: Mapping[str, Candidate], size: int, rounds: int) -> dict[str, float]:
+def _in_turn(
+    candidates: Mapping[str, Candidate], size: int, rounds: int = 1, least_seconds: float = 0.0
+) -> dict[str, float]:
     times = dict.fromkeys(candidates, math.inf)
-    for _ in range(rounds):
+    first_at = time.perf_counter()
+    while rounds > 0 or time.perf_counter() - first_at < least_seconds:
+        rounds -= 1
         for name, work in candidates.items():
             started_at = time.perf_counter()
             work(size)

@@ -50,7 +50,13 @@ class PairTask(Task):
         from transformer.generation.translation import make_translator
         from transformer.generation.translation_output import write_translations
 
-        translator = make_translator(saved, options.device, options.precision)
+        translator = make_translator(
+            saved,
+            options.device,
+            options.precision,
+            num_rows=len(now.prompts) * options.num_beams,
+            cache_dir=options.cache_dir,
+        )
         if options.interactive:
             from transformer.generation.interactive import TranslationLoop
 

@@ -58,7 +58,13 @@ class TextTask(Task):
         from transformer.generation.text import make_generator
         from transformer.generation.text_output import write_texts
 
-        generator = make_generator(saved, options.device, options.precision)
+        generator = make_generator(
+            saved,
+            options.device,
+            options.precision,
+            num_rows=len(now.prompts) * options.num_samples,
+            cache_dir=options.cache_dir,
+        )
         seed = options.drawn_seed()
         if options.interactive:
             from transformer.generation.interactive import PromptLoop

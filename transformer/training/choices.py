@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,22 +9,22 @@ from torch import Tensor
 
 from transformer.models.parts.attention import ATTENTIONS
 from transformer.system.devices import has_bf16, has_fp16
-from transformer.system.speed import ROWS, Candidate, cache_folder, seconds_of
+from transformer.system.speed import (
+    ROWS,
+    WORTH_CHANGING,
+    Candidate,
+    Choice,
+    cache_folder,
+    fastest,
+    seconds_of,
+)
 
 WIDEST = 512  # is measured: wider layers gain as much and take a second
 LONGEST = 512  # positions, likewise
 MOST_HEADS = 8
-WORTH_CHANGING = 1.05  # another choice than the plain one must be so much faster
 WORTH_FEWER_THREADS = 1.25  # a long run may have its cores for itself later
 BATCHES = (1, 4, 16)
 MANY_ROWS = (256, 1024)  # so that threads have something to share
-
-
-class Choice(NamedTuple):
-    """What was chosen, and in words why; empty where nothing was measured."""
-
-    name: str
-    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +104,7 @@ class Chooser:
             return together
         folder = cache_folder(self.cache_dir)
         seconds = seconds_of(question, ways, folder, sizes, shared=shared, **conditions)
-        if seconds is None:
-            return together
-        best = min(seconds, key=seconds.__getitem__)
-        if seconds[plain] <= worth_changing * seconds[best]:
-            best = plain
-        other = min((name for name in seconds if name != best), key=seconds.__getitem__)
-        return Choice(best, f"{seconds[other] / seconds[best]:.1f} x as fast as {other} here")
+        return together if seconds is None else fastest(seconds, plain, worth_changing)
 
 
 def training_products(width: int, bf16: bool = False) -> Candidate:
@@ -134,12 +127,10 @@ def training_attention(
     attend: Callable[..., Tensor], shape: tuple[int, int, int], dropout: float, bf16: bool
 ) -> Candidate:
     """Causal attention of heads, positions and head_dim, forward and backward."""
-    generator = torch.Generator().manual_seed(0)
+    dtype = torch.bfloat16 if bf16 else torch.float32
 
     def work(num_rows: int) -> None:
-        numbers: dict[str, Any] = {"generator": generator}
-        qkv = torch.randn(3, num_rows, *shape, **numbers)
-        qkv = qkv.to(torch.bfloat16 if bf16 else torch.float32).requires_grad_()
+        qkv = torch.full((3, num_rows, *shape), 0.1, dtype=dtype, requires_grad=True)
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):  # dropout draws numbers
             result = attend(*qkv, None, dropout, causal=True)
             torch.autograd.grad(result.sum(), qkv)
