@@ -197,6 +197,7 @@ def test_lightning_has_one_import_spelling(path):
     assert [name for name in imported(path) if is_within(name, "lightning")] == []
 
 
+@pytest.mark.slow
 def test_parts_before_the_tensors_import_no_torch():
     modules = ", ".join(WITHOUT_TORCH)
     run_python(f"import {modules}; {imports_none_of('torch', 'pytorch_lightning', 'lightning')}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.marks import first_fast
 from transformer.config.files import load_config
 from transformer.run.verification import InterruptAfter
 from transformer.storage.run_folder import LAST
@@ -50,6 +51,7 @@ def said(caplog):
     return [tuple(map(float, line)) for line in lines]
 
 
+@pytest.mark.slow
 def test_without_its_time_limit_a_run_goes_on_by_steps(train_here, timed, caplog):
     step = torch.load(timed / LAST, weights_only=True)["global_step"]
     assert 27 <= step <= 30
@@ -92,7 +94,7 @@ def test_a_larger_time_limit_counts_the_minutes_before(train_here, timed, caplog
     assert ended_at - step == pytest.approx(3 * (minutes - 10), abs=5)
 
 
-@pytest.mark.parametrize("minutes", [0.5, 9.999])
+@pytest.mark.parametrize("minutes", first_fast([9.999, 0.5]))
 def test_a_smaller_time_limit_leaves_nothing_to_do(train_here, timed, minutes):
     with pytest.raises(UserError, match=r"has trained for .* give a larger `max_minutes`"):
         train_here(str(timed / "config.yaml"), resume=timed / LAST, max_minutes=minutes)
@@ -149,6 +151,7 @@ def test_a_batch_that_makes_a_run_longer_changes_the_schedule(train_here, caplog
     assert after > 2 * before
 
 
+@pytest.mark.slow
 def test_an_unchanged_schedule_says_nothing(train_here, caplog):
     caplog.set_level("INFO")
     with pytest.raises(SystemExit):

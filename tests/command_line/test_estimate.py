@@ -65,6 +65,7 @@ def tell_time(write_inputs, tmp_path, monkeypatch, capsys):
     return tell
 
 
+@pytest.mark.slow
 def test_the_whole_run_is_steps_and_validations_and_its_end(tell_time):
     """70 x 2 s, 3 validations of 1.17 + 3 s (117 tokens), 2 x 1.17 + 3 + 10 s at the end."""
     assert tell_time() == (
@@ -74,6 +75,7 @@ def test_the_whole_run_is_steps_and_validations_and_its_end(tell_time):
     assert "20 steps, 1 validation of" in tell_time("--max_steps=20")
 
 
+@pytest.mark.slow
 def test_a_time_limit_is_how_long_a_run_takes(tell_time):
     words = r"ends at max_minutes \(10.0 minutes\), after about (\d+) steps"
     steps = int(re.search(words, tell_time("--max_minutes=10", "--val_every_steps=auto"))[1])

@@ -91,6 +91,7 @@ def test_summary_has_the_loss_and_the_error_rates_of_the_validation_split(pairs_
     assert "val_bits_per_char" not in summary  # its units are no characters
 
 
+@pytest.mark.slow
 def test_a_run_that_was_resumed_is_the_same_as_one_that_was_not(
     pairs_home, pairs_run, not_drawn, monkeypatch
 ):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import train
+from tests.marks import first_fast
 from transformer.run.comparison import curves
 from transformer.run.verification import InterruptAfter
 from transformer.storage.run_folder import BEST, CONFIG, LAST, PREVIOUS, SUMMARY, WEIGHTS
@@ -42,7 +43,7 @@ def move(folder):
     folder.rename(folder.parent / "moved")
 
 
-@pytest.mark.parametrize("lose", [move, pytest.param(shutil.rmtree, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("lose", first_fast([move, shutil.rmtree]))
 def test_a_folder_that_is_lost_while_it_is_trained_is_made_again_whole_and_that_is_said_once(
     train_here, tmp_path, caplog, lose
 ):
@@ -79,7 +80,7 @@ def test_a_run_whose_place_another_has_taken_ends_and_saves_nothing_there(train_
     assert (folder / CONFIG).read_text(encoding="utf-8") == "another run's"
 
 
-@pytest.mark.parametrize("name", ["saved", "cost 5$HOME ~"])
+@pytest.mark.parametrize("name", first_fast(["cost 5$HOME ~", "saved"]))
 def test_a_run_that_was_moved_goes_on_where_it_is(train_here, tmp_path, monkeypatch, capsys, name):
     folder = train_here(max_steps=10, val_every_steps=10)
     moved = folder.rename(tmp_path / name)

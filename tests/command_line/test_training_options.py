@@ -7,6 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.marks import first_fast
+
 BOM = "\ufeff"
 
 OWN_TEXTS = {
@@ -25,7 +27,7 @@ def tensors_of(folder):
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
-@pytest.mark.parametrize("text", OWN_TEXTS.values(), ids=OWN_TEXTS.keys())
+@pytest.mark.parametrize("text", first_fast(OWN_TEXTS.values(), 2), ids=OWN_TEXTS.keys())
 def test_own_text_of_any_script_trains_and_generates(
     train_here, summary_of, tmp_path, capsys, text
 ):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.marks import first_fast
 from transformer.storage.run_folder import LAST
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.throughput import Throughput
@@ -68,7 +69,7 @@ class Seconds(AfterBatch):
         throughput._elapsed_before += self.seconds
 
 
-@pytest.mark.parametrize("max_minutes", [None, 10])
+@pytest.mark.parametrize("max_minutes", first_fast([10, None]))
 def test_val_every_steps_holds_where_it_is_given(train_here, caplog, max_minutes):
     caplog.set_level("INFO")
     keys = {"max_minutes": max_minutes, "max_steps": 30, "val_every_steps": 13}

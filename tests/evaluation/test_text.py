@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.marks import first_fast
 from transformer.data.tokenizers.base import TextSize
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.evaluation import text
@@ -162,7 +163,7 @@ def test_xz_finds_a_text_again_that_it_has_seen():
     assert score_xz(text, text).bits_per_char < 0.2
 
 
-@pytest.mark.parametrize("length", [1, 2, 5, 23, 100])
+@pytest.mark.parametrize("length", first_fast([1, 2, 5, 23, 100]))
 def test_xz_needs_at_least_a_byte_for_a_tail_however_short(length):
     """In padded files, the last characters of a text cost nothing at all, or less than that."""
     line = "the quick fox jumps over the lazy dog\n"

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.marks import first_fast
 from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
 from transformer.inspection.attention_figures import attention_figure, cross_attention_figure
 from transformer.special_ids import BEGIN
@@ -19,7 +20,9 @@ def images(figure):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize(("blocks", "heads"), [(N, H), (1, 1), (1, H), (N, 1)])
+@pytest.mark.parametrize(
+    ("blocks", "heads"), first_fast([(N, H), (1, 1), (1, H), (N, 1)], 2, several=True)
+)
 def test_there_is_a_map_for_each_block_and_head_of_the_weights(blocks, heads, dtype, generator):
     weights = torch.rand(blocks, heads, T, S, generator=generator).to(dtype)
     figure = attention_figure(weights, "vwxyz", "abcdefg")

@@ -5,6 +5,7 @@ import pytest
 import torch
 from matplotlib import colormaps
 
+from tests.marks import first_fast
 from transformer.config.keys import Config
 from transformer.data.text.corpus import Corpus
 from transformer.data.tokenizers.characters import CharacterTokenizer
@@ -89,7 +90,7 @@ def test_the_similarity_picture_has_the_cosine_of_each_two_positions(make_gpt, t
     assert np.array_equal(found, colors("RdBu_r", (similarity + 1) / 2))
 
 
-@pytest.mark.parametrize("heads", [4, 6, 12])
+@pytest.mark.parametrize("heads", first_fast([6, 4, 12]))
 def test_letters_are_as_high_as_text_on_a_screen_and_the_picture_no_wider_than_one(
     make_gpt, tokens, heads
 ):
@@ -113,7 +114,10 @@ def test_only_learned_positions_are_pictured(make_gpt, tokens, positions):
 
 @pytest.mark.parametrize(
     ("heads", "block_size", "expected"),
-    [(3, 7, 7), (3, 101, MOST_CHARACTERS), (10, 101, 12), (101, 101, LEAST_CHARACTERS)],
+    first_fast(
+        [(10, 101, 12), (3, 7, 7), (3, 101, MOST_CHARACTERS), (101, 101, LEAST_CHARACTERS)],
+        several=True,
+    ),
 )
 def test_more_heads_leave_fewer_characters(make_gpt, tokens, heads, block_size, expected):
     shape = {"num_heads": heads, "embedding_dim": 2 * heads, "block_size": block_size}

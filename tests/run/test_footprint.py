@@ -52,6 +52,7 @@ def plain():
     return footprint()
 
 
+@pytest.mark.slow
 def test_weights_and_moments_are_four_and_eight_bytes_a_number(plain):
     num_parameters = sum(p.numel() for p in build_model("gpt", **SHAPE).parameters())
     assert plain.bytes_by_part["weights"] == 4 * num_parameters
@@ -97,6 +98,7 @@ def test_ctc_is_counted_without_its_tables():
     assert flops[1] - flops[0] == 6 * 8 * 60 * 32 * 2 * 13
 
 
+@pytest.mark.slow
 def test_flops_are_six_a_weight_and_token_and_those_of_attention():
     """6 N + 12 L C T a token (arXiv:2001.08361, 2.1): products of matrices, embeddings are none."""
     model = build_model("gpt", **SHAPE)
@@ -108,6 +110,7 @@ def test_flops_are_six_a_weight_and_token_and_those_of_attention():
     assert step_flops(step(recompute=True)) > 1.2 * flops
 
 
+@pytest.mark.slow
 def test_recomputed_blocks_keep_what_goes_in_and_nothing_else():
     """8 x 64 x 32 numbers of 4 bytes for each further block, and its state."""
     more = footprint(recompute=True), footprint(recompute=True, num_blocks=4)

@@ -3,7 +3,6 @@
 import jaxtyping
 import pytest
 import torch
-from torch._dynamo.backends.registry import lookup_backend
 
 from transformer.models.parts.layers import Dropout, recompute_blocks
 from transformer.models.parts.positions import POSITIONS
@@ -41,6 +40,8 @@ def compile_model():
 
         def keep(graph, inputs):
             graphs.append(graph)
+            from torch._dynamo.backends.registry import lookup_backend  # takes seconds
+
             return lookup_backend(backend)(graph, inputs)
 
         model.compile(backend=keep, fullgraph=True)
@@ -133,6 +134,7 @@ def test_no_kind_of_positions_and_no_recomputed_block_breaks_a_graph_or_its_back
     assert len(graphs) <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [None, 5])
 def test_a_mask_breaks_no_graph(make_gpt, compile_model, rows):
     model = make_gpt(num_blocks=1).train()
@@ -142,6 +144,7 @@ def test_a_mask_breaks_no_graph(make_gpt, compile_model, rows):
     assert len(graphs) == 1
 
 
+@pytest.mark.slow
 def test_compiled_dropout_zeroes_its_share_and_scales_up_the_others(compile_model):
     dropout = Dropout(0.3)
     graphs = compile_model(dropout)
@@ -154,6 +157,7 @@ def test_compiled_dropout_zeroes_its_share_and_scales_up_the_others(compile_mode
     assert dropped.max().item() == pytest.approx(1 / 0.7, rel=1e-6)  # a few roundings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", ["make_gpt", "make_encoder_decoder"])
 @torch.no_grad()
 def test_compiled_logits_are_the_models_own(float64, request, compile_model, make):
