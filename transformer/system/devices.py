@@ -33,14 +33,12 @@ def resolve_accelerator(accelerator: str) -> str:
 
 
 def has_bf16(accelerator: str) -> bool:
-    """Whether it multiplies bfloat16 in hardware: CUDA from Ampere on, CPUs with AVX512-BF16."""
-    if accelerator == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return accelerator == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    """Whether a GPU multiplies bfloat16 in hardware: CUDA from Ampere on."""
+    return accelerator == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def has_fp16(accelerator: str) -> bool:
-    """Whether it multiplies float16 faster than float32: CUDA from Volta on, such as a T4."""
+    """Whether a GPU multiplies float16 faster than float32: CUDA from Volta on, such as a T4."""
     if accelerator != "cuda" or not torch.backends.cuda.is_built():
         return False
     return torch.cuda.get_device_capability() >= (7, 0)
