@@ -25,6 +25,7 @@ from record import save
 from transformer.config.keys import Config
 from transformer.data.text.corpus import Corpus
 from transformer.run import assembly
+from transformer.run.settling import settle
 from transformer.training.callbacks.throughput import Throughput
 
 # Keys of a plain GPT that all sides support, steps per round, and steps before the clock starts.
@@ -172,7 +173,7 @@ def main() -> None:
     figures = {}
     for name, (shape, steps, warmup_steps) in SHAPES.items():
         config = Config(data_path=arguments.data_path, max_steps=steps, **COMMON, **shape)
-        config = assembly.settle(config)
+        config = settle(config)
         figures[name] = measure(config, corpus, warmup_steps, arguments.rounds)
         print(name, json.dumps({k: v for k, v in figures[name].items() if k != "rounds"}, indent=2))
     print(save("train_speed", figures))

@@ -18,6 +18,7 @@ from transformer.data.text.corpus import Corpus
 from transformer.evaluation.text import score_model
 from transformer.models.base import TokenModel
 from transformer.run import assembly
+from transformer.run.settling import settle
 from transformer.system.errors import UserError
 
 # These keys would make a different experiment, not a variant.
@@ -105,7 +106,7 @@ def fit(
     variant: Variant, corpus: Corpus, seed: int, steps: int, clock: pl.Callback | None = None
 ) -> tuple[TokenModel, pl.LightningDataModule]:
     """Trains a whole schedule of `steps`, without validating or saving; returns model and data."""
-    config = assembly.settle(variant.config.model_copy(update={"seed": seed}))
+    config = settle(variant.config.model_copy(update={"seed": seed}))
     pl.seed_everything(seed, verbose=False)
     task = assembly.build_task(config, corpus)
     module = assembly.build_module(config, task, steps)

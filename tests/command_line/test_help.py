@@ -1,7 +1,7 @@
 """What the scripts say of themselves, before anything heavy is imported."""
 
 import json
-import time
+import os
 
 import pytest
 import yaml
@@ -29,12 +29,17 @@ ONE_BY_ONE = [
 ]
 
 
+def used_by_children(times: os.times_result) -> float:
+    """Seconds of a processor: what a user waits for on a machine that does nothing else."""
+    return times.children_user + times.children_system
+
+
 @pytest.mark.parametrize("script", ONE_BY_ONE)
 def test_help_names_every_flag_within_a_second(run, tmp_path, script):
     for _ in range(3):  # three tries, as other work on the machine only adds
-        started_at = time.perf_counter()
+        before = os.times()
         result = run(script, "--help", cwd=tmp_path)
-        seconds = time.perf_counter() - started_at
+        seconds = used_by_children(os.times()) - used_by_children(before)
         if seconds < 1:
             break
     assert result.returncode == 0

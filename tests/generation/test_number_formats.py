@@ -12,7 +12,7 @@ from transformer.generation import number_formats
 from transformer.generation.number_formats import (
     FORMATS,
     INT8_STRIDE,
-    ROWS,
+    MEASURED_ROWS,
     Int8Linear,
     Products,
     convert,
@@ -205,7 +205,7 @@ def test_what_was_measured_is_remembered_and_no_random_number_is_drawn(
     assert chosen.name in FORMATS
     assert chosen.why
     known = json.loads((tmp_path / "speeds.json").read_text(encoding="utf-8"))
-    assert len(known) == 1 + len(ROWS)
+    assert len(known) == 1 + len(MEASURED_ROWS)
     monkeypatch.setattr("transformer.system.speed.measure_all", None)
     assert fastest_format("cpu", architecture, 3, str(tmp_path)) == chosen
 

@@ -79,8 +79,10 @@ def test_where_processes_share_the_cores_the_number_is_lightnings_unless_it_was_
     for before in ({}, {"OMP_NUM_THREADS": "5"}):
         monkeypatch.setattr(os, "environ", dict(before))
         prepare_threads()
-        cores.leave_threads_to_lightning()
+        cores.leave_threads_to_lightning("auto")
         assert os.environ.get("OMP_NUM_THREADS") == before.get("OMP_NUM_THREADS")
+        cores.leave_threads_to_lightning(3)
+        assert os.environ["OMP_NUM_THREADS"] == "3"
 
 
 def test_a_script_sets_it_before_torch_is_imported():

@@ -12,7 +12,8 @@ from transformer.models.parts.attention import (
     fused_attention,
     use_attention,
 )
-from transformer.run.assembly import settle
+from transformer.run.assembly import records_steps
+from transformer.run.settling import all_threads, settle
 from transformer.system import speed
 from transformer.training import choices
 from transformer.training.choices import WORTH_CHANGING, WORTH_FEWER_THREADS, Chooser
@@ -31,8 +32,10 @@ each_question = pytest.mark.parametrize("question", QUESTIONS)
 def two_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
+    all_threads.cache_clear()
     yield
     torch.set_num_threads(before)
+    all_threads.cache_clear()
 
 
 @pytest.fixture
@@ -147,3 +150,35 @@ def test_a_model_attends_as_it_is_told():
     assert {part.attend for part in found} == {fused_attention}
     use_attention(model, "explicit")
     assert {part.attend for part in found} == {attention}
+
+
+def test_a_later_run_of_the_process_chooses_among_all_threads_again(take, tmp_path):
+    (tmp_path / "config.yaml").write_text(KEYS, encoding="utf-8")
+    config = load_config(tmp_path / "config.yaml")
+    take(**{"1": 0.1})
+    assert settle(config).num_threads == torch.get_num_threads() == 1
+    take(**{"1": 10.0})
+    assert settle(config).num_threads == torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "recorded"),
+    [
+        ({}, True),
+        ({"strategy": "ddp"}, False),
+        ({"precision": "fp16"}, False),
+        ({"accumulate_grad_batches": 2}, False),
+        ({"activation_checkpointing": True}, False),
+    ],
+    ids=str,
+)
+def test_only_the_plain_steps_of_one_gpu_are_recorded(tmp_path, monkeypatch, changes, recorded):
+    (tmp_path / "config.yaml").write_text(KEYS, encoding="utf-8")
+    config = load_config(tmp_path / "config.yaml", changes)
+    one_gpu = {"accelerator": "cuda", "devices": 1, "num_nodes": 1}
+    assert records_steps(config, one_gpu, shapes_vary=False) is recorded
+    assert not records_steps(config, one_gpu, shapes_vary=True)
+    assert not records_steps(config, one_gpu | {"devices": 2}, shapes_vary=False)
+    assert not records_steps(config, one_gpu | {"accelerator": "cpu"}, shapes_vary=False)
+    monkeypatch.setenv("CUDA_LAUNCH_BLOCKING", "1")
+    assert not records_steps(config, one_gpu, shapes_vary=False)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from transformer.config.files import load_config
-from transformer.run.assembly import choose_hardware, settle
+from transformer.run.assembly import choose_hardware
+from transformer.run.settling import settle
 from transformer.system.devices import device_name, resolve_accelerator, used_memory
 from transformer.system.errors import UserError
 from transformer.training import choices
@@ -229,6 +230,8 @@ num_workers: 12
         ("mac", "", ("mps", 1, "auto", "32-true")),
         ("mac", "accelerator: cpu", ("cpu", 1, "auto", "32-true")),
         ("old gpu", "precision: fp16", ("cuda", 1, "auto", "16-mixed")),
+        ("T4", "", ("cuda", 1, "auto", "16-mixed")),
+        ("T4", "strategy: fsdp", ("cuda", 1, "fsdp", "32-true")),  # which does not go with fp16
         ("two new gpus", "devices: auto\nstrategy: ddp", ("cuda", 2, "ddp", "bf16-mixed")),
         ("two new gpus", "num_nodes: 3\ndevices: 2", ("cuda", 2, "auto", "bf16-mixed")),
     ],

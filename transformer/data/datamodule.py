@@ -166,7 +166,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         shares = [batches_of(rank, self._world_size) for rank in range(self._world_size)]
         return self._loader(EvenBatches(shares[self._rank], max(map(len, shares))))
 
-    def _near(self, tokens: Tensor) -> Tensor:
+    def _on_gpu_if_small(self, tokens: Tensor) -> Tensor:
         """A copy on the run's GPU, unless workers read the tokens or they take too much of it."""
         if not torch.cuda.is_available() or self.num_workers or not self.trainer:
             return tokens

@@ -36,7 +36,7 @@ class EndlessBatches(IterableDataset, ABC):
     shorter by `batches_given`: the batches that an earlier run has read from the same pass.
     """
 
-    on_gpu = False  # where its batches are
+    on_gpu = False  # whether the batches are on the GPU
 
     def __init__(self, order: EndlessOrder, share: Share) -> None:
         self.order = order

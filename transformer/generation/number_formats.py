@@ -22,7 +22,7 @@ from transformer.system.speed import Candidate, Choice, cache_folder, fastest, s
 
 FORMATS = ("float32", "bf16", "int8")
 WIDE_FORMATS = {"float32": torch.float32, "bf16": torch.bfloat16}
-ROWS = (1, 8, 16, 64)  # numbers of rows that are measured
+MEASURED_ROWS = (1, 8, 16, 64)
 REPEATS = (1, 4)  # steps or products that are timed as one
 MOST_TOKENS_BEFORE = 128  # in the measured steps
 INT8_STRIDE = 16  # inputs that the kernel reads at a time; for other sizes it reads out of bounds
@@ -92,7 +92,7 @@ def fastest_format(
     kind = torch.device(device).type
     if kind != "cpu":
         return Choice("bf16" if has_bf16(kind) else "float32")
-    if "embedding_dim" not in architecture:  # it multiplies nothing
+    if not {"num_heads", "num_blocks"} <= architecture.keys():  # no transformer
         return Choice("float32")
     shape, rows = one_block(architecture), measured_rows(num_rows)
     products = fastest_products(architecture, cache_dir)
@@ -110,9 +110,9 @@ def timed(
 
 
 def measured_rows(num_rows: int) -> int:
-    """The nearest of ROWS, by ratio."""
+    """The nearest of MEASURED_ROWS, by ratio."""
     num_rows = max(1, num_rows)
-    return min(ROWS, key=lambda rows: max(rows / num_rows, num_rows / rows))
+    return min(MEASURED_ROWS, key=lambda rows: max(rows / num_rows, num_rows / rows))
 
 
 def one_block(architecture: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,11 +148,11 @@ def decoding_steps(
 
     @torch.inference_mode()
     def work(num_steps: int) -> None:
-        model, kept = made()
-        kept.lengths = [model.block_size - max(REPEATS)] * num_rows
+        model, cache_of_rows = made()
+        cache_of_rows.lengths = [model.block_size - max(REPEATS)] * num_rows
         tokens = torch.zeros(num_rows, 1, dtype=torch.long)
         for _ in range(num_steps):
-            model(tokens, cache=kept)
+            model(tokens, cache=cache_of_rows)
 
     return work
 
@@ -160,19 +160,19 @@ def decoding_steps(
 def fastest_products(architecture: Mapping[str, Any], cache_dir: str | None = None) -> Products:
     """How the layers of this architecture multiply faster here, by its first feed-forward layer.
 
-    The answer of the most rows that are measured tells the other format.
+    `other` is the faster of float32 and bf16 for the most rows that are measured.
     """
     width, feedforward_dim = architecture["embedding_dim"], architecture["feedforward_dim"]
     num_inputs = -(-width // INT8_STRIDE) * INT8_STRIDE
     seconds = {}
-    for rows in ROWS:
+    for rows in MEASURED_ROWS:
         candidates = {
             name: one_product(num_inputs, feedforward_dim, rows, name) for name in FORMATS
         }
         question = f"products, {rows} rows, {num_inputs} to {feedforward_dim}"
         seconds[rows] = timed(question, candidates, cache_dir)
-    other = min(WIDE_FORMATS, key=lambda name: seconds[ROWS[-1]][name])
-    in_int8 = [rows for rows in ROWS if seconds[rows]["int8"] < seconds[rows][other]]
+    other = min(WIDE_FORMATS, key=lambda name: seconds[MEASURED_ROWS[-1]][name])
+    in_int8 = [rows for rows in MEASURED_ROWS if seconds[rows]["int8"] < seconds[rows][other]]
     return Products(max(in_int8, default=0), other)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -9,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.profilers import PyTorchProfiler
 
 from transformer.config.keys import Config
 from transformer.models import build_model
 from transformer.models.base import SequenceModel
-from transformer.models.families.base import TransformerSettings
 from transformer.models.parts.attention import use_attention
 from transformer.models.parts.layers import recompute_blocks, skipped_initialization
 from transformer.run.callbacks import build_callbacks
@@ -29,7 +28,6 @@ from transformer.system.processes import is_rank_0
 from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 from transformer.tasks.task_run import TaskRun
-from transformer.training.choices import Chooser
 from transformer.training.estimates import ENDLESS_STEPS
 from transformer.training.hardware import (
     Hardware,
@@ -47,41 +45,6 @@ from transformer.training.validations import plan_validations
 LOG_EVERY_STEPS = 10
 
 log = logging.getLogger(__name__)
-
-
-def settle(config: Config) -> Config:
-    """Replaces auto by what is faster here, for the keys that are measured, and says why.
-
-    From here on, this process computes with the chosen number of threads.
-    """
-    chooser = Chooser(
-        accelerator=resolve_accelerator(config.accelerator),
-        cache_dir=config.cache_dir,
-        num_nodes=config.num_nodes,
-        devices=config.devices,
-    )
-    threads = chooser.num_threads(config.num_threads, config.embedding_dim)
-    if config.num_threads != "auto" or threads.why:
-        torch.set_num_threads(int(threads.name))
-    precision = chooser.precision(config.precision, config.embedding_dim)
-    chosen = {"num_threads": threads, "precision": precision}
-    settings = config.family_settings()
-    if isinstance(settings, TransformerSettings):
-        chosen["attention"] = chooser.attention(
-            config.attention,
-            heads=settings.num_heads,
-            length=settings.block_size,
-            head_dim=settings.head_dim,
-            dropout=settings.dropout if config.family.data == "text" else 0.0,
-            bf16=precision.name == "bf16",
-        )
-    values: dict[str, Any] = {"precision": precision.name}
-    for key, choice in chosen.items():
-        if choice.why:  # was measured
-            values[key] = int(choice.name) if key == "num_threads" else choice.name
-            if is_rank_0():
-                log.info("%s: %s, %s", key, *choice)
-    return config.model_copy(update=values)
 
 
 def choose_hardware(config: Config) -> dict[str, Any]:
@@ -126,7 +89,7 @@ def build_model_of(
 ) -> SequenceModel:
     """Seeds all random numbers of the run, and draws the weights from them.
 
-    `num_tokens` that the run trains on decide whether compiling pays.
+    `num_tokens`, the tokens of the whole run, decides whether compiling is worth its time.
     """
     pl.seed_everything(config.seed, verbose=False)
     replaced = config.strategy == "fsdp" and not is_rank_0()  # by the weights of rank 0
@@ -149,12 +112,13 @@ def build_model_of(
     return model
 
 
-def records_steps(config: Config, task: TaskRun, hardware: Mapping[str, Any]) -> bool:
+def records_steps(config: Config, hardware: Mapping[str, Any], *, shapes_vary: bool) -> bool:
     """Whether a step can be one CUDA graph: `transformer.training.step_graph.captured`."""
     one_gpu = hardware["accelerator"] == "cuda" and config.strategy == "auto"
+    one_gpu = one_gpu and os.environ.get("CUDA_LAUNCH_BLOCKING", "0") == "0"
     one_gpu = one_gpu and hardware["devices"] * hardware["num_nodes"] == 1
     plain = config.accumulate_grad_batches == 1 and not config.activation_checkpointing
-    return one_gpu and plain and config.precision != "fp16" and not task.shapes_vary
+    return one_gpu and plain and config.precision != "fp16" and not shapes_vary
 
 
 def build_module(

@@ -12,8 +12,8 @@ from transformer.models import build_model
 from transformer.models.base import SequenceModel
 from transformer.models.parts.attention import use_attention
 from transformer.models.parts.layers import recompute_blocks
-from transformer.run.assembly import settle
 from transformer.run.footprint import Footprint, Step, on_several, step_flops, step_memory
+from transformer.run.settling import settle
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
 from transformer.tasks.base import Data

@@ -112,19 +112,22 @@ def put_together(
 
     import_lightning()
     from transformer.run import assembly
+    from transformer.run.settling import settle
     from transformer.training.callbacks.throughput import Throughput
 
     quiet_libraries()
-    config = assembly.settle(config)
+    config = settle(config)
     hardware = assembly.choose_hardware(config)
     if hardware["devices"] > 1:
-        leave_threads_to_lightning()
+        leave_threads_to_lightning(config.num_threads)
     task = assembly.build_task(config, data, num_sharing_cores(hardware["devices"]))
     num_devices = hardware["devices"] * hardware["num_nodes"]
     assembly.check_shares(config, task.data.num_val_examples, num_devices)
     total_steps = assembly.count_steps(config, task.data.num_examples, num_devices)
     # The trace of a profile names each operation, which a recorded step would not.
-    recorded = not profile and assembly.records_steps(config, task, hardware)
+    recorded = not profile and assembly.records_steps(
+        config, hardware, shapes_vary=task.shapes_vary
+    )
     module = assembly.build_module(config, task, total_steps, resume, recorded=recorded)
     step = resuming.check_unfinished(resume, total_steps, before, config) if resume else 0
     folder = choose_folder(config, resume, lock)

@@ -112,7 +112,9 @@ def _made(step: Step) -> tuple[pl.LightningModule, Optimizer, list[Tensor]]:
     for part in module.modules():
         if isinstance(part, PairModule):
             part.ctc_loss = partial(ctc_loss, sum_alignments=lambda logs, *_, **__: logs.sum())
-        elif isinstance(part, MultiHeadAttention | CrossAttention) and not step.on_cpu:
+        elif not isinstance(part, MultiHeadAttention | CrossAttention) or step.on_cpu:
+            continue
+        elif part.attend is fused_attention:
             part.attend = lambda q, k, v, mask, _, causal=False: fused_attention(
                 q, k, v, mask, causal=causal
             )

@@ -13,6 +13,7 @@ import torch
 from transformer.config.keys import Config
 from transformer.run import assembly
 from transformer.run.parts import Run
+from transformer.run.settling import settle
 from transformer.special_ids import IGNORED
 from transformer.system.devices import device_name
 from transformer.system.lean_imports import without_compiling
@@ -22,10 +23,12 @@ from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.announcements import duration
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.lightning_internals import NEVER, between_steps
+from transformer.training.step_graph import WARMUP_STEPS, CapturedSteps
 from transformer.training.strategies import make_strategy
 from transformer.training.validations import VALIDATION_SHARE
 
-# How many steps, and for how long, are timed. The first step may compile, so it is left out.
+# How many steps, and for how long, are timed. The first step may compile, and those before the
+# recorded ones are slower, so they are left out.
 MOST_STEPS, MOST_SECONDS = 30, 10.0
 VALIDATION_BATCHES = 4
 START_SECONDS = 10.0  # of a process: imports, reading the text, writing the model file
@@ -44,13 +47,16 @@ class Times:
 class StopWatch(AfterBatch):
     """Times steps and validation batches, the first of each left out, then stops the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_left_out: int = 1) -> None:
+        self.num_left_out = num_left_out  # steps
         self.steps: list[float] = []  # end times
         self.batches: list[float] = []  # start of validation, then end times
         self.tokens: list[int] = []
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         if not between_steps(trainer):
+            return
+        if trainer.global_step < self.num_left_out:
             return
         self.steps.append(now(trainer))
         long = self.steps[-1] - self.steps[0] >= MOST_SECONDS
@@ -91,11 +97,11 @@ def time_here(config: Config, data: Data) -> str:
     Raises: UserError for a device that this machine does not have.
     """
     quiet_libraries()
-    config = assembly.settle(config)
+    config = settle(config)
     hardware = assembly.choose_hardware(config)
     task = assembly.build_task(config, data)
     total_steps = assembly.count_steps(config, task.data.num_examples, 1)
-    recorded = assembly.records_steps(config, task, hardware)
+    recorded = assembly.records_steps(config, hardware, shapes_vary=task.shapes_vary)
     module = assembly.build_module(config, task, total_steps, recorded=recorded)
     throughput = Throughput(task.data.num_train_tokens, task.tokens_per_example)
     run = Run(config, Path(), task, module, throughput, total_steps)
@@ -110,12 +116,13 @@ def time_here(config: Config, data: Data) -> str:
 
 
 def measure(run: Run, hardware: dict[str, Any]) -> Times:
-    watch = StopWatch()
+    recorded = isinstance(run.module, CapturedSteps)
+    watch = StopWatch(WARMUP_STEPS + 1 if recorded else 1)
     own: dict[str, Any] = hardware | {"strategy": make_strategy(hardware["strategy"], 1)}
     trainer = pl.Trainer(
         **own,
         max_epochs=-1,
-        max_steps=MOST_STEPS + 2,
+        max_steps=MOST_STEPS + 1 + watch.num_left_out,
         accumulate_grad_batches=run.config.accumulate_grad_batches,
         val_check_interval=NEVER,
         check_val_every_n_epoch=None,

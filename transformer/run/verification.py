@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 
 from transformer.config.keys import Config
 from transformer.run.comparison import differences
+from transformer.run.settling import settle
 from transformer.storage.run_folder import LAST
 from transformer.system.devices import resolve_accelerator
 from transformer.training.callbacks.after_batch import AfterBatch
@@ -62,6 +63,7 @@ def differences_of_resuming(config: Config, train: Callable[..., Path]) -> list[
     `train(config, resume, callbacks=..., sum_up=...)` trains in this process and returns the run's
     folder. The runs take a few steps on one device, in a temporary folder, without time limits.
     """
+    config = settle(config)  # once, for all of them
     with tempfile.TemporaryDirectory() as home:
 
         def run(name: str, steps: int = STEPS, **more: Any) -> Path:

@@ -33,11 +33,13 @@ def prepare_threads() -> None:
         _set_here.add(_THREADS)
 
 
-def leave_threads_to_lightning() -> None:
+def leave_threads_to_lightning(num_threads: int | str) -> None:
     """Several processes share the cores: Lightning divides them, where nobody has set a number."""
     for name in _set_here:
         os.environ.pop(name, None)
     _set_here.clear()
+    if num_threads != "auto":
+        os.environ[_THREADS] = str(num_threads)
 
 
 def _quotas(cgroups: Path, mounts: Path) -> Iterator[float]:

@@ -62,7 +62,7 @@ def processor_name() -> str:
 
 
 def used_memory(device: torch.device) -> int | None:
-    """The most bytes that torch has taken of a GPU's memory, or else this process of the machine's.
+    """Peak memory in bytes: what torch has reserved on a GPU, otherwise that of this process.
 
     None where that is not known, as on Windows.
     """

@@ -21,10 +21,11 @@ FILE, LOCK = "speeds.json", "speeds.lock"
 ROWS = (16, 64, 256, 1024)
 NO_CONTEST = 2.0  # times slower than the fastest: then no closer look is taken
 WORTH_CHANGING = 1.05  # another choice than the plain one must be so much faster
-ROUNDS, LEAST_SECONDS = 3, 0.05  # at least, for each size: another program may slow some down
+CALLS = 2  # of a candidate in its turn: the first may have to start its threads
+ROUNDS, LEAST_SECONDS = 2, 0.05  # at least, for each size: other programs may slow some tries down
 SECONDS = 0.8  # in which a larger size must end, or else it is not tried
 _LOCK_SECONDS = 30.0
-_SIDE, _LOOK_SECONDS, _FREE = 512, 0.1, 0.75  # of a product that uses all threads
+_SIDE, _LOOK_SECONDS, _FREE = 256, 0.1, 0.75  # of a product that uses all threads
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")  # which instructions may be used
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ Candidate = Callable[[int], object]
 
 
 class Choice(NamedTuple):
-    """What was chosen, and in words why; empty where nothing was measured."""
+    """What was chosen, and why in words; empty if it was given, or there was nothing to choose."""
 
     name: str
     why: str = ""
@@ -76,26 +77,31 @@ def seconds_of(
     hold some.
     """
     key = f"{question}; {machine()}"
+
+    def measured() -> dict[str, float] | None:
+        if needs_free_cores and not cores_are_free():
+            log.info("%s: not measured, as other programs use the processor now", question)
+            return None
+        return measure_all(candidates, sizes)
+
     try:
         if _answers(known := _read(folder / FILE).get(key), candidates):
             return known
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
             known = _read(folder / FILE)
-            if not _answers(known.get(key), candidates):
-                if needs_free_cores and not cores_are_free():
-                    log.info("other programs use the processor now, so another run may be faster")
-                    return None
-                known[key] = measure_all(candidates, sizes)
-                write_text(folder / FILE, json.dumps(known, indent=2) + "\n")
-            return known[key]
+            if _answers(known.get(key), candidates):
+                return known[key]
+            if (answer := measured()) is not None:
+                write_text(folder / FILE, json.dumps(known | {key: answer}, indent=2) + "\n")
+            return answer
     except (OSError, Timeout) as error:
         log.info(
             "%s: cannot be used (%s), so another run may choose otherwise; give --cache_dir",
             folder,
             getattr(error, "strerror", None) or "it is locked",
         )
-        return None if shared else measure_all(candidates, sizes)
+        return None if shared else measured()
 
 
 def machine() -> str:
@@ -108,7 +114,8 @@ def machine() -> str:
 
 def cores_are_free() -> bool:
     """Whether each thread of this process gets the time of a core for itself."""
-    matrix = torch.ones(_SIDE, _SIDE)
+    side = _SIDE * torch.get_num_threads()
+    matrix = torch.ones(side, side)
     started_at, cpu_before = time.perf_counter(), time.process_time()
     while (seconds := time.perf_counter() - started_at) < _LOOK_SECONDS:
         torch.mm(matrix, matrix)
@@ -150,9 +157,10 @@ def _in_turn(
     while rounds > 0 or time.perf_counter() - first_at < least_seconds:
         rounds -= 1
         for name, work in candidates.items():
-            started_at = time.perf_counter()
-            work(size)
-            times[name] = min(times[name], time.perf_counter() - started_at)
+            for _ in range(CALLS):
+                started_at = time.perf_counter()
+                work(size)
+                times[name] = min(times[name], time.perf_counter() - started_at)
     return times
 
 

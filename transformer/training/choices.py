@@ -20,7 +20,7 @@ from transformer.system.speed import (
 )
 
 WIDEST = 512  # is measured: wider layers gain as much and take a second
-LONGEST = 512  # positions, likewise
+LONGEST = 512  # positions; with more, the formula step by step takes too much memory
 MOST_HEADS = 8
 WORTH_FEWER_THREADS = 1.25  # a long run may have its cores for itself later
 BATCHES = (1, 4, 16)
@@ -29,7 +29,7 @@ MANY_ROWS = (256, 1024)  # so that threads have something to share
 
 @dataclass(frozen=True, kw_only=True)
 class Chooser:
-    """Asks for a run on `accelerator`; answers are remembered in `cache_dir`.
+    """Makes the choices of a run on `accelerator`; answers are remembered in `cache_dir`.
 
     Several machines, and processes that cannot share an answer, all take the plain choice.
     """
@@ -38,6 +38,7 @@ class Chooser:
     cache_dir: str | None = None
     num_nodes: int = 1
     devices: int | str = 1
+    strategy: str = "auto"
 
     def precision(self, given: str, width: int) -> Choice:
         """auto on a CPU: bf16 if a layer of `width` trains faster in it, otherwise float32.
@@ -48,8 +49,10 @@ class Chooser:
         if given != "auto":
             return Choice(given)
         if self.accelerator != "cpu":
-            half = "fp16" if has_fp16(self.accelerator) else "float32"
-            return Choice("bf16" if has_bf16(self.accelerator) else half)
+            if has_bf16(self.accelerator):
+                return Choice("bf16")
+            fp16 = has_fp16(self.accelerator) and self.strategy != "fsdp"
+            return Choice("fp16" if fp16 else "float32")
         width = min(width, WIDEST)
         formats = {name: training_products(width, name == "bf16") for name in ("float32", "bf16")}
         return self._faster(f"training, width {width}", formats, "float32")
@@ -60,14 +63,14 @@ class Chooser:
         """auto on a CPU: what trains faster on `length` positions; elsewhere torch's kernel."""
         if given != "auto":
             return Choice(given)
-        if self.accelerator != "cpu":
+        if self.accelerator != "cpu" or length > LONGEST:
             return Choice("fused")
-        heads, length = min(heads, MOST_HEADS), min(length, LONGEST)
+        heads = min(heads, MOST_HEADS)
         shape = (heads, length, head_dim)
         ways = {name: training_attention(f, shape, dropout, bf16) for name, f in ATTENTIONS.items()}
-        words = f"attention, {heads} heads, {length} positions, head_dim {head_dim}"
-        words += ", dropout" * (dropout > 0) + ", bf16" * bf16
-        return self._faster(words, ways, "fused", BATCHES)
+        question = f"attention, {heads} heads, {length} positions, head_dim {head_dim}"
+        question += ", dropout" * (dropout > 0) + ", bf16" * bf16
+        return self._faster(question, ways, "fused", BATCHES)
 
     def num_threads(self, given: int | str, width: int) -> Choice:
         """auto on a CPU: all of the process's threads, or fewer if a layer trains faster so."""
@@ -95,7 +98,7 @@ class Chooser:
         plain: str,
         sizes: tuple[int, ...] = ROWS,
         worth_changing: float = WORTH_CHANGING,
-        **conditions: bool,
+        needs_free_cores: bool = False,
     ) -> Choice:
         shared = self.devices != 1
         several = shared or self.num_nodes > 1
@@ -103,7 +106,9 @@ class Chooser:
         if self.num_nodes > 1:
             return together
         folder = cache_folder(self.cache_dir)
-        seconds = seconds_of(question, ways, folder, sizes, shared=shared, **conditions)
+        seconds = seconds_of(
+            question, ways, folder, sizes, shared=shared, needs_free_cores=needs_free_cores
+        )
         return together if seconds is None else fastest(seconds, plain, worth_changing)
 
 

@@ -60,9 +60,8 @@ def trainer_arguments(hardware: Hardware) -> dict[str, Any]:
     """
     accelerator = resolve_accelerator(hardware.accelerator)
     precision = hardware.precision
+    check_precision(precision, accelerator)
     devices, num_nodes = _as_launched(hardware.devices, hardware.num_nodes)
-    if precision == "fp16" and accelerator == "cpu":  # Lightning would take bf16 instead
-        raise UserError("precision fp16 needs a GPU, and accelerator is cpu: give bf16 or float32")
     found = torch.cuda.device_count() if accelerator == "cuda" else None
     if devices == "auto":  # more processes on one CPU would share its cores
         devices = found or 1
@@ -75,6 +74,12 @@ def trainer_arguments(hardware: Hardware) -> dict[str, Any]:
         "strategy": hardware.strategy,
         "precision": PRECISIONS[precision],
     }
+
+
+def check_precision(precision: str, accelerator: str) -> None:
+    """Raises: UserError for fp16 on a CPU, where Lightning would take bf16 instead."""
+    if precision == "fp16" and accelerator == "cpu":
+        raise UserError("precision fp16 needs a GPU, and accelerator is cpu: give bf16 or float32")
 
 
 def _as_launched(devices: int | str, num_nodes: int) -> tuple[int | str, int]:

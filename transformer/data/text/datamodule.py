@@ -73,7 +73,7 @@ class CharacterDataModule(EndlessDataModule):
         return {"char": num_scored / num_characters, "byte": num_scored / num_bytes}
 
     def _train_batches(self, share: Share):  # beartype warns of an IterableDataset in an annotation
-        tokens = self._near(self.train_tokens)
+        tokens = self._on_gpu_if_small(self.train_tokens)
         return ChunkBatches(
             tokens, self.order, share, block_size=self.block_size, stride=self.stride
         )

@@ -129,6 +129,11 @@ class TransformerSettings(Family):
     def head_dim(self) -> int:
         return self.embedding_dim // self.num_heads
 
+    @property
+    def attention_dropout(self) -> float:
+        """Of attention weights."""
+        return 0.0
+
     def doubts(self, warmup_steps: int | str) -> list[str]:
         if self.num_blocks < DEEP or self.norm_first or warmup_steps != 0:
             return []

@@ -18,3 +18,7 @@ class GPTSettings(TransformerSettings):
         False, "add to each embedding a learned share, by channel, of the previous one"
     )
     position_gain: bool = True
+
+    @property
+    def attention_dropout(self) -> float:
+        return self.dropout

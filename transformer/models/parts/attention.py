@@ -237,7 +237,7 @@ class CrossAttention(_Heads):
 
 
 def use_attention(model: nn.Module, name: str) -> None:
-    """Makes all attention of the model `explicit` or `fused`, as it is at first."""
+    """Sets the attention of every layer: `explicit` or `fused`. A new model has `fused`."""
     for part in model.modules():
         if isinstance(part, _Heads):
             part.attend = ATTENTIONS[name]
