@@ -2,7 +2,7 @@
 
 Trains each config as a user would, one whole `python train.py` process after the other. The medians
 over the seeds go to recipes.json; rows of other configs there are kept. Prints the README's
-table.
+table. Without a config it measures nothing.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from record import ROOT, circumstances, load, save
+from record import ROOT, SHOWN, circumstances, load, save
 
 PICKED = ("val_loss", "val_bits_per_char", "train_loss", "step", "corpus_passes")
 PICKED_TOO = ("tokens_per_second", "num_parameters", "precision")
@@ -28,15 +28,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--data_path", default=None)
     arguments = parser.parse_args()
-    try:
-        rows = load("recipes")["figures"]
-    except FileNotFoundError:
-        rows = {}
+    rows = recorded()
     for config in arguments.configs:
         runs = [run(config, seed, arguments.data_path) for seed in range(arguments.seeds)]
         rows[config.as_posix()] = summarize(runs) | {"circumstances": circumstances()}
         save("recipes", rows)
-    print(table(rows))
+    print(table())
+
+
+def recorded(processor: str | None = None) -> dict[str, Any]:
+    try:
+        return load("recipes", processor)["figures"]
+    except FileNotFoundError:
+        return {}
 
 
 def run(config: Path, seed: int, data_path: str | None) -> dict[str, Any]:
@@ -72,18 +76,21 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def table(rows: dict[str, Any]) -> str:
-    """The README's table in Markdown, best loss first."""
+def table() -> str:
+    """The README's table in Markdown, best loss of its first processor first."""
+    by_name = {name: recorded(processor) for name, processor in SHOWN.items()}
+    first, *_ = by_name.values()
+    minutes = " | ".join(f"minutes, {name}" for name in by_name)
     lines = [
-        "| config | parameters | machine | minutes | val_loss | bits per character | peak memory |",
-        "|---|---|---|---|---|---|---|",
+        f"| config | parameters | {minutes} | val_loss | bits per character | peak memory |",
+        "|---|---|" + "---|" * len(by_name) + "---|---|---|",
     ]
-    for config, row in sorted(rows.items(), key=lambda item: item[1]["val_loss"]):
+    for config, row in sorted(first.items(), key=lambda item: item[1]["val_loss"]):
+        seconds = [rows.get(config, {}).get("process_seconds") for rows in by_name.values()]
         cells = (
             f"`{config}`",
             f"{row['num_parameters']:,}",
-            row["circumstances"]["machine"],
-            f"{row['process_seconds'] / 60:.1f}",
+            *("" if each is None else f"{each / 60:.1f}" for each in seconds),
             f"{row['val_loss']:z.3f}",
             f"{row['val_bits_per_char']:z.3f}",
             f"{row['peak_resident_gigabytes']:.2f} GB",

@@ -16,7 +16,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PUBLISHED = "amd-epyc-avx512-bf16"  # whose speeds the README and docs/ show
+PUBLISHED = "amd-epyc-avx512-bf16"  # whose speeds docs/ shows
+# Those of the README, by what tells them apart.
+SHOWN = {"with bf16": PUBLISHED, "without bf16": "amd-epyc-avx2"}
 sys.path.insert(0, str(ROOT))  # so that the package is found even if it is not installed
 
 from transformer.system.devices import processor_name  # noqa: E402
