@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.marks import first_fast
+
 ROOT = Path(__file__).parents[2]
 NINE_KEYS = (
     "batch_size epochs lr data_path block_size num_heads embedding_dim num_blocks num_workers"
@@ -239,10 +241,7 @@ def test_a_mistake_seen_without_torch_is_one_line_at_once(start, folder, script,
     assert files_under(folder) == before
 
 
-@pytest.mark.parametrize(
-    "script",
-    ["train.py", *(pytest.param(s, marks=pytest.mark.slow) for s in SCRIPTS if s != "train.py")],
-)
+@pytest.mark.parametrize("script", first_fast(SCRIPTS))
 def test_a_process_of_its_own_ends_so_too(run, start, folder, no_torch, script):
     result = run(script, "--zzz", "1", cwd=folder, PYTHONPATH=no_torch)
     assert_one_line(result, ("'--zzz'",))

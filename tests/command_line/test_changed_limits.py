@@ -81,7 +81,7 @@ class Rates(AfterBatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("minutes", [20, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("minutes", [20, 40])
 def test_a_larger_time_limit_counts_the_minutes_before(train_here, timed, caplog, minutes):
     caplog.set_level("INFO")
     config, last = str(timed / "config.yaml"), timed / LAST

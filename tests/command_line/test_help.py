@@ -1,7 +1,7 @@
 """What the scripts say of themselves, before anything heavy is imported."""
 
 import json
-import os
+import time
 
 import pytest
 import yaml
@@ -10,6 +10,7 @@ from evaluate import EvaluateOptions
 from explain import ExplainOptions
 from generate import GenerateOptions
 from plot import PlotOptions
+from tests.marks import first_fast
 from transformer.config.files import load_config
 from transformer.config.keys import Config, foreign_keys
 
@@ -22,24 +23,12 @@ SCRIPTS = {
 }
 
 
-# Each is a process; slow ones tell of another script what two of them tell.
-ONE_BY_ONE = [
-    pytest.param(script, marks=[] if script in ("train.py", "generate.py") else pytest.mark.slow)
-    for script in SCRIPTS
-]
-
-
-def used_by_children(times: os.times_result) -> float:
-    """Seconds of a processor: what a user waits for on a machine that does nothing else."""
-    return times.children_user + times.children_system
-
-
-@pytest.mark.parametrize("script", ONE_BY_ONE)
+@pytest.mark.parametrize("script", first_fast(SCRIPTS, 2))
 def test_help_names_every_flag_within_a_second(run, tmp_path, script):
     for _ in range(3):  # three tries, as other work on the machine only adds
-        before = os.times()
+        started_at = time.perf_counter()
         result = run(script, "--help", cwd=tmp_path)
-        seconds = used_by_children(os.times()) - used_by_children(before)
+        seconds = time.perf_counter() - started_at
         if seconds < 1:
             break
     assert result.returncode == 0

@@ -55,7 +55,7 @@ KEYS += ("warmup_steps", "max_steps", "bias", "model", "data_path", "runs_dir", 
 FOLDER_NAME = Config.model_fields["run_name"].metadata[0].pattern
 # Texts that a run's keys may hold, and that one YAML or the other takes for something else.
 LOOKS_LIKE = [*SPELLINGS, "0123", "3.10", "1.e5", "1e3", "", " ", "#x", "- a", "a: b", "'", "!!int"]
-FIFTY = settings(max_examples=50)
+HUNDRED = settings(max_examples=100)
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_a_tag_that_the_text_or_the_schema_does_not_know_is_refused(path, writte
     assert from_file(path, "run_name", written).startswith("error: not a plain value: ")
 
 
-@FIFTY
+@HUNDRED
 @given(name=st.sampled_from(LOOKS_LIKE) | st.text(st.characters(exclude_categories=["Cs"])))
 @example(name="null")
 @example(name="none")

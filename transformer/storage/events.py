@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+if TYPE_CHECKING:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 EVENTS = "events.out.tfevents.*"
 
@@ -21,8 +22,11 @@ class Point(NamedTuple):
 Curves = dict[str, list[Point]]  # name -> points; a name that was never logged is missing
 
 
-def read_events(path: Path) -> EventAccumulator:
+def read_events(path: Path) -> "EventAccumulator":
     """Reads a run's folder or one file of events, with all points of all curves."""
+    # Not imported for `plot.py --help`, of which it would be a fifth.
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     # Hides a message about events that a run logged after the checkpoint it was resumed from.
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     events = EventAccumulator(str(path), size_guidance={"scalars": 0})  # 0: all of them
