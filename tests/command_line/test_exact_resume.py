@@ -72,3 +72,23 @@ def test_a_user_can_have_it_proved(run, tmp_path, write_inputs):
     assert result.returncode == 0, result.stderr
     assert "bit-identical weights, moments, random numbers, data and curves" in result.stdout
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_the_same_each_time_and_so_is_its_resumption(run, tmp_path):
+    """Embeddings of a batch so large that two threads share the sums of their gradient."""
+    (tmp_path / "text.txt").write_text("to be or not to be, that is " * 400, encoding="utf-8")
+    sizes = {"batch_size": 12, "block_size": 128, "embedding_dim": 192, "num_blocks": 1}
+    given = sizes | {"data_path": "text.txt", "num_threads": 2, "compile": "true"}
+    flags = [part for key, value in given.items() for part in (f"--{key}", value)]
+    stops = ("--max_steps", 20, "--val_every_steps", 10)
+    folders = []
+    for name in ("a", "b"):
+        done = run(
+            "train.py", *flags, *stops, "--run_name", name, cwd=tmp_path, OMP_NUM_THREADS="2"
+        )
+        assert done.returncode == 0, done.stderr
+        folders.append(tmp_path / "runs" / name / "version_0")
+    assert differences(*folders) == []
+    done = run("train.py", *flags, "--verify_resume", cwd=tmp_path, OMP_NUM_THREADS="2")
+    assert done.returncode == 0, done.stderr

@@ -167,7 +167,7 @@ class Config(_ModelKeys):
         description="folder that remembers what is fast here; by default the user's cache folder",
     )
     compile: Boolean | Auto = Field(
-        "auto", description="compile the model with torch.compile; auto: on CUDA, for a long run"
+        "auto", description="compile the model with torch.compile; auto: if that saves time here"
     )
     accumulate_grad_batches: Integer = Field(1, gt=0, description="batches in one step")
     activation_checkpointing: Boolean = Field(

@@ -18,6 +18,7 @@ from transformer.models.base import SequenceModel
 from transformer.models.parts.attention import use_attention
 from transformer.models.parts.layers import recompute_blocks, skipped_initialization
 from transformer.run.callbacks import build_callbacks
+from transformer.run.compiling import compile_model
 from transformer.run.parts import Run
 from transformer.storage.model_file import read_architecture
 from transformer.system.cores import available_cores
@@ -104,7 +105,7 @@ def build_model_of(
     petaflop = 6 * num_parameters * num_tokens / 1e15  # Kaplan et al. 2020 (arXiv:2001.08361), 2.1
     if resolve_compile(config.compile, accelerator, config.strategy, petaflop):
         if has_compiler(accelerator):
-            model.compile()  # in place, so no name of a weight changes
+            compile_model(model, config.cache_dir)
         else:
             log.info("compile: no compiler was found, so the model is not compiled")
     else:

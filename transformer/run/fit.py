@@ -20,12 +20,11 @@ from transformer.storage.run_folder import (
 )
 from transformer.storage.run_lock import RunLock
 from transformer.storage.run_names import check_name
-from transformer.system.cores import leave_threads_to_lightning
 from transformer.system.errors import UserError, is_out_of_memory
 from transformer.system.files import remove_leftovers
 from transformer.system.lean_imports import import_lightning
 from transformer.system.output import lasting_output
-from transformer.system.processes import check_launch, is_rank_0, num_sharing_cores
+from transformer.system.processes import check_launch, is_rank_0
 from transformer.system.shell import quoted
 from transformer.system.signals import Interrupted
 from transformer.system.terminal import quiet_libraries, tell
@@ -112,32 +111,27 @@ def put_together(
 
     import_lightning()
     from transformer.run import assembly
-    from transformer.run.settling import settle
+    from transformer.run.preparation import prepare
     from transformer.training.callbacks.throughput import Throughput
 
     quiet_libraries()
-    config = settle(config)
-    hardware = assembly.choose_hardware(config)
-    if hardware["devices"] > 1:
-        leave_threads_to_lightning(config.num_threads)
-    task = assembly.build_task(config, data, num_sharing_cores(hardware["devices"]))
-    num_devices = hardware["devices"] * hardware["num_nodes"]
-    assembly.check_shares(config, task.data.num_val_examples, num_devices)
-    total_steps = assembly.count_steps(config, task.data.num_examples, num_devices)
-    # The trace of a profile names each operation, which a recorded step would not.
-    recorded = not profile and assembly.records_steps(
-        config, hardware, shapes_vary=task.shapes_vary
-    )
-    module = assembly.build_module(config, task, total_steps, resume, recorded=recorded)
+    parts = prepare(config, data, resume, profile=profile)
+    config, task, total_steps = parts.config, parts.task, parts.total_steps
     step = resuming.check_unfinished(resume, total_steps, before, config) if resume else 0
     folder = choose_folder(config, resume, lock)
-    keeper = RunFolder(folder, config.resolved(), lock)
-    throughput = Throughput(task.data.num_train_tokens, task.tokens_per_example, started_at)
-    changed = resuming.changes_schedule(before, config)
-    sizes = total_steps, num_devices
-    run = assembly.Run(config, folder, task, module, throughput, *sizes, changed, keeper)
+    run = assembly.Run(
+        config,
+        folder,
+        task,
+        parts.module,
+        Throughput(task.data.num_train_tokens, task.tokens_per_example, started_at),
+        total_steps,
+        parts.num_devices,
+        schedule_changed=resuming.changes_schedule(before, config),
+        keeper=RunFolder(folder, config.resolved(), lock),
+    )
     trainer = assembly.build_trainer(
-        run, hardware, first_step=step, profile=profile, callbacks=callbacks
+        run, parts.hardware, first_step=step, profile=profile, callbacks=callbacks
     )
     return run, trainer, step
 
@@ -160,12 +154,13 @@ def fit_and_conclude(
 
 def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
     """Raises: UserError if memory runs out, `resume` does not fit, or the last save failed."""
+    from transformer.run.compiling import repeatable
     from transformer.run.reports import out_of_memory_advice
     from transformer.training.callbacks.checkpoints import write_error
     from transformer.training.callbacks.interruption import ended_together
 
     try:
-        with ended_together(trainer):
+        with ended_together(trainer), repeatable(run.config):
             trainer.fit(run.module, run.data, ckpt_path=resume, weights_only=True)
     except DAMAGE as error:
         if is_out_of_memory(error):

@@ -12,8 +12,9 @@ import torch
 
 from transformer.config.keys import Config
 from transformer.run import assembly
+from transformer.run.compiling import repeatable
 from transformer.run.parts import Run
-from transformer.run.settling import settle
+from transformer.run.preparation import prepare
 from transformer.special_ids import IGNORED
 from transformer.system.devices import device_name
 from transformer.system.lean_imports import without_compiling
@@ -97,16 +98,12 @@ def time_here(config: Config, data: Data) -> str:
     Raises: UserError for a device that this machine does not have.
     """
     quiet_libraries()
-    config = settle(config)
-    hardware = assembly.choose_hardware(config)
-    task = assembly.build_task(config, data)
-    total_steps = assembly.count_steps(config, task.data.num_examples, 1)
-    recorded = assembly.records_steps(config, hardware, shapes_vary=task.shapes_vary)
-    module = assembly.build_module(config, task, total_steps, recorded=recorded)
+    parts = prepare(config, data, try_compiling=False)
+    task, total_steps = parts.task, parts.total_steps
     throughput = Throughput(task.data.num_train_tokens, task.tokens_per_example)
-    run = Run(config, Path(), task, module, throughput, total_steps)
+    run = Run(parts.config, Path(), task, parts.module, throughput, total_steps)
     every_steps = assembly.choose_val_every_steps(run)
-    times = measure(run, hardware)
+    times = measure(run, parts.hardware)
     pass_seconds = times.step * task.data.num_train_tokens / run.tokens_per_step
     return (
         f"measured here ({times.device}), over {times.num_steps} steps: "
@@ -135,7 +132,8 @@ def measure(run: Run, hardware: dict[str, Any]) -> Times:
         use_distributed_sampler=False,
         callbacks=[watch],
     )
-    trainer.fit(run.module, run.data)
+    with repeatable(run.config):
+        trainer.fit(run.module, run.data)
     shown = shown_seconds(run)
     if shown < QUICK_SECONDS:  # the first call also imported modules
         shown = shown_seconds(run)

@@ -120,6 +120,11 @@ def without_compiling() -> AbstractContextManager:
     return set_stance("force_eager")
 
 
+def scoring(device_type: str) -> AbstractContextManager:
+    """A block that only scores a model: a CPU would take longer to compile that than it saves."""
+    return without_compiling() if device_type == "cpu" else nullcontext()
+
+
 def leave_optimizers_alone() -> None:
     """Keeps torch from importing its compiler just to say that it must not compile an optimizer.
 

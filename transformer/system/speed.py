@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,7 +76,7 @@ def seconds_of(
     there is none. There is none either for a question that `needs_free_cores` while other programs
     hold some.
     """
-    key = f"{question}; {machine()}"
+    key = _key(question)  # before a candidate changes the number of threads
 
     def measured() -> dict[str, float] | None:
         if needs_free_cores and not cores_are_free():
@@ -85,23 +85,58 @@ def seconds_of(
         return measure_all(candidates, sizes)
 
     try:
-        if _answers(known := _read(folder / FILE).get(key), candidates):
-            return known
+        if (answer := _answer(key, candidates, folder)) is not None:
+            return answer
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
-            known = _read(folder / FILE)
-            if _answers(known.get(key), candidates):
-                return known[key]
+            if (answer := _answer(key, candidates, folder)) is not None:
+                return answer
             if (answer := measured()) is not None:
-                write_text(folder / FILE, json.dumps(known | {key: answer}, indent=2) + "\n")
+                _write(key, answer, folder)
             return answer
     except (OSError, Timeout) as error:
-        log.info(
-            "%s: cannot be used (%s), so another run may choose otherwise; give --cache_dir",
-            folder,
-            getattr(error, "strerror", None) or "it is locked",
-        )
+        _say_unusable(folder, error)
         return None if shared else measured()
+
+
+def recalled(question: str, names: Iterable[str], folder: Path) -> dict[str, float] | None:
+    """The seconds of these names, as `folder` remembers them for this machine, or None."""
+    try:
+        return _answer(_key(question), names, folder)
+    except OSError:
+        return None
+
+
+def remember(question: str, answer: Mapping[str, float], folder: Path) -> None:
+    """For `recalled`; a line says so if the folder cannot be used."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
+            _write(_key(question), answer, folder)
+    except (OSError, Timeout) as error:
+        _say_unusable(folder, error)
+
+
+def _answer(key: str, names: Iterable[str], folder: Path) -> dict[str, float] | None:
+    answer = _read(folder / FILE).get(key)
+    return answer if _answers(answer, names) else None
+
+
+def _write(key: str, answer: Mapping[str, float], folder: Path) -> None:
+    known = _read(folder / FILE) | {key: dict(answer)}
+    write_text(folder / FILE, json.dumps(known, indent=2) + "\n")
+
+
+def _key(question: str) -> str:
+    return f"{question}; {machine()}"
+
+
+def _say_unusable(folder: Path, error: Exception) -> None:
+    log.info(
+        "%s: cannot be used (%s), so another run may choose otherwise; give --cache_dir",
+        folder,
+        getattr(error, "strerror", None) or "it is locked",
+    )
 
 
 def machine() -> str:
@@ -173,7 +208,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _answers(answer: Any, candidates: Mapping[str, Candidate]) -> bool:
-    if not isinstance(answer, dict) or set(answer) != set(candidates):
+def _answers(answer: Any, names: Iterable[str]) -> bool:
+    if not isinstance(answer, dict) or set(answer) != set(names):
         return False
     return all(isinstance(t, float) and 0 < t < math.inf for t in answer.values())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformer.models.base import SequenceModel
 from transformer.storage.metadata import METADATA_KEY, encode_metadata, model_tensors
 from transformer.system.errors import UserError
+from transformer.system.lean_imports import scoring
 from transformer.system.terminal import ignore_lightnings_own_warnings
 from transformer.training.lightning_internals import add_metrics, logs_now
 from transformer.training.loggers import log_scalars
@@ -150,8 +151,8 @@ class LanguageModule(SavedModule):
         self._log_first_training()
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
-        *inputs, targets = batch
-        self._val_sums.add(self.model(*inputs), targets)
+        with scoring(self.device.type):
+            self._val_sums.add(self.model(*batch[:-1]), batch[-1])
 
     def on_validation_epoch_end(self) -> None:
         self._log_score("val")
@@ -281,8 +282,7 @@ class LanguageModule(SavedModule):
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         logger = False if fitting else None  # True would warn if there is no logger
         for name, value in scalars.items():  # already equal on all ranks
-            shown = value is loss
-            self.log(name, value, prog_bar=shown, logger=logger, sync_dist=True)
+            self.log(name, value, prog_bar=value is loss, logger=logger, sync_dist=True)
         if fitting and not self.trainer.sanity_checking:
             log_scalars(self.trainer, {name: value.item() for name, value in scalars.items()})
 

@@ -1,0 +1,177 @@
+"""Whether a run on a CPU compiles its model: tried with the model itself, then remembered."""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from typing import Any
+
+import torch
+import torch.utils.deterministic
+
+from transformer.config.keys import Config
+from transformer.models.base import SequenceModel
+from transformer.system.devices import resolve_accelerator
+from transformer.system.lean_imports import without_compiling
+from transformer.system.processes import launched_sizes
+from transformer.system.speed import WORTH_CHANGING, Choice, cache_folder, recalled, remember
+from transformer.tasks.task_run import TaskRun
+from transformer.training.estimates import ENDLESS_STEPS
+from transformer.training.hardware import has_compiler
+from transformer.training.lightning_module import LanguageModule
+
+TRIED_FROM_SECONDS = 180.0  # of training; the trial itself takes up to a minute
+TRIED_FROM_STEPS = 100  # with fewer, not even the time of a step is taken
+TIMED_STEPS = 4
+WITHOUT, COMPILED, COST = "not compiled", "compiled", "compiling"
+
+log = logging.getLogger(__name__)
+
+
+def settle_compile(
+    config: Config, module: LanguageModule, task: TaskRun, total_steps: int, *, trial: bool = True
+) -> Config:
+    """Settles `compile: auto` of a run on one CPU: true if it saves more time than it takes.
+
+    If so, the model is compiled afterwards. Without a `trial` it is false for a model that has not
+    been tried before. On other devices auto stays: see `resolve_compile`.
+    """
+    if config.compile != "auto" or resolve_accelerator(config.accelerator) != "cpu":
+        return config
+    num_batches = total_steps * config.accumulate_grad_batches
+    alone = (launched_sizes() or (config.devices, config.num_nodes)) in ((1, 1), ("auto", 1))
+    choice = Choice("false")
+    if alone and not task.shapes_vary and total_steps >= TRIED_FROM_STEPS:
+        choice = _choose(config, module, task, num_batches, trial)
+    config = config.model_copy(update={"compile": choice.name == "true"})
+    module.metadata["config"] = config.resolved()
+    if choice.why:
+        log.info("compile: %s", choice)
+    return config
+
+
+def compile_model(model: SequenceModel, cache_dir: str | None) -> None:
+    """Compiles in place, so no name of a weight changes; keeps the compiled code for later runs."""
+    folder = cache_folder(cache_dir) / "compiled"
+    with suppress(OSError):  # then torch keeps it in the folder for temporary files
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    model.compile()
+
+
+@contextmanager
+def repeatable(config: Config) -> Iterator[None]:
+    """In this block a model that is compiled for a CPU computes the same each time, as others do.
+
+    Without it, threads add to the gradient of an embedding in the order in which they come.
+    """
+    compiled = config.compile is True and resolve_accelerator(config.accelerator) == "cpu"
+    if not compiled or torch.are_deterministic_algorithms_enabled():
+        yield
+        return
+    settings: Any = torch.utils.deterministic
+    fills, settings.fill_uninitialized_memory = settings.fill_uninitialized_memory, False  # slow
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        settings.fill_uninitialized_memory = fills
+
+
+def _choose(
+    config: Config, module: LanguageModule, task: TaskRun, num_batches: int, may_try: bool
+) -> Choice:
+    question, folder = _question(config, module, task), cache_folder(config.cache_dir)
+    seconds = recalled(question, (WITHOUT, COMPILED, COST), folder)
+    if seconds is None:
+        if not may_try:
+            return Choice("false")
+        trial = Trial(config, module, task)
+        if _run_seconds(config, num_batches, trial.seconds_of_a_step()) < TRIED_FROM_SECONDS:
+            return Choice("false")
+        if not has_compiler("cpu"):
+            return Choice("false", "no compiler was found")
+        log.info("compile: trying whether it pays, once for this model, up to a minute ...")
+        try:
+            seconds = trial.compiled()
+        except Exception as error:
+            module.model._compiled_call_impl = None
+            return Choice("false", f"compiling failed ({type(error).__name__})")
+        remember(question, seconds, folder)
+    choice = decide(seconds, _run_seconds(config, num_batches, seconds[WITHOUT]))
+    if choice.name == "false":
+        module.model._compiled_call_impl = None
+    else:
+        compile_model(module.model, config.cache_dir)
+    return choice
+
+
+def decide(seconds: dict[str, float], run_seconds: float) -> Choice:
+    """`run_seconds` are those of the run's training, not compiled."""
+    ratio = seconds[WITHOUT] / seconds[COMPILED]
+    saved = run_seconds * (1 - 1 / ratio)
+    if ratio >= WORTH_CHANGING and saved > seconds[COST]:
+        return Choice("true", f"{ratio:.1f} x as fast here, for {seconds[COST]:.0f} s of compiling")
+    if ratio >= WORTH_CHANGING:
+        return Choice("false", f"would save {saved:.0f} s here and take {seconds[COST]:.0f} s")
+    return Choice("false", f"{ratio:.1f} x as fast with it here")
+
+
+def _run_seconds(config: Config, num_batches: int, seconds: float) -> float:
+    steps = num_batches * seconds if num_batches < ENDLESS_STEPS else math.inf
+    return min(steps, 60 * (config.max_minutes or math.inf))
+
+
+def _question(config: Config, module: LanguageModule, task: TaskRun) -> str:
+    model = module.model
+    architecture = json.dumps(model.architecture, sort_keys=True)
+    facts = [f"{type(model).__name__} {sha256(architecture.encode()).hexdigest()[:12]}"]
+    facts += [f"batch {tuple(task.largest_shapes[0])}", config.precision, config.attention]
+    facts += ["r_drop"] * (config.r_drop > 0) + ["recomputed"] * config.activation_checkpointing
+    return "compile, " + ", ".join(facts)
+
+
+class Trial:
+    """Forward and backward passes of a run's own model, which leave no trace in the run."""
+
+    def __init__(self, config: Config, module: LanguageModule, task: TaskRun) -> None:
+        self.module = module
+        self.config = config.model_copy(update={"compile": True})
+        generator = torch.Generator().manual_seed(0)
+        size = min(task.data.sizes.values())
+        self.batch = [
+            torch.randint(size, shape, generator=generator) for shape in task.largest_shapes
+        ]
+
+    def step(self) -> float:
+        """Its seconds."""
+        started_at = time.perf_counter()
+        with (
+            repeatable(self.config),
+            torch.random.fork_rng(devices=[]),
+        ):  # one mode: no second compiling
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"):
+                loss = self.module.training_step(self.batch, 0)
+            loss.backward()
+        self.module.zero_grad()
+        return time.perf_counter() - started_at
+
+    def seconds_of_a_step(self) -> float:
+        return min(self.step() for _ in range(TIMED_STEPS))
+
+    def compiled(self) -> dict[str, float]:
+        """The seconds of a step with and without compiling, in turn, and those of compiling."""
+        compile_model(self.module.model, self.config.cache_dir)
+        cost = self.step() + self.step()
+        times: dict[str, list[float]] = {WITHOUT: [], COMPILED: []}
+        for _ in range(TIMED_STEPS):
+            with without_compiling():
+                times[WITHOUT].append(self.step())
+            times[COMPILED].append(self.step())
+        seconds = {name: min(values) for name, values in times.items()}
+        return seconds | {COST: max(cost - 2 * seconds[COMPILED], 1e-3)}
