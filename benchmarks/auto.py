@@ -28,7 +28,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "g2p.yaml": ("g2p.yaml", {"data_path": "cmudict"}),
 }
 AUTO = {"precision": "auto", "compile": "auto", "num_threads": "auto"}
-TRIAL_STEPS = 12
+TRIAL_STEPS = 5, 50
 
 
 def fixed_choices(cores: int) -> list[dict[str, Any]]:
@@ -53,8 +53,10 @@ def seconds_of(config: str, keys: dict[str, Any], steps: int, limit: float | Non
 def measure(name: str, data_path: str, seconds: float, cores: int) -> dict[str, Any]:
     config, keys = CONFIGS[name]
     keys = {"data_path": data_path} | keys
-    start, some = (seconds_of(config, keys | AUTO, n, None) or 0.0 for n in (1, TRIAL_STEPS))
-    steps = max(TRIAL_STEPS, round(seconds * (TRIAL_STEPS - 1) / (some - start)))
+    seconds_of(config, keys | AUTO, 1, None)  # measures what auto asks, and fills the disk's cache
+    few, many = (seconds_of(config, keys | AUTO, n, None) or 0.0 for n in TRIAL_STEPS)
+    step = max(many - few, 0.1) / (TRIAL_STEPS[1] - TRIAL_STEPS[0])
+    steps = max(TRIAL_STEPS[1], round(seconds / step))
     auto = [seconds_of(config, keys | AUTO, steps, None) or 0.0]
     limit = HOPELESS * auto[0]
     fixed = {}

@@ -78,7 +78,7 @@ def tags(address):
             kind: read_json(address, f"{kind}/tags").get(RUN, [])
             for kind in ("scalars", "text", "images")
         }
-        all_there = len(found["text"]) == len(found["images"]) == 2
+        all_there = len(found["text"]) == 3 and len(found["images"]) == 2
         if set(SCALARS) <= set(found["scalars"]) and all_there:
             return found
         time.sleep(0.1)

@@ -10,6 +10,7 @@ from transformer.run.reports import many_passes_note
 from transformer.system.signals import Signals
 from transformer.tasks.task_run import TaskRun
 from transformer.training.callbacks.checkpoints import RunCheckpointIO
+from transformer.training.callbacks.curves import Curves
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.lightning_module import LanguageModule
 
@@ -27,6 +28,7 @@ class Run:
     keeper: RunFolder | None = None  # None for a run that leaves no files
     checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
     signals: Signals = field(default_factory=Signals)
+    curves: Curves = field(default_factory=Curves)
 
     @property
     def tokens_per_step(self) -> int:

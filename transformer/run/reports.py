@@ -8,15 +8,12 @@ import torch
 from tabulate import tabulate
 
 from transformer.models.base import SequenceModel
+from transformer.run.coach import DROPOUT
 from transformer.system.devices import device_name
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.estimates import ENDLESS_STEPS, parameters_by_part
 from transformer.training.lightning_module import LanguageModule
 
-# Overfitting: the best val_loss came before LATE of the run, and the last is RISEN times as high.
-LATE = 0.9
-RISEN = 1.01
-DROPOUT = 0.2  # the advised value
 # Without dropout, models of the default size reach their best val_loss after 2 to 8 passes.
 MANY_PASSES, FEW_PASSES = 10, 4
 
@@ -83,27 +80,6 @@ def conclusion(headline: str, summary: dict[str, Any]) -> str:
     return (
         f"{headline} at step {summary['best_step']:,} of {summary['step']:,}, "
         f"{summary['elapsed_seconds']:.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
-    )
-
-
-def overfitting_note(summary: dict[str, Any], dropout: float | None = 0.0) -> str | None:
-    """A note for a run whose val_loss was lowest well before its end and rose afterwards.
-
-    `dropout` is the run's value, None for a model without dropout.
-    tests/command_line/test_advice.py checks that the advice helps.
-    """
-    best, last, train_loss = (summary[key] for key in ("val_loss", "last_val_loss", "train_loss"))
-    if last is None or summary["best_step"] > LATE * summary["step"] or last < RISEN * best:
-        return None
-    # With label smoothing, train_loss is a different loss and may be higher than val_loss.
-    below = train_loss is not None and train_loss < last
-    gap = f", {last - train_loss:z.4f} above train_loss ({train_loss:z.4f})" if below else ""
-    more = f" or --dropout {DROPOUT:g}" if dropout is not None and dropout < DROPOUT else ""
-    return (
-        f"val_loss was lowest at step {summary['best_step']:,} ({best:z.4f}; these weights are "
-        f"kept), and {last:z.4f} at the end{gap}: the model has begun to learn its examples by "
-        f"heart. For a lower val_loss try --max_steps {summary['best_step']} (the learning rate "
-        f"then falls in time){more}"
     )
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytorch_lightning as pl
 
 from transformer.models.base import SequenceModel
+from transformer.run.callbacks import finished
+from transformer.run.coach import advice
 from transformer.run.parts import Run
-from transformer.run.reports import conclusion, overfitting_note, run_facts
+from transformer.run.reports import conclusion, run_facts
 from transformer.storage.model_file import load_model, save_model
 from transformer.storage.run_folder import SUMMARY, WEIGHTS
 from transformer.system.files import write_text
@@ -36,14 +38,12 @@ def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceMo
 
 
 def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
-    """The result, samples of the best weights, and commands to run next."""
+    """The result, advice, samples of the best weights, and commands to run next."""
     shown = run.task.examples(model).strip()
     word = run.task.prompt(shown)
     prompt = flag("prompt", word) if word else ""
     lines = [f"\n{conclusion(run.task.headline(summary), summary)}"]
-    note = overfitting_note(summary, run.dropout)
-    if note and run.task.monitor == "val_loss":
-        lines.append(note)
+    lines += map(str, advice(finished(run, summary["step"], run.task.copied(shown))))
     lines.append(f"\n{shown}\n\nnext:")
     lines.append(f"  python generate.py {quoted(run.folder / WEIGHTS)}{prompt}")
     home = Path(run.config.runs_dir)

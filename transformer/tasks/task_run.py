@@ -33,6 +33,10 @@ class TaskRun(ABC):
     def examples(self, model: SequenceModel) -> str:
         """The text of `show`."""
 
+    def copied(self, shown: str) -> int:
+        """The longest passage of the training text in the text of `examples`, in characters."""
+        return 0
+
     @abstractmethod
     def score(self, model: SequenceModel) -> dict[str, Any]:
         """The exact results for summary.json, `val_loss` first."""

@@ -21,6 +21,25 @@ if TYPE_CHECKING:
 SAMPLE_TOKENS = 300
 # Decoding one token alone takes at most about as long as this number of tokens in a batch.
 TOKENS_OF_A_STEP = 100
+SEARCHED_TOKENS = 10**7
+
+
+def longest_shared(text: str, others: str, piece: int = 20) -> int:
+    """The number of characters of the longest passage of `text` that is also in `others`.
+
+    `text` is looked up in pieces, so a passage shorter than two of them may be missed.
+    """
+    longest = 0
+    for start in range(0, len(text) - piece + 1, piece):
+        begin, end = start, start + piece
+        if text[begin:end] not in others:
+            continue
+        while begin > 0 and text[begin - 1 : end] in others:
+            begin -= 1
+        while end < len(text) and text[begin : end + 1] in others:
+            end += 1
+        longest = max(longest, end - begin)
+    return longest
 
 
 class TextRun(TaskRun):
@@ -81,6 +100,13 @@ class TextRun(TaskRun):
             seed=self.config.seed,
         )
         return text
+
+    def copied(self, shown: str) -> int:
+        """Without the prompt, which is from the text. A long text is not searched."""
+        if self.corpus.num_train > SEARCHED_TOKENS:
+            return 0
+        train = self.corpus.tokenizer.decode(self.corpus.train)
+        return longest_shared(shown.removeprefix(self.config.sample_prompt), train)
 
     def score(self, model: SequenceModel) -> dict[str, Any]:
         assert isinstance(model, TokenModel)
