@@ -3,14 +3,17 @@
 Every key of a config is also a flag. `train` in `transformer/run/fit.py` does the work.
 """
 
+import argparse
 import json
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from transformer.config.drafts import Draft, read_draft
 from transformer.config.files import load_config, to_yaml
 from transformer.config.flags import FlagParser, add_flags, given_flags, path_argument
 from transformer.config.keys import Config
@@ -18,6 +21,7 @@ from transformer.run.fit import train
 from transformer.storage.run_folder import CONFIG, Resume, find_restart, find_resume, run_of
 from transformer.storage.run_names import check_name
 from transformer.system.errors import UserError
+from transformer.system.lean_imports import import_lightning
 from transformer.system.output import lasting_output
 from transformer.system.paths import expanded
 from transformer.system.processes import check_launch, is_rank_0, restarts_would_wait
@@ -25,24 +29,37 @@ from transformer.system.signals import SIGNALS, ended_at_once
 from transformer.system.terminal import (
     PrintAboveBar,
     run_script,
+    say,
     say_loading,
     tell,
     with_flags_in_errors,
 )
 from transformer.tasks.registry import task_of
 
-DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
+CONFIGS = Path(__file__).parent / "configs"
+DEFAULT_CONFIG = CONFIGS / "default.yaml"
+AUTO_CONFIG = CONFIGS / "auto.yaml"  # for a text of one's own
+
+SWITCHES = {
+    "print_config": "show the config and exit",
+    "print_schema": "show the JSON schema and exit",
+    "profile": "write a trace of a few steps into the run's folder",
+    "estimate": "compute memory and FLOPs, time a few steps, and exit; writes no run",
+    "plan": "show the sizes that 1 to 120 minutes would allow here, the losses to expect, and exit",
+    "verify_resume": "train a few steps, interrupt, resume, and compare with an uninterrupted run",
+}
 
 log = logging.getLogger("train")
 
 
 class Arguments(NamedTuple):
-    """The config, the checkpoints to continue from, and four switches."""
+    """The config or its draft, the checkpoints to continue from, and switches."""
 
-    config: Config
+    config: Config | Draft
     resume: Resume
     print_config: bool
     estimate: bool
+    plan: bool
     profile: bool
     verify_resume: bool
 
@@ -54,11 +71,12 @@ def make_parser() -> FlagParser:
         description="Train a transformer on a text file, or on a file of pairs.",
         epilog="A flag wins over the config file, and the config file wins over the defaults.",
     )
+    with_own_text = "with --data_path or --plan configs/auto.yaml"
     parser.add_argument(
         "--config",
         metavar="FILE",
         type=path_argument,
-        help="YAML file with the config (default configs/default.yaml)",
+        help=f"YAML file with the config (default configs/default.yaml; {with_own_text})",
     )
     parser.add_argument(
         "--resume",
@@ -69,21 +87,8 @@ def make_parser() -> FlagParser:
         help="continue a run: its folder or a checkpoint; without a name, the newest run in "
         "runs_dir that no process is training",
     )
-    parser.add_argument("--print_config", action="store_true", help="show the config and exit")
-    parser.add_argument("--print_schema", action="store_true", help="show the JSON schema and exit")
-    parser.add_argument(
-        "--profile", action="store_true", help="write a trace of a few steps into the run's folder"
-    )
-    parser.add_argument(
-        "--estimate",
-        action="store_true",
-        help="compute memory and FLOPs, measure the time of a few steps, and exit; writes no run",
-    )
-    parser.add_argument(
-        "--verify_resume",
-        action="store_true",
-        help="train a few steps, interrupt, resume, and compare with an uninterrupted run",
-    )
+    for name, text in SWITCHES.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
     add_flags(parser, Config)
     return parser
 
@@ -96,8 +101,9 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
     flags = given_flags(arguments, Config)
     switches = [getattr(arguments, name) for name in Arguments._fields[2:]]
     if arguments.resume is None:
-        config = load_config(arguments.config or DEFAULT_CONFIG, flags)
-        return Arguments(named(config, arguments.config or DEFAULT_CONFIG), Resume(), *switches)
+        return Arguments(read_config(arguments, flags), Resume(), *switches)
+    if arguments.plan:
+        raise UserError("--plan is for a new run: leave out --resume")
     if arguments.verify_resume:
         raise UserError("--verify_resume makes its own runs: leave out --resume")
     if arguments.config:
@@ -112,6 +118,19 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
     resume = find_resume(arguments.resume, expanded(flags.get("runs_dir", "runs")))
     config = load_config(run_of(resume.checkpoints[0]) / CONFIG, flags, same_text=True)
     return Arguments(config, resume, *switches)
+
+
+def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config | Draft:
+    """A draft if the planner has to choose a value or, with --plan, to show some."""
+    own_text = "data_path" in flags or arguments.plan
+    path = arguments.config or (AUTO_CONFIG if own_text else DEFAULT_CONFIG)
+    draft = read_draft(path, flags)
+    if draft.auto:
+        named(draft.base(), path)  # a mistake is found before torch is loaded
+        return draft
+    if arguments.plan:
+        raise UserError(f"--plan: {path} leaves nothing open; leave out --config, or give auto")
+    return named(draft.config(), path)
 
 
 def named(config: Config, path: str | Path) -> Config:
@@ -130,7 +149,9 @@ def named(config: Config, path: str | Path) -> Config:
 @with_flags_in_errors()
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
-    config = arguments.config
+    if arguments.plan:
+        return show_outlook(arguments.config)
+    config = planned(arguments.config, say if arguments.print_config else tell)
     if arguments.print_config:
         print(to_yaml(config.resolved()), end="")
         return 0
@@ -144,11 +165,34 @@ def main(argv: list[str] | None = None) -> int:
             print(part, flush=True)
         return 0
     with lasting_output(), ended_at_once(SIGNALS):
-        return train_or_verify(arguments)
+        return train_or_verify(config, arguments)
 
 
-def train_or_verify(arguments: Arguments) -> int:
-    config = arguments.config
+def planned(config: Config | Draft, show: Callable[[str], None]) -> Config:
+    if isinstance(config, Config):
+        return config
+    check_launch()
+    say_loading("PyTorch")
+    import_lightning()
+    from transformer.run.planning.planned import plan_of
+
+    with lasting_output(), ended_at_once(SIGNALS):
+        chosen, text = plan_of(config)
+    show(text)
+    return named(chosen, config.path)
+
+
+def show_outlook(config: Config | Draft) -> int:
+    assert isinstance(config, Draft)  # see read_config
+    say_loading("PyTorch")
+    import_lightning()
+    from transformer.run.planning.planned import outlook
+
+    print(outlook(config))
+    return 0
+
+
+def train_or_verify(config: Config, arguments: Arguments) -> int:
     if is_rank_0():
         tell(f"reading {config.data_path} and loading PyTorch ...")
     level = logging.INFO if is_rank_0() else logging.ERROR

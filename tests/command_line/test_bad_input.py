@@ -71,6 +71,8 @@ BEFORE_TORCH = [
     train("--embedding_dim 22 --num_heads 3", "divisible", "embedding_dim=22", "num_heads=3"),
     train("--positions rotary", "even", "22 / 2 = 11"),
     train("--model bigram --dropout 0.1", "dropout does not apply to model: bigram", "remove it"),
+    train("--plan", "--plan", "leaves nothing open", "auto"),
+    train("--embedding_dim auto --max_steps none", "--embedding_dim", "max_minutes", "max_steps"),
     train("--data_path nowhere.txt", "nowhere.txt", "no such text file"),
     train("--data_path empty.txt", "empty.txt", "is empty", "give a text of"),
     train("--data_path folder", "folder", "is a folder, not a text file"),

@@ -162,8 +162,8 @@ def test_a_config_whose_name_no_folder_can_have_is_refused_unless_a_run_name_is_
     tmp_path, write_inputs, name, monkeypatch
 ):
     write_inputs(tmp_path)
-    load = train.load_config  # not every system can have such a file
-    monkeypatch.setattr(train, "load_config", lambda _, flags: load("tiny.yaml", flags))
+    read = train.read_draft  # not every system can have such a file
+    monkeypatch.setattr(train, "read_draft", lambda _, flags: read("tiny.yaml", flags))
     monkeypatch.chdir(tmp_path)
     path = f"configs/{name}.yaml"
     with pytest.raises(UserError, match=r"rename the file or give --run_name"):

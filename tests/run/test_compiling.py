@@ -50,6 +50,7 @@ def tried(monkeypatch):
         return seconds
 
     monkeypatch.setattr(compiling, "TRIED_FROM_SECONDS", 0.0)
+    monkeypatch.setattr(compiling, "TIMED_FROM_SECONDS", 0.0)
     monkeypatch.setattr(compiling, "has_compiler", lambda kind: True)
     monkeypatch.setattr(Trial, "compiled", compiled)
     monkeypatch.setattr(compiling, "compile_model", lambda model, _: model.compile(backend="eager"))

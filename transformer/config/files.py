@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from transformer.config import scalars
-from transformer.config.keys import REQUIRED_KEYS, Config
+from transformer.config.keys import PLANNED_KEYS, REQUIRED_KEYS, Config
 from transformer.system.errors import UserError
 from transformer.system.files import read_utf8
 from transformer.system.paths import expanded
@@ -36,6 +36,25 @@ def load_config(
     Raises: UserError for a file that cannot be read, is not flat YAML, holds an unknown key,
     lacks one of the nine required keys, or holds a value out of range.
     """
+    settings = gather(path, flags, same_text=same_text)
+    for key in planned_keys(settings):
+        raise UserError(f"{settings[key].origin}: {key}: only train.py plans auto; give a number")
+    return check(Config, settings, str(path))
+
+
+def planned_keys(settings: Mapping[str, Setting]) -> list[str]:
+    """The keys of the model's size and its training that are left to the planner."""
+    keys = [key for key in PLANNED_KEYS if key in settings]
+    return [key for key in keys if settings[key].value == "auto"]
+
+
+def gather(
+    path: str | Path, flags: Mapping[str, Any] | None = None, *, same_text: bool = False
+) -> dict[str, Setting]:
+    """The settings of a file and of flags, as `load_config` joins them; values are not checked.
+
+    Raises: UserError for a file that cannot be read or is not flat YAML, and for a missing key.
+    """
     path = expanded(path)
     settings = read_settings(path)
     flags = flags or {}
@@ -56,7 +75,7 @@ def load_config(
             f"{path}: missing key {', '.join(missing)}: every config holds "
             f"{' '.join(REQUIRED_KEYS)} (or give `{missing[0]}=VALUE`)"
         )
-    return check(Config, settings, str(path))
+    return settings
 
 
 def read_settings(path: str | Path) -> dict[str, Setting]:

@@ -35,6 +35,22 @@ from transformer.models.families.registry import DEFAULT, FAMILIES
 T = TypeVar("T")
 
 
+# May be auto in a file that train.py plans: see `transformer.run.planning`.
+PLANNED_KEYS = (
+    *("embedding_dim", "num_heads", "num_blocks", "block_size", "batch_size", "lr", "dropout"),
+    *("weight_decay", "max_steps"),
+)
+
+
+def _allow_auto(schema: dict[str, Any]) -> None:
+    """In the JSON schema of a file. A `Config` holds the numbers that were planned."""
+    for key in PLANNED_KEYS:
+        about = schema["properties"][key]
+        kept = {"title", "description", "default"} & about.keys()
+        values = {name: about.pop(name) for name in about.keys() - kept}
+        about["anyOf"] = [*values.pop("anyOf", [values]), {"const": "auto", "type": "string"}]
+
+
 class _FirstKeys(BaseModel):
     """The required keys and `model`; the keys of the model families follow them."""
 
@@ -73,6 +89,8 @@ else:
 
 class Config(_ModelKeys):
     """The settings of one run; the defaults of all optional keys make the classic GPT."""
+
+    model_config = ConfigDict(json_schema_extra=_allow_auto)
 
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw", description="optimizer; muon: Muon for the matrices of blocks, AdamW for the rest"

@@ -25,6 +25,7 @@ from transformer.training.hardware import has_compiler
 from transformer.training.lightning_module import LanguageModule
 
 TRIED_FROM_SECONDS = 180.0  # of training; the trial itself takes up to a minute
+TIMED_FROM_SECONDS = 600.0  # the same for a run that max_minutes end: a trial takes its time away
 TRIED_FROM_STEPS = 100  # with fewer, not even the time of a step is taken
 TIMED_STEPS = 4
 WITHOUT, COMPILED, COST = "not compiled", "compiled", "compiling"
@@ -92,7 +93,8 @@ def _choose(
         if not may_try:
             return Choice("false")
         trial = Trial(config, module, task)
-        if _run_seconds(config, num_batches, trial.seconds_of_a_step()) < TRIED_FROM_SECONDS:
+        least = TIMED_FROM_SECONDS if config.max_minutes is not None else TRIED_FROM_SECONDS
+        if _run_seconds(config, num_batches, trial.seconds_of_a_step()) < least:
             return Choice("false")
         if not has_compiler("cpu"):
             return Choice("false", "no compiler was found")

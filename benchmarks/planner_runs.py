@@ -1,0 +1,126 @@
+"""Trains the runs from which the planner's law is fitted: `python benchmarks/planner_runs.py`
+
+Each run is a whole schedule of default.yaml's recipe with another size, dropout, number of steps or
+text; `planner_runs.json` keeps what each reached, and a run that it has is not made again. The
+texts are the beginnings of Tiny Shakespeare (data/input.txt) and of Python's documentation
+(`pydoc_data.topics`), cut to so many thousand characters. `fit_law.py` fits the law to them.
+"""
+
+import argparse
+import pydoc_data.topics
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from record import ROOT, load, save
+from variants import Variant, fit
+
+from transformer.config.files import load_config
+from transformer.data.text.corpus import Corpus
+from transformer.evaluation.text import score_model
+from transformer.system.files import write_text
+from transformer.system.terminal import quiet_libraries
+
+# Heads are 32 numbers wide.
+WIDTH = {width: {"embedding_dim": width, "num_heads": width // 32} for width in (64, 96, 128, 256)}
+TEXTS = (
+    *(("topics", 200), ("topics", 460), ("shakespeare", 100)),
+    *(("shakespeare", 400), ("shakespeare", 1115), ("shakespeare", 1133)),  # the last: all of it
+)
+# Text, thousands of characters, steps, and changes of default.yaml.
+RUNS: list[tuple[str, int, int, dict[str, Any]]] = [
+    ("topics", 200, 300, {"dropout": 0.2}),
+    ("topics", 200, 300, {"dropout": 0.2, "ngram_size": 1}),
+    ("topics", 200, 300, {"dropout": 0.4}),
+    ("topics", 200, 300, {"dropout": 0.2, "weight_decay": 0.8}),
+    ("topics", 200, 500, {"dropout": 0.2, **WIDTH[128]}),
+    ("shakespeare", 1115, 300, {"dropout": 0.0}),
+    ("shakespeare", 1115, 300, {"dropout": 0.2}),
+    ("shakespeare", 100, 300, {"dropout": 0.2}),
+    ("shakespeare", 100, 300, {"dropout": 0.4}),
+    ("shakespeare", 100, 150, {"dropout": 0.2}),
+    ("topics", 200, 600, {"dropout": 0.4}),
+    ("shakespeare", 1115, 600, {"dropout": 0.2}),
+    ("shakespeare", 1115, 600, {"dropout": 0.0}),
+    ("shakespeare", 100, 500, {"dropout": 0.2, **WIDTH[128]}),
+    ("topics", 200, 300, {"dropout": 0.0}),
+    ("topics", 200, 150, {"dropout": 0.0}),
+    ("shakespeare", 100, 150, {"dropout": 0.0}),
+    ("shakespeare", 100, 300, {"dropout": 0.0}),
+    ("topics", 200, 300, {"dropout": 0.1}),
+    ("topics", 200, 300, {"dropout": 0.0, **WIDTH[128]}),
+    ("shakespeare", 1115, 500, {"dropout": 0.0, **WIDTH[128]}),
+    ("shakespeare", 100, 300, {"dropout": 0.1, **WIDTH[128]}),
+    ("shakespeare", 1115, 300, {"dropout": 0.0, **WIDTH[256]}),
+    ("topics", 200, 600, {"dropout": 0.1, **WIDTH[128]}),
+    ("topics", 200, 600, {"dropout": 0.0, **WIDTH[64]}),
+    *(
+        (name, size, 100, {"dropout": 0.0, **WIDTH[64]}) for name, size in TEXTS
+    ),  # as `run/planning/pilot.py` trains
+    ("shakespeare", 400, 300, {"dropout": 0.0}),
+    ("shakespeare", 1133, 300, {"dropout": 0.0}),
+    ("shakespeare", 1133, 1200, {"dropout": 0.0}),
+    ("shakespeare", 1115, 1000, {"dropout": 0.0, **WIDTH[64]}),
+    ("shakespeare", 400, 600, {"dropout": 0.1, **WIDTH[128]}),
+]
+
+
+def text_of(name: str, thousands: int) -> str:
+    if name == "topics":
+        topics = pydoc_data.topics.topics
+        text = "".join(topics[key] for key in sorted(topics))
+    else:
+        text = (ROOT / "data" / "input.txt").read_text(encoding="utf-8")
+    return text[: 1000 * thousands]
+
+
+@cache
+def corpus_of(name: str, thousands: int) -> Corpus:
+    with tempfile.TemporaryDirectory() as folder:
+        write_text(Path(folder, "text.txt"), text_of(name, thousands))
+        return Corpus.from_file(Path(folder, "text.txt"))
+
+
+def train(run: dict[str, Any]) -> dict[str, Any]:
+    config = load_config(ROOT / "configs" / "default.yaml", run["keys"])
+    corpus = corpus_of(run["text"], run["thousands"])
+    started_at = time.perf_counter()
+    fitted: Any = fit(Variant(config), corpus, config.seed, run["steps"])
+    model, data = fitted
+    seconds = time.perf_counter() - started_at
+    seen = data.train_tokens[: len(data.val_tokens)]
+    return run | {
+        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "vocab_size": corpus.tokenizer.vocab_size,
+        "unique_tokens": len(corpus.train),
+        "seen_tokens": run["steps"] * config.batch_size * config.block_size,
+        "val_loss": score_model(model, data.val_tokens, data.tokenizer).loss,
+        "train_loss": score_model(model, seen, data.tokenizer).loss,
+        "seconds": seconds,
+    }
+
+
+def recorded() -> list[dict[str, Any]]:
+    try:
+        return load("planner_runs")["figures"]
+    except FileNotFoundError:
+        return []
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    quiet_libraries()
+    rows = recorded()
+    for name, thousands, steps, keys in RUNS:
+        run = {"text": name, "thousands": thousands, "steps": steps, "keys": keys}
+        if any(run.items() <= row.items() for row in rows):
+            continue
+        rows.append(train(run))
+        print(rows[-1], flush=True)
+        save("planner_runs", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""A text of one's own without a config: train.py plans the run; a resumed run keeps the plan."""
+
+import pytest
+
+from transformer.config.files import load_config
+
+WORDS = "to be or not to be that is the question whether it is nobler in the mind".split()
+
+
+@pytest.fixture
+def own_text(tmp_path):
+    text = " ".join(WORDS[n * n % len(WORDS)] for n in range(4000))
+    (tmp_path / "own.txt").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_given_number_of_steps_is_planned_without_a_clock(run, own_text):
+    flags = ("--data_path", "own.txt", "--max_steps", 2, "--block_size", 16, "--batch_size", 2)
+    done = run("train.py", *flags, cwd=own_text)
+    assert done.returncode == 0, done.stderr
+    assert "because" in done.stdout
+    config = load_config(own_text / "runs" / "auto" / "version_0" / "config.yaml")
+    assert (config.block_size, config.batch_size, config.max_steps) == (16, 2, 2)
+    assert config.max_minutes is None
+
+
+@pytest.mark.slow
+def test_minutes_are_planned_trained_and_resumed(run, own_text):
+    flags = ("--data_path", "own.txt", "--max_minutes", "0.5", "--cache_dir", "cache")
+    done = run("train.py", *flags, cwd=own_text)
+    assert done.returncode == 0, done.stderr
+    assert "expected: val_loss" in done.stdout
+    folder = own_text / "runs" / "auto" / "version_0"
+    planned = load_config(folder / "config.yaml")
+    assert planned.max_minutes == 0.5
+    again = run("train.py", "--resume", folder, "--max_minutes", "0.7", cwd=own_text)
+    assert "because" not in again.stdout
+    resumed = load_config(folder / "config.yaml")
+    for key in ("embedding_dim", "num_blocks", "dropout", "lr", "block_size"):
+        assert getattr(resumed, key) == getattr(planned, key)
+
+
+@pytest.mark.slow
+def test_the_outlook_trains_nothing_and_print_config_is_a_config(run, own_text):
+    shown = run(
+        "train.py", "--data_path", "own.txt", "--plan", "--cache_dir", "cache", cwd=own_text
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.count("+-") >= 3
+    assert not (own_text / "runs").exists()
+    printed = run("train.py", *given, "--print_config", cwd=own_text)
+    (own_text / "plan.yaml").write_text(printed.stdout, encoding="utf-8")
+    assert load_config(own_text / "plan.yaml").embedding_dim > 0

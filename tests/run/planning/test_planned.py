@@ -1,0 +1,119 @@
+"""From a draft and a text to a plan and its words; the times of steps are given."""
+
+from pathlib import Path
+
+import pytest
+
+from transformer.config.drafts import read_draft
+from transformer.config.files import load_config
+from transformer.run.planning import planned
+from transformer.run.planning.planned import outlook, plan_of
+from transformer.run.planning.steps import StepSeconds, measured_here
+from transformer.run.settling import settle
+from transformer.system import speed
+from transformer.system.errors import UserError
+
+AUTO = Path(__file__).parents[3] / "configs" / "auto.yaml"
+SECONDS = {(64, 2): 0.03, (128, 1): 0.05, (128, 2): 0.08, (256, 1): 0.13, (256, 2): 0.24}
+
+
+@pytest.fixture
+def draft_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(planned, "timed_steps", lambda config, vocab_size: StepSeconds(SECONDS))
+    monkeypatch.setattr(planned, "pilot_loss", lambda config, data: 1.9)
+    words = "to be or not to be that is the question whether it is nobler in the mind".split()
+    text = " ".join(words[n * n % len(words)] for n in range(3000))
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+
+    def draft(**flags):
+        return read_draft(AUTO, {"data_path": "text.txt", "accelerator": "cpu"} | flags)
+
+    return draft
+
+
+def test_the_plan_is_said_with_its_reasons_and_what_to_expect(draft_of):
+    config, text = plan_of(draft_of())
+    for key in ("embedding_dim", "num_blocks", "dropout", "lr", "weight_decay", "max_steps"):
+        assert key in text
+    assert f"embedding_dim  {config.embedding_dim}" in text
+    assert "passes over" in text
+    assert "expected: val_loss" in text
+    assert "twice the time would bring" in text
+
+
+def test_steps_need_no_clock_and_give_the_same_plan_again(draft_of, monkeypatch):
+    monkeypatch.setattr(planned, "timed_steps", None)
+    monkeypatch.setattr(planned, "pilot_loss", None)
+    draft = draft_of(max_steps=200)
+    assert plan_of(draft) == plan_of(draft)
+    config, text = plan_of(draft)
+    assert config.max_steps == 200
+    assert "expected" not in text
+
+
+def test_the_outlook_has_a_row_for_each_time(draft_of):
+    rows = outlook(draft_of()).splitlines()
+    assert [row.split()[0] for row in rows[2:]] == ["1", "3", "10", "30", "120"]
+    assert outlook(draft_of(max_steps=7)).count("+-") == 5
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"devices": 2}, ["one device", "print_config"]),
+        ({"data_path": "tiny.txt"}, ["tiny.txt", "400 characters", "too few to plan for", "2,000"]),
+        ({"data_path": "nowhere.txt"}, ["nowhere.txt", "no such text file"]),
+        ({"max_minutes": 0.01}, ["0.01", "too few"]),
+        ({"num_blocks": -3}, ["--num_blocks", "-3"]),
+        ({"lr": "fast"}, ["--lr", "fast"]),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_planned_is_refused_in_one_line(draft_of, tmp_path, flags, words):
+    (tmp_path / "tiny.txt").write_text("to be " * 67, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        plan_of(draft_of(**flags))
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value).replace("402", "400")
+
+
+@pytest.mark.parametrize("model", ["bigram", "encoder_decoder"])
+def test_only_a_gpt_is_planned(tmp_path, model):
+    keys = "batch_size epochs lr data_path block_size num_heads embedding_dim num_blocks".split()
+    values = dict.fromkeys(keys, "1") | {"num_workers": "0", "model": model, "max_steps": "5"}
+    values |= {"data_path": "text.txt", "lr": "auto", "embedding_dim": "2"}
+    lines = [f"{key}: {value}\n" for key, value in values.items()]
+    (tmp_path / "mine.yaml").write_text("".join(lines), encoding="utf-8")
+    with pytest.raises(UserError, match=f"lr: auto is for model gpt, and model is {model}: give"):
+        plan_of(read_draft(tmp_path / "mine.yaml"))
+
+
+def test_a_short_text_gets_a_context_that_its_validation_split_has_room_for(draft_of, tmp_path):
+    (tmp_path / "short.txt").write_text("to be or not " * 160, encoding="utf-8")
+    config, _ = plan_of(draft_of(data_path="short.txt"))
+    assert config.block_size < 0.1 * 2080
+
+
+def test_only_train_py_plans(tmp_path):
+    with pytest.raises(UserError, match=r"auto\.yaml:\d+: .*only train\.py plans auto"):
+        load_config(AUTO)
+
+
+def test_steps_are_timed_once_and_remembered(draft_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "cores_are_free", lambda: True)
+    monkeypatch.setattr("transformer.run.planning.steps.cores_are_free", lambda: True)
+    monkeypatch.setattr("transformer.run.planning.steps.TIMED", ((64, 2), (128, 1), (128, 2)))
+    config = draft_of(block_size=8, batch_size=2, num_threads=1).base(lr=0.01)
+    config = settle(config.model_copy(update={"cache_dir": str(tmp_path / "cache")}))
+
+    def sized(width, num_blocks):
+        sizes = {"embedding_dim": width, "num_heads": width // 32, "num_blocks": num_blocks}
+        return config.model_copy(update=sizes)
+
+    times = measured_here(sized, 13)
+    assert times.seconds.keys() == {(64, 2), (128, 1), (128, 2)}
+    assert all(seconds > 0 for seconds in times.seconds.values())
+    monkeypatch.setattr("transformer.run.planning.steps.seconds_of_a_step", None)
+    assert measured_here(sized, 13).seconds == times.seconds

@@ -1,0 +1,169 @@
+"""What a plan is for: laws of the choice, from given times of a step; no model is trained."""
+
+from pathlib import Path
+
+import pytest
+
+from transformer.config.drafts import read_draft
+from transformer.run.planning.planner import (
+    DROPOUTS,
+    LEAST_STEPS,
+    PLAIN,
+    Planner,
+    TextFacts,
+)
+from transformer.run.planning.steps import StepSeconds
+from transformer.system.errors import UserError
+
+ROOT = Path(__file__).parents[3]
+SECONDS = {(64, 2): 0.03, (128, 1): 0.05, (128, 2): 0.08, (256, 1): 0.13, (256, 2): 0.24}
+FAST, SLOW = StepSeconds(SECONDS), StepSeconds({k: 10 * v for k, v in SECONDS.items()})
+
+
+def facts(unique=1_000_000, validated=100_000, pilot_loss=1.9):
+    return TextFacts(unique, validated, 65, pilot_loss)
+
+
+def planner(text=None, seconds=FAST, free_bytes=float("inf"), **given):
+    draft = read_draft(ROOT / "configs" / "auto.yaml", given)
+    return Planner(draft, text or facts(), PLAIN, seconds, free_bytes)
+
+
+def parameters(plan):
+    return plan.size.width**2 * plan.size.num_blocks
+
+
+@pytest.mark.parametrize("unique", [30_000, 200_000, 1_000_000, 20_000_000])
+@pytest.mark.parametrize("minutes", [1.0, 3.0, 10.0, 30.0])
+def test_more_time_never_promises_a_higher_loss(unique, minutes):
+    plans = planner(facts(unique))
+    assert plans.for_minutes(2 * minutes).val_loss <= plans.for_minutes(minutes).val_loss + 0.003
+
+
+@pytest.mark.parametrize("minutes", [1.0, 10.0, 60.0])
+def test_more_text_never_promises_a_higher_loss(minutes):
+    losses = [
+        planner(facts(unique)).for_minutes(minutes).val_loss
+        for unique in (50_000, 200_000, 1_000_000, 5_000_000)
+    ]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_a_faster_machine_and_more_time_give_a_larger_model_or_more_steps():
+    slow, fast = planner(seconds=SLOW).for_minutes(3.0), planner().for_minutes(3.0)
+    long = planner().for_minutes(60.0)
+    assert parameters(slow) <= parameters(fast) <= parameters(long)
+    assert parameters(slow) < parameters(long)
+    assert slow.val_loss > fast.val_loss > long.val_loss
+
+
+def test_a_small_text_gets_more_dropout_than_a_large_one():
+    small, large = (planner(facts(n)).for_minutes(10.0).dropout for n in (50_000, 20_000_000))
+    assert small > large == 0
+
+
+@pytest.mark.parametrize("minutes", [0.5, 3.0, 30.0])
+@pytest.mark.parametrize("unique", [30_000, 1_000_000])
+def test_the_steps_fit_into_the_minutes(minutes, unique):
+    plan = planner(facts(unique)).for_minutes(minutes)
+    assert plan.steps >= LEAST_STEPS
+    assert plan.steps * FAST(plan.size.width, plan.size.num_blocks) < 60 * minutes
+    assert plan.passes == pytest.approx(plan.steps * 12 * 128 / unique)
+
+
+GIVEN = [
+    {"embedding_dim": 96},
+    {"num_blocks": 5},
+    {"num_heads": 2},
+    {"dropout": 0.35},
+    {"block_size": 64, "batch_size": 3},
+    {"lr": 0.003, "weight_decay": 0},
+    {"embedding_dim": 100, "num_heads": 5},
+]
+
+
+@pytest.mark.parametrize("given", GIVEN, ids=str)
+def test_what_is_given_is_kept_and_the_rest_is_filled_in(given):
+    plans = planner(**given)
+    config = plans.config_of(plans.for_minutes(3.0))
+    assert {key: getattr(config, key) for key in given} == given
+    assert config.embedding_dim % config.num_heads == 0
+    assert config.dropout in (*DROPOUTS, 0.35)
+    assert config.max_minutes == 3
+
+
+@pytest.mark.parametrize("steps", [1, 100, 3000])
+def test_a_number_of_steps_takes_the_place_of_the_minutes(steps):
+    plans = planner(seconds=None, max_steps=steps)
+    plan = plans.for_steps(steps)
+    config = plans.config_of(plan)
+    assert (config.max_steps, config.max_minutes, plan.steps) == (steps, None, steps)
+    assert not plan.ends_early
+
+
+def test_more_steps_are_for_a_larger_model():
+    sizes = [parameters(planner(max_steps=n).for_steps(n)) for n in (100, 1000, 30_000)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"num_heads": 7, "embedding_dim": 64}, "embedding_dim 64 and num_heads 7"),
+        ({"embedding_dim": 33, "num_heads": 11}, "embedding_dim 33 and num_heads 11"),
+    ],
+    ids=str,
+)
+def test_given_keys_that_leave_no_plan_are_named(given, words):
+    with pytest.raises(UserError) as caught:
+        planner(**given).for_minutes(3.0)
+    assert "\n" not in str(caught.value)
+    for word in words.replace(" and", "").split():
+        assert word in str(caught.value)
+
+
+def test_too_few_minutes_are_refused_with_what_helps():
+    with pytest.raises(UserError, match=r"max_minutes 0\.1 are too few .* give more minutes"):
+        planner().for_minutes(0.1)
+
+
+def test_a_plan_fits_the_memory_or_is_refused():
+    free = 0.65e9
+    assert parameters(planner(free_bytes=free).for_minutes(120.0)) < parameters(
+        planner().for_minutes(120.0)
+    )
+    with pytest.raises(UserError, match=r"GB are free here.*batch_size 5000"):
+        planner(free_bytes=free, batch_size=5000).sizes  # noqa: B018
+
+
+def test_a_draft_without_a_limit_names_the_key_and_the_way_out(tmp_path):
+    text = (ROOT / "configs" / "auto.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("max_minutes: 3", "max_minutes: none"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"auto needs to know .* `max_minutes` or `max_steps`"):
+        read_draft(path)
+    assert read_draft(path, {"max_minutes": 2}).auto
+
+
+def test_steps_and_minutes_given_together_both_hold():
+    plans = planner(max_steps=70, max_minutes=5)
+    config = plans.config_of(plans.for_minutes(5.0))
+    assert (config.max_steps, config.max_minutes) == (70, 5)
+
+
+@pytest.mark.parametrize(("width", "num_blocks"), SECONDS)
+def test_timed_sizes_take_what_was_timed(width, num_blocks):
+    assert FAST(width, num_blocks) == pytest.approx(SECONDS[width, num_blocks])
+
+
+def test_wider_and_deeper_models_take_longer():
+    for width in (48, 64, 100, 128, 200, 256, 300, 512):
+        assert FAST(width, 2) < FAST(width + 32, 2)
+        assert FAST(width, 2) < FAST(width, 3) < FAST(width, 6)
+
+
+def test_the_base_of_a_draft_holds_what_is_given():
+    draft = read_draft(ROOT / "configs" / "auto.yaml", {"num_heads": 6, "data_path": "a.txt"})
+    base = draft.base(**PLAIN)
+    assert (base.num_heads, base.data_path, base.max_minutes) == (6, "a.txt", 3)

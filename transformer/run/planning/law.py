@@ -1,0 +1,63 @@
+"""The loss that a run will reach, from its size, its text and its steps, before it starts.
+
+The form is that of Hoffmann et al. 2022 (arXiv:2203.15556, eq. 2), with three terms more. How
+predictable the text is enters as the loss F of a pilot: a tiny model, trained in seconds. A model
+that reads its text again and again learns it by heart: a term that grows with passes and size.
+Dropout p lowers it, and costs something of its own.
+
+    L = F + E + A n^-ALPHA + B D^-BETA + K p + G (D / U)^GAMMA (n / U)^DELTA exp(-M p)
+
+with D the tokens read and U the tokens of the training split, in millions, and n the parameters of
+the blocks in millions. The constants are fitted by `benchmarks/fit_law.py` to the runs in
+`benchmarks/results/*/planner_runs.json`; it also gives ERROR.
+"""
+
+from math import exp
+from typing import NamedTuple
+
+
+class Law(NamedTuple):
+    floor: float  # E
+    size: float  # A
+    size_power: float  # ALPHA
+    tokens: float  # B
+    tokens_power: float  # BETA
+    dropout: float  # K
+    heart: float  # G
+    heart_power: float  # GAMMA
+    heart_size_power: float  # DELTA
+    heart_dropout: float  # M
+
+    def loss(
+        self,
+        pilot_loss: float,
+        *,
+        width: int,
+        num_blocks: int,
+        seen: float,
+        unique: float,
+        dropout: float,
+    ) -> float:
+        """In nats per token, after `seen` tokens, of a text with `unique` tokens to train on."""
+        size = block_parameters(width, num_blocks) / 1e6
+        heart = self.heart * (seen / unique) ** self.heart_power
+        heart *= (size / (unique / 1e6)) ** self.heart_size_power * exp(
+            -self.heart_dropout * dropout
+        )
+        return (
+            pilot_loss
+            + self.floor
+            + self.size * size**-self.size_power
+            + self.tokens * (seen / 1e6) ** -self.tokens_power
+            + self.dropout * dropout
+            + heart
+        )
+
+
+def block_parameters(width: int, num_blocks: int) -> int:
+    """About: 4 C^2 of attention and 8 C^2 of the feed-forward layer, in each block."""
+    return 12 * width**2 * num_blocks
+
+
+LAW = Law(-0.829, 0.0756, 0.411, 0.344, 0.296, 0.668, 0.01, 1.67, 0.4, 14.7)
+ERROR = 0.061  # root mean square, on runs of texts that the fit did not know

@@ -1,0 +1,56 @@
+"""A pilot: a tiny model, trained in seconds, whose loss says how predictable a text is."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+from transformer.config.keys import Config
+from transformer.evaluation.text import score_model
+from transformer.run import assembly
+from transformer.system.speed import cache_folder, recalled, remember
+from transformer.tasks.base import Data
+from transformer.training.lightning_internals import NEVER
+
+PILOT_STEPS = 100
+SIZES = {"embedding_dim": 64, "num_heads": 2, "num_blocks": 2, "dropout": 0.0}
+BATCH = {"block_size": 128, "batch_size": 12, "lr": 0.01, "weight_decay": 0.1}
+MOST_TOKENS = 100_000  # that are scored
+
+
+def pilot_loss(config: Config, data: Data) -> float:
+    """In nats per token of the validation split; remembered for this text and recipe.
+
+    Needs a config that is settled.
+    """
+    block_size = min(config.block_size, BATCH["block_size"])
+    changes = SIZES | BATCH | {"block_size": block_size, "compile": False, "r_drop": 0.0}
+    config = config.model_copy(update=changes | {"max_steps": PILOT_STEPS, "max_minutes": None})
+    question = f"pilot, text {data.sha256[:16]}, {config.val_fraction:g} for validation, {changes}"
+    folder = cache_folder(config.cache_dir)
+    known = recalled(question, ("loss",), folder)
+    if known is None:
+        known = {"loss": _trained(config, data)}
+        remember(question, known, folder)
+    return known["loss"]
+
+
+def _trained(config: Config, data: Data) -> float:
+    task: Any = assembly.build_task(config, data)
+    module = assembly.build_module(config, task, PILOT_STEPS)
+    trainer = pl.Trainer(
+        **assembly.choose_hardware(config),
+        max_epochs=-1,
+        max_steps=PILOT_STEPS,
+        val_check_interval=NEVER,
+        check_val_every_n_epoch=None,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(module, task.data)
+    model: Any = module.model.to(trainer.strategy.root_device)
+    return score_model(model, task.data.val_tokens[:MOST_TOKENS], task.data.tokenizer).loss
