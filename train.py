@@ -122,7 +122,9 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
 
 def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config | Draft:
     """A draft if the planner has to choose a value or, with --plan, to show some."""
-    own_text = "data_path" in flags or arguments.plan
+    own_text = ("data_path" in flags and flags.get("model", "gpt") == "gpt") or arguments.plan
+    if arguments.plan and "max_steps" in flags:
+        raise UserError("--plan shows what minutes would bring: leave out --max_steps")
     path = arguments.config or (AUTO_CONFIG if own_text else DEFAULT_CONFIG)
     draft = read_draft(path, flags)
     if draft.auto:

@@ -16,6 +16,7 @@ from transformer.run.coach import (
     still_falling,
 )
 from transformer.tasks.text_run import longest_shared
+from transformer.training.callbacks.curves import thin
 
 STEPS = range(10, 1001, 10)
 
@@ -115,6 +116,31 @@ def test_a_spike_is_named_and_counted():
     assert spikes(run_of(train=twice, grad_clip=1.0)).flags == "--lr 0.005"
 
 
+def test_the_exact_loss_of_the_best_weights_is_named_where_it_is_known():
+    found = overfitting(run_of(**SHOWN[overfitting], best_weights=(390, 1.5432)))
+    assert "lowest at step 390 (1.5432;" in str(found)
+
+
+def test_advice_names_what_the_run_has():
+    longer = still_falling(run_of(**SHOWN[still_falling], epochs=3)).flags
+    assert longer.startswith("--max_steps 2000 --epochs none,")
+    assert "float32" in skipped(run_of(skipped_steps=1)).flags
+    assert "float32" not in skipped(run_of(skipped_steps=1, precision="float32")).flags
+    for rule in (overfitting, still_falling, copying):
+        assert "embedding_dim" not in rule(run_of(**SHOWN[rule], dropout=None)).flags
+
+
+def test_a_long_curve_keeps_its_lowest_and_its_newest_point():
+    points = []
+    for step in range(1, 5000):
+        points.append((step, 1.0 if step == 601 else 2.0))
+        thin(points, 100)
+        assert points[-1][0] == step
+    assert len(points) <= 100
+    assert (601, 1.0) in points
+    assert points == sorted(points)
+
+
 def test_noise_is_neither_a_spike_nor_an_edge():
     noisy = [loss * (1 + 0.05 * (-1) ** n) for n, loss in enumerate(falling())]
     assert spikes(run_of(train=noisy)) is learning_rate_at_the_edge(run_of(train=noisy)) is None
@@ -138,3 +164,4 @@ def test_the_longest_passage_of_two_texts_is_found(length, start):
     written = "a" * start + passage + "b" * 50
     assert longest_shared(written, text) == length
     assert longest_shared("ab" * 100, text) == 0
+    assert longest_shared("-" * 70, "a" + "-" * 80) == 0  # a ruler

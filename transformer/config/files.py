@@ -38,7 +38,8 @@ def load_config(
     """
     settings = gather(path, flags, same_text=same_text)
     for key in planned_keys(settings):
-        raise UserError(f"{settings[key].origin}: {key}: only train.py plans auto; give a number")
+        why = "a resumed run keeps its sizes" if same_text else "only train.py plans auto"
+        raise UserError(f"{settings[key].origin}: {key}: {why}; give a number")
     return check(Config, settings, str(path))
 
 

@@ -53,7 +53,9 @@ def make_timed_validations(
     return TimedValidations(limit, run.throughput, agreement, *tokens, run.data.look_at)
 
 
-def finished(run: Run, step: int, copied: int = 0) -> Finished:
+def finished(
+    run: Run, step: int, copied: int = 0, best_weights: tuple[int, float] | None = None
+) -> Finished:
     """The run as the coach looks at it."""
     return Finished(
         train=run.curves.train,
@@ -63,10 +65,18 @@ def finished(run: Run, step: int, copied: int = 0) -> Finished:
         dropout=run.dropout,
         grad_clip=run.config.grad_clip,
         max_minutes=run.config.max_minutes,
+        epochs=run.config.epochs,
+        precision=run.config.precision,
+        best_weights=best_weights,
         skipped_steps=run.module.skipped_steps,
         picked_by_val_loss=run.task.monitor == "val_loss",
         copied=copied,
     )
+
+
+def _advice(run: Run, step: int) -> str:
+    """Nothing for a run that was interrupted, and will go on."""
+    return "" if run.signals.received else "\n".join(map(str, advice(finished(run, step))))
 
 
 def build_callbacks(run: Run) -> list[pl.Callback]:
@@ -98,7 +108,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
             note_of=run.many_passes_note if run.total_steps == ENDLESS_STEPS else None,
         ),
         run.curves,
-        Advising(lambda step: "\n".join(map(str, advice(finished(run, step))))),
+        Advising(lambda step: _advice(run, step)),
         Introduction(to_yaml(keys), keys, run.task.charts),
         RunProgressBar(),
         Interruption(checkpoints, agreement, run.signals),

@@ -33,6 +33,9 @@ class Finished:
     dropout: float | None = 0.0  # None for a model without dropout
     grad_clip: float = 0.0
     max_minutes: float | None = None
+    epochs: int | None = None
+    precision: str = "auto"
+    best_weights: Point | None = None  # their step and exact loss, if known
     skipped_steps: int = 0
     picked_by_val_loss: bool = True  # whether that metric picks the best weights
     copied: int = 0  # the longest passage of the training text in the sample, in characters
@@ -47,7 +50,7 @@ class Finished:
 
     @property
     def best(self) -> Point:
-        return min(self.val, key=lambda point: point[1])
+        return self.best_weights or min(self.val, key=lambda point: point[1])
 
     @property
     def overfits(self) -> bool:
@@ -76,8 +79,8 @@ def overfitting(run: Finished) -> Advice | None:
         f"val_loss was lowest at step {step:,} ({loss:z.4f}; these weights are kept), and "
         f"{run.last_val:z.4f} at the end{above}; in between, the model has learned its examples "
         "by heart",
-        f"--max_steps {step} (the learning rate then falls in time){_or_dropout(run)}, or a "
-        "smaller --embedding_dim",
+        f"--max_steps {step} (the learning rate then falls in time){_or_dropout(run)}"
+        f"{_or_width(run, 'smaller')}",
     )
 
 
@@ -89,13 +92,13 @@ def still_falling(run: Finished) -> Advice | None:
         return None
     if run.last_val > SMALL_GAP * run.last_train:
         return None
-    longer = f"--max_steps {2 * run.step}"
+    longer = f"--max_steps {2 * run.step}" + " --epochs none" * (run.epochs is not None)
     if run.max_minutes is not None:
         longer = f"--max_minutes {2 * run.max_minutes:g}"
     return Advice(
         f"val_loss was still falling ({before[-1]:z.4f} before the last fifth of the run, "
         f"{run.last_val:z.4f} at its end) and is close to train_loss: more steps help",
-        f"{longer}, or a larger --embedding_dim",
+        longer + _or_width(run, "larger"),
     )
 
 
@@ -137,7 +140,7 @@ def skipped(run: Finished) -> Advice | None:
     were = "step was" if run.skipped_steps == 1 else "steps were"
     return Advice(
         f"{run.skipped_steps:,} {were} skipped, as a gradient was not finite",
-        f"--lr {run.lr / 2:.2g} or --precision float32",
+        f"--lr {run.lr / 2:.2g}" + " or --precision float32" * (run.precision != "float32"),
     )
 
 
@@ -146,7 +149,7 @@ def copying(run: Finished) -> Advice | None:
         return None
     return Advice(
         f"the sample repeats {run.copied} characters in a row of the training text",
-        f"fewer steps{_or_dropout(run)}, or a smaller --embedding_dim",
+        f"fewer steps{_or_dropout(run)}{_or_width(run, 'smaller')}",
     )
 
 
@@ -155,6 +158,11 @@ def _or_dropout(run: Finished) -> str:
         return ""
     value = DROPOUT if run.dropout < DROPOUT else min(run.dropout + RAISED, MOST_DROPOUT)
     return f" or --dropout {value:.2g}"
+
+
+def _or_width(run: Finished, how: str) -> str:
+    """Not for a model without dropout, which has no width to choose either."""
+    return "" if run.dropout is None else f", or a {how} --embedding_dim"
 
 
 RULES: tuple[Callable[[Finished], Advice | None], ...] = (

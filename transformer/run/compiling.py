@@ -16,6 +16,7 @@ import torch.utils.deterministic
 from transformer.config.keys import Config
 from transformer.models.base import SequenceModel
 from transformer.system.devices import resolve_accelerator
+from transformer.system.errors import is_out_of_memory
 from transformer.system.lean_imports import without_compiling
 from transformer.system.processes import launched_sizes
 from transformer.system.speed import WORTH_CHANGING, Choice, cache_folder, recalled, remember
@@ -25,7 +26,7 @@ from transformer.training.hardware import has_compiler
 from transformer.training.lightning_module import LanguageModule
 
 TRIED_FROM_SECONDS = 180.0  # of training; the trial itself takes up to a minute
-TIMED_FROM_SECONDS = 600.0  # the same for a run that max_minutes end: a trial takes its time away
+TIMED_FROM_SECONDS = 600.0  # the same for a run with max_minutes, towards which the trial counts
 TRIED_FROM_STEPS = 100  # with fewer, not even the time of a step is taken
 TIMED_STEPS = 4
 WITHOUT, COMPILED, COST = "not compiled", "compiled", "compiling"
@@ -92,18 +93,15 @@ def _choose(
     if seconds is None:
         if not may_try:
             return Choice("false")
-        trial = Trial(config, module, task)
-        least = TIMED_FROM_SECONDS if config.max_minutes is not None else TRIED_FROM_SECONDS
-        if _run_seconds(config, num_batches, trial.seconds_of_a_step()) < least:
-            return Choice("false")
-        if not has_compiler("cpu"):
-            return Choice("false", "no compiler was found")
-        log.info("compile: trying whether it pays, once for this model, up to a minute ...")
         try:
-            seconds = trial.compiled()
+            seconds = _tried(config, module, task, num_batches)
         except Exception as error:
             module.model._compiled_call_impl = None
+            if is_out_of_memory(error):  # the run will say it, with what helps
+                return Choice("false")
             return Choice("false", f"compiling failed ({type(error).__name__})")
+        if isinstance(seconds, Choice):
+            return seconds
         remember(question, seconds, folder)
     choice = decide(seconds, _run_seconds(config, num_batches, seconds[WITHOUT]))
     if choice.name == "false":
@@ -111,6 +109,20 @@ def _choose(
     else:
         compile_model(module.model, config.cache_dir)
     return choice
+
+
+def _tried(
+    config: Config, module: LanguageModule, task: TaskRun, num_batches: int
+) -> dict[str, float] | Choice:
+    """The seconds of a trial, or the choice for a run that is too short to try."""
+    trial = Trial(config, module, task)
+    least = TIMED_FROM_SECONDS if config.max_minutes is not None else TRIED_FROM_SECONDS
+    if _run_seconds(config, num_batches, trial.seconds_of_a_step()) < least:
+        return Choice("false")
+    if not has_compiler("cpu"):
+        return Choice("false", "no compiler was found")
+    log.info("compile: trying whether it pays, once for this model, up to a minute ...")
+    return trial.compiled()
 
 
 def decide(seconds: dict[str, float], run_seconds: float) -> Choice:
@@ -143,21 +155,19 @@ class Trial:
 
     def __init__(self, config: Config, module: LanguageModule, task: TaskRun) -> None:
         self.module = module
-        self.config = config.model_copy(update={"compile": True})
+        self.config = config
         generator = torch.Generator().manual_seed(0)
         size = min(task.data.sizes.values())
         self.batch = [
             torch.randint(size, shape, generator=generator) for shape in task.largest_shapes
         ]
 
-    def step(self) -> float:
-        """Its seconds."""
+    def step(self, *, compiled: bool = False) -> float:
+        """Its seconds; a compiled one as repeatable as it will be in the run."""
+        config = self.config.model_copy(update={"compile": compiled})
         started_at = time.perf_counter()
-        with (
-            repeatable(self.config),
-            torch.random.fork_rng(devices=[]),
-        ):  # one mode: no second compiling
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with repeatable(config), torch.random.fork_rng(devices=[]):
+            with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
                 loss = self.module.training_step(self.batch, 0)
             loss.backward()
         self.module.zero_grad()
@@ -169,11 +179,11 @@ class Trial:
     def compiled(self) -> dict[str, float]:
         """The seconds of a step with and without compiling, in turn, and those of compiling."""
         compile_model(self.module.model, self.config.cache_dir)
-        cost = self.step() + self.step()
+        cost = self.step(compiled=True) + self.step(compiled=True)
         times: dict[str, list[float]] = {WITHOUT: [], COMPILED: []}
         for _ in range(TIMED_STEPS):
             with without_compiling():
                 times[WITHOUT].append(self.step())
-            times[COMPILED].append(self.step())
+            times[COMPILED].append(self.step(compiled=True))
         seconds = {name: min(values) for name, values in times.items()}
         return seconds | {COST: max(cost - 2 * seconds[COMPILED], 1e-3)}

@@ -43,7 +43,8 @@ def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
     word = run.task.prompt(shown)
     prompt = flag("prompt", word) if word else ""
     lines = [f"\n{conclusion(run.task.headline(summary), summary)}"]
-    lines += map(str, advice(finished(run, summary["step"], run.task.copied(shown))))
+    best = summary["best_step"], summary["val_loss"]
+    lines += map(str, advice(finished(run, summary["step"], run.task.copied(shown), best)))
     lines.append(f"\n{shown}\n\nnext:")
     lines.append(f"  python generate.py {quoted(run.folder / WEIGHTS)}{prompt}")
     home = Path(run.config.runs_dir)

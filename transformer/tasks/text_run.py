@@ -1,6 +1,7 @@
 """A run that trains on a text."""
 
 import re
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -22,24 +23,37 @@ SAMPLE_TOKENS = 300
 # Decoding one token alone takes at most about as long as this number of tokens in a batch.
 TOKENS_OF_A_STEP = 100
 SEARCHED_TOKENS = 10**7
+LEAST_SYMBOLS = 6  # different ones, in a piece that a sample may have copied
 
 
 def longest_shared(text: str, others: str, piece: int = 20) -> int:
     """The number of characters of the longest passage of `text` that is also in `others`.
 
-    `text` is looked up in pieces, so a passage shorter than two of them may be missed.
+    `text` is looked up in pieces, each at the first place where it stands, so a passage shorter
+    than two pieces may be missed. Rulers, such as lines of dashes, do not count.
     """
-    longest = 0
-    for start in range(0, len(text) - piece + 1, piece):
-        begin, end = start, start + piece
-        if text[begin:end] not in others:
+    longest = start = 0
+    while start + piece <= len(text):
+        part = text[start : start + piece]
+        place = others.find(part) if len(set(part)) >= LEAST_SYMBOLS else -1
+        if place < 0:
+            start += piece
             continue
-        while begin > 0 and text[begin - 1 : end] in others:
-            begin -= 1
-        while end < len(text) and text[begin : end + 1] in others:
-            end += 1
-        longest = max(longest, end - begin)
+        before = _alike(reversed(text[:start]), others[max(0, place - start) : place][::-1])
+        after = _alike(text[start:], others[place : place + len(text)])
+        longest = max(longest, before + after)
+        start += max(piece, after)
     return longest
+
+
+def _alike(one: Iterable[str], other: Iterable[str]) -> int:
+    """How many characters are the same, from the first on."""
+    pairs = enumerate(zip(one, other, strict=False))
+    last = -1
+    for last, (a, b) in pairs:
+        if a != b:
+            return last
+    return last + 1
 
 
 class TextRun(TaskRun):
@@ -106,7 +120,7 @@ class TextRun(TaskRun):
         if self.corpus.num_train > SEARCHED_TOKENS:
             return 0
         train = self.corpus.tokenizer.decode(self.corpus.train)
-        return longest_shared(shown.removeprefix(self.config.sample_prompt), train)
+        return longest_shared(shown.removeprefix(self.config.sample_prompt.strip()), train)
 
     def score(self, model: SequenceModel) -> dict[str, Any]:
         assert isinstance(model, TokenModel)

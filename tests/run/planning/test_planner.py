@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from transformer.config.drafts import read_draft
+from transformer.run.planning.law import ERROR, LAW
 from transformer.run.planning.planner import (
     DROPOUTS,
     LEAST_STEPS,
@@ -79,6 +80,8 @@ GIVEN = [
     {"block_size": 64, "batch_size": 3},
     {"lr": 0.003, "weight_decay": 0},
     {"embedding_dim": 100, "num_heads": 5},
+    {"embedding_dim": 200},
+    {"embedding_dim": 300, "num_blocks": 1},
 ]
 
 
@@ -99,6 +102,22 @@ def test_a_number_of_steps_takes_the_place_of_the_minutes(steps):
     config = plans.config_of(plan)
     assert (config.max_steps, config.max_minutes, plan.steps) == (steps, None, steps)
     assert not plan.ends_early
+
+
+@pytest.mark.parametrize(
+    ("given", "most"), [({"epochs": 2}, 2 * 2000 / 12), ({"max_steps": 90}, 90)], ids=str
+)
+def test_other_limits_hold_too(given, most):
+    plan = planner(facts(2000, 200), **given, max_minutes=30).for_minutes(30.0)
+    assert plan.steps <= most
+
+
+def test_accumulated_batches_take_longer_and_read_more():
+    one, four = (planner(accumulate_grad_batches=n, num_blocks=2) for n in (1, 4))
+    plan = four.for_minutes(3.0)
+    assert plan.passes == pytest.approx(plan.steps * 4 * 12 * 128 / 1_000_000)
+    assert plan.steps * FAST(plan.size.width, 2) * 4 < 180
+    assert plan.steps < one.for_minutes(3.0).steps
 
 
 def test_more_steps_are_for_a_larger_model():
@@ -167,3 +186,10 @@ def test_the_base_of_a_draft_holds_what_is_given():
     draft = read_draft(ROOT / "configs" / "auto.yaml", {"num_heads": 6, "data_path": "a.txt"})
     base = draft.base(**PLAIN)
     assert (base.num_heads, base.data_path, base.max_minutes) == (6, "a.txt", 3)
+
+
+def test_the_law_is_the_one_that_was_fitted(load_benchmark):
+    record = load_benchmark("record")
+    fitted = record.load("law", record.SHOWN["without bf16"])["figures"]
+    assert fitted["law"] == LAW._asdict()
+    assert round(fitted["rms"]["new text"], 3) == ERROR

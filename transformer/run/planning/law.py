@@ -41,9 +41,8 @@ class Law(NamedTuple):
         """In nats per token, after `seen` tokens, of a text with `unique` tokens to train on."""
         size = block_parameters(width, num_blocks) / 1e6
         heart = self.heart * (seen / unique) ** self.heart_power
-        heart *= (size / (unique / 1e6)) ** self.heart_size_power * exp(
-            -self.heart_dropout * dropout
-        )
+        heart *= (1e6 * size / unique) ** self.heart_size_power
+        heart *= exp(-self.heart_dropout * dropout)
         return (
             pilot_loss
             + self.floor

@@ -7,14 +7,16 @@ import pytorch_lightning as pl
 from transformer.config.keys import Config
 from transformer.evaluation.text import score_model
 from transformer.run import assembly
+from transformer.run.planning.steps import recipe_hash
 from transformer.system.speed import cache_folder, recalled, remember
 from transformer.tasks.base import Data
 from transformer.training.lightning_internals import NEVER
 
 PILOT_STEPS = 100
 SIZES = {"embedding_dim": 64, "num_heads": 2, "num_blocks": 2, "dropout": 0.0}
-BATCH = {"block_size": 128, "batch_size": 12, "lr": 0.01, "weight_decay": 0.1}
-MOST_TOKENS = 100_000  # that are scored
+BATCH = {"batch_size": 12, "accumulate_grad_batches": 1, "weight_decay": 0.1}
+BLOCK_SIZE = 128
+SCORED_TOKENS = 100_000  # at most
 
 
 def pilot_loss(config: Config, data: Data) -> float:
@@ -22,10 +24,10 @@ def pilot_loss(config: Config, data: Data) -> float:
 
     Needs a config that is settled.
     """
-    block_size = min(config.block_size, BATCH["block_size"])
-    changes = SIZES | BATCH | {"block_size": block_size, "compile": False, "r_drop": 0.0}
-    config = config.model_copy(update=changes | {"max_steps": PILOT_STEPS, "max_minutes": None})
-    question = f"pilot, text {data.sha256[:16]}, {config.val_fraction:g} for validation, {changes}"
+    changes = SIZES | BATCH | {"block_size": min(config.block_size, BLOCK_SIZE), "devices": 1}
+    changes |= {"compile": False, "r_drop": 0.0, "max_steps": PILOT_STEPS, "max_minutes": None}
+    config = config.model_copy(update=changes)
+    question = f"pilot, text {data.sha256[:16]}, recipe {recipe_hash(config, 'data_path')}"
     folder = cache_folder(config.cache_dir)
     known = recalled(question, ("loss",), folder)
     if known is None:
@@ -53,4 +55,4 @@ def _trained(config: Config, data: Data) -> float:
     )
     trainer.fit(module, task.data)
     model: Any = module.model.to(trainer.strategy.root_device)
-    return score_model(model, task.data.val_tokens[:MOST_TOKENS], task.data.tokenizer).loss
+    return score_model(model, task.data.val_tokens[:SCORED_TOKENS], task.data.tokenizer).loss

@@ -24,6 +24,8 @@ from transformer.tasks.registry import task_of
 
 OUTLOOK_MINUTES = (1.0, 3.0, 10.0, 30.0, 120.0)
 LEAST_TOKENS = 2_000
+ADAMW_LR = 0.001
+USUAL = {"embedding_dim": 128, "num_heads": 4}
 
 
 def plan_of(draft: Draft) -> tuple[Config, str]:
@@ -59,6 +61,8 @@ def outlook(draft: Draft) -> str:
                 *(f"{plan.steps:,}", f"{plan.passes:.3g}", expected(plan)),
             )
         )
+    if not rows:
+        planner.for_minutes(OUTLOOK_MINUTES[-1])  # raises what stands in the way
     headers = ("minutes", "embedding_dim", "num_heads", "num_blocks", "dropout", "steps", "passes")
     return tabulate(rows, (*headers, "val_loss"), disable_numparse=True, colalign=["right"] * 8)
 
@@ -70,6 +74,8 @@ def make_planner(draft: Draft, *, timed: bool = False) -> Planner:
     _check_scope(draft, base)
     accelerator = resolve_accelerator(base.accelerator)
     plain = dict(PLAIN) if accelerator == "cpu" else {**PLAIN, **LARGER}
+    if base.optimizer == "adamw":
+        plain["lr"] = ADAMW_LR
     data: Any = task_of(base.model).read(base.model_copy(update={"block_size": 1}))
     train, val = data.train, data.val
     if len(data.tokens) < LEAST_TOKENS:
@@ -83,8 +89,10 @@ def make_planner(draft: Draft, *, timed: bool = False) -> Planner:
     free_bytes = free_memory(accelerator)
     if not timed and base.max_minutes is None:
         return Planner(draft, facts, plain, None, free_bytes)
+    # Of a usual width: what is fast for it is taken for all that are timed.
+    usual = {key: value for key, value in USUAL.items() if key in draft.auto}
     with _quiet():  # the run will say what it settles
-        settled = settle(draft.base(**plain))
+        settled = settle(draft.base(**plain).model_copy(update=usual))
         facts = facts._replace(pilot_loss=pilot_loss(settled, data))
     return Planner(draft, facts, plain, timed_steps(settled, facts.vocab_size), free_bytes)
 
@@ -93,7 +101,9 @@ def _check_scope(draft: Draft, base: Config) -> None:
     key = draft.auto[0]
     if base.family.data != "text" or "num_blocks" not in base.family.field_names():
         raise UserError(f"{key}: auto is for model gpt, and model is {base.model}: give a value")
-    if (launched_sizes() or (base.devices, base.num_nodes)) not in ((1, 1), ("auto", 1)):
+    on_cpu = resolve_accelerator(base.accelerator) == "cpu"
+    devices = 1 if base.devices == "auto" and on_cpu else base.devices
+    if (launched_sizes() or (devices, base.num_nodes)) != (1, 1):
         raise UserError(
             f"{key}: auto plans for one device: write the plan to a file on one device with "
             "`print_config`, and start from that file"
@@ -121,24 +131,25 @@ def _quiet() -> Iterator[None]:
 
 def explained(planner: Planner, plan: Plan, more: str) -> str:
     config, facts = planner.config_of(plan), planner.facts
-    size = "the best use of these steps"
+    size, tuned = "the best use of these steps", "as the recipe was tuned"
     if planner.step_seconds is not None:
         seconds = planner.step_seconds(plan.size.width, plan.size.num_blocks)
         size = f"lowest predicted loss of all sizes at {seconds:.2g} s a step here"
     reasons = {
         "embedding_dim": size,
         "num_blocks": size,
-        "num_heads": "heads are 32 numbers wide",
+        "num_heads": f"heads are {config.embedding_dim // config.num_heads} numbers wide",
         "dropout": f"{plan.passes:.3g} passes over {facts.unique:,} tokens",
-        "block_size": "as the recipe was tuned" if facts.validated > 256 else "a short text",
+        "block_size": "room in a short text" if planner.is_short else tuned,
+        "lr": tuned if config.optimizer == "muon" else "usual for adamw",
         "max_steps": "more would learn the text by heart"
         if plan.ends_early
         else "as many as the minutes allow",
     }
+    values = {key: getattr(config, key) for key in planner.draft.auto}
     rows = [
-        (key, "none" if (value := getattr(config, key)) is None else f"{value:g}", reason)
-        for key in planner.draft.auto
-        for reason in (reasons.get(key, "as the recipe was tuned"),)
+        (key, "none" if value is None else str(value), reasons.get(key, tuned))
+        for key, value in values.items()
     ]
     table = tabulate(rows, ("planned", "", "because"), disable_numparse=True)
     if planner.base.max_minutes is None:  # no pilot was trained

@@ -65,6 +65,11 @@ class Planner:
     step_seconds: StepSeconds | None = None
     free_bytes: float = math.inf
 
+    @property
+    def is_short(self) -> bool:
+        """Whether the text has no room for a usual block_size."""
+        return self.plain["block_size"] < PLAIN["block_size"]
+
     def for_minutes(self, minutes: float) -> Plan:
         """The plan of the lowest predicted loss. Raises: UserError if the minutes are too few."""
         plans = list(self._plans(lambda size: self._affordable(size, minutes)))
@@ -84,7 +89,8 @@ class Planner:
             if self._cost(best.size) >= self._cost(size):
                 kept.append(size)
         plans = self._plans(lambda size: max(steps, LEAST_STEPS) if size == kept[-1] else 0)
-        return _best(list(plans))._replace(steps=steps)
+        passes = self._tokens(steps) / self.facts.unique
+        return _best(list(plans))._replace(steps=steps, passes=passes)
 
     @cached_property
     def sizes(self) -> list[Size]:
@@ -95,7 +101,7 @@ class Planner:
         found = sorted(self._sizes(), key=self._cost)
         if not found:
             raise UserError(
-                f"{self.draft.given('embedding_dim', 'num_heads')} leave no model to plan: "
+                f"no model can be planned with {self.draft.given('embedding_dim', 'num_heads')}: "
                 "num_heads must divide embedding_dim into heads of an even width; give other "
                 "values, or auto"
             )
@@ -119,7 +125,7 @@ class Planner:
 
     def _sizes(self) -> Iterator[Size]:
         for width in self._open("embedding_dim", WIDTHS):
-            for num_heads in self._open("num_heads", (max(1, width // HEAD_DIM),)):
+            for num_heads in self._open("num_heads", (_usual_heads(width),)):
                 if width % num_heads == 0 and width // num_heads % 2 == 0:
                     for num_blocks in self._open("num_blocks", NUM_BLOCKS):
                         yield Size(width, num_heads, num_blocks)
@@ -138,7 +144,6 @@ class Planner:
 
     def _plans(self, steps_of: Callable[[Size], int]) -> Iterator[Plan]:
         """One for each size and dropout; those with fewer than LEAST_STEPS are left out."""
-        base = self.base
         for size in self.sizes:
             steps = steps_of(size)
             if steps < LEAST_STEPS:
@@ -147,7 +152,7 @@ class Planner:
             while "max_steps" in self.draft.auto and FEWER * numbers[-1] >= LEAST_STEPS:
                 numbers.append(int(FEWER * numbers[-1]))
             for dropout, used in product(self._open("dropout", DROPOUTS), numbers):
-                seen = used * base.batch_size * base.block_size
+                seen = self._tokens(used)
                 loss = LAW.loss(
                     self.facts.pilot_loss,
                     width=size.width,
@@ -162,10 +167,24 @@ class Planner:
     def _affordable(self, size: Size, minutes: float) -> int:
         """The steps in the minutes, beside the start, the validations and the exact score."""
         assert self.step_seconds is not None
-        step = self.step_seconds(size.width, size.num_blocks)
-        token = step / (self.base.batch_size * self.base.block_size)
-        score = 2 * self.facts.validated * token / PASSES_PER_TRAINING_STEP
-        return int((60 * minutes - START_SECONDS - score) * (1 - VALIDATION_SHARE) / step)
+        base = self.base
+        step = self.step_seconds(size.width, size.num_blocks) * base.accumulate_grad_batches
+        score = 2 * self.facts.validated * step / self._tokens(1) / PASSES_PER_TRAINING_STEP
+        steps = (60 * minutes - START_SECONDS - score) * (1 - VALIDATION_SHARE) / step
+        return int(min(steps, base.max_steps or math.inf, self._steps_of_epochs()))
+
+    def _tokens(self, steps: int) -> int:
+        """That so many steps read."""
+        base = self.base
+        return steps * base.accumulate_grad_batches * base.batch_size * base.block_size
+
+    def _steps_of_epochs(self) -> float:
+        """An epoch reads every chunk, and chunks overlap."""
+        base = self.base
+        if base.epochs is None:
+            return math.inf
+        stride = base.block_size if base.stride == "block_size" else base.stride
+        return base.epochs * self.facts.unique / stride * base.block_size / self._tokens(1)
 
     def _cost(self, size: Size) -> int:
         """In proportion to the operations of a step."""
@@ -177,6 +196,12 @@ class Planner:
         return self.draft.config(
             **values_of(self.draft, self.plain, plan.size, plan.dropout, steps)
         )
+
+
+def _usual_heads(width: int) -> int:
+    """The number whose heads have an even width nearest to HEAD_DIM."""
+    numbers = [n for n in range(1, width + 1) if width % n == 0 and width // n % 2 == 0]
+    return min(numbers, key=lambda n: abs(width // n - HEAD_DIM), default=1)
 
 
 def values_of(

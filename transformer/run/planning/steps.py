@@ -23,6 +23,11 @@ from transformer.training.settings import LossSettings, OptimizerSettings
 # Width and blocks of the models that are timed.
 TIMED = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2))
 TIMED_STEPS = 3
+# Keys that change no step: places, and when a run ends.
+PLACES_AND_ENDS = (
+    *("runs_dir", "run_name", "cache_dir", "sample_prompt"),
+    *("max_minutes", "max_steps", "epochs"),
+)
 Size = tuple[int, int]
 
 
@@ -64,22 +69,24 @@ def measured_here(make_config: Callable[[int, int], Config], vocab_size: int) ->
         seconds = {
             name: seconds_of_a_step(make_config(*size), vocab_size) for name, size in names.items()
         }
-        if (
-            resolve_accelerator(config.accelerator) != "cpu" or cores_are_free()
-        ):  # else a later run measures again
+        # Beside other programs steps take longer: then a later run measures again.
+        if resolve_accelerator(config.accelerator) != "cpu" or cores_are_free():
             remember(question, seconds, folder)
     return StepSeconds({size: seconds[name] for name, size in names.items()})
 
 
 def _question(config: Config, vocab_size: int) -> str:
-    recipe = config.resolved() | {"vocab_size": vocab_size}
-    for key in ("data_path", "runs_dir", "run_name", "cache_dir", "sample_prompt", "seed", "lr"):
-        recipe.pop(key, None)
-    for key in ("max_minutes", "max_steps", "epochs", "dropout", "weight_decay"):
-        recipe.pop(key, None)
-    hashed = sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
     device = torch.device(resolve_accelerator(config.accelerator))
-    return f"training steps, recipe {hashed}, {device_name(device)}"
+    left_out = ("lr", "seed", "dropout", "weight_decay", "data_path")  # take no time
+    recipe = recipe_hash(config, *left_out)
+    return f"training steps, {vocab_size} symbols, recipe {recipe}, {device_name(device)}"
+
+
+def recipe_hash(config: Config, *left_out: str) -> str:
+    """Of the keys on which a step depends, without those that are left out."""
+    kept = config.resolved().keys() - {*PLACES_AND_ENDS, *left_out}
+    recipe = {key: value for key, value in config.resolved().items() if key in kept}
+    return sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def seconds_of_a_step(config: Config, vocab_size: int) -> float:
