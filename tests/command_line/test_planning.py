@@ -42,9 +42,8 @@ def test_minutes_are_planned_trained_and_resumed(run, own_text):
 
 @pytest.mark.slow
 def test_the_outlook_trains_nothing_and_print_config_is_a_config(run, own_text):
-    shown = run(
-        "train.py", "--data_path", "own.txt", "--plan", "--cache_dir", "cache", cwd=own_text
-    )
+    given = ("--data_path", "own.txt", "--cache_dir", "cache")
+    shown = run("train.py", *given, "--plan", cwd=own_text)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.count("+-") >= 3
     assert not (own_text / "runs").exists()
