@@ -24,7 +24,12 @@ from transformer.system.errors import UserError
 from transformer.system.lean_imports import import_lightning
 from transformer.system.output import lasting_output
 from transformer.system.paths import expanded
-from transformer.system.processes import check_launch, is_rank_0, restarts_would_wait
+from transformer.system.processes import (
+    check_launch,
+    is_rank_0,
+    launched_sizes,
+    restarts_would_wait,
+)
 from transformer.system.signals import SIGNALS, ended_at_once
 from transformer.system.terminal import (
     PrintAboveBar,
@@ -122,10 +127,10 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
 
 def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config | Draft:
     """A draft if the planner has to choose a value or, with --plan, to show some."""
-    own_text = ("data_path" in flags and flags.get("model", "gpt") == "gpt") or arguments.plan
+    planned_here = arguments.plan or ("data_path" in flags and may_be_planned(flags))
     if arguments.plan and "max_steps" in flags:
         raise UserError("--plan shows what minutes would bring: leave out --max_steps")
-    path = arguments.config or (AUTO_CONFIG if own_text else DEFAULT_CONFIG)
+    path = arguments.config or (AUTO_CONFIG if planned_here else DEFAULT_CONFIG)
     draft = read_draft(path, flags)
     if draft.auto:
         named(draft.base(), path)  # a mistake is found before torch is loaded
@@ -133,6 +138,12 @@ def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config 
     if arguments.plan:
         raise UserError(f"--plan: {path} leaves nothing open; leave out --config, or give auto")
     return named(draft.config(), path)
+
+
+def may_be_planned(flags: dict[str, Any]) -> bool:
+    """Whether a text of one's own gets a plan: a GPT on one device."""
+    one_device = all(str(flags.get(key, 1)) == "1" for key in ("devices", "num_nodes"))
+    return one_device and launched_sizes() is None and flags.get("model", "gpt") == "gpt"
 
 
 def named(config: Config, path: str | Path) -> Config:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
-from record import save
+from record import DEFAULT_CONFIG, save
 from scaling import logged_rate
 from tabulate import tabulate
 
@@ -41,7 +41,9 @@ def busy(num_programs: int) -> Iterator[None]:
 def tokens_per_second(spins: str, num_programs: int, data_path: str) -> float:
     keys = {"max_steps": STEPS, "val_every_steps": 10**6, "val_fraction": 0.01}
     with busy(num_programs):
-        return logged_rate([], keys | {"data_path": data_path}, SKIPPED, GOMP_SPINCOUNT=spins)
+        return logged_rate(
+            [*DEFAULT_CONFIG], keys | {"data_path": data_path}, SKIPPED, GOMP_SPINCOUNT=spins
+        )
 
 
 def table(figures: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from record import ROOT, save
+from record import DEFAULT_CONFIG, ROOT, save
 
 from transformer.data.built_in.registry import build_source
 from transformer.run.comparison import differences
@@ -68,7 +68,8 @@ def start(home: Path, *flags: str, stdout: int = subprocess.DEVNULL) -> subproce
 
 def first_run(home: Path, name: str) -> subprocess.Popen:
     flags = [f"--{key}={value}" for key, value in FLAGS.items()]
-    return start(home, "--data_path", "text.txt", "--run_name", name, *flags)
+    where = ["--data_path", "text.txt", "--run_name", name]
+    return start(home, *DEFAULT_CONFIG, *where, *flags)
 
 
 def finish(process: subprocess.Popen) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 
 from crash_test import write_text
 from machines import Machine, two_machines
-from record import ROOT, load, save
+from record import DEFAULT_CONFIG, ROOT, load, save
 from tabulate import tabulate
 
 from transformer.config.files import load_config
@@ -66,7 +66,7 @@ END_SECONDS = 600
 def flags(name: str, **keys: Any) -> list[str]:
     keys = FLAGS | {"data_path": "text.txt", "run_name": name} | keys
     keys["batch_size"] = GLOBAL_BATCH // (keys["devices"] * keys.get("num_nodes", 1))
-    return [f"--{key}={value}" for key, value in keys.items()]
+    return [*DEFAULT_CONFIG, *(f"--{key}={value}" for key, value in keys.items())]
 
 
 def start(

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crash_test import END_SECONDS, FLAGS, start, wait_for_a_checkpoint, write_text
-from record import save
+from record import DEFAULT_CONFIG, save
 
 from transformer.run.comparison import differences
 from transformer.run.resuming import newest_whole
@@ -56,7 +56,9 @@ def keep_full(path: Path, seconds: float) -> None:
 def run(home: Path, name: str) -> tuple[subprocess.Popen, Path]:
     flags = [f"--{key}={value}" for key, value in (FLAGS | LONGER).items()]
     where = ["--data_path", "text.txt", "--runs_dir", name, "--run_name", "run"]
-    return start(home, *where, *flags, stdout=subprocess.PIPE), home / name / "run" / "version_0"
+    return start(
+        home, *DEFAULT_CONFIG, *where, *flags, stdout=subprocess.PIPE
+    ), home / name / "run" / "version_0"
 
 
 def attempt(home: Path, number: int, share: float, seconds: float, undisturbed: Path) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+DEFAULT_CONFIG = ("--config", str(ROOT / "configs" / "default.yaml"))  # flags of train.py
 PUBLISHED = "amd-epyc-avx512-bf16"  # whose speeds docs/ shows
 # Those of the README, by what tells them apart.
 SHOWN = {"with bf16": PUBLISHED, "without bf16": "amd-epyc-avx2"}

@@ -2,6 +2,7 @@
 
 import pytest
 
+import train
 from transformer.config.files import load_config
 
 WORDS = "to be or not to be that is the question whether it is nobler in the mind".split()
@@ -50,3 +51,19 @@ def test_the_outlook_trains_nothing_and_print_config_is_a_config(run, own_text):
     printed = run("train.py", *given, "--print_config", cwd=own_text)
     (own_text / "plan.yaml").write_text(printed.stdout, encoding="utf-8")
     assert load_config(own_text / "plan.yaml").embedding_dim > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_planned"),
+    [
+        ("--data_path own.txt", True),
+        ("--data_path own.txt --devices 1", True),
+        ("--data_path own.txt --devices 2", False),
+        ("--data_path own.txt --num_nodes 2", False),
+        ("--lr 0.01", False),
+    ],
+)
+def test_a_text_of_ones_own_is_planned_on_one_device(own_text, monkeypatch, flags, is_planned):
+    monkeypatch.chdir(own_text)
+    config = train.parse_arguments(flags.split()).config
+    assert isinstance(config, train.Draft) == is_planned
