@@ -195,6 +195,22 @@ def build_trainer(
     return trainer
 
 
+def bare_trainer(hardware: Mapping[str, Any], max_steps: int, **others: Any) -> pl.Trainer:
+    """A Trainer that logs, saves and shows nothing, and does not validate by itself."""
+    return pl.Trainer(
+        **{**hardware, "max_steps": max_steps, **others},
+        max_epochs=-1,
+        val_check_interval=NEVER,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
 def choose_val_every_steps(run: Run) -> int:
     """Steps between validations; also sets how many tokens of its split each one reads.
 

@@ -19,12 +19,12 @@ from transformer.system.errors import UserError
 from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 from transformer.tasks.task_run import TaskRun
+from transformer.training.estimates import PROGRAM_BYTES
 from transformer.training.optimization.optimizers import make_optimizer
 from transformer.training.settings import LossSettings, OptimizerSettings
 
-# The memory of a process on a CPU: without a model, and for each byte of a step's tensors. The C
+# The memory of a process on a CPU for each byte of a step's tensors, beside PROGRAM_BYTES: the C
 # library's allocator keeps a part of what is freed (measured by benchmarks/memory.py).
-PROGRAM_BYTES = 0.6e9
 ALLOCATOR_FACTOR = 1.4
 _TABLE: dict[str, Any] = {"disable_numparse": True, "colalign": ("left", "right")}
 

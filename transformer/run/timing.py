@@ -23,6 +23,7 @@ from transformer.tasks.base import Data
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.announcements import duration
 from transformer.training.callbacks.throughput import Throughput
+from transformer.training.estimates import START_SECONDS
 from transformer.training.lightning_internals import NEVER, between_steps
 from transformer.training.step_graph import WARMUP_STEPS, CapturedSteps
 from transformer.training.strategies import make_strategy
@@ -32,7 +33,6 @@ from transformer.training.validations import VALIDATION_SHARE
 # recorded ones are slower, so they are left out.
 MOST_STEPS, MOST_SECONDS = 30, 10.0
 VALIDATION_BATCHES = 4
-START_SECONDS = 10.0  # of a process: imports, reading the text, writing the model file
 QUICK_SECONDS = 5.0
 
 
@@ -115,21 +115,11 @@ def time_here(config: Config, data: Data) -> str:
 def measure(run: Run, hardware: dict[str, Any]) -> Times:
     recorded = isinstance(run.module, CapturedSteps)
     watch = StopWatch(WARMUP_STEPS + 1 if recorded else 1)
-    own: dict[str, Any] = hardware | {"strategy": make_strategy(hardware["strategy"], 1)}
-    trainer = pl.Trainer(
-        **own,
-        max_epochs=-1,
-        max_steps=MOST_STEPS + 1 + watch.num_left_out,
+    trainer = assembly.bare_trainer(
+        hardware | {"strategy": make_strategy(hardware["strategy"], 1)},
+        MOST_STEPS + 1 + watch.num_left_out,
         accumulate_grad_batches=run.config.accumulate_grad_batches,
-        val_check_interval=NEVER,
-        check_val_every_n_epoch=None,
         limit_val_batches=VALIDATION_BATCHES,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
         callbacks=[watch],
     )
     with repeatable(run.config):

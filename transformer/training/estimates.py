@@ -6,6 +6,8 @@ from torch import nn
 PASSES_PER_TRAINING_STEP = 3
 # max_steps of a run that only a time limit ends: more than any machine can do.
 ENDLESS_STEPS = 10**12
+PROGRAM_BYTES = 0.6e9  # of a process on a CPU, without a model (benchmarks/memory.py)
+START_SECONDS = 10.0  # of a process: imports, reading the text, writing the model file
 
 
 def parameters_by_part(model: nn.Module) -> dict[str, int]:

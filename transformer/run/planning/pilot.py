@@ -2,20 +2,16 @@
 
 from typing import Any
 
-import pytorch_lightning as pl
-
 from transformer.config.keys import Config
 from transformer.evaluation.text import score_model
 from transformer.run import assembly
+from transformer.run.planning.planner import PLAIN
 from transformer.run.planning.steps import recipe_hash
 from transformer.system.speed import cache_folder, recalled, remember
 from transformer.tasks.base import Data
-from transformer.training.lightning_internals import NEVER
 
 PILOT_STEPS = 100
 SIZES = {"embedding_dim": 64, "num_heads": 2, "num_blocks": 2, "dropout": 0.0}
-BATCH = {"batch_size": 12, "accumulate_grad_batches": 1, "weight_decay": 0.1}
-BLOCK_SIZE = 128
 SCORED_TOKENS = 100_000  # at most
 
 
@@ -24,7 +20,9 @@ def pilot_loss(config: Config, data: Data) -> float:
 
     Needs a config that is settled.
     """
-    changes = SIZES | BATCH | {"block_size": min(config.block_size, BLOCK_SIZE), "devices": 1}
+    block_size = min(config.block_size, PLAIN["block_size"])
+    changes = SIZES | {"batch_size": PLAIN["batch_size"], "block_size": block_size}
+    changes |= {"weight_decay": PLAIN["weight_decay"], "accumulate_grad_batches": 1, "devices": 1}
     changes |= {"compile": False, "r_drop": 0.0, "max_steps": PILOT_STEPS, "max_minutes": None}
     config = config.model_copy(update=changes)
     question = f"pilot, text {data.sha256[:16]}, recipe {recipe_hash(config, 'data_path')}"
@@ -39,20 +37,8 @@ def pilot_loss(config: Config, data: Data) -> float:
 def _trained(config: Config, data: Data) -> float:
     task: Any = assembly.build_task(config, data)
     module = assembly.build_module(config, task, PILOT_STEPS)
-    trainer = pl.Trainer(
-        **assembly.choose_hardware(config),
-        max_epochs=-1,
-        max_steps=PILOT_STEPS,
-        val_check_interval=NEVER,
-        check_val_every_n_epoch=None,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    hardware = assembly.choose_hardware(config)
+    trainer = assembly.bare_trainer(hardware, PILOT_STEPS, limit_val_batches=0)
     trainer.fit(module, task.data)
     model: Any = module.model.to(trainer.strategy.root_device)
     return score_model(model, task.data.val_tokens[:SCORED_TOKENS], task.data.tokenizer).loss

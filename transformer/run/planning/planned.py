@@ -46,7 +46,7 @@ def plan_of(draft: Draft) -> tuple[Config, str]:
 
 
 def outlook(draft: Draft) -> str:
-    """A table of what 1 to 120 minutes would bring; nothing is trained."""
+    """A table of what 1 to 120 minutes would bring; only the pilot is trained."""
     planner = make_planner(draft, timed=True)
     rows = []
     for minutes in OUTLOOK_MINUTES:

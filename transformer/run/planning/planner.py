@@ -12,20 +12,22 @@ from transformer.config.keys import Config
 from transformer.run.planning.law import LAW, block_parameters
 from transformer.run.planning.steps import StepSeconds
 from transformer.system.errors import UserError
-from transformer.training.estimates import PASSES_PER_TRAINING_STEP
+from transformer.training.estimates import (
+    PASSES_PER_TRAINING_STEP,
+    PROGRAM_BYTES,
+    START_SECONDS,
+)
+from transformer.training.validations import VALIDATION_SHARE
 
 WIDTHS = (64, 96, 128, 160, 192, 256, 320, 384, 512)
 NUM_BLOCKS = (2, 3, 4, 6)
 FEWER = 0.7  # times the steps that the time allows, again and again: what else is considered
 DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 HEAD_DIM = 32
-PROGRAM_BYTES = 0.6e9  # without a model
 # What a plan takes on a CPU, unless it is given: as in configs/default.yaml.
 PLAIN: Mapping[str, Any] = {"block_size": 128, "batch_size": 12, "lr": 0.01, "weight_decay": 0.1}
 LARGER: Mapping[str, Any] = {"block_size": 256, "batch_size": 64}  # on a GPU
 LEAST_STEPS = 50
-START_SECONDS = 10.0  # of a process: imports, reading the text, writing the model file
-VALIDATION_SHARE = 0.1  # of a run's time
 WORTH = 0.002  # a larger model or more dropout must lower the loss by so much
 
 
