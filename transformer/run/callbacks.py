@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -79,18 +80,19 @@ def _advice(run: Run, step: int) -> str:
     return "" if run.signals.received else "\n".join(map(str, advice(finished(run, step))))
 
 
-def build_callbacks(run: Run) -> list[pl.Callback]:
-    def save(step: int, val_loss: float, weights: Mapping[str, Tensor]) -> None:
-        results = {"results": {"best_step": step, "val_loss": val_loss}}
-        save_weights(run.folder / WEIGHTS, weights, run.module.metadata | results)
+def _save(run: Run, step: int, val_loss: float, weights: Mapping[str, Tensor]) -> None:
+    results = {"results": {"best_step": step, "val_loss": val_loss}}
+    save_weights(run.folder / WEIGHTS, weights, run.module.metadata | results)
 
+
+def build_callbacks(run: Run) -> list[pl.Callback]:
     keys = run.config.resolved()
     agreement = Agreement()
     checkpoints = RunCheckpoints(
         run.folder,
         run.checkpoint_io,
         agreement,
-        save,
+        partial(_save, run),
         run.task.monitor,
         run.config.checkpoint_every_minutes,
         run.keeper,
@@ -108,7 +110,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
             note_of=run.many_passes_note if run.total_steps == ENDLESS_STEPS else None,
         ),
         run.curves,
-        Advising(lambda step: _advice(run, step)),
+        Advising(partial(_advice, run)),
         Introduction(to_yaml(keys), keys, run.task.charts),
         RunProgressBar(),
         Interruption(checkpoints, agreement, run.signals),

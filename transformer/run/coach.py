@@ -1,4 +1,4 @@
-"""What the curves of a finished run show, and the flag to try next. Imports no torch.
+"""What the curves of a finished run show, and the flag to try next.
 
 tests/run/test_coach.py has a run for each rule that shows it, and one that does not.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import NamedTuple
 
-Point = tuple[int, float]  # steps done, and a loss
+from transformer.training.callbacks.curves import Point
 
 # Overfitting: the best val_loss came before LATE of the run, and the last is RISEN times as high.
 LATE = 0.9

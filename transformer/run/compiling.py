@@ -18,7 +18,7 @@ from transformer.models.base import SequenceModel
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import is_out_of_memory
 from transformer.system.lean_imports import without_compiling
-from transformer.system.processes import launched_sizes
+from transformer.system.processes import runs_alone
 from transformer.system.speed import WORTH_CHANGING, Choice, cache_folder, recalled, remember
 from transformer.tasks.task_run import TaskRun
 from transformer.training.estimates import ENDLESS_STEPS
@@ -45,7 +45,7 @@ def settle_compile(
     if config.compile != "auto" or resolve_accelerator(config.accelerator) != "cpu":
         return config
     num_batches = total_steps * config.accumulate_grad_batches
-    alone = (launched_sizes() or (config.devices, config.num_nodes)) in ((1, 1), ("auto", 1))
+    alone = runs_alone(config.devices, config.num_nodes, "cpu")
     choice = Choice("false")
     if alone and not task.shapes_vary and total_steps >= TRIED_FROM_STEPS:
         choice = _choose(config, module, task, num_batches, trial)

@@ -6,9 +6,9 @@ Imports torch and Lightning only after the input was checked.
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformer.config.keys import Config
 from transformer.run.folder_keeper import RunFolder, lock_run
@@ -28,6 +28,7 @@ from transformer.system.processes import check_launch, is_rank_0
 from transformer.system.shell import quoted
 from transformer.system.signals import Interrupted
 from transformer.system.terminal import quiet_libraries, tell
+from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 
 if TYPE_CHECKING:
@@ -92,6 +93,17 @@ def choose_checkpoint(
     return newest_whole(checkpoints)
 
 
+def read_input(config: Config, resume: Path | None) -> tuple[Config, Data, Mapping[str, Any]]:
+    """The config with what depends on the data, the data, and the config before resuming."""
+    kind = task_of(config.model)
+    data = kind.read(config, build=resume is None)
+    config = kind.settle(config, data)
+
+    from transformer.run import resuming  # imports no Lightning: a bad checkpoint is found sooner
+
+    return config, data, resuming.check_resume(resume, config, data) if resume else {}
+
+
 def put_together(
     config: Config,
     resume: Path | None,
@@ -101,16 +113,10 @@ def put_together(
     callbacks: "Sequence[pl.Callback]",
 ) -> "tuple[Run, pl.Trainer, int]":
     """The parts of a run, its Trainer, and the number of steps that are already done."""
-    kind = task_of(config.model)
-    data = kind.read(config, build=resume is None)
-    config = kind.settle(config, data)
-
-    from transformer.run import resuming  # imports no Lightning: a bad checkpoint is found sooner
-
-    before = resuming.check_resume(resume, config, data) if resume else {}
+    config, data, before = read_input(config, resume)
 
     import_lightning()
-    from transformer.run import assembly
+    from transformer.run import assembly, resuming
     from transformer.run.preparation import prepare
     from transformer.training.callbacks.throughput import Throughput
 

@@ -134,6 +134,12 @@ def num_sharing_cores(num_local_devices: int) -> int:
     return 1 if "SLURM_PROCID" in os.environ else num_local_devices
 
 
+def runs_alone(devices: int | str, num_nodes: int, accelerator: str) -> bool:
+    """Whether a run has one process: on a CPU, `auto` devices are one."""
+    own = (1 if devices == "auto" and accelerator == "cpu" else devices, num_nodes)
+    return (launched_sizes() or own) == (1, 1)
+
+
 def launched_sizes() -> tuple[int, int] | None:
     """Processes per node and number of nodes, from torchrun or srun; None without either."""
     if "TORCHELASTIC_RUN_ID" in os.environ:

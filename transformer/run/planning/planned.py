@@ -18,7 +18,7 @@ from transformer.run.settling import settle
 from transformer.run.timing import free_memory
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
-from transformer.system.processes import launched_sizes
+from transformer.system.processes import runs_alone
 from transformer.system.terminal import quiet_libraries
 from transformer.tasks.registry import task_of
 
@@ -101,9 +101,7 @@ def _check_scope(draft: Draft, base: Config) -> None:
     key = draft.auto[0]
     if base.family.data != "text" or "num_blocks" not in base.family.field_names():
         raise UserError(f"{key}: auto is for model gpt, and model is {base.model}: give a value")
-    on_cpu = resolve_accelerator(base.accelerator) == "cpu"
-    devices = 1 if base.devices == "auto" and on_cpu else base.devices
-    if (launched_sizes() or (devices, base.num_nodes)) != (1, 1):
+    if not runs_alone(base.devices, base.num_nodes, resolve_accelerator(base.accelerator)):
         raise UserError(
             f"{key}: auto plans for one device: write the plan to a file on one device with "
             "`print_config`, and start from that file"
