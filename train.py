@@ -8,10 +8,10 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transformer.config.drafts import Draft, read_draft
 from transformer.config.files import load_config, to_yaml
@@ -40,6 +40,9 @@ from transformer.system.terminal import (
     with_flags_in_errors,
 )
 from transformer.tasks.registry import task_of
+
+if TYPE_CHECKING:
+    from transformer.run.planning.race import Entry
 
 CONFIGS = Path(__file__).parent / "configs"
 DEFAULT_CONFIG = CONFIGS / "default.yaml"
@@ -164,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     if arguments.plan:
         return show_outlook(arguments.config)
-    config = planned(arguments.config, say if arguments.print_config else tell)
+    config, rivals = planned(arguments.config, say if arguments.print_config else tell)
     if arguments.print_config:
         print(to_yaml(config.resolved()), end="")
         return 0
@@ -178,21 +181,25 @@ def main(argv: list[str] | None = None) -> int:
             print(part, flush=True)
         return 0
     with lasting_output(), ended_at_once(SIGNALS):
-        return train_or_verify(config, arguments)
+        return train_or_verify(config, rivals, arguments)
 
 
-def planned(config: Config | Draft, show: Callable[[str], None]) -> Config:
+def planned(
+    config: Config | Draft, show: Callable[[str], None]
+) -> tuple[Config, "Sequence[Entry]"]:
+    """The config to train, and the candidates of a race, if there is one."""
     if isinstance(config, Config):
-        return config
+        return config, ()
     check_launch()
     say_loading("PyTorch")
     import_lightning()
     from transformer.run.planning.planned import plan_of
 
     with lasting_output(), ended_at_once(SIGNALS):
-        chosen, text = plan_of(config)
+        entries, text = plan_of(config)
     show(text)
-    return named(chosen, config.path)
+    entries = [each._replace(config=named(each.config, config.path)) for each in entries]
+    return entries[0].config, entries if len(entries) > 1 else ()
 
 
 def show_outlook(config: Config | Draft) -> int:
@@ -205,7 +212,7 @@ def show_outlook(config: Config | Draft) -> int:
     return 0
 
 
-def train_or_verify(config: Config, arguments: Arguments) -> int:
+def train_or_verify(config: Config, rivals: "Sequence[Entry]", arguments: Arguments) -> int:
     if is_rank_0():
         tell(f"reading {config.data_path} and loading PyTorch ...")
     level = logging.INFO if is_rank_0() else logging.ERROR
@@ -227,6 +234,11 @@ def train_or_verify(config: Config, arguments: Arguments) -> int:
             "restarts: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 where torchrun starts; without it, "
             "restarted processes wait for processes that no longer exist"
         )
+    if rivals and not checkpoints:
+        from transformer.run.planning.race import race
+
+        config, checkpoint = race(rivals, train)
+        checkpoints = [checkpoint]
     train(config, checkpoints, profile=arguments.profile)
     return 0
 

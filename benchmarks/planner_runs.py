@@ -24,7 +24,10 @@ from transformer.system.files import write_text
 from transformer.system.terminal import quiet_libraries
 
 # Heads are 32 numbers wide.
-WIDTH = {width: {"embedding_dim": width, "num_heads": width // 32} for width in (64, 96, 128, 256)}
+WIDTH = {
+    width: {"embedding_dim": width, "num_heads": width // 32}
+    for width in (64, 96, 128, 160, 256, 384)
+}
 TEXTS = (
     *(("topics", 200), ("topics", 460), ("shakespeare", 100)),
     *(("shakespeare", 400), ("shakespeare", 1115), ("shakespeare", 1133)),  # the last: all of it
@@ -64,6 +67,11 @@ RUNS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("shakespeare", 1133, 1200, {"dropout": 0.0}),
     ("shakespeare", 1115, 1000, {"dropout": 0.0, **WIDTH[64]}),
     ("shakespeare", 400, 600, {"dropout": 0.1, **WIDTH[128]}),
+    ("topics", 200, 300, {"dropout": 0.1, **WIDTH[256]}),
+    ("topics", 200, 960, {"dropout": 0.2, **WIDTH[160]}),
+    ("topics", 200, 200, {"dropout": 0.1, **WIDTH[384]}),
+    ("topics", 200, 450, {"dropout": 0.2, **WIDTH[256]}),
+    ("topics", 200, 300, {"dropout": 0.1, "ngram_size": 1, **WIDTH[256]}),
 ]
 
 

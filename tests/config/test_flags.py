@@ -45,6 +45,7 @@ GIVEN = {
         "num_threads": "2",
         "cache_dir": "speeds",
         "compile": "false",
+        "race": "false",
         "seed": "13",
     },
     **{"accumulate_grad_batches": "2", "activation_checkpointing": "true"},

@@ -79,6 +79,7 @@ DEFAULTS = {
     "compile": "auto",
     "accumulate_grad_batches": 1,
     "activation_checkpointing": False,
+    "race": True,
     "seed": 0,
     "runs_dir": "runs",
     "run_name": None,

@@ -191,6 +191,11 @@ class Config(_ModelKeys):
     activation_checkpointing: Boolean = Field(
         False, description="compute each block again in the backward pass: less memory, more time"
     )
+    race: Boolean = Field(
+        True,
+        description="a plan for ten minutes or more: train three models for a tenth of the time, "
+        "and go on with the best",
+    )
     seed: Integer = Field(0, ge=0, le=2**32 - 1, description="source of all randomness")
     runs_dir: FilePath = Field("runs", min_length=1, description="folder of all runs")
     run_name: str | None = Field(

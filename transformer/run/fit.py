@@ -248,4 +248,4 @@ def introduce(run: "Run", resume: Path | None, step: int) -> None:
 def conclude(run: "Run", trainer: "pl.Trainer") -> None:
     from transformer.run.summary import last_lines, summarize
 
-    tell(last_lines(run, *summarize(run, trainer)))
+    tell(last_lines(run, trainer, *summarize(run, trainer)))

@@ -1,12 +1,11 @@
 """Checks on this machine that a resumed run equals a run that was never stopped."""
 
 import contextlib
-import io
 import logging
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from transformer.run.comparison import differences
 from transformer.run.settling import settle
 from transformer.storage.run_folder import LAST
 from transformer.system.devices import resolve_accelerator
+from transformer.system.terminal import quietly
 from transformer.training.callbacks.after_batch import AfterBatch
 
 STEPS, STOP_AFTER = 20, 13  # after step 13, a run neither logs nor validates
@@ -73,7 +73,7 @@ def differences_of_resuming(config: Config, train: Callable[..., Path]) -> list[
                 "strategy": "auto",
                 "val_every_steps": STEPS // 2,
             }
-            with _quiet():
+            with quietly():
                 return train(config.model_copy(update=changes), sum_up=False, **more)
 
         times = StepTimes()
@@ -93,15 +93,3 @@ def differences_of_resuming(config: Config, train: Callable[..., Path]) -> list[
         if resolve_accelerator(config.accelerator) == "cpu":
             return found
         return [name for name in found if name in ON_ANY_DEVICE]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        root.setLevel(before)

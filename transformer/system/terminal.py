@@ -46,6 +46,19 @@ def say_loading(path: object) -> None:
         say(f"loading {path} ...")
 
 
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """In this block, nothing below a warning is logged, and nothing goes to stdout."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        root.setLevel(before)
+
+
 def run_script(main: Callable[[], int | None]) -> None:
     """Calls a script's main and exits with its status; a UserError is one line and status 2."""
     fill_closed_descriptors()

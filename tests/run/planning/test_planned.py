@@ -33,7 +33,8 @@ def draft_of(tmp_path, monkeypatch):
 
 
 def test_the_plan_is_said_with_its_reasons_and_what_to_expect(draft_of):
-    config, text = plan_of(draft_of())
+    (entry,), text = plan_of(draft_of())
+    config = entry.config
     for key in ("embedding_dim", "num_blocks", "dropout", "lr", "weight_decay", "max_steps"):
         assert key in text
     assert f"embedding_dim  {config.embedding_dim}" in text
@@ -46,9 +47,10 @@ def test_steps_need_no_clock_and_give_the_same_plan_again(draft_of, monkeypatch)
     monkeypatch.setattr(planned, "timed_steps", None)
     monkeypatch.setattr(planned, "pilot_loss", None)
     draft = draft_of(max_steps=200)
-    assert plan_of(draft) == plan_of(draft)
-    config, text = plan_of(draft)
-    assert config.max_steps == 200
+    (entry,), text = plan_of(draft)
+    (again,), text_again = plan_of(draft)
+    assert (entry.config, text) == (again.config, text_again)
+    assert entry.config.max_steps == 200
     assert "expected" not in text
 
 
@@ -91,12 +93,13 @@ def test_only_a_gpt_is_planned(tmp_path, model):
 
 def test_a_short_text_gets_a_context_that_its_validation_split_has_room_for(draft_of, tmp_path):
     (tmp_path / "short.txt").write_text("to be or not " * 160, encoding="utf-8")
-    config, _ = plan_of(draft_of(data_path="short.txt"))
-    assert config.block_size < 0.1 * 2080
+    (entry,), _ = plan_of(draft_of(data_path="short.txt"))
+    assert entry.config.block_size < 0.1 * 2080
 
 
 def test_the_learning_rate_is_that_of_the_optimizer(draft_of):
-    rates = [plan_of(draft_of(optimizer=name))[0].lr for name in ("muon", "adamw")]
+    plans = [plan_of(draft_of(optimizer=name)).entries for name in ("muon", "adamw")]
+    rates = [entries[0].config.lr for entries in plans]
     assert rates == [0.01, 0.001]
 
 

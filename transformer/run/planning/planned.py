@@ -1,10 +1,8 @@
 """Plans a run: reads its text, times this machine, and says what was chosen and why."""
 
-import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
@@ -13,13 +11,14 @@ from transformer.config.keys import Config
 from transformer.run.planning.law import ERROR
 from transformer.run.planning.pilot import pilot_loss
 from transformer.run.planning.planner import LARGER, PLAIN, Plan, Planner, TextFacts
+from transformer.run.planning.race import Entry, entries_of, entry_of
 from transformer.run.planning.steps import StepSeconds, measured_here
 from transformer.run.settling import settle
 from transformer.run.timing import free_memory
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
 from transformer.system.processes import runs_alone
-from transformer.system.terminal import quiet_libraries
+from transformer.system.terminal import quiet_libraries, quietly
 from transformer.tasks.registry import task_of
 
 OUTLOOK_MINUTES = (1.0, 3.0, 10.0, 30.0, 120.0)
@@ -28,8 +27,13 @@ ADAMW_LR = 0.001
 USUAL = {"embedding_dim": 128, "num_heads": 4}
 
 
-def plan_of(draft: Draft) -> tuple[Config, str]:
-    """The config with its plan, and a text that says what was chosen and why.
+class Planned(NamedTuple):
+    entries: Sequence[Entry]  # the best plan first; with others, there is a race
+    text: str  # says what was chosen and why
+
+
+def plan_of(draft: Draft) -> Planned:
+    """The configs to start with.
 
     Raises: UserError for a text, a time or given keys that no plan is for.
     """
@@ -38,11 +42,11 @@ def plan_of(draft: Draft) -> tuple[Config, str]:
     if minutes is None:
         assert steps is not None  # or there would be no draft
         plan = planner.for_steps(steps)
-        return planner.config_of(plan), explained(planner, plan, "")
-    plan = planner.for_minutes(minutes)
+        return Planned([entry_of(planner, plan)], explained(planner, plan, ""))
+    entries = entries_of(planner, minutes)
     doubled = planner.for_minutes(2 * minutes)
     more = f"; twice the time would bring {doubled.val_loss:.2f}"
-    return planner.config_of(plan), explained(planner, plan, more)
+    return Planned(entries, explained(planner, entries[0].plan, more))
 
 
 def outlook(draft: Draft) -> str:
@@ -91,7 +95,7 @@ def make_planner(draft: Draft, *, timed: bool = False) -> Planner:
         return Planner(draft, facts, plain, None, free_bytes)
     # Of a usual width: what is fast for it is taken for all that are timed.
     usual = {key: value for key, value in USUAL.items() if key in draft.auto}
-    with _quiet():  # the run will say what it settles
+    with quietly():  # the run will say what it settles
         settled = settle(draft.base(**plain).model_copy(update=usual))
         facts = facts._replace(pilot_loss=pilot_loss(settled, data))
     return Planner(draft, facts, plain, timed_steps(settled, facts.vocab_size), free_bytes)
@@ -114,17 +118,6 @@ def timed_steps(settled: Config, vocab_size: int) -> StepSeconds:
         return settled.model_copy(update=changes)
 
     return measured_here(sized, vocab_size)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("transformer")
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def explained(planner: Planner, plan: Plan, more: str) -> str:

@@ -82,6 +82,20 @@ class Planner:
             )
         return _best(plans)
 
+    def candidates(self, minutes: float, most: int) -> list[Plan]:
+        """The plan for so many minutes, then the best plans of other sizes."""
+        best = self.for_minutes(minutes)
+        others: dict[Size, Plan] = {}
+        for plan in self._plans(lambda size: self._affordable(size, minutes)):
+            known = others.get(plan.size)
+            if plan.size != best.size and (known is None or plan.val_loss < known.val_loss):
+                others[plan.size] = plan
+        return [best, *sorted(others.values(), key=lambda plan: plan.val_loss)][:most]
+
+    def after(self, plan: Plan) -> Callable[[int], float]:
+        """The loss that the law expects of such a run with another number of steps."""
+        return lambda steps: self._loss(plan.size, plan.dropout, steps)
+
     def for_steps(self, steps: int) -> Plan:
         """The largest model that is the best use of what its own training costs."""
         kept = self.sizes[:1]
@@ -154,17 +168,19 @@ class Planner:
             while "max_steps" in self.draft.auto and FEWER * numbers[-1] >= LEAST_STEPS:
                 numbers.append(int(FEWER * numbers[-1]))
             for dropout, used in product(self._open("dropout", DROPOUTS), numbers):
-                seen = self._tokens(used)
-                loss = LAW.loss(
-                    self.facts.pilot_loss,
-                    width=size.width,
-                    num_blocks=size.num_blocks,
-                    seen=float(seen),
-                    unique=float(self.facts.unique),
-                    dropout=dropout,
-                )
-                passes = seen / self.facts.unique
+                passes = self._tokens(used) / self.facts.unique
+                loss = self._loss(size, dropout, used)
                 yield Plan(size, dropout, used, passes, loss, ends_early=used < steps)
+
+    def _loss(self, size: Size, dropout: float, steps: int) -> float:
+        return LAW.loss(
+            self.facts.pilot_loss,
+            width=size.width,
+            num_blocks=size.num_blocks,
+            seen=float(self._tokens(max(steps, 1))),
+            unique=float(self.facts.unique),
+            dropout=dropout,
+        )
 
     def _affordable(self, size: Size, minutes: float) -> int:
         """The steps in the minutes, beside the start, the validations and the exact score."""

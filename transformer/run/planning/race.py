@@ -1,0 +1,135 @@
+"""The race: a plan's best candidates train for a tenth of the time, and the best one goes on.
+
+Each candidate is a run of its own, with the same batches. What a race shows is compared with what
+the law expects after so many tokens: a candidate that is better than expected then should be better
+at the end, too. The others' folders stay, so that their curves can be seen.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+from tabulate import tabulate
+
+from transformer.config.files import load_config
+from transformer.config.keys import Config
+from transformer.run.planning.planner import Plan, Planner
+from transformer.storage.model_file import load_model
+from transformer.storage.run_folder import CONFIG, LAST, WEIGHTS
+from transformer.system.terminal import quietly, tell
+from transformer.training.callbacks.after_batch import AfterBatch
+from transformer.training.lightning_internals import reload_validation
+
+RACE_SHARE = 0.1  # of the minutes, for all candidates together
+LEAST_MINUTES = 10.0
+MOST_CANDIDATES = 3
+VALIDATED_TOKENS = 50_000  # at most, of the validation split
+
+
+class Entry(NamedTuple):
+    """A candidate: its config, which ends it after all minutes, and what its plan expects."""
+
+    config: Config
+    plan: Plan
+    expected: Callable[[int], float]  # the val_loss of a whole run of so many steps
+    race_seconds: float = 0.0
+
+
+class Placed(NamedTuple):
+    entry: Entry
+    folder: Path
+    steps: int
+    val_loss: float
+
+    @property
+    def outlook(self) -> float:
+        """The plan's loss, corrected by what the race showed.
+
+        The learning rate is still high in a race, which raises all losses alike.
+        """
+        return self.entry.plan.val_loss + self.val_loss - self.entry.expected(self.steps)
+
+
+def entries_of(planner: Planner, minutes: float) -> list[Entry]:
+    """The candidates, the best plan first; only this one if there is no race.
+
+    Each is planned for the minutes that it has if it wins.
+    """
+    number = len(planner.candidates(minutes, MOST_CANDIDATES))
+    if number == 1 or minutes < LEAST_MINUTES or not planner.base.race:
+        return [entry_of(planner, planner.for_minutes(minutes))]
+    share = RACE_SHARE / number
+    own = minutes * (1 - (number - 1) * share)
+    entries = [entry_of(planner, plan) for plan in planner.candidates(own, number)]
+    changes = {"max_minutes": round(own, 3)}
+    return [
+        entry._replace(
+            config=entry.config.model_copy(update=changes), race_seconds=60 * minutes * share
+        )
+        for entry in entries
+    ]
+
+
+def entry_of(planner: Planner, plan: Plan) -> Entry:
+    return Entry(planner.config_of(plan), plan, planner.after(plan))
+
+
+class RaceEnd(AfterBatch):
+    """Ends a run after some seconds, with a validation of a part of the split."""
+
+    def __init__(self, seconds: float) -> None:
+        self.ends_at = time.monotonic() + seconds
+        self.steps = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]  # set later
+        data.look_at(min(data.looked_at_tokens, VALIDATED_TOKENS))
+        reload_validation(trainer)
+
+    def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
+        self.steps = trainer.global_step
+        if time.monotonic() >= self.ends_at:
+            trainer.should_stop = True
+
+
+def race(entries: Sequence[Entry], train: Callable[..., Path]) -> tuple[Config, Path]:
+    """Returns the config of the best candidate and the checkpoint from which it goes on.
+
+    `train(config, callbacks=..., sum_up=...)` trains a run and returns its folder. A signal ends
+    the race with the run that it meets, which can be resumed.
+    """
+    seconds = entries[0].race_seconds
+    tell(f"race: {len(entries)} candidates train for {seconds:.0f} s each (`race`)")
+    placed = [_run(entry, train) for entry in entries]
+    winner = min(placed, key=lambda each: each.outlook)
+    tell(_table(placed, winner))
+    # A run as long as this may be worth compiling, which was not tried in the race.
+    config = load_config(winner.folder / CONFIG, {"compile": str(entries[0].config.compile)})
+    return config, winner.folder / LAST
+
+
+def _run(entry: Entry, train: Callable[..., Path]) -> Placed:
+    end = RaceEnd(entry.race_seconds)
+    config = entry.config
+    if config.compile == "auto":
+        config = config.model_copy(update={"compile": False})
+    with quietly():
+        folder = train(config, callbacks=[end], sum_up=False)
+    val_loss = load_model(folder / WEIGHTS).results["val_loss"]
+    return Placed(entry, folder, end.steps, float(val_loss))
+
+
+def _table(placed: Sequence[Placed], winner: Placed) -> str:
+    rows = [
+        (
+            "goes on" if each is winner else "",
+            *(each.entry.plan.size.width, each.entry.plan.size.num_blocks),
+            *(f"{each.entry.plan.dropout:g}", each.steps, f"{each.val_loss:.4f}"),
+            *(f"{each.outlook:.2f}", str(each.folder)),
+        )
+        for each in placed
+    ]
+    names = ("embedding_dim", "num_blocks", "dropout", "steps", "val_loss", "outlook", "folder")
+    return tabulate(rows, ("race", *names), disable_numparse=True)
