@@ -8,8 +8,9 @@ import json
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,6 +71,12 @@ class Arguments(NamedTuple):
     plan: bool
     profile: bool
     verify_resume: bool
+
+
+class Start(NamedTuple):
+    config: Config
+    rivals: "Sequence[Entry]" = ()  # the candidates of a race, if there is one
+    planning_seconds: float = 0.0  # they count in max_minutes
 
 
 @cache
@@ -167,7 +174,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     if arguments.plan:
         return show_outlook(arguments.config)
-    config, rivals = planned(arguments.config, say if arguments.print_config else tell)
+    start = planned(arguments.config, say if arguments.print_config else tell)
+    config = start.config
     if arguments.print_config:
         print(to_yaml(config.resolved()), end="")
         return 0
@@ -181,25 +189,24 @@ def main(argv: list[str] | None = None) -> int:
             print(part, flush=True)
         return 0
     with lasting_output(), ended_at_once(SIGNALS):
-        return train_or_verify(config, rivals, arguments)
+        return train_or_verify(start, arguments)
 
 
-def planned(
-    config: Config | Draft, show: Callable[[str], None]
-) -> tuple[Config, "Sequence[Entry]"]:
-    """The config to train, and the candidates of a race, if there is one."""
+def planned(config: Config | Draft, show: Callable[[str], None]) -> Start:
     if isinstance(config, Config):
-        return config, ()
+        return Start(config)
     check_launch()
+    started_at = time.monotonic()
     say_loading("PyTorch")
     import_lightning()
     from transformer.run.planning.planned import plan_of
 
     with lasting_output(), ended_at_once(SIGNALS):
-        entries, text = plan_of(config)
+        entries, text = plan_of(config, started_at)
     show(text)
     entries = [each._replace(config=named(each.config, config.path)) for each in entries]
-    return entries[0].config, entries if len(entries) > 1 else ()
+    rivals = entries if len(entries) > 1 else ()
+    return Start(entries[0].config, rivals, time.monotonic() - started_at)
 
 
 def show_outlook(config: Config | Draft) -> int:
@@ -212,7 +219,8 @@ def show_outlook(config: Config | Draft) -> int:
     return 0
 
 
-def train_or_verify(config: Config, rivals: "Sequence[Entry]", arguments: Arguments) -> int:
+def train_or_verify(start: Start, arguments: Arguments) -> int:
+    config = start.config
     if is_rank_0():
         tell(f"reading {config.data_path} and loading PyTorch ...")
     level = logging.INFO if is_rank_0() else logging.ERROR
@@ -234,12 +242,14 @@ def train_or_verify(config: Config, rivals: "Sequence[Entry]", arguments: Argume
             "restarts: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 where torchrun starts; without it, "
             "restarted processes wait for processes that no longer exist"
         )
-    if rivals and not checkpoints:
+    start_training = partial(train, spent_seconds=start.planning_seconds)
+    if start.rivals and not checkpoints:
         from transformer.run.planning.race import race
 
-        config, checkpoint = race(rivals, train)
-        checkpoints = [checkpoint]
-    train(config, checkpoints, profile=arguments.profile)
+        config, checkpoint = race(start.rivals, start_training)
+        train(config, checkpoint, profile=arguments.profile)
+    else:
+        start_training(config, checkpoints, profile=arguments.profile)
     return 0
 
 

@@ -50,20 +50,21 @@ def train(
     profile: bool = False,
     callbacks: "Sequence[pl.Callback]" = (),
     sum_up: bool = True,
+    spent_seconds: float = 0.0,
 ) -> Path:
     """Trains a new run, or continues the run of the checkpoint `resume`; returns the run's folder.
 
     Of several checkpoints, the first that is not damaged is used. The folder is locked until this
     function ends. `callbacks` are called before the run's own. Without `sum_up`, the run ends with
-    its last validation: no exact loss of the best weights, no summary.json. In the main thread, a
-    signal that asks the program to end makes the run save its state and raise SystemExit, with the
-    previous signal handlers restored.
+    its last validation: no exact loss of the best weights, no summary.json. `spent_seconds` passed
+    before, but count in max_minutes. In the main thread, a signal that asks the program to end
+    makes the run save its state and raise SystemExit, with the previous signal handlers restored.
 
     Raises: UserError for problems that a config alone does not show: a corpus that is missing or
     too short, a device that does not exist, a checkpoint of another corpus, a folder that cannot be
     written, a run that another process trains.
     """
-    started_at = time.monotonic()
+    started_at = time.monotonic() - spent_seconds
     check_launch()
     with RunLock() as lock:
         checkpoint = choose_checkpoint(config, resume, lock)

@@ -1,5 +1,6 @@
 """From a draft and a text to a plan and its words; the times of steps are given."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def draft_of(tmp_path, monkeypatch):
 
 
 def test_the_plan_is_said_with_its_reasons_and_what_to_expect(draft_of):
-    (entry,), text = plan_of(draft_of())
+    (entry,), text = plan_of(draft_of(), time.monotonic())
     config = entry.config
     for key in ("embedding_dim", "num_blocks", "dropout", "lr", "weight_decay", "max_steps"):
         assert key in text
@@ -47,8 +48,8 @@ def test_steps_need_no_clock_and_give_the_same_plan_again(draft_of, monkeypatch)
     monkeypatch.setattr(planned, "timed_steps", None)
     monkeypatch.setattr(planned, "pilot_loss", None)
     draft = draft_of(max_steps=200)
-    (entry,), text = plan_of(draft)
-    (again,), text_again = plan_of(draft)
+    (entry,), text = plan_of(draft, time.monotonic())
+    (again,), text_again = plan_of(draft, time.monotonic())
     assert (entry.config, text) == (again.config, text_again)
     assert entry.config.max_steps == 200
     assert "expected" not in text
@@ -74,7 +75,7 @@ def test_the_outlook_has_a_row_for_each_time(draft_of):
 def test_what_cannot_be_planned_is_refused_in_one_line(draft_of, tmp_path, flags, words):
     (tmp_path / "tiny.txt").write_text("to be " * 67, encoding="utf-8")
     with pytest.raises(UserError) as caught:
-        plan_of(draft_of(**flags))
+        plan_of(draft_of(**flags), time.monotonic())
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value).replace("402", "400")
@@ -88,17 +89,19 @@ def test_only_a_gpt_is_planned(tmp_path, model):
     lines = [f"{key}: {value}\n" for key, value in values.items()]
     (tmp_path / "mine.yaml").write_text("".join(lines), encoding="utf-8")
     with pytest.raises(UserError, match=f"lr: auto is for model gpt, and model is {model}: give"):
-        plan_of(read_draft(tmp_path / "mine.yaml"))
+        plan_of(read_draft(tmp_path / "mine.yaml"), time.monotonic())
 
 
 def test_a_short_text_gets_a_context_that_its_validation_split_has_room_for(draft_of, tmp_path):
     (tmp_path / "short.txt").write_text("to be or not " * 160, encoding="utf-8")
-    (entry,), _ = plan_of(draft_of(data_path="short.txt"))
+    (entry,), _ = plan_of(draft_of(data_path="short.txt"), time.monotonic())
     assert entry.config.block_size < 0.1 * 2080
 
 
 def test_the_learning_rate_is_that_of_the_optimizer(draft_of):
-    plans = [plan_of(draft_of(optimizer=name)).entries for name in ("muon", "adamw")]
+    plans = [
+        plan_of(draft_of(optimizer=name), time.monotonic()).entries for name in ("muon", "adamw")
+    ]
     rates = [entries[0].config.lr for entries in plans]
     assert rates == [0.01, 0.001]
 

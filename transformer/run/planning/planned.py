@@ -1,7 +1,9 @@
 """Plans a run: reads its text, times this machine, and says what was chosen and why."""
 
 import math
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tabulate import tabulate
@@ -32,12 +34,13 @@ class Planned(NamedTuple):
     text: str  # says what was chosen and why
 
 
-def plan_of(draft: Draft) -> Planned:
-    """The configs to start with.
+def plan_of(draft: Draft, started_at: float) -> Planned:
+    """The configs to start with; the time since `started_at`, of time.monotonic, counts as used.
 
     Raises: UserError for a text, a time or given keys that no plan is for.
     """
     planner = make_planner(draft)
+    planner = replace(planner, spent_seconds=time.monotonic() - started_at)
     minutes, steps = planner.base.max_minutes, planner.base.max_steps
     if minutes is None:
         assert steps is not None  # or there would be no draft

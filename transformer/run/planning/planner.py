@@ -66,6 +66,7 @@ class Planner:
     plain: Mapping[str, Any]
     step_seconds: StepSeconds | None = None
     free_bytes: float = math.inf
+    spent_seconds: float = 0.0  # of the minutes, before the run starts
 
     @property
     def is_short(self) -> bool:
@@ -188,7 +189,8 @@ class Planner:
         base = self.base
         step = self.step_seconds(size.width, size.num_blocks) * base.accumulate_grad_batches
         score = 2 * self.facts.validated * step / self._tokens(1) / PASSES_PER_TRAINING_STEP
-        steps = (60 * minutes - START_SECONDS - score) * (1 - VALIDATION_SHARE) / step
+        seconds = 60 * minutes - self.spent_seconds - START_SECONDS - score
+        steps = seconds * (1 - VALIDATION_SHARE) / step
         return int(min(steps, base.max_steps or math.inf, self._steps_of_epochs()))
 
     def _tokens(self, steps: int) -> int:
