@@ -56,7 +56,7 @@ def chosen_format(shape: dict[str, int], num_samples: int) -> str:
 
 def ours(shape: dict[str, int], num_samples: int, number_format: str = "") -> Generate:
     model = make_ours(shape)
-    number_formats.convert(model, number_format or chosen_format(shape, num_samples))
+    number_formats.prepare(model, "cpu", number_format or "auto", num_rows=num_samples)
     return lambda tokens, count: model.generate(tokens, max_new_tokens=count)
 
 

@@ -22,6 +22,7 @@ from transformer.generation.number_formats import (
     prepare,
 )
 from transformer.generation.text import load
+from transformer.models.parts.attention import ATTENTIONS
 from transformer.storage.model_file import save_model
 from transformer.system.errors import UserError
 
@@ -232,3 +233,21 @@ def test_int8_elsewhere_than_on_a_cpu_is_a_users_error(make_gpt, tmp_path, monke
     monkeypatch.setattr(name, lambda device: "cuda")
     with pytest.raises(UserError, match="precision int8 needs a CPU, but the device is cuda"):
         load(tmp_path / "model.safetensors", "cuda", "int8")
+
+
+@pytest.mark.parametrize("faster", ATTENTIONS)
+@pytest.mark.parametrize("num_rows", [1, 64])
+def test_many_rows_read_their_keys_by_the_faster_attention(make_gpt, monkeypatch, faster, num_rows):
+    asked = []
+
+    def timed(question, candidates, cache_dir):
+        asked.append(question)
+        return {name: 1.0 if name in (faster, "float32") else 2.0 for name in candidates}
+
+    monkeypatch.setattr(number_formats, "timed", timed)
+    model = make_gpt()
+    assert prepare(model, "cpu", "auto", num_rows=num_rows).name == "float32"
+    expected = faster if num_rows > 1 else "fused"
+    for block in model.blocks:
+        assert block.attention.attend_step is ATTENTIONS[expected]
+    assert any("attention" in question for question in asked) == (num_rows > 1)

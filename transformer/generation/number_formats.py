@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformer.models import build_model
 from transformer.models.base import SequenceModel, TokenModel
 from transformer.models.families.base import TransformerSettings
+from transformer.models.parts.attention import ATTENTIONS, use_attention_in_steps
 from transformer.system.devices import has_bf16, resolve_accelerator
 from transformer.system.errors import UserError
 from transformer.system.speed import Candidate, Choice, cache_folder, fastest, seconds_of
@@ -34,6 +35,9 @@ class Products(NamedTuple):
 
     most_int8_rows: int
     other: str
+
+
+NO_PRODUCTS = Products(0, "float32")  # of a model without int8 layers
 
 
 class Int8Linear(nn.Module):
@@ -133,8 +137,29 @@ def one_block(architecture: Mapping[str, Any]) -> dict[str, Any]:
     return {name: architecture[name] for name in names} | changes
 
 
+def fastest_attention(
+    architecture: Mapping[str, Any],
+    num_rows: int,
+    number_format: str,
+    cache_dir: str | None = None,
+) -> str:
+    """The attention with which steps for num_rows rows are faster on this CPU; as above."""
+    shape, rows = one_block(architecture), measured_rows(num_rows)
+    products = fastest_products(architecture, cache_dir) if number_format == "int8" else NO_PRODUCTS
+    candidates = {
+        name: decoding_steps(shape, rows, number_format, products, name) for name in ATTENTIONS
+    }
+    facts = ", ".join(f"{name} {value}" for name, value in shape.items())
+    question = f"writing in {number_format}, attention, {rows} rows, {facts}"
+    return fastest(timed(question, candidates, cache_dir), "fused").name
+
+
 def decoding_steps(
-    shape: Mapping[str, Any], num_rows: int, number_format: str, products: Products
+    shape: Mapping[str, Any],
+    num_rows: int,
+    number_format: str,
+    products: Products,
+    attention: str = "fused",
 ) -> Candidate:
     """Decodes one token for each row, repeatedly, with random weights that are drawn when used."""
 
@@ -144,6 +169,7 @@ def decoding_steps(
             model = build_model("gpt", **shape)
         assert isinstance(model, TokenModel)
         convert(model.eval(), number_format, products=products)
+        use_attention_in_steps(model, attention)
         return model, model.make_cache(num_rows)
 
     @torch.inference_mode()
@@ -221,6 +247,10 @@ def prepare(
     model.to(device)
     if chosen.name != "float32":
         convert(model, chosen.name, cache_dir)
+    # With one row, the kernels read the same numbers once.
+    if device == "cpu" and num_rows > 1 and isinstance(model, TokenModel) and model.has_attention:
+        name = fastest_attention(model.architecture, num_rows, chosen.name, cache_dir)
+        use_attention_in_steps(model, name)
     return chosen
 
 

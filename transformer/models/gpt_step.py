@@ -11,16 +11,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from transformer.models.parts.attention import FusedLinear, MultiHeadAttention, attention
+from transformer.models.parts.attention import FusedLinear, MultiHeadAttention
 from transformer.models.parts.cache import BlockCache
 from transformer.models.parts.layers import Block, FeedForward, GatedFeedForward
 from transformer.models.parts.norms import RMSNorm
 
 _PLAIN = (nn.Linear, FusedLinear, nn.LayerNorm, RMSNorm, FeedForward, GatedFeedForward)
-
-# From this B x H on, the float32 keys do not fit into the CPU's own cache. There `attention` reads
-# them faster than the fused kernel (measured with torch 2.13).
-LEAST_EXPLICIT_ROWS = 256
 
 
 def make_step(module: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -47,7 +43,7 @@ def make_step(module: nn.Module) -> Callable[[Tensor], Tensor]:
 
 def make_attention_step(module: MultiHeadAttention) -> Callable[[Tensor, BlockCache], Tensor]:
     qkv, output = make_step(module.qkv), make_step(module.output)
-    num_heads, rotate = module.num_heads, module.rotate
+    num_heads, rotate, attend = module.num_heads, module.rotate, module.attend_step
     query_norm, key_norm = make_step(module.query_norm), make_step(module.key_norm)
     normalized = isinstance(module.query_norm, RMSNorm)
 
@@ -59,11 +55,7 @@ def make_attention_step(module: MultiHeadAttention) -> Callable[[Tensor, BlockCa
         if rotate is not None:
             q, k = rotate(q, cache.positions), rotate(k, cache.positions)
         k, v = cache.append(k, v)  # (B, H, S, D)
-        q = q.to(k.dtype)
-        if num_rows * num_heads >= LEAST_EXPLICIT_ROWS and q.device.type == "cpu":
-            heads = attention(q, k, v)
-        else:
-            heads = F.scaled_dot_product_attention(q, k, v)
+        heads = attend(q.to(k.dtype), k, v)
         return output(heads.reshape(num_rows, -1).to(x.dtype))
 
     return step

@@ -5,8 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from transformer.models.bigram import Bigram
-from transformer.models.gpt_step import LEAST_EXPLICIT_ROWS
-from transformer.models.parts.attention import attention
+from transformer.models.parts.attention import ATTENTIONS, use_attention_in_steps
 from transformer.models.parts.cache import Cache
 
 pytestmark = pytest.mark.parity
@@ -110,23 +109,20 @@ def test_rows_that_are_selected_go_on_each_from_what_it_had_read(
         same_logits(got[place], model(read[None])[0, -3:], model)
 
 
-@pytest.mark.parametrize("explicit", [False, True])
+@pytest.mark.parametrize("name", ATTENTIONS)
 @torch.no_grad()
-def test_many_rows_read_their_keys_by_the_formula_spelled_out(
-    make_gpt, explicit, generator, monkeypatch, same_logits
-):
-    """Right below and above the number of rows and heads from which `step.py` chooses it."""
+def test_steps_read_their_keys_by_the_attention_that_is_set(make_gpt, name, tokens, same_logits):
     model = make_gpt().double()
-    rows = LEAST_EXPLICIT_ROWS // model.architecture["num_heads"] + explicit
     taken = []
-    monkeypatch.setattr(
-        "transformer.models.gpt_step.attention", lambda *args: taken.append(1) or attention(*args)
-    )
-    tokens = torch.randint(V, (rows, T), generator=generator)
-    cache = model.make_cache(rows)
+    with_name = ATTENTIONS[name]
+    use_attention_in_steps(model, name)
+    for block in model.blocks:
+        assert block.attention.attend_step is with_name
+        block.attention.attend_step = lambda *args: taken.append(1) or with_name(*args)
+    cache = model.make_cache(B)
     logits = [model(piece, cache=cache) for piece in tokens.split(1, dim=1)]
     same_logits(torch.cat(logits, dim=1), model(tokens), model)
-    assert bool(taken) == explicit
+    assert len(taken) == len(logits) * len(model.blocks)
 
 
 @pytest.mark.parametrize("training", [True, False])

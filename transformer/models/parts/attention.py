@@ -153,6 +153,7 @@ class MultiHeadAttention(_Heads):
         self.dropout = dropout
         self.causal = causal
         self.rotate = rotate
+        self.attend_step: Callable[..., Tensor] = fused_attention  # see models/gpt_step.py
         self.qkv = FusedLinear(embedding_dim, embedding_dim, 3, bias=bias)
         self.output = nn.Linear(embedding_dim, embedding_dim, bias=bias)
 
@@ -241,6 +242,17 @@ def use_attention(model: nn.Module, name: str) -> None:
     for part in model.modules():
         if isinstance(part, _Heads):
             part.attend = ATTENTIONS[name]
+
+
+def use_attention_in_steps(model: nn.Module, name: str) -> None:
+    """Sets the attention of a GPT's passes over one new token in each row. A new one has `fused`.
+
+    For many rows the float32 keys do not fit into a CPU's own cache, and there `explicit` may read
+    them faster.
+    """
+    for part in model.modules():
+        if isinstance(part, MultiHeadAttention):
+            part.attend_step = ATTENTIONS[name]
 
 
 @contextmanager
