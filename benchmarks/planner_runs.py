@@ -72,6 +72,8 @@ RUNS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("topics", 200, 200, {"dropout": 0.1, **WIDTH[384]}),
     ("topics", 200, 450, {"dropout": 0.2, **WIDTH[256]}),
     ("topics", 200, 300, {"dropout": 0.1, "ngram_size": 1, **WIDTH[256]}),
+    ("shakespeare", 1133, 2400, {"dropout": 0.1}),
+    ("shakespeare", 1133, 4000, {"dropout": 0.1, **WIDTH[128]}),
 ]
 
 
