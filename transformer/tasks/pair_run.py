@@ -45,7 +45,8 @@ class PairRun(TaskRun):
         self.config = config
         self.pairs = pairs
         self.tokens_per_example = self.data.num_train_tokens / self.data.num_examples
-        self.largest_shapes = self.data.largest_shapes()
+        self.largest_shapes = self.data.batch_shapes(1.0)
+        self.typical_shapes = self.data.batch_shapes(0.5)
         self.corpus_facts = pairs.facts
         answers = list(pairs.answers(self.data.splits.val).items())
         most = min(MOST_TRANSLATED, round(MOST_TRANSLATED_TOKENS / self.tokens_per_example))

@@ -18,6 +18,7 @@ class TaskRun(ABC):
     data: Any  # an EndlessDataModule
     tokens_per_example: float  # the mean, without padding
     largest_shapes: list[tuple[int, ...]]  # of the id tensors in the largest batch of one device
+    typical_shapes: list[tuple[int, ...]]  # the same for the batch of median size
     corpus_facts: dict[str, Any]  # for the checkpoint; `sha256` tells whether data is the same
     shown_tokens: int  # the cost of `show`, as a number of tokens in a batch
     score_tokens: int  # the same for `score`; in float32 a token takes twice as long

@@ -80,7 +80,7 @@ class TextRun(TaskRun):
         self.config = config
         self.corpus = corpus
         self.tokens_per_example = float(config.block_size)
-        self.largest_shapes = [(config.batch_size, config.block_size)] * 2
+        self.largest_shapes = self.typical_shapes = [(config.batch_size, config.block_size)] * 2
         self.corpus_facts = dict(corpus.facts)
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
         self.score_tokens = 2 * self.data.num_val_tokens

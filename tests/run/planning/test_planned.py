@@ -7,12 +7,14 @@ import pytest
 
 from transformer.config.drafts import read_draft
 from transformer.config.files import load_config
+from transformer.run import assembly
 from transformer.run.planning import planned
 from transformer.run.planning.planned import outlook, plan_of
 from transformer.run.planning.steps import StepSeconds, measured_here
 from transformer.run.settling import settle
 from transformer.system import speed
 from transformer.system.errors import UserError
+from transformer.tasks.registry import task_of
 
 AUTO = Path(__file__).parents[3] / "configs" / "auto.yaml"
 SECONDS = {(64, 2): 0.03, (128, 1): 0.05, (128, 2): 0.08, (256, 1): 0.13, (256, 2): 0.24}
@@ -21,7 +23,7 @@ SECONDS = {(64, 2): 0.03, (128, 1): 0.05, (128, 2): 0.08, (256, 1): 0.13, (256, 
 @pytest.fixture
 def draft_of(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(planned, "timed_steps", lambda config, vocab_size: StepSeconds(SECONDS))
+    monkeypatch.setattr(planned, "timed_steps", lambda config, data: StepSeconds(SECONDS))
     monkeypatch.setattr(planned, "pilot_loss", lambda config, data: 1.9)
     words = "to be or not to be that is the question whether it is nobler in the mind".split()
     text = " ".join(words[n * n % len(words)] for n in range(3000))
@@ -122,8 +124,9 @@ def test_steps_are_timed_once_and_remembered(draft_of, tmp_path, monkeypatch):
         sizes = {"embedding_dim": width, "num_heads": width // 32, "num_blocks": num_blocks}
         return config.model_copy(update=sizes)
 
-    times = measured_here(sized, 13)
+    task = assembly.build_task(config, task_of("gpt").read(config))
+    times = measured_here(sized, task)
     assert times.seconds.keys() == {(64, 2), (128, 1), (128, 2)}
     assert all(seconds > 0 for seconds in times.seconds.values())
     monkeypatch.setattr("transformer.run.planning.steps.seconds_of_a_step", None)
-    assert measured_here(sized, 13).seconds == times.seconds
+    assert measured_here(sized, task).seconds == times.seconds

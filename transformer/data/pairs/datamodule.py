@@ -80,11 +80,15 @@ class PairDataModule(EndlessDataModule):
         """The fraction of padding in the positions of the first epoch's batches, on one device."""
         return self._first_epoch().padding_fraction()
 
-    def largest_shapes(self) -> list[tuple[int, ...]]:
-        """The shapes of source, tokens and targets in the largest batch of the first epoch."""
+    def batch_shapes(self, quantile: float) -> list[tuple[int, ...]]:
+        """The shapes of source, tokens and targets in a batch of the first epoch.
+
+        `quantile` of the batches are smaller; 1 stands for the largest one.
+        """
         batches = self._first_epoch()
-        largest = int(batches.num_positions().argmax())
-        return [tuple(tensor.shape) for tensor in batches.batch(largest)]
+        by_size = batches.num_positions().argsort()
+        number = int(by_size[round(quantile * (len(by_size) - 1))])
+        return [tuple(tensor.shape) for tensor in batches.batch(number)]
 
     def _first_epoch(self):
         return self._train_batches(Share(batch_size=self.batch_size))

@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from transformer.config.drafts import Draft
 from transformer.config.keys import Config
+from transformer.run import assembly
 from transformer.run.planning.law import ERROR
 from transformer.run.planning.pilot import pilot_loss
 from transformer.run.planning.planner import LARGER, PLAIN, Plan, Planner, TextFacts
@@ -21,6 +22,7 @@ from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
 from transformer.system.processes import runs_alone
 from transformer.system.terminal import quiet_libraries, quietly
+from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 
 OUTLOOK_MINUTES = (1.0, 3.0, 10.0, 30.0, 120.0)
@@ -101,7 +103,7 @@ def make_planner(draft: Draft, *, timed: bool = False) -> Planner:
     with quietly():  # the run will say what it settles
         settled = settle(draft.base(**plain).model_copy(update=usual))
         facts = facts._replace(pilot_loss=pilot_loss(settled, data))
-    return Planner(draft, facts, plain, timed_steps(settled, facts.vocab_size), free_bytes)
+        return Planner(draft, facts, plain, timed_steps(settled, data), free_bytes)
 
 
 def _check_scope(draft: Draft, base: Config) -> None:
@@ -115,12 +117,12 @@ def _check_scope(draft: Draft, base: Config) -> None:
         )
 
 
-def timed_steps(settled: Config, vocab_size: int) -> StepSeconds:
+def timed_steps(settled: Config, data: Data) -> StepSeconds:
     def sized(width: int, num_blocks: int) -> Config:
         changes = {"embedding_dim": width, "num_heads": width // 32, "num_blocks": num_blocks}
         return settled.model_copy(update=changes)
 
-    return measured_here(sized, vocab_size)
+    return measured_here(sized, assembly.build_task(settled, data))
 
 
 def explained(planner: Planner, plan: Plan, more: str) -> str:

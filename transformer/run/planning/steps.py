@@ -6,19 +6,19 @@ A few sizes are timed once and remembered; the others follow from them.
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 
 import torch
 
 from transformer.config.keys import Config
-from transformer.models import build_model
+from transformer.run import assembly
 from transformer.system.devices import device_name, resolve_accelerator
 from transformer.system.speed import cache_folder, cores_are_free, recalled, remember
+from transformer.tasks.task_run import TaskRun
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimization.optimizers import make_optimizer
-from transformer.training.settings import LossSettings, OptimizerSettings
+from transformer.training.settings import OptimizerSettings
 
 # Width and blocks of the models that are timed.
 TIMED = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2))
@@ -58,16 +58,16 @@ class StepSeconds:
         return min(max(share, 0.1), 0.5)
 
 
-def measured_here(make_config: Callable[[int, int], Config], vocab_size: int) -> StepSeconds:
+def measured_here(make_config: Callable[[int, int], Config], task: TaskRun) -> StepSeconds:
     """Of models with the config that `make_config` gives for a width and a number of blocks."""
     names = {f"{width} x {num_blocks}": (width, num_blocks) for width, num_blocks in TIMED}
     config = make_config(*TIMED[0])
     folder = cache_folder(config.cache_dir)
-    question = _question(config, vocab_size)
+    question = _question(config, task)
     seconds = recalled(question, names, folder)
     if seconds is None:
         seconds = {
-            name: seconds_of_a_step(make_config(*size), vocab_size) for name, size in names.items()
+            name: seconds_of_a_step(make_config(*size), task) for name, size in names.items()
         }
         # Beside other programs steps take longer: then a later run measures again.
         if resolve_accelerator(config.accelerator) != "cpu" or cores_are_free():
@@ -75,11 +75,13 @@ def measured_here(make_config: Callable[[int, int], Config], vocab_size: int) ->
     return StepSeconds({size: seconds[name] for name, size in names.items()})
 
 
-def _question(config: Config, vocab_size: int) -> str:
+def _question(config: Config, task: TaskRun) -> str:
     device = torch.device(resolve_accelerator(config.accelerator))
     left_out = ("lr", "seed", "dropout", "weight_decay", "data_path")  # take no time
-    recipe = recipe_hash(config, *left_out)
-    return f"training steps, {vocab_size} symbols, recipe {recipe}, {device_name(device)}"
+    facts = [f"{size} symbols" for size in task.data.sizes.values()]
+    facts.append(" and ".join(str(shape) for shape in task.typical_shapes))
+    facts.append(f"recipe {recipe_hash(config, *left_out)}, {device_name(device)}")
+    return f"training steps, {', '.join(facts)}"
 
 
 def recipe_hash(config: Config, *left_out: str) -> str:
@@ -89,25 +91,29 @@ def recipe_hash(config: Config, *left_out: str) -> str:
     return sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def seconds_of_a_step(config: Config, vocab_size: int) -> float:
-    """Needs a config that is settled."""
+def seconds_of_a_step(config: Config, task: TaskRun) -> float:
+    """On a batch of typical size, with random tokens. Needs a config that is settled."""
     device = torch.device(resolve_accelerator(config.accelerator))
     with torch.random.fork_rng(devices=[]):
-        model = build_model(**config.architecture(vocab_size=vocab_size)).to(device)
-        tokens = torch.randint(vocab_size, (config.batch_size, config.block_size)).to(device)
-        module = LanguageModule(model, lr=config.lr, **asdict(config.group(LossSettings)))
+        config = config.model_copy(update={"compile": False})
+        module = assembly.build_module(config, task, TIMED_STEPS + 1).to(device)
+        size = min(task.data.sizes.values())
+        batch = [torch.randint(size, shape).to(device) for shape in task.typical_shapes]
         bf16 = config.precision == "bf16"
-        optimizer = make_optimizer(model, config.group(OptimizerSettings), bf16=bf16)
-        return min(_step(module, optimizer, tokens, bf16) for _ in range(1 + TIMED_STEPS))
+        optimizer = make_optimizer(module.model, config.group(OptimizerSettings), bf16=bf16)
+        return min(_step(module, optimizer, batch, bf16) for _ in range(1 + TIMED_STEPS))
 
 
 def _step(
-    module: LanguageModule, optimizer: torch.optim.Optimizer, tokens: torch.Tensor, bf16: bool
+    module: LanguageModule,
+    optimizer: torch.optim.Optimizer,
+    batch: Sequence[torch.Tensor],
+    bf16: bool,
 ) -> float:
-    kind = tokens.device.type
+    kind = batch[0].device.type
     started_at = time.perf_counter()
     with torch.autocast(kind, torch.bfloat16, enabled=bf16):
-        loss = module.training_step((tokens, tokens), 0)
+        loss = module.training_step(batch, 0)
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
