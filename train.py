@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 
 CONFIGS = Path(__file__).parent / "configs"
 DEFAULT_CONFIG = CONFIGS / "default.yaml"
-AUTO_CONFIG = CONFIGS / "auto.yaml"  # for a text of one's own
+# For data of one's own, by model.
+AUTO_CONFIGS = {"gpt": CONFIGS / "auto.yaml", "encoder_decoder": CONFIGS / "auto-pairs.yaml"}
 
 SWITCHES = {
     "print_config": "show the config and exit",
@@ -86,7 +87,7 @@ def make_parser() -> FlagParser:
         description="Train a transformer on a text file, or on a file of pairs.",
         epilog="A flag wins over the config file, and the config file wins over the defaults.",
     )
-    with_own_text = "with --data_path or --plan configs/auto.yaml"
+    with_own_text = "with --data_path or --plan configs/auto.yaml or auto-pairs.yaml"
     parser.add_argument(
         "--config",
         metavar="FILE",
@@ -140,7 +141,8 @@ def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config 
     planned_here = arguments.plan or ("data_path" in flags and may_be_planned(flags))
     if arguments.plan and "max_steps" in flags:
         raise UserError("--plan shows what minutes would bring: leave out --max_steps")
-    path = arguments.config or (AUTO_CONFIG if planned_here else DEFAULT_CONFIG)
+    auto_config = AUTO_CONFIGS.get(flags.get("model", "gpt"), DEFAULT_CONFIG)
+    path = arguments.config or (auto_config if planned_here else DEFAULT_CONFIG)
     draft = read_draft(path, flags)
     if draft.auto:
         named(draft.base(), path)  # a mistake is found before torch is loaded
@@ -151,9 +153,9 @@ def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config 
 
 
 def may_be_planned(flags: dict[str, Any]) -> bool:
-    """Whether a text of one's own gets a plan: a GPT on one device."""
+    """Whether data of one's own gets a plan: a transformer on one device."""
     one_device = all(str(flags.get(key, 1)) == "1" for key in ("devices", "num_nodes"))
-    return one_device and launched_sizes() is None and flags.get("model", "gpt") == "gpt"
+    return one_device and launched_sizes() is None and flags.get("model", "gpt") in AUTO_CONFIGS
 
 
 def named(config: Config, path: str | Path) -> Config:

@@ -10,8 +10,8 @@ from transformer.config.keys import Config
 from transformer.system.errors import UserError
 
 _STAND_INS: Mapping[str, Any] = {
-    **{"block_size": 16, "batch_size": 1, "lr": 1e-3, "dropout": 0.0, "weight_decay": 0.0},
-    "max_steps": None,
+    **{"block_size": 16, "batch_size": 1, "lr": 1e-3, "dropout": 0.1, "weight_decay": 0.0},
+    **{"max_steps": None, "r_drop": 0.0},
 }
 
 

@@ -38,7 +38,7 @@ T = TypeVar("T")
 # May be auto in a file that train.py plans: see `transformer.run.planning`.
 PLANNED_KEYS = (
     *("embedding_dim", "num_heads", "num_blocks", "block_size", "batch_size", "lr", "dropout"),
-    *("weight_decay", "max_steps"),
+    *("weight_decay", "max_steps", "r_drop"),
 )
 
 

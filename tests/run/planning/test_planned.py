@@ -7,10 +7,9 @@ import pytest
 
 from transformer.config.drafts import read_draft
 from transformer.config.files import load_config
-from transformer.run import assembly
-from transformer.run.planning import planned
+from transformer.run.planning import texts
 from transformer.run.planning.planned import outlook, plan_of
-from transformer.run.planning.steps import StepSeconds, measured_here
+from transformer.run.planning.steps import StepSeconds, timed_steps
 from transformer.run.settling import settle
 from transformer.system import speed
 from transformer.system.errors import UserError
@@ -23,8 +22,8 @@ SECONDS = {(64, 2): 0.03, (128, 1): 0.05, (128, 2): 0.08, (256, 1): 0.13, (256, 
 @pytest.fixture
 def draft_of(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(planned, "timed_steps", lambda config, data: StepSeconds(SECONDS))
-    monkeypatch.setattr(planned, "pilot_loss", lambda config, data: 1.9)
+    monkeypatch.setattr(texts, "timed_steps", lambda config, data: StepSeconds(SECONDS))
+    monkeypatch.setattr(texts, "pilot_loss", lambda config, data: 1.9)
     words = "to be or not to be that is the question whether it is nobler in the mind".split()
     text = " ".join(words[n * n % len(words)] for n in range(3000))
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
@@ -47,8 +46,8 @@ def test_the_plan_is_said_with_its_reasons_and_what_to_expect(draft_of):
 
 
 def test_steps_need_no_clock_and_give_the_same_plan_again(draft_of, monkeypatch):
-    monkeypatch.setattr(planned, "timed_steps", None)
-    monkeypatch.setattr(planned, "pilot_loss", None)
+    monkeypatch.setattr(texts, "timed_steps", None)
+    monkeypatch.setattr(texts, "pilot_loss", None)
     draft = draft_of(max_steps=200)
     (entry,), text = plan_of(draft, time.monotonic())
     (again,), text_again = plan_of(draft, time.monotonic())
@@ -83,14 +82,13 @@ def test_what_cannot_be_planned_is_refused_in_one_line(draft_of, tmp_path, flags
         assert word in str(caught.value).replace("402", "400")
 
 
-@pytest.mark.parametrize("model", ["bigram", "encoder_decoder"])
-def test_only_a_gpt_is_planned(tmp_path, model):
+def test_a_model_without_blocks_is_not_planned(tmp_path):
     keys = "batch_size epochs lr data_path block_size num_heads embedding_dim num_blocks".split()
-    values = dict.fromkeys(keys, "1") | {"num_workers": "0", "model": model, "max_steps": "5"}
+    values = dict.fromkeys(keys, "1") | {"num_workers": "0", "model": "bigram", "max_steps": "5"}
     values |= {"data_path": "text.txt", "lr": "auto", "embedding_dim": "2"}
     lines = [f"{key}: {value}\n" for key, value in values.items()]
     (tmp_path / "mine.yaml").write_text("".join(lines), encoding="utf-8")
-    with pytest.raises(UserError, match=f"lr: auto is for model gpt, and model is {model}: give"):
+    with pytest.raises(UserError, match="lr: auto is for transformers, and model is bigram: give"):
         plan_of(read_draft(tmp_path / "mine.yaml"), time.monotonic())
 
 
@@ -119,14 +117,11 @@ def test_steps_are_timed_once_and_remembered(draft_of, tmp_path, monkeypatch):
     monkeypatch.setattr("transformer.run.planning.steps.TIMED", ((64, 2), (128, 1), (128, 2)))
     config = draft_of(block_size=8, batch_size=2, num_threads=1).base(lr=0.01)
     config = settle(config.model_copy(update={"cache_dir": str(tmp_path / "cache")}))
-
-    def sized(width, num_blocks):
-        sizes = {"embedding_dim": width, "num_heads": width // 32, "num_blocks": num_blocks}
-        return config.model_copy(update=sizes)
-
-    task = assembly.build_task(config, task_of("gpt").read(config))
-    times = measured_here(sized, task)
+    data = task_of("gpt").read(config)
+    times = timed_steps(config, data)
     assert times.seconds.keys() == {(64, 2), (128, 1), (128, 2)}
     assert all(seconds > 0 for seconds in times.seconds.values())
+    assert times.dropout_cost >= 1
     monkeypatch.setattr("transformer.run.planning.steps.seconds_of_a_step", None)
-    assert measured_here(sized, task).seconds == times.seconds
+    again = timed_steps(config, data)
+    assert (again.seconds, again.dropout_cost) == (times.seconds, times.dropout_cost)

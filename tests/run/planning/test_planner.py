@@ -5,15 +5,10 @@ from pathlib import Path
 import pytest
 
 from transformer.config.drafts import read_draft
-from transformer.run.planning.law import ERROR, LAW
-from transformer.run.planning.planner import (
-    DROPOUTS,
-    LEAST_STEPS,
-    PLAIN,
-    Planner,
-    TextFacts,
-)
+from transformer.run.planning.law import ERROR, LAW, PLAIN
+from transformer.run.planning.planner import LEAST_STEPS, DataFacts
 from transformer.run.planning.steps import StepSeconds
+from transformer.run.planning.texts import DROPOUTS, TextPlanner
 from transformer.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -21,13 +16,13 @@ SECONDS = {(64, 2): 0.03, (128, 1): 0.05, (128, 2): 0.08, (256, 1): 0.13, (256, 
 FAST, SLOW = StepSeconds(SECONDS), StepSeconds({k: 10 * v for k, v in SECONDS.items()})
 
 
-def facts(unique=1_000_000, validated=100_000, pilot_loss=1.9):
-    return TextFacts(unique, validated, 65, pilot_loss)
+def facts(unique=1_000_000):
+    return DataFacts(unique, 200_000, 65, unique - 128, 128.0)
 
 
 def planner(text=None, seconds=FAST, free_bytes=float("inf"), **given):
     draft = read_draft(ROOT / "configs" / "auto.yaml", given)
-    return Planner(draft, text or facts(), PLAIN, seconds, free_bytes)
+    return TextPlanner(draft, text or facts(), PLAIN, seconds, free_bytes, pilot_loss=1.9)
 
 
 def parameters(plan):
@@ -38,13 +33,13 @@ def parameters(plan):
 @pytest.mark.parametrize("minutes", [1.0, 3.0, 10.0, 30.0])
 def test_more_time_never_promises_a_higher_loss(unique, minutes):
     plans = planner(facts(unique))
-    assert plans.for_minutes(2 * minutes).val_loss <= plans.for_minutes(minutes).val_loss + 0.003
+    assert plans.for_minutes(2 * minutes).expected <= plans.for_minutes(minutes).expected + 0.003
 
 
 @pytest.mark.parametrize("minutes", [1.0, 10.0, 60.0])
 def test_more_text_never_promises_a_higher_loss(minutes):
     losses = [
-        planner(facts(unique)).for_minutes(minutes).val_loss
+        planner(facts(unique)).for_minutes(minutes).expected
         for unique in (50_000, 200_000, 1_000_000, 5_000_000)
     ]
     assert losses == sorted(losses, reverse=True)
@@ -55,11 +50,13 @@ def test_a_faster_machine_and_more_time_give_a_larger_model_or_more_steps():
     long = planner().for_minutes(60.0)
     assert parameters(slow) <= parameters(fast) <= parameters(long)
     assert parameters(slow) < parameters(long)
-    assert slow.val_loss > fast.val_loss > long.val_loss
+    assert slow.expected > fast.expected > long.expected
 
 
 def test_a_small_text_gets_more_dropout_than_a_large_one():
-    small, large = (planner(facts(n)).for_minutes(10.0).dropout for n in (50_000, 20_000_000))
+    small, large = (
+        planner(facts(n)).for_minutes(10.0).recipe["dropout"] for n in (50_000, 20_000_000)
+    )
     assert small > large == 0
 
 
@@ -108,7 +105,7 @@ def test_a_number_of_steps_takes_the_place_of_the_minutes(steps):
     ("given", "most"), [({"epochs": 2}, 2 * 2000 / 12), ({"max_steps": 90}, 90)], ids=str
 )
 def test_other_limits_hold_too(given, most):
-    plan = planner(facts(2000, 200), **given, max_minutes=30).for_minutes(30.0)
+    plan = planner(facts(2000), **given, max_minutes=30).for_minutes(30.0)
     assert plan.steps <= most
 
 

@@ -1,6 +1,7 @@
 """The race: which candidates there are, and that the best one goes on with what it has learned."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ import torch
 from transformer.config.drafts import read_draft
 from transformer.config.files import load_config
 from transformer.run.fit import train
-from transformer.run.planning.planner import PLAIN, Plan, Planner, Size, TextFacts
+from transformer.run.planning.law import PLAIN
+from transformer.run.planning.planner import DataFacts, Plan, Size
 from transformer.run.planning.race import RACE_SHARE, Entry, Placed, entries_of, race
 from transformer.run.planning.steps import StepSeconds
+from transformer.run.planning.texts import TextPlanner
 
 ROOT = Path(__file__).parents[3]
 SECONDS = {(64, 2): 0.03, (128, 1): 0.05, (128, 2): 0.08, (256, 1): 0.13, (256, 2): 0.24}
@@ -18,8 +21,9 @@ SECONDS = {(64, 2): 0.03, (128, 1): 0.05, (128, 2): 0.08, (256, 1): 0.13, (256, 
 
 def entries(minutes, **given):
     draft = read_draft(ROOT / "configs" / "auto.yaml", given)
-    facts = TextFacts(1_000_000, 100_000, 65, 1.9)
-    return entries_of(Planner(draft, facts, PLAIN, StepSeconds(SECONDS)), minutes)
+    facts = DataFacts(1_000_000, 200_000, 65, 1_000_000, 128.0)
+    planner = TextPlanner(draft, facts, PLAIN, StepSeconds(SECONDS), pilot_loss=1.9)
+    return entries_of(planner, minutes)
 
 
 def sizes(entries):
@@ -54,8 +58,9 @@ def test_one_open_size_is_raced_between_its_values():
 
 
 def test_better_than_expected_in_the_race_is_expected_at_the_end():
-    plan = Plan(Size(64, 2, 2), 0.0, 1000, 1.0, 1.5, ends_early=False)
-    entry = Entry(load_config(ROOT / "configs" / "quick.yaml"), plan, lambda steps: 100 / steps)
+    plan = Plan(Size(64, 2, 2), {"dropout": 0.0}, 1000, 1.0, 1.5)
+    expects = SimpleNamespace(after=lambda plan, steps: 100 / steps)
+    entry = Entry(load_config(ROOT / "configs" / "quick.yaml"), plan, expects)
     as_expected = Placed(entry, Path(), 50, 2.0)
     better = Placed(entry, Path(), 50, 1.9)
     assert as_expected.outlook == pytest.approx(1.5)
@@ -74,10 +79,11 @@ def raced(tmp_path, monkeypatch):
         load_config(ROOT / "configs" / "quick.yaml", flags | {"embedding_dim": width})
         for width in ("8", "16")
     ]
-    plan = Plan(Size(8, 2, 1), 0.0, 60, 1.0, 2.0, ends_early=False)
+    plan = Plan(Size(8, 2, 1), {"dropout": 0.0}, 60, 1.0, 2.0)
+    laws = [SimpleNamespace(after=lambda plan, steps, loss=loss: loss) for loss in (9.0, 2.0)]
     return [
-        Entry(config, plan, lambda steps, expected=expected: expected, race_seconds=0.2)
-        for config, expected in zip(configs, (9.0, 2.0), strict=True)
+        Entry(config, plan, law, race_seconds=0.2)
+        for config, law in zip(configs, laws, strict=True)
     ]
 
 

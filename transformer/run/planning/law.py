@@ -12,8 +12,12 @@ the blocks in millions. The constants are fitted by `benchmarks/fit_law.py` to t
 `benchmarks/results/*/planner_runs.json`; it also gives ERROR.
 """
 
+from collections.abc import Mapping
 from math import exp
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+# The recipe of the runs, as in configs/default.yaml.
+PLAIN: Mapping[str, Any] = {"block_size": 128, "batch_size": 12, "lr": 0.01, "weight_decay": 0.1}
 
 
 class Law(NamedTuple):

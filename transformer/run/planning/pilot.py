@@ -5,7 +5,7 @@ from typing import Any
 from transformer.config.keys import Config
 from transformer.evaluation.text import score_model
 from transformer.run import assembly
-from transformer.run.planning.planner import PLAIN
+from transformer.run.planning.law import PLAIN
 from transformer.run.planning.steps import recipe_hash
 from transformer.system.speed import cache_folder, recalled, remember
 from transformer.tasks.base import Data

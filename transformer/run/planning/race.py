@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
     config: Config
     plan: Plan
-    expected: Callable[[int], float]  # the val_loss of a whole run of so many steps
+    planner: Planner
     race_seconds: float = 0.0
 
 
@@ -49,7 +49,9 @@ class Placed(NamedTuple):
 
         The learning rate is still high in a race, which raises all losses alike.
         """
-        return self.entry.plan.val_loss + self.val_loss - self.entry.expected(self.steps)
+        plan, planner = self.entry.plan, self.entry.planner
+        assert plan.expected is not None  # or there would be one candidate
+        return plan.expected + self.val_loss - planner.after(plan, self.steps)
 
 
 def entries_of(planner: Planner, minutes: float) -> list[Entry]:
@@ -73,7 +75,7 @@ def entries_of(planner: Planner, minutes: float) -> list[Entry]:
 
 
 def entry_of(planner: Planner, plan: Plan) -> Entry:
-    return Entry(planner.config_of(plan), plan, planner.after(plan))
+    return Entry(planner.config_of(plan), plan, planner)
 
 
 class RaceEnd(AfterBatch):
@@ -126,7 +128,7 @@ def _table(placed: Sequence[Placed], winner: Placed) -> str:
         (
             "goes on" if each is winner else "",
             *(each.entry.plan.size.width, each.entry.plan.size.num_blocks),
-            *(f"{each.entry.plan.dropout:g}", each.steps, f"{each.val_loss:.4f}"),
+            *(f"{each.entry.config.resolved()['dropout']:g}", each.steps, f"{each.val_loss:.4f}"),
             *(f"{each.outlook:.2f}", str(each.folder)),
         )
         for each in placed

@@ -6,7 +6,7 @@ A few sizes are timed once and remembered; the others follow from them.
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 import torch
@@ -15,6 +15,7 @@ from transformer.config.keys import Config
 from transformer.run import assembly
 from transformer.system.devices import device_name, resolve_accelerator
 from transformer.system.speed import cache_folder, cores_are_free, recalled, remember
+from transformer.tasks.base import Data
 from transformer.tasks.task_run import TaskRun
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimization.optimizers import make_optimizer
@@ -22,6 +23,8 @@ from transformer.training.settings import OptimizerSettings
 
 # Width and blocks of the models that are timed.
 TIMED = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2))
+USUAL = (128, 2)  # is also timed with dropout
+DROPOUT = "with dropout"
 TIMED_STEPS = 3
 # Keys that change no step: places, and when a run ends.
 PLACES_AND_ENDS = (
@@ -35,11 +38,13 @@ class StepSeconds:
     """The seconds of a training step of a model of `width` and `num_blocks`.
 
     Between two timed widths, and beyond, seconds grow as a power of the width. A block more costs
-    what it costs at the timed width that is nearest.
+    what it costs at the timed width that is nearest. With dropout, a step takes `dropout_cost`
+    times as long.
     """
 
-    def __init__(self, seconds: Mapping[Size, float]) -> None:
+    def __init__(self, seconds: Mapping[Size, float], dropout_cost: float = 1.0) -> None:
         self.seconds = seconds
+        self.dropout_cost = dropout_cost
 
     def __call__(self, width: int, num_blocks: int) -> float:
         widths = sorted(width for width, num_blocks in self.seconds if num_blocks == 2)
@@ -58,21 +63,28 @@ class StepSeconds:
         return min(max(share, 0.1), 0.5)
 
 
-def measured_here(make_config: Callable[[int, int], Config], task: TaskRun) -> StepSeconds:
-    """Of models with the config that `make_config` gives for a width and a number of blocks."""
+def timed_steps(settled: Config, data: Data) -> StepSeconds:
+    """Needs a config that is settled. Its dropout stands for that of the steps with dropout."""
+    task = assembly.build_task(settled, data)
     names = {f"{width} x {num_blocks}": (width, num_blocks) for width, num_blocks in TIMED}
-    config = make_config(*TIMED[0])
-    folder = cache_folder(config.cache_dir)
-    question = _question(config, task)
-    seconds = recalled(question, names, folder)
+    folder, question = cache_folder(settled.cache_dir), _question(settled, task)
+    seconds = recalled(question, (*names, DROPOUT), folder)
     if seconds is None:
-        seconds = {
-            name: seconds_of_a_step(make_config(*size), task) for name, size in names.items()
-        }
+        dropout = settled.resolved().get("dropout") or 0.1
+        plain = settled.model_copy(update={"dropout": 0.0, "r_drop": 0.0})
+        seconds = {name: seconds_of_a_step(sized(plain, *names[name]), task) for name in names}
+        dropped = settled.model_copy(update={"dropout": dropout, "r_drop": 0.0})
+        seconds[DROPOUT] = seconds_of_a_step(sized(dropped, *USUAL), task)
         # Beside other programs steps take longer: then a later run measures again.
-        if resolve_accelerator(config.accelerator) != "cpu" or cores_are_free():
+        if resolve_accelerator(settled.accelerator) != "cpu" or cores_are_free():
             remember(question, seconds, folder)
-    return StepSeconds({size: seconds[name] for name, size in names.items()})
+    by_size = {size: seconds[name] for name, size in names.items()}
+    return StepSeconds(by_size, max(1.0, seconds[DROPOUT] / by_size[USUAL]))
+
+
+def sized(config: Config, width: int, num_blocks: int) -> Config:
+    changes = {"embedding_dim": width, "num_heads": width // 32, "num_blocks": num_blocks}
+    return config.model_copy(update=changes)
 
 
 def _question(config: Config, task: TaskRun) -> str:

@@ -1,0 +1,121 @@
+"""Plans the training on pairs: the largest model whose steps pass over the pairs often enough.
+
+No law predicts how many answers will be wrong. The rules below are from runs on words of CMUdict:
+see `benchmarks/pair_runs.py`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from transformer.config.drafts import Draft
+from transformer.run import assembly
+from transformer.run.planning.planner import LEAST_STEPS, DataFacts, Plan, Planner, Size
+from transformer.run.timing import free_memory
+from transformer.system.devices import resolve_accelerator
+from transformer.system.errors import UserError
+from transformer.tasks.base import Data
+from transformer.tasks.registry import task_of
+
+LONGEST = 512  # units of a source or a target, for a block_size that is auto
+LEAST_PAIRS = 200
+PASSES = 30  # over the training pairs, that a model needs to learn them
+MOST_PARAMETERS = 250  # of the blocks, for each training pair
+R_DROP_COST = 2.0  # it passes each batch twice
+STEPS_PER_PASS = 100  # about, with batches of LEAST_BATCH to MOST_BATCH pairs
+LEAST_BATCH, MOST_BATCH = 32, 256
+MANY_PAIRS = 50_000
+LR = {"muon": 0.01, "adamw": 0.001}
+
+
+@dataclass(frozen=True)
+class PairPlanner(Planner):
+    num_pairs: int = 0  # for training
+
+    @classmethod
+    def read(cls, draft: Draft) -> tuple[Planner, Data]:
+        base = draft.base(block_size=LONGEST)
+        data: Any = task_of(base.model).read(base)
+        plain = {"block_size": _longest(data), "lr": LR[base.optimizer], "weight_decay": 0.1}
+        task = assembly.build_task(draft.base(**plain), data)
+        num_pairs = task.data.num_examples
+        if num_pairs < LEAST_PAIRS:
+            raise UserError(
+                f"{base.data_path}: {num_pairs:,} pairs to train on are too few to plan for: give "
+                f"{LEAST_PAIRS:,} or more, or all sizes yourself"
+            )
+        facts = DataFacts(
+            unique=task.data.num_train_tokens,
+            score_tokens=task.score_tokens,
+            vocab_size=sum(task.data.sizes.values()),
+            num_examples=num_pairs,
+            tokens_per_example=task.tokens_per_example,
+        )
+        free_bytes = free_memory(resolve_accelerator(base.accelerator))
+        plain["batch_size"] = _batch_size(num_pairs)
+        return cls(draft, facts, plain, free_bytes=free_bytes, num_pairs=num_pairs), data
+
+    def for_minutes(self, minutes: float) -> Plan:
+        """R-Drop takes twice the time of a step, so it comes where the passes allow it."""
+        for size in reversed(self._worthwhile()):
+            for r_drop in self.open("r_drop", (1.0, 0.0)):
+                steps = self._steps_in(minutes, size, r_drop)
+                if self.passes(steps) >= PASSES:
+                    return self._plan(size, r_drop, steps)
+        size, r_drop = self.sizes[0], self.open("r_drop", (0.0,))[0]
+        steps = self._steps_in(minutes, size, r_drop)
+        if steps < LEAST_STEPS:
+            raise self.too_few(minutes)
+        return self._plan(size, r_drop, steps)
+
+    def _steps_in(self, minutes: float, size: Size, r_drop: float) -> int:
+        assert self.step_seconds is not None
+        cost = self.step_seconds.dropout_cost * (R_DROP_COST if r_drop else 1.0)
+        return self.affordable(size, minutes, cost)
+
+    def for_steps(self, steps: int) -> Plan:
+        return self._plan(self._worthwhile()[-1], self.open("r_drop", (1.0,))[0], steps)
+
+    def _worthwhile(self) -> list[Size]:
+        """The sizes for which there are enough pairs; at least the smallest."""
+        most = MOST_PARAMETERS * self.num_pairs
+        found = [size for size in self.sizes if self.block_parameters(size) <= most]
+        return found or self.sizes[:1]
+
+    def _plan(self, size: Size, r_drop: float, steps: int) -> Plan:
+        dropout = self.open("dropout", (_dropout(self.num_pairs),))[0]
+        recipe = {"dropout": dropout, "r_drop": r_drop}
+        return Plan(size, recipe, steps, self.passes(steps), expected=None)
+
+    def block_parameters(self, size: Size) -> int:
+        """About: 12 C^2 in a block of the encoder, 16 C^2 in one of the decoder."""
+        return 28 * size.width**2 * size.num_blocks
+
+    def reasons(self, plan: Plan) -> dict[str, str]:
+        pairs = f"{self.num_pairs:,} pairs"
+        return {
+            "r_drop": f"{plan.passes:.3g} passes over {pairs}",
+            "dropout": f"usual for {pairs}",
+            "batch_size": f"about {STEPS_PER_PASS} steps for each pass",
+            "block_size": "the longest source or target",
+        }
+
+
+def _longest(pairs: Any) -> int:
+    sides = (
+        (pairs.tokenizer.source.split, pairs.sources),
+        (pairs.tokenizer.target.split, pairs.targets),
+    )
+    return max(len(split(text)) for split, texts in sides for text in texts)
+
+
+def _batch_size(num_pairs: int) -> int:
+    """A power of two."""
+    wanted = num_pairs // STEPS_PER_PASS
+    size = LEAST_BATCH
+    while 2 * size <= min(wanted, MOST_BATCH):
+        size *= 2
+    return size
+
+
+def _dropout(num_pairs: int) -> float:
+    return 0.1 if num_pairs >= MANY_PAIRS else 0.2

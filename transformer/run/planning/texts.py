@@ -1,0 +1,154 @@
+"""Plans the training on a text: the sizes, dropout and steps of the lowest predicted loss."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from transformer.config.drafts import Draft
+from transformer.config.keys import Config
+from transformer.data.order import num_chunks
+from transformer.run.planning.law import ERROR, LAW, PLAIN, block_parameters
+from transformer.run.planning.pilot import pilot_loss
+from transformer.run.planning.planner import LEAST_STEPS, DataFacts, Plan, Planner, Size
+from transformer.run.planning.steps import timed_steps
+from transformer.run.timing import free_memory
+from transformer.system.devices import resolve_accelerator
+from transformer.system.errors import UserError
+from transformer.tasks.base import Data
+from transformer.tasks.registry import task_of
+
+FEWER = 0.7  # times the steps that the time allows, again and again: what else is considered
+DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+LARGER: Mapping[str, Any] = {"block_size": 256, "batch_size": 64}  # on a GPU
+ADAMW_LR = 0.001
+WORTH = 0.002  # a larger model or more dropout must lower the loss by so much
+LEAST_TOKENS = 2_000
+StepsOf = Callable[[Size, float], float]  # of a size and dropout
+
+
+@dataclass(frozen=True)
+class TextPlanner(Planner):
+    pilot_loss: float = 0.0  # for a plan that expects no loss
+
+    @classmethod
+    def read(cls, draft: Draft) -> tuple[Planner, Data]:
+        base = draft.base(**PLAIN)
+        data: Any = task_of(base.model).read(base.model_copy(update={"block_size": 1}))
+        if len(data.tokens) < LEAST_TOKENS:
+            raise UserError(
+                f"{base.data_path}: {len(data.tokens):,} {data.tokenizer.units} are too few to "
+                f"plan for: give a text of {LEAST_TOKENS:,} or more, or all sizes yourself, with "
+                "a `block_size` of 16"
+            )
+        plain = _plain(base, len(data.val))
+        base = draft.base(**plain)
+        stride = base.block_size if base.stride == "block_size" else base.stride
+        facts = DataFacts(
+            unique=len(data.train),
+            score_tokens=2 * len(data.val),
+            vocab_size=data.tokenizer.vocab_size,
+            num_examples=num_chunks(len(data.train), base.block_size, stride),
+            tokens_per_example=float(base.block_size),
+        )
+        free_bytes = free_memory(resolve_accelerator(base.accelerator))
+        return cls(draft, facts, plain, free_bytes=free_bytes), data
+
+    def measured(self, settled: Config, data: Data) -> Planner:
+        loss = pilot_loss(settled, data)
+        return replace(self, step_seconds=timed_steps(settled, data), pilot_loss=loss)
+
+    def for_minutes(self, minutes: float) -> Plan:
+        plans = list(self._plans(self._steps_in(minutes)))
+        if not plans:
+            raise self.too_few(minutes)
+        return _best(plans)
+
+    def candidates(self, minutes: float, most: int) -> list[Plan]:
+        best = self.for_minutes(minutes)
+        others: dict[Size, Plan] = {}
+        for plan in self._plans(self._steps_in(minutes)):
+            known = others.get(plan.size)
+            if plan.size != best.size and (known is None or _loss(plan) < _loss(known)):
+                others[plan.size] = plan
+        return [best, *sorted(others.values(), key=_loss)][:most]
+
+    def after(self, plan: Plan, steps: int) -> float:
+        return self._expected(plan.size, plan.recipe["dropout"], steps)
+
+    def for_steps(self, steps: int) -> Plan:
+        """The largest model that is the best use of what its own training costs."""
+        kept = self.sizes[:1]
+        for size in self.sizes:
+            budget = max(steps, LEAST_STEPS) * self.cost(size)
+            plans = self._plans(lambda each, _, budget=budget: budget // self.cost(each))
+            best = _best(list(plans))
+            if self.cost(best.size) >= self.cost(size):
+                kept.append(size)
+        plans = self._plans(lambda size, _: max(steps, LEAST_STEPS) if size == kept[-1] else 0)
+        return _best(list(plans))._replace(steps=steps, passes=self.passes(steps))
+
+    def _steps_in(self, minutes: float) -> StepsOf:
+        assert self.step_seconds is not None
+        cost = self.step_seconds.dropout_cost
+        return lambda size, dropout: self.affordable(size, minutes, cost if dropout else 1.0)
+
+    def _plans(self, steps_of: StepsOf) -> Iterator[Plan]:
+        """One for each size and dropout; those with fewer than LEAST_STEPS are left out."""
+        for size, dropout in product(self.sizes, self.open("dropout", DROPOUTS)):
+            steps = used = int(steps_of(size, dropout))
+            while used >= LEAST_STEPS:
+                loss = self._expected(size, dropout, used)
+                recipe, passes = {"dropout": dropout}, self.passes(used)
+                yield Plan(size, recipe, used, passes, loss, ends_early=used < steps)
+                if "max_steps" not in self.draft.auto:
+                    break
+                used = int(FEWER * used)
+
+    def _expected(self, size: Size, dropout: float, steps: int) -> float:
+        return LAW.loss(
+            self.pilot_loss,
+            width=size.width,
+            num_blocks=size.num_blocks,
+            seen=self.tokens(max(steps, 1)),
+            unique=float(self.facts.unique),
+            dropout=dropout,
+        )
+
+    def block_parameters(self, size: Size) -> int:
+        return block_parameters(size.width, size.num_blocks)
+
+    def reasons(self, plan: Plan) -> dict[str, str]:
+        reasons = {"dropout": f"{plan.passes:.3g} passes over {self.facts.unique:,} tokens"}
+        if plan.ends_early:
+            reasons["max_steps"] = "more would learn the text by heart"
+        if self.plain["block_size"] < PLAIN["block_size"]:
+            reasons["block_size"] = "room in a short text"
+        if self.base.optimizer == "adamw":
+            reasons["lr"] = "usual for adamw"
+        return reasons
+
+    def outlook(self, plan: Plan) -> str:
+        return f"val_loss {plan.expected:.2f} +- {2 * ERROR:.2f}"
+
+
+def _plain(base: Config, num_val_tokens: int) -> dict[str, Any]:
+    plain = dict(PLAIN)
+    if resolve_accelerator(base.accelerator) != "cpu":
+        plain |= LARGER
+    if base.optimizer == "adamw":
+        plain["lr"] = ADAMW_LR
+    longest = 2 ** int(math.log2(num_val_tokens / 2))
+    return plain | {"block_size": min(plain["block_size"], longest)}
+
+
+def _loss(plan: Plan) -> float:
+    assert plan.expected is not None  # the law gives every plan one
+    return plan.expected
+
+
+def _best(plans: Sequence[Plan]) -> Plan:
+    """The first, and so the smallest, whose loss is hardly above the lowest."""
+    least = min(map(_loss, plans))
+    return next(plan for plan in plans if _loss(plan) <= least + WORTH)
