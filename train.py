@@ -77,7 +77,7 @@ class Arguments(NamedTuple):
 class Start(NamedTuple):
     config: Config
     rivals: "Sequence[Entry]" = ()  # the candidates of a race, if there is one
-    planning_seconds: float = 0.0  # they count in max_minutes
+    spent_seconds: float = 0.0  # by planning; they count in max_minutes
 
 
 @cache
@@ -204,11 +204,11 @@ def planned(config: Config | Draft, show: Callable[[str], None]) -> Start:
     from transformer.run.planning.planned import plan_of
 
     with lasting_output(), ended_at_once(SIGNALS):
-        entries, text = plan_of(config, started_at)
-    show(text)
-    entries = [each._replace(config=named(each.config, config.path)) for each in entries]
+        plan = plan_of(config, started_at)
+    show(plan.text)
+    entries = [each._replace(config=named(each.config, config.path)) for each in plan.entries]
     rivals = entries if len(entries) > 1 else ()
-    return Start(entries[0].config, rivals, time.monotonic() - started_at)
+    return Start(entries[0].config, rivals, plan.spent_seconds)
 
 
 def show_outlook(config: Config | Draft) -> int:
@@ -244,7 +244,7 @@ def train_or_verify(start: Start, arguments: Arguments) -> int:
             "restarts: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 where torchrun starts; without it, "
             "restarted processes wait for processes that no longer exist"
         )
-    start_training = partial(train, spent_seconds=start.planning_seconds)
+    start_training = partial(train, spent_seconds=start.spent_seconds)
     if start.rivals and not checkpoints:
         from transformer.run.planning.race import race
 

@@ -67,3 +67,21 @@ def test_a_text_of_ones_own_is_planned_on_one_device(own_text, monkeypatch, flag
     monkeypatch.chdir(own_text)
     config = train.parse_arguments(flags.split()).config
     assert isinstance(config, train.Draft) == is_planned
+
+
+@pytest.mark.slow
+def test_pairs_of_ones_own_are_planned_trained_and_used(run, own_text):
+    words = sorted(
+        {"".join(chr(97 + n // 26**i % 26) for i in range(4)) for n in range(0, 9000, 7)}
+    )
+    lines = [f"{word}\t{word[::-1]}\n" for word in words]
+    (own_text / "words.tsv").write_text("".join(lines), encoding="utf-8")
+    model = ("--model", "encoder_decoder", "--data_path", "words.tsv", "--cache_dir", "cache")
+    done = run("train.py", *model, "--max_minutes", "0.5", cwd=own_text)
+    assert done.returncode == 0, done.stderr
+    assert "passes over" in done.stdout
+    planned = load_config(own_text / "runs" / "auto-pairs" / "version_0" / "config.yaml")
+    assert planned.block_size == 4
+    assert planned.max_minutes == 0.5
+    answered = run("generate.py", "--prompt", "abcd", cwd=own_text)
+    assert answered.returncode == 0, answered.stderr

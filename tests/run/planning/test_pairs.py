@@ -88,7 +88,7 @@ def draft_of(tmp_path, monkeypatch):
 
 
 def test_the_plan_of_a_file_is_said_with_its_reasons(draft_of):
-    (entry,), text = plan_of(draft_of(), time.monotonic())
+    (entry,), text, _ = plan_of(draft_of(), time.monotonic())
     assert entry.config.block_size == 5
     assert entry.config.model == "encoder_decoder"
     for words in ("r_drop", "passes over", "the longest source or target", "embedding_dim"):
@@ -98,7 +98,7 @@ def test_the_plan_of_a_file_is_said_with_its_reasons(draft_of):
 
 def test_a_given_number_of_steps_needs_no_clock(draft_of, monkeypatch):
     monkeypatch.setattr(planner, "timed_steps", None)
-    (entry,), _ = plan_of(draft_of(max_steps=7), time.monotonic())
+    (entry,), *_ = plan_of(draft_of(max_steps=7), time.monotonic())
     assert (entry.config.max_steps, entry.config.max_minutes) == (7, None)
 
 

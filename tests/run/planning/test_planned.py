@@ -35,7 +35,7 @@ def draft_of(tmp_path, monkeypatch):
 
 
 def test_the_plan_is_said_with_its_reasons_and_what_to_expect(draft_of):
-    (entry,), text = plan_of(draft_of(), time.monotonic())
+    (entry,), text, _ = plan_of(draft_of(), time.monotonic())
     config = entry.config
     for key in ("embedding_dim", "num_blocks", "dropout", "lr", "weight_decay", "max_steps"):
         assert key in text
@@ -49,8 +49,8 @@ def test_steps_need_no_clock_and_give_the_same_plan_again(draft_of, monkeypatch)
     monkeypatch.setattr(texts, "timed_steps", None)
     monkeypatch.setattr(texts, "pilot_loss", None)
     draft = draft_of(max_steps=200)
-    (entry,), text = plan_of(draft, time.monotonic())
-    (again,), text_again = plan_of(draft, time.monotonic())
+    (entry,), text, _ = plan_of(draft, time.monotonic())
+    (again,), text_again, _ = plan_of(draft, time.monotonic())
     assert (entry.config, text) == (again.config, text_again)
     assert entry.config.max_steps == 200
     assert "expected" not in text
@@ -94,7 +94,7 @@ def test_a_model_without_blocks_is_not_planned(tmp_path):
 
 def test_a_short_text_gets_a_context_that_its_validation_split_has_room_for(draft_of, tmp_path):
     (tmp_path / "short.txt").write_text("to be or not " * 160, encoding="utf-8")
-    (entry,), _ = plan_of(draft_of(data_path="short.txt"), time.monotonic())
+    (entry,), *_ = plan_of(draft_of(data_path="short.txt"), time.monotonic())
     assert entry.config.block_size < 0.1 * 2080
 
 

@@ -21,6 +21,7 @@ from transformer.system.terminal import quiet_libraries, quietly
 
 # By a family's `data`.
 PLANNERS: dict[str, type[Planner]] = {"text": TextPlanner, "pairs": PairPlanner}
+MOST_PLANNING = 0.25  # of the minutes; what takes longer comes on top
 OUTLOOK_MINUTES = (1.0, 3.0, 10.0, 30.0, 120.0)
 USUAL = {"embedding_dim": 128, "num_heads": 4}
 TUNED = "as the recipe was tuned"
@@ -29,6 +30,7 @@ TUNED = "as the recipe was tuned"
 class Planned(NamedTuple):
     entries: Sequence[Entry]  # the best plan first; with others, there is a race
     text: str  # says what was chosen and why
+    spent_seconds: float = 0.0  # of the minutes
 
 
 def plan_of(draft: Draft, started_at: float) -> Planned:
@@ -37,17 +39,18 @@ def plan_of(draft: Draft, started_at: float) -> Planned:
     Raises: UserError for data, a time or given keys that no plan is for.
     """
     planner = make_planner(draft)
-    planner = replace(planner, spent_seconds=time.monotonic() - started_at)
     minutes, steps = planner.base.max_minutes, planner.base.max_steps
     if minutes is None:
         assert steps is not None  # or there would be no draft
         plan = planner.for_steps(steps)
         return Planned([entry_of(planner, plan)], explained(planner, plan, ""))
+    spent = min(time.monotonic() - started_at, MOST_PLANNING * 60 * minutes)
+    planner = replace(planner, spent_seconds=spent)
     entries = entries_of(planner, minutes)
     more = ""
     if (doubled := planner.for_minutes(2 * minutes).expected) is not None:
         more = f"; twice the time would bring {doubled:.2f}"
-    return Planned(entries, explained(planner, entries[0].plan, more))
+    return Planned(entries, explained(planner, entries[0].plan, more), spent)
 
 
 def outlook(draft: Draft) -> str:
