@@ -22,25 +22,30 @@ from transformer.run.planning.law import Law, block_parameters
 from transformer.run.planning.pilot import PILOT_STEPS
 
 # Plausible values: Hoffmann et al. for the powers.
-START = Law(0.01, 0.05, 0.4, 0.15, 0.4, 0.5, 0.02, 1.0, 0.5, 4.0)
+START = Law(0.01, 0.05, 0.4, 0.15, 0.4, 0.5, 0.02, 1.0, 0.5, 4.0, 0.4, 1.0)
 PULL = 2e-4  # of the squared relative distance from the start
 STEPS = 500
 TOKENS_PER_STEP = 12 * 128
-KNOWN = {"embedding_dim", "num_heads", "num_blocks", "dropout"}  # what the law knows of a run
+# What the law knows of a run.
+KNOWN = {"embedding_dim", "num_heads", "num_blocks", "dropout", "r_drop"}
 HEADERS = ("text", "thousands", "steps", "changes", "loss", "fitted", "left out", "new text")
 Run = dict[str, Any]
 
 
 def inputs_of(runs: list[Run]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Columns: the pilot's loss, parameters, tokens read and unique tokens in millions, dropout."""
+    """Columns: the pilot's loss, parameters, tokens read and unique tokens in millions, and keys.
+
+    The keys are dropout and r_drop.
+    """
     rows = []
     pilots = {text_of(run): run["val_loss"] for run in recorded() if run["steps"] == PILOT_STEPS}
     for run in runs:
-        keys = {"embedding_dim": 192, "num_blocks": 2, "dropout": 0.0} | run["keys"]
+        keys = {"embedding_dim": 192, "num_blocks": 2, "dropout": 0.0, "r_drop": 0.0}
+        keys |= run["keys"]
         size = block_parameters(keys["embedding_dim"], keys["num_blocks"]) / 1e6
         floor = pilots[text_of(run)]
         tokens = run["seen_tokens"] / 1e6, run["unique_tokens"] / 1e6
-        rows.append((floor, size, *tokens, keys["dropout"]))
+        rows.append((floor, size, *tokens, keys["dropout"], keys["r_drop"]))
     losses = [run["val_loss"] for run in runs]
     return torch.tensor(rows, dtype=torch.float64), torch.tensor(losses, dtype=torch.float64)
 
@@ -48,13 +53,13 @@ def inputs_of(runs: list[Run]) -> tuple[torch.Tensor, torch.Tensor]:
 def shape(logs: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     """The law without its first two terms."""
     law = Law(*logs.exp())  # pyright: ignore[reportArgumentType]
-    _, size, seen, unique, dropout = inputs.T
+    _, size, seen, unique, dropout, r_drop = inputs.T
     heart = law.heart * (seen / unique) ** law.heart_power * (size / unique) ** law.heart_size_power
     return (
         law.size * size**-law.size_power
         + law.tokens * seen**-law.tokens_power
-        + law.dropout * dropout
-        + heart * torch.exp(-law.heart_dropout * dropout)
+        + law.dropout * dropout * torch.exp(-law.dropout_r_drop * r_drop)
+        + heart * torch.exp(-law.heart_dropout * dropout - law.heart_r_drop * r_drop)
     )
 
 

@@ -3,9 +3,10 @@
 The form is that of Hoffmann et al. 2022 (arXiv:2203.15556, eq. 2), with three terms more. How
 predictable the text is enters as the loss F of a pilot: a tiny model, trained in seconds. A model
 that reads its text again and again learns it by heart: a term that grows with passes and size.
-Dropout p lowers it, and costs something of its own.
+Dropout p lowers it, and costs something of its own. R-Drop, of weight r, lowers both.
 
-    L = F + E + A n^-ALPHA + B D^-BETA + K p + G (D / U)^GAMMA (n / U)^DELTA exp(-M p)
+    L = F + E + A n^-ALPHA + B D^-BETA + K p exp(-S r)
+        + G (D / U)^GAMMA (n / U)^DELTA exp(-M p - N r)
 
 with D the tokens read and U the tokens of the training split, in millions, and n the parameters of
 the blocks in millions. The constants are fitted by `benchmarks/fit_law.py` to the runs in
@@ -31,6 +32,8 @@ class Law(NamedTuple):
     heart_power: float  # GAMMA
     heart_size_power: float  # DELTA
     heart_dropout: float  # M
+    dropout_r_drop: float  # S
+    heart_r_drop: float  # N
 
     def loss(
         self,
@@ -41,18 +44,19 @@ class Law(NamedTuple):
         seen: float,
         unique: float,
         dropout: float,
+        r_drop: float = 0.0,
     ) -> float:
         """In nats per token, after `seen` tokens, of a text with `unique` tokens to train on."""
         size = block_parameters(width, num_blocks) / 1e6
         heart = self.heart * (seen / unique) ** self.heart_power
         heart *= (1e6 * size / unique) ** self.heart_size_power
-        heart *= exp(-self.heart_dropout * dropout)
+        heart *= exp(-self.heart_dropout * dropout - self.heart_r_drop * r_drop)
         return (
             pilot_loss
             + self.floor
             + self.size * size**-self.size_power
             + self.tokens * (seen / 1e6) ** -self.tokens_power
-            + self.dropout * dropout
+            + self.dropout * dropout * exp(-self.dropout_r_drop * r_drop)
             + heart
         )
 
@@ -62,5 +66,5 @@ def block_parameters(width: int, num_blocks: int) -> int:
     return 12 * width**2 * num_blocks
 
 
-LAW = Law(-0.829, 0.0756, 0.411, 0.344, 0.296, 0.668, 0.01, 1.67, 0.4, 14.7)
+LAW = Law(-0.829, 0.0756, 0.411, 0.344, 0.296, 0.668, 0.01, 1.67, 0.4, 14.7, 0.4, 1.0)
 ERROR = 0.061  # root mean square, on runs of texts that the fit did not know

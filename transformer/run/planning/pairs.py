@@ -9,7 +9,14 @@ from typing import Any
 
 from transformer.config.drafts import Draft
 from transformer.run import assembly
-from transformer.run.planning.planner import LEAST_STEPS, DataFacts, Plan, Planner, Size
+from transformer.run.planning.planner import (
+    LEAST_STEPS,
+    R_DROP_COST,
+    DataFacts,
+    Plan,
+    Planner,
+    Size,
+)
 from transformer.run.timing import free_memory
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
@@ -20,7 +27,6 @@ LONGEST = 512  # units of a source or a target, for a block_size that is auto
 LEAST_PAIRS = 200
 PASSES = 30  # over the training pairs, that a model needs to learn them
 MOST_PARAMETERS = 250  # of the blocks, for each training pair
-R_DROP_COST = 2.0  # it passes each batch twice
 STEPS_PER_PASS = 100  # about, with batches of LEAST_BATCH to MOST_BATCH pairs
 LEAST_BATCH, MOST_BATCH = 32, 256
 MANY_PAIRS = 50_000

@@ -4,14 +4,21 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformer.config.drafts import Draft
 from transformer.config.keys import Config
 from transformer.data.order import num_chunks
 from transformer.run.planning.law import ERROR, LAW, PLAIN, block_parameters
 from transformer.run.planning.pilot import pilot_loss
-from transformer.run.planning.planner import LEAST_STEPS, DataFacts, Plan, Planner, Size
+from transformer.run.planning.planner import (
+    LEAST_STEPS,
+    R_DROP_COST,
+    DataFacts,
+    Plan,
+    Planner,
+    Size,
+)
 from transformer.run.planning.steps import timed_steps
 from transformer.run.timing import free_memory
 from transformer.system.devices import resolve_accelerator
@@ -21,11 +28,19 @@ from transformer.tasks.registry import task_of
 
 FEWER = 0.7  # times the steps that the time allows, again and again: what else is considered
 DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+R_DROPS = (0.0, 1.0)
 LARGER: Mapping[str, Any] = {"block_size": 256, "batch_size": 64}  # on a GPU
 ADAMW_LR = 0.001
 WORTH = 0.002  # a larger model or more dropout must lower the loss by so much
 LEAST_TOKENS = 2_000
-StepsOf = Callable[[Size, float], float]  # of a size and dropout
+
+
+class Recipe(NamedTuple):
+    dropout: float
+    r_drop: float
+
+
+StepsOf = Callable[[Size, Recipe], int]
 
 
 @dataclass(frozen=True)
@@ -75,7 +90,7 @@ class TextPlanner(Planner):
         return [best, *sorted(others.values(), key=_loss)][:most]
 
     def after(self, plan: Plan, steps: int) -> float:
-        return self._expected(plan.size, plan.recipe["dropout"], steps)
+        return self._expected(plan.size, Recipe(**plan.recipe), steps)
 
     def for_steps(self, steps: int) -> Plan:
         """The largest model that is the best use of what its own training costs."""
@@ -90,37 +105,47 @@ class TextPlanner(Planner):
         return _best(list(plans))._replace(steps=steps, passes=self.passes(steps))
 
     def _steps_in(self, minutes: float) -> StepsOf:
-        assert self.step_seconds is not None
-        cost = self.step_seconds.dropout_cost
-        return lambda size, dropout: self.affordable(size, minutes, cost if dropout else 1.0)
+        def steps_of(size: Size, recipe: Recipe) -> int:
+            assert self.step_seconds is not None
+            cost = self.step_seconds.dropout_cost if recipe.dropout else 1.0
+            return self.affordable(size, minutes, cost * (R_DROP_COST if recipe.r_drop else 1.0))
+
+        return steps_of
+
+    def _recipes(self) -> list[Recipe]:
+        """R-Drop compares two passes with different dropout."""
+        pairs = product(self.open("dropout", DROPOUTS), self.open("r_drop", R_DROPS))
+        return [
+            recipe for recipe in map(Recipe._make, pairs) if recipe.dropout or not recipe.r_drop
+        ]
 
     def _plans(self, steps_of: StepsOf) -> Iterator[Plan]:
-        """One for each size and dropout; those with fewer than LEAST_STEPS are left out."""
-        for size, dropout in product(self.sizes, self.open("dropout", DROPOUTS)):
-            steps = used = int(steps_of(size, dropout))
+        """One for each size and recipe; those with fewer than LEAST_STEPS are left out."""
+        for size, recipe in product(self.sizes, self._recipes()):
+            steps = used = steps_of(size, recipe)
             while used >= LEAST_STEPS:
-                loss = self._expected(size, dropout, used)
-                recipe, passes = {"dropout": dropout}, self.passes(used)
-                yield Plan(size, recipe, used, passes, loss, ends_early=used < steps)
+                loss, passes = self._expected(size, recipe, used), self.passes(used)
+                yield Plan(size, recipe._asdict(), used, passes, loss, ends_early=used < steps)
                 if "max_steps" not in self.draft.auto:
                     break
                 used = int(FEWER * used)
 
-    def _expected(self, size: Size, dropout: float, steps: int) -> float:
+    def _expected(self, size: Size, recipe: Recipe, steps: int) -> float:
         return LAW.loss(
             self.pilot_loss,
             width=size.width,
             num_blocks=size.num_blocks,
             seen=self.tokens(max(steps, 1)),
             unique=float(self.facts.unique),
-            dropout=dropout,
+            **recipe._asdict(),
         )
 
     def block_parameters(self, size: Size) -> int:
         return block_parameters(size.width, size.num_blocks)
 
     def reasons(self, plan: Plan) -> dict[str, str]:
-        reasons = {"dropout": f"{plan.passes:.3g} passes over {self.facts.unique:,} tokens"}
+        passes = f"{plan.passes:.3g} passes over {self.facts.unique:,} tokens"
+        reasons = {"dropout": passes, "r_drop": passes}
         if plan.ends_early:
             reasons["max_steps"] = "more would learn the text by heart"
         if self.plain["block_size"] < PLAIN["block_size"]:
