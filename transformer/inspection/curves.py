@@ -12,6 +12,9 @@ from safetensors import SafetensorError, safe_open
 
 from transformer.data.text.corpus import Corpus, read_corpus
 from transformer.data.text.split import recorded_cut
+from transformer.data.tokenizers.base import Tokenizer
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.storage.events import EVENTS, Curves, read_scalars
 from transformer.storage.run_folder import WEIGHTS
 from transformer.system.errors import UserError
@@ -28,7 +31,7 @@ class TrainedOn(NamedTuple):
     sha256: str
     val_fraction: float
     num_train_characters: int | None = None  # None in older files
-    tokenizer: str = "characters"
+    tokenizer: str | None = None  # its state as JSON; None: of characters
 
 
 def read_curves(run: Path) -> Curves:
@@ -79,7 +82,7 @@ def read_trained_on(run: Path) -> TrainedOn:
             corpus["sha256"],
             config["val_fraction"],
             corpus.get("num_train_characters"),
-            config.get("tokenizer", "characters"),
+            texts.get("tokenizer"),
         )
     except (OSError, SafetensorError, TypeError, KeyError, ValueError):
         raise UserError(f"{path}: is missing or does not name its training data") from None
@@ -93,11 +96,24 @@ def bigram_floor(trained_on: TrainedOn) -> float:
     path = trained_on.data_path
     if not isfile(path):
         raise UserError(f"{path}: is missing: start from the folder where the run was started")
-    text = read_corpus(path)
+    tokenizer = _tokenizer(trained_on.tokenizer)
+    text = read_corpus(path, any_bytes=tokenizer is not None and tokenizer.reads_any_file)
     if text.sha256 != trained_on.sha256:
         raise UserError(f"{path}: is not the text that the run was trained on (different sha256)")
     from transformer.evaluation.text import score_bigram
 
     cut = recorded_cut(trained_on._asdict(), len(text.characters), trained_on.val_fraction)
-    corpus = Corpus.from_text(text, cut, trained_on.tokenizer)
+    tokenizer = tokenizer or CharacterTokenizer.from_text(text.characters)
+    corpus = Corpus.encoded_by(tokenizer, text, cut)
     return score_bigram(corpus.train, corpus.val, corpus.tokenizer).loss
+
+
+def _tokenizer(state: str | None) -> Tokenizer | None:
+    if state is None:
+        return None
+    try:
+        found = tokenizer_from_state(json.loads(state))
+    except ValueError as error:
+        raise UserError(f"its tokenizer is damaged: {error}") from None
+    assert isinstance(found, Tokenizer)
+    return found

@@ -14,8 +14,9 @@ import torch
 
 from transformer.config.keys import Config
 from transformer.models import build_model
+from transformer.system.cache import cache_folder
 from transformer.system.devices import device_name, resolve_accelerator
-from transformer.system.speed import cache_folder, cores_are_free, recalled, remember
+from transformer.system.speed import cores_are_free, recalled, remember
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimization.optimizers import make_optimizer
 from transformer.training.settings import LossSettings, OptimizerSettings
