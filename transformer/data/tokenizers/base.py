@@ -66,6 +66,13 @@ class Tokenizer(ABC):
         """The UTF-8 of a token, which may be a part of a character."""
         return self.pieces[token].encode("utf-8", "surrogatepass")
 
+    def without_last(self, tokens: list[int]) -> tuple[list[int], bytes]:
+        """The tokens of a prompt without the last, and its bytes, if other tokens begin so too.
+
+        A prompt keeps at least one token.
+        """
+        return tokens, b""
+
     def drop_unknown(self, text: str) -> tuple[str, int]:
         """The text without its unknown units, and the number of these."""
         known, num_dropped = self.encode_known(text)

@@ -127,6 +127,9 @@ class BpeTokenizer(ByteLevelTokenizer):
             return np.concatenate([np.zeros(0, np.int32), *(ids for (ids,) in parts)])
         return distinct_units(text, self._ids)
 
+    def without_last(self, tokens: list[int]) -> tuple[list[int], bytes]:
+        return (tokens[:-1], self.parts[tokens[-1]]) if len(tokens) > 1 else (tokens, b"")
+
     def _ids(self, texts: list[str]) -> list[NDArray[np.int32]]:
         encoded = self._library.encode_batch_fast(texts, add_special_tokens=False)
         return [np.array(one.ids, dtype=np.int32) for one in encoded]

@@ -20,6 +20,11 @@ def as_text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
+def printable(text: str) -> str:
+    """The text, with U+FFFD for what stands for bytes that are no UTF-8."""
+    return as_text(as_bytes(text)) if any("\ud800" <= c <= "\udfff" for c in text) else text
+
+
 def count_characters(data: bytes) -> int | None:
     """The characters that begin in these bytes; None if they are no UTF-8.
 
