@@ -84,6 +84,7 @@ class TextRun(TaskRun):
         self.tokens_per_example = float(config.block_size)
         self.largest_shapes = [(config.batch_size, config.block_size)] * 2
         self.corpus_facts = dict(corpus.facts)
+        self.announced = ("val_loss", f"val_bits_per_{corpus.tokenizer.bits_per}")
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
         self.score_tokens = 2 * self.data.num_val_tokens
         self._pictures: ValidationPictures | None = None
