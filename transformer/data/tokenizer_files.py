@@ -55,5 +55,5 @@ def _of_model(path: str | Path) -> Any:
             return json.loads((file.metadata() or {})["tokenizer"])
     except (OSError, SafetensorError, KeyError, ValueError, RecursionError):
         raise UserError(
-            f"{path}: damaged, or no model of this program: it has no tokenizer"
+            f"{path}: damaged or not a model: it has no tokenizer; give another file"
         ) from None
