@@ -16,7 +16,7 @@ from transformer.tasks.registry import task_of
 def main(argv: list[str] | None = None) -> int:
     parser = FlagParser(
         prog="explain.py",
-        description="Write a page with a model's surprise at each character and its attention.",
+        description="Write a page with a model's surprise at each token and its attention.",
     )
     add_checkpoint(parser)
     add_flags(parser, ExplainOptions)
@@ -44,9 +44,10 @@ def main(argv: list[str] | None = None) -> int:
         parts = {"num_written": explained.num_written, "cut": explained.cut}
         page = as_page(explained.explanation, model=str(path), **parts)
         write_text(options.out, page)
-    units = "characters" if explained.explanation.source is None else "units"
-    mean = explained.explanation.mean_surprise
+    units = f"{explained.explanation.word}s"
+    mean, per_byte = explained.explanation.mean_surprise, explained.explanation.mean_per_byte
     surprise = "" if mean is None else f", {mean:z.4f} bits of surprise on average"
+    surprise += "" if per_byte is None else f", {per_byte:z.4f} bits per byte"
     print(f"{options.out}: {len(explained.explanation.units):,} {units}{surprise}")
     return 0
 

@@ -32,7 +32,7 @@ def make_parser() -> FlagParser:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print one JSON object per sample: text, tokens, log_probabilities",
+        help="print one JSON object per sample: text, tokens, offsets, bytes, log_probabilities",
     )
     add_flags(parser, GenerateOptions)
     return parser

@@ -1,6 +1,6 @@
 """Draw the curves of runs in one picture: `python plot.py [RUN ...] --out curves.png`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,9 +11,12 @@ from transformer.inspection.curves import (
     ERROR_RATE,
     TrainedOn,
     bigram_floor,
+    of_characters,
+    per_byte,
     read_curves,
     read_trained_on,
 )
+from transformer.storage.events import Curves
 from transformer.storage.run_folder import find_run
 from transformer.system.errors import UserError, in_flags
 from transformer.system.files import replacing
@@ -21,6 +24,7 @@ from transformer.system.terminal import run_script, say, say_loading, with_flags
 
 FORMATS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 150
+CHARACTERS, BYTES = "nats per character", "bits per byte"
 
 
 class PlotOptions(BaseModel):
@@ -53,14 +57,33 @@ def main(argv: list[str] | None = None) -> int:
     named = name_runs(folders)
     say_loading(", ".join(named))
     runs = {name: read_curves(folder) for name, folder in named.items()}
-    floors = find_floors([named[name] for name in runs if ERROR_RATE not in runs[name]])
+    texts = [named[name] for name in runs if ERROR_RATE not in runs[name]]
+    unit = CHARACTERS
+    if len(texts) == len(runs) and not all(map(of_characters, runs.values())):
+        runs, unit = in_bytes(runs), BYTES
+    floors = find_floors(texts, unit)
     from transformer.inspection.curve_figures import curves_figure
 
-    figure = curves_figure(runs, floors)
+    figure = curves_figure(runs, floors, unit)
     with replacing(options.out) as temporary:
         figure.savefig(temporary, format=picture_format, dpi=DOTS_PER_INCH)
     print(f"{options.out}: {', '.join(runs)}")
     return 0
+
+
+def in_bytes(runs: Mapping[str, Curves]) -> dict[str, Curves]:
+    """In bits per byte, so that runs with different tokens can be compared.
+
+    Raises: UserError for a run that has not logged this unit.
+    """
+    found = {name: per_byte(curves) for name, curves in runs.items()}
+    for name, curves in found.items():
+        if curves is None:
+            raise UserError(
+                f"{name}: has no val_bits_per_byte, by which runs with other tokenizers are "
+                "compared: plot it alone, or wait for its first validation"
+            )
+    return {name: curves for name, curves in found.items() if curves}
 
 
 def check_format(out: str) -> str:
@@ -85,21 +108,25 @@ def name_runs(folders: Sequence[Path]) -> dict[str, Path]:
     }
 
 
-def find_floors(folders: Sequence[Path]) -> dict[str, float]:
-    """A bigram model's loss on each text of the runs, by name; prints why a run has none."""
+def find_floors(folders: Sequence[Path], unit: str = CHARACTERS) -> dict[str, float]:
+    """A bigram model's loss on each text of the runs, by name; prints why a run has none.
+
+    Of runs with different tokenizers, each has its own.
+    """
     losses: dict[TrainedOn, float] = {}
     for folder in folders:
         try:
             trained_on = read_trained_on(folder)
             if trained_on not in losses:
-                losses[trained_on] = bigram_floor(trained_on)
+                score = bigram_floor(trained_on)
+                losses[trained_on] = score.bits_per_byte or 0.0 if unit == BYTES else score.loss
         except UserError as error:
             say(f"no bigram floor for {folder}: {in_flags(str(error))}")
     if len(losses) == 1:
         (loss,) = losses.values()
         return {"bigram floor": loss}
     return {
-        f"bigram floor, {text.val_fraction:.0%} of {text.data_path}": loss
+        f"bigram floor, {text.val_fraction:.0%} of {text.data_path}{text.suffix}": loss
         for text, loss in losses.items()
     }
 

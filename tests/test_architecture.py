@@ -42,7 +42,7 @@ ROOMS = {
 PACKAGES = {
     "special_ids": "",
     "system": "filelock platformdirs torch tqdm",
-    "data": "jaxtyping numpy pytorch_lightning torch",
+    "data": "jaxtyping numpy pytorch_lightning safetensors tokenizers torch",
     "decoding": "jaxtyping torch",
     "models": "jaxtyping torch",
     "config": "pydantic pydantic_core yaml",
@@ -63,6 +63,7 @@ WITHOUT_TORCH = """
     transformer.tasks.registry transformer.training.settings
     transformer.data.built_in.shakespeare transformer.data.order
     transformer.data.pairs.reading transformer.data.text.corpus
+    transformer.data.tokenizer_choice transformer.data.tokenizer_files
     transformer.data.tokenizers.registry
     transformer.evaluation.error_rates transformer.evaluation.own_data
     transformer.generation.continuation transformer.generation.options

@@ -43,7 +43,7 @@ def test_a_shipped_config_builds_at_full_size(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_shipped_config_trains_a_step(train_here, summary_of, tmp_path, path):
     given = read_settings(path)
-    text = (tmp_path / "hamlet.txt").read_text() * 4
+    text = (tmp_path / "hamlet.txt").read_text() * (16 if "vocab_size" in given else 4)
     if given.get("model") and given["model"].value == "encoder_decoder":
         words = sorted(set(re.findall("[a-z]{1,12}", text)))
         text = "".join(f"{word}\t{word[::-1]}\n" for word in words)
@@ -54,7 +54,8 @@ def test_a_shipped_config_trains_a_step(train_here, summary_of, tmp_path, path):
         changes |= SMALL
     summary = summary_of(train_here(str(path), **changes))
     assert summary["step"] == 1
-    assert 2 < summary["val_loss"] < 5.5  # ln 42 = 3.7 at the start, a half more of pairs
+    # ln 42 = 3.7 at the start, a half more of pairs; of some 600 pieces, ln 600 = 6.4.
+    assert 2 < summary["val_loss"] < (7.5 if "vocab_size" in given else 5.5)
 
 
 @pytest.mark.slow

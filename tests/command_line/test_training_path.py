@@ -5,6 +5,8 @@ import math
 import re
 import shlex
 from fnmatch import fnmatch
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -240,6 +242,7 @@ def test_the_table_says_in_a_line_what_each_baseline_is(finished, monkeypatch, c
 def test_tables_and_headlines_have_no_minus_before_zero():
     """Of a certain prediction the loss is -log 1, which is -0.0, or falls a rounding below it."""
     from transformer.data.tokenizers.base import TextSize
+    from transformer.data.tokenizers.characters import CharacterTokenizer
     from transformer.evaluation.text import Score
     from transformer.evaluation.text_report import as_table
     from transformer.tasks.text_run import TextRun
@@ -249,5 +252,6 @@ def test_tables_and_headlines_have_no_minus_before_zero():
     size = TextSize(5, 5)
     scores = {"model": Score(-0.0, 5, size).as_dict(), "xz": Score(-1e-9, 5, size).as_dict()}
     assert "-0.0" not in as_table(report | {"scores": scores})
-    line = TextRun.headline(None, {"val_loss": -1e-9, "val_bits_per_char": -0.0})  # type: ignore
+    of_text: Any = SimpleNamespace(corpus=SimpleNamespace(tokenizer=CharacterTokenizer("a")))
+    line = TextRun.headline(of_text, {"val_loss": -1e-9, "val_bits_per_char": -0.0})
     assert line == "val_loss 0.0000 (0.0000 bits per character)"

@@ -24,7 +24,9 @@ GIVEN = {
     **{"activation": "swiglu", "feedforward_dim": "17", "dropout": "0.2", "bias": "false"},
     **{"qk_norm": "true", "ngram_size": "2", "ngram_buckets": "64"},
     **{
-        "tokenizer": "characters",
+        "tokenizer": "bpe",
+        "vocab_size": "300",
+        "min_frequency": "3",
         "token_shift": "true",
         "shared_vocabulary": "true",
         "label_smoothing": "0.1",

@@ -58,6 +58,8 @@ DEFAULTS = {
     "max_steps": None,
     "max_minutes": None,
     "tokenizer": "characters",
+    "vocab_size": "auto",
+    "min_frequency": 2,
     "stride": 1,
     "source_units": "characters",
     "target_units": "characters",

@@ -111,7 +111,7 @@ def test_the_floor_is_the_bigrams_score_on_the_runs_own_split(tmp_path, corpus_p
     corpus = Corpus.from_file(corpus_path)
     assert trained_on == TrainedOn(str(corpus_path), corpus.sha256, 0.3)
     train, val = np.split(corpus.tokens, [int(0.7 * 212)])
-    assert bigram_floor(trained_on) == score_bigram(train, val, corpus.tokenizer).loss
+    assert bigram_floor(trained_on) == score_bigram(train, val, corpus.tokenizer)
 
 
 def test_a_corpus_that_is_gone_or_has_changed_sets_no_floor(tmp_path, corpus_path):

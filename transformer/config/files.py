@@ -184,6 +184,7 @@ _WORDS = {
     "string_pattern_mismatch": "a plain folder name",
     "string_too_short": "not empty",
     "string_type": "text",
+    "tokenizer_file": "a file that ends in .json or .safetensors",
     "string_unicode": "text without lone surrogates",
 }
 

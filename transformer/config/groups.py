@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_or
 
 from pydantic import Field
 
-from transformer.config.types import Boolean, Integer, Number
+from transformer.config.types import Boolean, Integer, Number, TokenizerFile
 from transformer.data.pairs.settings import PairSettings
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizers.registry import TOKENIZERS
@@ -20,7 +20,8 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     ModelName = TokenizerName = str
 else:
-    ModelName, TokenizerName = Literal[*FAMILIES], Literal[*TOKENIZERS]
+    ModelName = Literal[*FAMILIES]
+    TokenizerName = Literal[*TOKENIZERS] | TokenizerFile
 
 # A family's `data` -> the class of its settings.
 DATA = {"text": TextSettings, "pairs": PairSettings}

@@ -5,7 +5,7 @@ The fields below define the YAML keys, the command-line flags with their help, a
 """
 
 from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -26,13 +26,17 @@ from transformer.config.types import (
     NotNegative,
     Number,
     Positive,
+    VocabSize,
 )
 from transformer.data.pairs.settings import Units
 from transformer.data.text.settings import TextSettings
+from transformer.data.tokenizers.registry import PIECE_KEYS
 from transformer.models.families.base import Family
 from transformer.models.families.registry import DEFAULT, FAMILIES
 
 T = TypeVar("T")
+
+MOST_FREQUENT = 10**9
 
 
 # May be auto in a file that train.py plans: see `transformer.run.planning`.
@@ -127,7 +131,15 @@ class Config(_ModelKeys):
         None, gt=0, description="the run stops after this many minutes, if not before"
     )
     tokenizer: TokenizerName = Field(
-        TextSettings.tokenizer, description="what a token of a text is"
+        TextSettings.tokenizer,
+        description="what a token of a text is; or a file with a tokenizer: a tokenizer.json of "
+        "Hugging Face's tokenizers that is byte-level BPE, or a model.safetensors",
+    )
+    vocab_size: VocabSize | Auto = Field(
+        "auto", description="bpe: how many pieces to learn; auto: by the length of the text"
+    )
+    min_frequency: Annotated[Integer, Field(gt=0, le=MOST_FREQUENT)] = Field(
+        2, description="bpe: how often two pieces must stand together to become one"
     )
     stride: Positive | Literal["block_size"] = Field(
         1, description="tokens from one chunk's start to the next's; block_size: no overlap"
@@ -213,13 +225,21 @@ class Config(_ModelKeys):
         if misplaced := sorted(foreign_keys(self.model) & self.model_fields_set):
             raise ValueError(f"{misplaced[0]} does not apply to model: {self.model}; remove it")
         values = self.resolved()
+        self._check_tokenizer()
         if self.r_drop and not (values.get("dropout") or values.get("target_dropout")):
             raise ValueError(f"r_drop: {self.r_drop:g} needs a dropout above 0; set both or none")
         if self.strategy == "fsdp":
             self._check_sharding()
         self.family_settings()
-        self.group(DATA[self.family.data])
         return self
+
+    def _check_tokenizer(self) -> None:
+        for key in sorted(self._idle_keys & self.model_fields_set):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(
+                    f"{key} {getattr(self, key)} does not apply to {self.data_settings.tokens}; "
+                    f"leave it out, or give {self.data_settings.with_pieces}"
+                )
 
     def _check_sharding(self) -> None:
         if self.optimizer == "muon":
@@ -238,7 +258,17 @@ class Config(_ModelKeys):
 
     def resolved(self) -> dict[str, Any]:
         """Every key that applies to the chosen model, with its default where none was given."""
-        return self.model_dump(exclude=foreign_keys(self.model))
+        return self.model_dump(exclude=foreign_keys(self.model) | self._idle_keys)
+
+    @property
+    def data_settings(self) -> Any:
+        return self.group(DATA[self.family.data])
+
+    @property
+    def _idle_keys(self) -> set[str]:
+        """Keys of tokenizers that the chosen one does not have."""
+        settings = self.data_settings
+        return {key for key in PIECE_KEYS if hasattr(settings, key)} - {*settings.used_keys}
 
     def group(self, kind: type[T]) -> T:
         """A dataclass, filled from the keys with the names of its fields."""
@@ -259,7 +289,7 @@ class Config(_ModelKeys):
         return {"model": self.model} | {key: getattr(settings, key) for key in self._given(sizes)}
 
     def _given(self, sizes: dict[str, int]) -> dict[str, Any]:
-        known = sizes | dict(self)
+        known = dict(self) | {"vocab_size": 1} | sizes
         return {
             part.name: known.get(part.name, 1)
             for part in fields(self.family)

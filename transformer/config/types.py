@@ -4,9 +4,11 @@ import os
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticKnownError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from transformer.config.scalars import TRUTHS, number
+from transformer.data.tokenizer_files import ENDINGS
+from transformer.data.tokenizers.bpe import LEAST_VOCAB_SIZE, MOST_VOCAB_SIZE
 from transformer.system.paths import expanded
 
 
@@ -48,12 +50,21 @@ def _path(value: Any) -> Any:
     return expanded(text) if isinstance(text, str) else text
 
 
+def _tokenizer_file(value: Any) -> Any:
+    text = _path(value)
+    if not (isinstance(text, str) and text.lower().endswith(ENDINGS)):
+        raise PydanticCustomError("tokenizer_file", "no such kind")
+    return text
+
+
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Integer = Annotated[int, BeforeValidator(_whole_number)]
 Number = Annotated[float, BeforeValidator(_float)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 # Bounds belong to the number in a union: on the union, pydantic would compare `auto` with 0.
 Positive = Annotated[Integer, Field(gt=0)]
+VocabSize = Annotated[Integer, Field(ge=LEAST_VOCAB_SIZE, le=MOST_VOCAB_SIZE)]
 NotNegative = Annotated[Integer, Field(ge=0)]
 Auto = Literal["auto"]
 FilePath = Annotated[str, BeforeValidator(_path)]  # of a file or a folder
+TokenizerFile = Annotated[str, BeforeValidator(_tokenizer_file)]

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from transformer.data.tokenizers.utf8 import as_bytes
+
 NUM_PIECES = 64  # pieces of a text whose digests are recorded, to find them in another text
 _DIGITS = 12  # of a piece's sha256 in hexadecimal; by chance two agree in one of 10^11 texts
 
@@ -18,7 +20,8 @@ class Shared(NamedTuple):
 
 
 def digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    """The sha256 of the text in UTF-8; of a file that is no UTF-8, the one of its bytes."""
+    return hashlib.sha256(as_bytes(text)).hexdigest()
 
 
 def record_of(text: str, num_train: int | None = None) -> dict[str, Any]:

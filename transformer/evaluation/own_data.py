@@ -28,7 +28,7 @@ def own_path(saved: "SavedModel") -> str:
             f"{path}: the training data of {saved.path} is missing: start from the folder where "
             "training was started, or give its path with --data_path"
         )
-    text = read_text(path, "file").text
+    text = read_text(path, "file", any_bytes=True).text
     if digest(text) != saved.corpus["sha256"]:
         raise UserError(
             f"{path}: is not the training data of {saved.path}: "
@@ -41,7 +41,7 @@ def own_path(saved: "SavedModel") -> str:
 def find_own_text(saved: "SavedModel") -> Text | None:
     """The text that the model was trained on; None if its file is missing or has changed."""
     with suppress(UserError):
-        return read_corpus(own_path(saved))
+        return read_corpus(own_path(saved), any_bytes=saved.tokenizer.reads_any_file)
     return None
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformer.data.order import num_windows
 from transformer.data.text.batches import WindowBatches, validation_batch_size
 from transformer.data.tokenizers.base import TextSize, Tokenizer
+from transformer.data.tokenizers.utf8 import as_bytes, count_characters
 from transformer.evaluation.loss import mean_loss
 from transformer.models.base import TokenModel
 
@@ -27,21 +28,23 @@ class Score:
     size: TextSize
 
     @property
-    def bits_per_char(self) -> float:
+    def bits_per_char(self) -> float | None:
+        """None for bytes that are no UTF-8."""
         return self._bits_per(self.size.num_characters)
 
     @property
-    def bits_per_byte(self) -> float:
+    def bits_per_byte(self) -> float | None:
+        """None for tokens without bytes."""
         return self._bits_per(self.size.num_bytes)
 
     @property
     def perplexity(self) -> float:
         return math.exp(min(self.loss, 700.0))  # a float overflows at about 710
 
-    def _bits_per(self, num_units: int) -> float:
-        return self.loss / math.log(2) * (self.num_scored / num_units)
+    def _bits_per(self, num_units: int | None) -> float | None:
+        return self.loss / math.log(2) * (self.num_scored / num_units) if num_units else None
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, float | None]:
         names = ("loss", "num_scored", "bits_per_char", "bits_per_byte", "perplexity")
         return {name: getattr(self, name) for name in names}
 
@@ -77,20 +80,24 @@ def score_bigram(train: Tokens, val: Tokens, tokenizer: Tokenizer) -> Score:
     return _score(np.log(followed / totals[val[:-1]]), val, tokenizer)
 
 
-def score_xz(train: str, val: str) -> Score:
-    """The bytes that `xz` adds for `val` after packing `train`, as nats per character.
+def score_xz(train: str, val: str, num_tokens: int | None = None) -> Score:
+    """The bytes that `xz` adds for `val` after packing `train`, as nats per token.
+
+    `num_tokens` of `val` are its characters if not given.
 
     The packed size is without the file format, which pads to four bytes. The result is at least one
     byte, because a smaller difference cannot be measured.
     """
-    sizes = [len(_packed(text)) for text in (train, train + val)]
-    loss = max(1, sizes[1] - sizes[0]) * 8 * math.log(2) / len(val)
-    return Score(loss, len(val), TextSize(len(val), len(val.encode("utf-8", "surrogatepass"))))
+    before, added = as_bytes(train), as_bytes(val)
+    num_bits = 8 * max(1, _packed_size(before + added) - _packed_size(before))
+    num_tokens = num_tokens or len(val)
+    size = TextSize(count_characters(added), len(added))
+    return Score(num_bits * math.log(2) / num_tokens, num_tokens, size)
 
 
-def _packed(text: str) -> bytes:
+def _packed_size(data: bytes) -> int:
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9}]
-    return lzma.compress(text.encode("utf-8"), format=lzma.FORMAT_RAW, filters=filters)
+    return len(lzma.compress(data, format=lzma.FORMAT_RAW, filters=filters))
 
 
 def score_baselines(tokenizer: Tokenizer, train: str, val: str) -> dict[str, Score]:
@@ -99,7 +106,7 @@ def score_baselines(tokenizer: Tokenizer, train: str, val: str) -> dict[str, Sco
     return {
         "bigram": score_bigram(train_ids, val_ids, tokenizer),
         "unigram": score_unigram(train_ids, val_ids, tokenizer),
-        "xz": score_xz(train, val),
+        "xz": score_xz(train, val, len(val_ids)),
     }
 
 

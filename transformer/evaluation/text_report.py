@@ -37,14 +37,15 @@ def evaluate_text(
     own = text.sha256 == saved.corpus.get("sha256")
     known = text if own else find_own_text(saved)
     train, val = split_text(text, known, saved)
-    tokens, num_skipped = tokenizer.encode_known(val)
+    scored, num_skipped = tokenizer.drop_unknown(val)
     if num_skipped and not skip_unknown:
         tokenizer.encode(val)  # raises an error that names them
+    tokens = tokenizer.encode(scored)
     if len(tokens) < 2:
         raise UserError(f"{data_path}: has fewer than two {tokenizer.units} to evaluate on")
     scores = {"model": score_model(model, tokens, tokenizer)}
     if train is not None:
-        scores |= score_baselines(tokenizer, train, tokenizer.decode(tokens))
+        scores |= score_baselines(tokenizer, train, scored)
     return {
         "checkpoint": str(saved.path),
         "data_path": str(data_path),
@@ -73,9 +74,10 @@ def split_text(text: Text, own: Text | None, saved: SavedModel) -> tuple[str | N
 def as_table(report: dict[str, Any]) -> str:
     names = ("loss", "bits_per_char", "bits_per_byte", "perplexity")
     rows = [(name, *map(score.get, names)) for name, score in report["scores"].items()]
-    headers = ("", "loss (nats)", "bits per character", "bits per byte", "perplexity")
+    unit = report["units"].removesuffix("s")
+    headers = ("", "loss (nats)", "bits per character", "bits per byte", f"perplexity per {unit}")
     table = tabulate(rows, headers=headers, floatfmt=("", "z.4f", "z.4f", "z.4f", "z.3f"))
-    baselines = BASELINES.format(unit=report["units"].removesuffix("s")) + "\n"
+    baselines = BASELINES.format(unit=unit) + "\n"
     skipped = f", {report['skipped']:,} of them unknown and skipped" * bool(report["skipped"])
     return (
         f"{report['checkpoint']} on {report['data_path']} ({report['split']}, "

@@ -8,7 +8,13 @@ _SIZES = ("block_size", "embedding_dim", "num_heads", "num_blocks", "feedforward
 _SIZES += ("vocab_size", "source_vocab_size")
 _PARTS = ("positions", "norm", "activation")
 _TRAINING = ("batch_size", "lr", "optimizer", "seed")
-_RESULTS = ("val_loss", "val_bits_per_char", "val_word_error_rate", "val_unit_error_rate")
+_RESULTS = (
+    "val_loss",
+    "val_bits_per_char",
+    "val_bits_per_byte",
+    "val_word_error_rate",
+    "val_unit_error_rate",
+)
 _RESULTS += ("best_step",)
 
 

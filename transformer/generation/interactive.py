@@ -111,7 +111,9 @@ class PromptLoop(CommandLoop):
         """Continues the text so far plus the line, and shows the new text."""
         options = self.options
         known = self.generator.drop_unknown(line)[0] if options.skip_unknown else line
-        (row,) = self.generator.begin([self.text + known], options.stop)
+        (row,) = self.generator.begin(
+            [self.text + known], options.stop, heal_prompt=options.heal_prompt
+        )
         sampler = Sampler(seed=self.seed, **asdict(options.sampling))
         self.seed += 1
         steps = self.generator.write([row], max_new_tokens=options.max_new_tokens, sampler=sampler)
@@ -122,7 +124,7 @@ class PromptLoop(CommandLoop):
         except KeyboardInterrupt:
             steps.close()
         finally:
-            self.text = row.prompt + row.text
+            self.text = row.prompt + row.whole_text
         self.write(f"{row.take(final=True)}\n")
 
 

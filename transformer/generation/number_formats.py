@@ -17,9 +17,10 @@ from transformer.models import build_model
 from transformer.models.base import SequenceModel, TokenModel
 from transformer.models.families.base import TransformerSettings
 from transformer.models.parts.attention import ATTENTIONS, use_attention_in_steps
+from transformer.system.cache import cache_folder
 from transformer.system.devices import has_bf16, resolve_accelerator
 from transformer.system.errors import UserError
-from transformer.system.speed import Candidate, Choice, cache_folder, fastest, seconds_of
+from transformer.system.speed import Candidate, Choice, fastest, seconds_of
 
 FORMATS = ("float32", "bf16", "int8")
 WIDE_FORMATS = {"float32": torch.float32, "bf16": torch.bfloat16}

@@ -66,6 +66,9 @@ class GenerateOptions(SearchOptions):
         le=1e3,
         description="above 1: tokens that the text already has become less likely",
     )
+    heal_prompt: Boolean = TextField(
+        False, description="bpe: let the model write the prompt's last token anew, maybe longer"
+    )
     stop: tuple[str, ...] = TextField(
         (), description="end before this text; may be given several times"
     )

@@ -16,13 +16,13 @@ _NAMED_LINES = 5
 
 
 def read_prompts(options: GenerateOptions) -> list[str]:
-    """One prompt, or with `split_lines` one per line of the prompt file.
+    """One prompt, or with `split_lines` one per line of the prompt file, which may be no UTF-8.
 
-    Raises: UserError if the prompt file is missing or not UTF-8.
+    Raises: UserError if the prompt file is missing.
     """
     if not options.prompt_file:
         return [options.prompt]
-    text = read_text(options.prompt_file, "prompt file")[0]
+    text = read_text(options.prompt_file, "prompt file", any_bytes=True).text
     return text.removesuffix("\n").split("\n") if options.split_lines else [text]
 
 
@@ -43,8 +43,11 @@ def good_prompts(
 ) -> list[str]:
     """The prompts that the model can read; with `skip_bad_lines`, other lines are only counted.
 
-    Raises: UserError for the first prompt that it cannot read, before any text is shown.
+    Raises: UserError for the first prompt that it cannot read, before any text is shown, and for a
+    file that is no UTF-8, unless the model's tokenizer reads any file.
     """
+    if options.prompt_file and not model.tokenizer.reads_any_file:
+        read_text(options.prompt_file, "prompt file")
     good: list[str] = []
     bad: list[int] = []
     prompts = known_prompts(model, prompts, skip_unknown=options.skip_unknown)

@@ -8,10 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from transformer.data.tokenizers.base import Tokenizer
+from transformer.data.tokenizers.utf8 import printable
 from transformer.decoding.loop import Step, decode
 from transformer.decoding.sampling import NotFiniteError, Sampler
 from transformer.decoding.settings import SamplingArguments
 from transformer.generation.continuation import Continuation
+from transformer.generation.healing import HealingSampler
 from transformer.generation.number_formats import prepare
 from transformer.models.base import TokenModel, evaluating
 from transformer.storage.model_file import SavedModel, load_model
@@ -84,11 +86,14 @@ class TextGenerator:
         stop: str | Sequence[str] = (),
         seed: int = 0,
         skip_unknown: bool = False,
+        heal_prompt: bool = False,
         **sampling: Unpack[SamplingArguments],
     ) -> list[str]:
         """Continues the prompt num_samples times; an empty prompt becomes `empty_prompt`.
 
-        Each text ends before the first of the `stop` texts. For the other settings see `Sampling`.
+        Each text ends before the first of the `stop` texts, or where the model ends it. With
+        `heal_prompt`, the prompt may end within a token: see `begin`. For the other settings see
+        `Sampling`.
 
         Raises: UserError for unknown characters in the prompt (`skip_unknown` drops them), and if
         the logits are not finite; ValueError for settings out of range.
@@ -98,19 +103,34 @@ class TextGenerator:
         sampler = Sampler(seed=seed, **sampling)
         if skip_unknown:
             prompt, _ = self.drop_unknown(prompt)
-        rows = self.begin([prompt] * num_samples, stop)
+        rows = self.begin([prompt] * num_samples, stop, heal_prompt=heal_prompt)
         for _ in self.write(rows, max_new_tokens=max_new_tokens, sampler=sampler):
             pass
         return [row.prompt + row.text for row in rows]
 
-    def begin(self, prompts: Sequence[str], stop: str | Sequence[str] = ()) -> list[Continuation]:
+    def begin(
+        self,
+        prompts: Sequence[str],
+        stop: str | Sequence[str] = (),
+        *,
+        heal_prompt: bool = False,
+    ) -> list[Continuation]:
         """Makes the rows that `write` continues; an empty prompt becomes `empty_prompt`.
+
+        With `heal_prompt`, the model does not read the prompt's last token: it writes one or more
+        that begin with the same bytes, because the prompt may end within a longer token.
 
         Raises: UserError for a prompt with unknown characters.
         """
         prompts = [prompt or self.empty_prompt for prompt in prompts]
         stop = (stop,) if isinstance(stop, str) else tuple(stop)
-        return [Continuation(prompt, self.encode(prompt).tolist(), stop) for prompt in prompts]
+        rows = []
+        for prompt in prompts:
+            tokens, healed = self.encode(prompt).tolist(), b""
+            if heal_prompt:
+                tokens, healed = self.tokenizer.without_last(tokens)
+            rows.append(Continuation(printable(prompt), tokens, stop, healed))
+        return rows
 
     def encode(self, prompt: str) -> NDArray:
         return self.tokenizer.encode(prompt)
@@ -130,6 +150,8 @@ class TextGenerator:
         """
         device = next(self.model.parameters()).device
         prompts = [torch.tensor(row.prompt_tokens, device=device) for row in rows]
+        if any(row.healed for row in rows):
+            sampler = HealingSampler(sampler, rows, self.tokenizer)
         try:
             with evaluating(self.model):
                 steps = decode(self.model, prompts, max_new_tokens=max_new_tokens, sampler=sampler)
@@ -148,7 +170,10 @@ class TextGenerator:
             log_probabilities = step.logits.log_softmax(dim=-1)
             scores = log_probabilities.gather(1, step.tokens[:, None]).squeeze(1).tolist()
         for row, token, score in zip(rows, step.tokens.tolist(), scores, strict=True):
-            row.add(token, self.tokenizer.pieces[int(token)], score)
+            if token == self.tokenizer.end_of_text:
+                row.end()
+            else:
+                row.add_bytes(token, self.tokenizer.bytes_of(token), score)
 
     @property
     def empty_prompt(self) -> str:
@@ -157,5 +182,4 @@ class TextGenerator:
 
     def drop_unknown(self, text: str) -> tuple[str, int]:
         """The text without unknown characters, and the number of unknown ones."""
-        known, num_dropped = self.tokenizer.encode_known(text)
-        return self.tokenizer.decode(known), num_dropped
+        return self.tokenizer.drop_unknown(text)

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
+from transformer.data.tokenizers.base import Tokenizer
 from transformer.decoding.sampling import Sampler
 from transformer.generation.continuation import Continuation
 from transformer.generation.options import GenerateOptions
@@ -29,7 +31,11 @@ def write_texts(
 ) -> None:
     """Generates all samples of all prompts in one batch; Ctrl+C shows the texts so far."""
     prompts = good_prompts(generator, prompts, options)
-    rows = generator.begin([p for p in prompts for _ in range(options.num_samples)], options.stop)
+    rows = generator.begin(
+        [prompt for prompt in prompts for _ in range(options.num_samples)],
+        options.stop,
+        heal_prompt=options.heal_prompt,
+    )
     assert generator.saved is not None
     say(f"{generator.saved.path}, seed {seed}")
     if options.verbose:
@@ -42,16 +48,21 @@ def write_texts(
     )
     speed = Speed(rows, generator.model.block_size)
     try:
-        show_rows(rows, speed.timed(steps), seed, show, as_json=as_json)
+        as_line = partial(as_dict, seed=seed, tokenizer=generator.tokenizer) if as_json else None
+        show_rows(rows, speed.timed(steps), show, as_line)
     finally:  # after the text and its line end
         if options.verbose and speed.times:
             say(str(speed))
 
 
 def show_rows(
-    rows: list[Continuation], steps: Iterator[None], seed: int, show: Show, *, as_json: bool
+    rows: list[Continuation],
+    steps: Iterator[None],
+    show: Show,
+    as_line: Callable[[Continuation], dict[str, Any]] | None = None,
 ) -> None:
-    if len(rows) == 1 and not as_json:
+    """As texts, or with `as_line` as lines of JSON."""
+    if len(rows) == 1 and not as_line:
         stream(rows[0], steps, show)
         return
     started = False
@@ -59,8 +70,8 @@ def show_rows(
         for _ in steps:
             started = True
     finally:
-        if started and as_json:
-            show("".join(f"{json.dumps(as_dict(row, seed))}\n" for row in rows))
+        if started and as_line:
+            show("".join(f"{json.dumps(as_line(row))}\n" for row in rows))
         elif started:
             show(f"\n{SEPARATOR}\n".join(row.prompt + row.text for row in rows) + "\n")
 
@@ -77,12 +88,16 @@ def stream(row: Continuation, steps: Iterator[None], show: Show) -> None:
             show(f"{row.take(final=True)}\n")
 
 
-def as_dict(row: Continuation, seed: int) -> dict[str, Any]:
-    """`tokens` and `log_probabilities` (nats, from the model alone) belong to `text`."""
+def as_dict(row: Continuation, seed: int, tokenizer: Tokenizer) -> dict[str, Any]:
+    """`tokens`, their offsets (characters), bytes (hexadecimal) and `log_probabilities` (nats, from
+    the model alone) belong to `text`.
+    """
     return {
         "prompt": row.prompt,
         "text": row.text,
         "tokens": row.tokens,
+        "offsets": row.offsets,
+        "bytes": [tokenizer.bytes_of(token).hex() for token in row.tokens],
         "log_probabilities": row.log_probabilities,
         "seed": seed,
     }

@@ -19,6 +19,15 @@ _LEAST_INCHES = 1.6
 _LABEL_POINTS = 9  # 12.5 pixels
 _MOST_INCHES = 20.0  # of a figure's longer side
 _MOST_SHOWN = 40  # units per side; the rest is cut off
+MOST_LETTERS = 12  # of a label
+_UPRIGHT = 3  # letters of a label under a map: longer ones are turned
+_VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"})
+
+
+def shortened(unit: str, most: int = MOST_LETTERS) -> str:
+    """The text of a unit with visible white space; of a long one, its beginning."""
+    text = "".join(c if c.isprintable() else "·" for c in unit.translate(_VISIBLE))
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @torch.inference_mode()
@@ -66,7 +75,9 @@ def attention_figure(
             plain = {"fontsize": _LABEL_POINTS, "parse_math": False}  # a unit may hold a $
             for axis, labels in ((axes.xaxis, columns), (axes.yaxis, rows)):
                 places = [place for place, label in enumerate(labels) if label]
-                axis.set_ticks(places, [labels[place] for place in places], **plain)
+                turned = axis is axes.xaxis and any(len(label) > _UPRIGHT for label in labels)
+                turn = {"rotation": 90} if turned else {}
+                axis.set_ticks(places, [labels[place] for place in places], **plain, **turn)
             axes.tick_params(length=0)
     return figure
 

@@ -3,7 +3,7 @@
 import torch
 from matplotlib.image import imsave
 
-from transformer.inspection.attention_figures import as_image, attention_figure
+from transformer.inspection.attention_figures import as_image, attention_figure, shortened
 from transformer.inspection.explanation import Explanation
 from transformer.system.errors import UserError
 from transformer.system.files import replacing
@@ -11,7 +11,6 @@ from transformer.system.files import replacing
 MOST_LABELS = 180  # on one side of a picture of 20 inches, for all maps together
 DOTS_PER_INCH = 150
 STEPS = [digit * 10**zeros for zeros in range(7) for digit in (1, 2, 5)]  # between shown numbers
-SHOWN_AS = {"\n": "↵", "\t": "⇥", " ": "␣"}
 
 
 def write_picture(path: str, explanation: Explanation) -> None:
@@ -29,6 +28,6 @@ def write_picture(path: str, explanation: Explanation) -> None:
 def tick_labels(units: list[str], most: int) -> list[str]:
     """The units, with visible white space; for more than `most` units, some position numbers."""
     if len(units) <= most:
-        return [SHOWN_AS.get(unit, unit) for unit in units]
+        return [shortened(unit) for unit in units]
     step = next(step for step in STEPS if len(units) * 3 <= most * step)  # a number takes 3 labels
     return [str(number) if not number % step else "" for number in range(1, len(units) + 1)]

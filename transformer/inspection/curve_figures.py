@@ -19,7 +19,9 @@ _WIDTH, _ROW_HEIGHT, _LEGEND_HEIGHT = 10.0, 3.7, 0.3  # inches
 _MOST_LEGEND_COLUMNS = 4
 
 
-def curves_figure(runs: Mapping[str, Curves], floors: Mapping[str, float]) -> Figure:
+def curves_figure(
+    runs: Mapping[str, Curves], floors: Mapping[str, float], unit: str = "nats per character"
+) -> Figure:
     """Losses over steps (left) and over seconds (right); floors are dashed lines.
 
     If a run has word error rates, they are drawn below. Both arguments are keyed by name.
@@ -34,7 +36,7 @@ def curves_figure(runs: Mapping[str, Curves], floors: Mapping[str, float]) -> Fi
         _draw(axes, runs, (TRAIN_LOSS, VAL_LOSS), moment)
         for loss in floors.values():
             axes.axhline(loss, **_style("floor"))
-    grid[0, 0].set_ylabel(f"loss (nats per {'token' if of_pairs else 'character'})")
+    grid[0, 0].set_ylabel(f"loss ({'nats per token' if of_pairs else unit})")
     if of_pairs:
         for axes, moment in zip(grid[1], ("step", "seconds"), strict=True):
             _draw(axes, runs, (ERROR_RATE,), moment, scale=100.0)

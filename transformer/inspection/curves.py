@@ -4,20 +4,29 @@ Only `bigram_floor` imports torch.
 """
 
 import json
+import math
 from os.path import isfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
 from transformer.data.text.corpus import Corpus, read_corpus
 from transformer.data.text.split import recorded_cut
+from transformer.data.tokenizers.base import Tokenizer
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.storage.events import EVENTS, Curves, read_scalars
 from transformer.storage.run_folder import WEIGHTS
 from transformer.system.errors import UserError
 
+if TYPE_CHECKING:
+    from transformer.evaluation.text import Score
+
 TRAIN_LOSS = "train_loss"
 VAL_LOSS = "val_loss"
+PER_BYTE = "val_bits_per_byte"  # only in runs on a text
+PER_CHARACTER = "val_bits_per_char"
 ERROR_RATE = "val_word_error_rate"  # only in runs on pairs
 
 
@@ -28,7 +37,15 @@ class TrainedOn(NamedTuple):
     sha256: str
     val_fraction: float
     num_train_characters: int | None = None  # None in older files
-    tokenizer: str = "characters"
+    tokenizer: str | None = None  # its state as JSON; None: of characters
+
+    @property
+    def suffix(self) -> str:
+        """Names another tokenizer than the usual one."""
+        found = _tokenizer(self.tokenizer)
+        if found is None or found.name == CharacterTokenizer.name:
+            return ""
+        return f", {found.vocab_size:,} {found.units}"
 
 
 def read_curves(run: Path) -> Curves:
@@ -42,7 +59,7 @@ def read_curves(run: Path) -> Curves:
     """
     curves: Curves = {}
     for path in sorted(run.glob(EVENTS)):  # a name starts with the file's time
-        found = read_scalars(path, (TRAIN_LOSS, VAL_LOSS, ERROR_RATE))
+        found = read_scalars(path, (TRAIN_LOSS, VAL_LOSS, PER_BYTE, PER_CHARACTER, ERROR_RATE))
         if found:
             _follow_on(curves, found)
     if not curves:
@@ -79,25 +96,66 @@ def read_trained_on(run: Path) -> TrainedOn:
             corpus["sha256"],
             config["val_fraction"],
             corpus.get("num_train_characters"),
-            config.get("tokenizer", "characters"),
+            texts.get("tokenizer"),
         )
     except (OSError, SafetensorError, TypeError, KeyError, ValueError):
         raise UserError(f"{path}: is missing or does not name its training data") from None
 
 
-def bigram_floor(trained_on: TrainedOn) -> float:
-    """The validation loss of `score_bigram` in nats per token, learned from the training split.
+def of_characters(curves: Curves) -> bool:
+    """Whether a token of the run is a character, or it has logged no loss in other units."""
+    bits = _last_ratio(curves, PER_CHARACTER)
+    return bits is None or math.isclose(bits, 1 / math.log(2), rel_tol=1e-4)
+
+
+def per_byte(curves: Curves) -> Curves | None:
+    """The losses in bits per byte; None for a run that has not logged this unit."""
+    bits = _last_ratio(curves, PER_BYTE)
+    if bits is None:
+        return None
+    return {
+        name: [point._replace(value=bits * point.value) for point in points]
+        if name in (TRAIN_LOSS, VAL_LOSS)
+        else points
+        for name, points in curves.items()
+    }
+
+
+def _last_ratio(curves: Curves, name: str) -> float | None:
+    """The last value of a curve, divided by the val_loss of the same step."""
+    losses = {point.step: point.value for point in curves.get(VAL_LOSS, [])}
+    for point in reversed(curves.get(name, [])):
+        if losses.get(point.step):
+            return point.value / losses[point.step]
+    return None
+
+
+def bigram_floor(trained_on: TrainedOn) -> "Score":
+    """The score of `score_bigram` on the validation split, learned from the training split.
 
     Raises: UserError if the corpus is missing or has changed.
     """
     path = trained_on.data_path
     if not isfile(path):
         raise UserError(f"{path}: is missing: start from the folder where the run was started")
-    text = read_corpus(path)
+    tokenizer = _tokenizer(trained_on.tokenizer)
+    text = read_corpus(path, any_bytes=tokenizer is not None and tokenizer.reads_any_file)
     if text.sha256 != trained_on.sha256:
         raise UserError(f"{path}: is not the text that the run was trained on (different sha256)")
     from transformer.evaluation.text import score_bigram
 
     cut = recorded_cut(trained_on._asdict(), len(text.characters), trained_on.val_fraction)
-    corpus = Corpus.from_text(text, cut, trained_on.tokenizer)
-    return score_bigram(corpus.train, corpus.val, corpus.tokenizer).loss
+    tokenizer = tokenizer or CharacterTokenizer.from_text(text.characters)
+    corpus = Corpus.encoded_by(tokenizer, text, cut)
+    return score_bigram(corpus.train, corpus.val, corpus.tokenizer)
+
+
+def _tokenizer(state: str | None) -> Tokenizer | None:
+    if state is None:
+        return None
+    try:
+        found = tokenizer_from_state(json.loads(state))
+    except ValueError as error:
+        raise UserError(f"its tokenizer is damaged: {error}") from None
+    assert isinstance(found, Tokenizer)
+    return found

@@ -48,6 +48,8 @@ class Explanation:
     units: tuple[Unit, ...]
     attention: NDArray[np.float32]  # (N, H, T, S)
     source: tuple[str, ...] | None = None
+    word: str = "character"  # for one of the units
+    num_bytes: tuple[int, ...] | None = None  # of each unit, if that is not a character
 
     @property
     def rows(self) -> list[str]:
@@ -64,6 +66,17 @@ class Explanation:
         return sum(surprises) / len(surprises) if surprises else None
 
     @property
+    def mean_per_byte(self) -> float | None:
+        """The sum of all surprises in bits, divided by the bytes of the predicted units."""
+        if self.num_bytes is None or self.mean_surprise is None:
+            return None
+        predicted = [unit.surprise is not None for unit in self.units]
+        total = sum(
+            size for size, is_counted in zip(self.num_bytes, predicted, strict=True) if is_counted
+        )
+        return self.mean_surprise * sum(predicted) / total if total else None
+
+    @property
     def entropy(self) -> NDArray[np.float64]:
         """Mean over positions of -sum w log2 w (bits), w its weights; for each block and head."""
         weights = self.attention.astype(np.float64)
@@ -72,12 +85,13 @@ class Explanation:
 
 
 @torch.inference_mode()
-def explain_text(model: TokenModel, tokenizer: Tokenizer, text: str) -> Explanation:
-    """Explains the last block_size tokens of `text`, without the text before them.
+def explain_text(model: TokenModel, tokenizer: Tokenizer, text: str | Sequence[int]) -> Explanation:
+    """Explains the last block_size tokens of `text` or of ids, without the text before them.
 
     Raises: UserError for an empty text, for unknown characters, and for logits that are not finite.
     """
-    ids = tokenizer.encode(text)[-model.block_size :]
+    known = tokenizer.encode(text) if isinstance(text, str) else np.array(text, dtype=np.int32)
+    ids = known[-model.block_size :]
     if not len(ids):
         raise UserError("the text is empty: give at least one character")
     device = next(model.parameters()).device
@@ -87,7 +101,15 @@ def explain_text(model: TokenModel, tokenizer: Tokenizer, text: str) -> Explanat
         attention = model.attention_weights(tokens)[:, 0]
     predicted = _predicted(logits, tokens[0, 1:], tokenizer.pieces)
     first = Unit(tokenizer.pieces[int(ids[0])])
-    return Explanation((first, *predicted), attention.float().cpu().numpy())
+    sizes = None
+    if tokenizer.bits_per == "byte":
+        sizes = tuple(len(tokenizer.bytes_of(int(id_))) for id_ in ids)
+    return Explanation(
+        (first, *predicted),
+        attention.float().cpu().numpy(),
+        word=tokenizer.units.removesuffix("s"),
+        num_bytes=sizes,
+    )
 
 
 @torch.inference_mode()
@@ -109,7 +131,7 @@ def explain_translation(translator: Translator, source: str) -> Explanation:
     never = [PADDING, BEGIN]  # decoding never chooses them
     units = _predicted(logits, torch.tensor(targets, device=device), names, never)
     return Explanation(
-        units, attention.float().cpu().numpy(), tuple(tokenizer.source.split(source))
+        units, attention.float().cpu().numpy(), tuple(tokenizer.source.split(source)), "unit"
     )
 
 

@@ -43,6 +43,9 @@ def as_data(explanation: Explanation) -> dict[str, Any]:
         "source": explanation.source,
         "surprises": [unit.surprise and round(unit.surprise, 4) for unit in explanation.units],
         "mean_surprise": explanation.mean_surprise,
+        "word": explanation.word,
+        "num_bytes": explanation.num_bytes,
+        "mean_per_byte": explanation.mean_per_byte,
         "alternatives": [
             [(name, round(probability, 6)) for name, probability in unit.alternatives]
             for unit in explanation.units

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from transformer.decoding.sampling import Sampler
 from transformer.decoding.settings import TEMPERATURE
 from transformer.generation.prompts import known_prompts
 from transformer.generation.text import make_generator
@@ -23,11 +24,13 @@ def explain_with_text_model(saved: SavedModel, prompt: str, options: ExplainOpti
     """Explains the prompt and, with `max_new_tokens`, the text that the model adds."""
     generator = make_generator(saved, options.device, "float32")
     (prompt,) = known_prompts(generator, [prompt], skip_unknown=options.skip_unknown)
-    (text,) = generator.generate(
-        prompt, max_new_tokens=options.max_new_tokens, temperature=TEMPERATURE, seed=options.seed
-    )
+    (row,) = generator.begin([prompt])
+    sampler = Sampler(seed=options.seed, temperature=TEMPERATURE)
+    for _ in generator.write([row], max_new_tokens=options.max_new_tokens, sampler=sampler):
+        pass
     tokenizer = generator.tokenizer
-    num_prompt, num_all = len(tokenizer.encode(prompt)), len(tokenizer.encode(text))
+    ids = [*row.prompt_tokens, *row.tokens]
+    num_prompt, num_all = len(tokenizer.encode(prompt)), len(ids)
     if num_all < 2:
         raise UserError(
             f"nothing is predicted in a prompt of fewer than two {tokenizer.units}: give a longer "
@@ -35,7 +38,7 @@ def explain_with_text_model(saved: SavedModel, prompt: str, options: ExplainOpti
         )
     if cut := cut_off(num_prompt, num_all, generator.model.block_size, tokenizer.units):
         say(cut)
-    explanation = explain_text(generator.model, tokenizer, text)
+    explanation = explain_text(generator.model, tokenizer, ids)
     return Explained(explanation, min(num_all - num_prompt, len(explanation.units)), cut)
 
 

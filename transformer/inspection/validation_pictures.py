@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transformer.data.tokenizers.base import Tokenizer
-from transformer.inspection.attention_figures import as_image
+from transformer.inspection.attention_figures import as_image, shortened
 from transformer.models.base import TokenModel, evaluating
 from transformer.models.parts.positions import LearnedPositions
 
@@ -34,7 +34,7 @@ _GAP = 10
 _DPI = 64  # a power of two, so that pixels / dpi * dpi is exact
 _POINTS = 72 / _DPI  # points per pixel; fonts are measured in points
 _PLAIN = {"fontsize": LETTER * _POINTS, "parse_math": False}  # a text may have a $ in it
-_VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥"})
+_LETTER_WIDTH = 9  # of a label of several letters
 
 
 class Box(NamedTuple):
@@ -101,12 +101,13 @@ def attention_picture(pieces: Sequence[str], num_blocks: int, num_heads: int) ->
     Row: the character that reads; column: the character that it reads; darker means more. `paint`
     takes the maps block by block.
     """
-    shown = [piece.translate(_VISIBLE) for piece in pieces]
-    letters = [piece if piece.isprintable() else "·" for piece in shown]
+    letters = [shortened(piece) for piece in pieces]
+    longest = max(map(len, letters))
+    margin = _LETTERS if longest == 1 else _LETTER_WIDTH * longest + 6
     side = len(letters) * CELL
-    across, down = side + _LETTERS + _GAP, side + _TITLE + _LETTERS
+    across, down = side + margin + _GAP, side + _TITLE + margin
     boxes = [
-        Box(_LETTERS + head * across, _TITLE + block * down, side)
+        Box(margin + head * across, _TITLE + block * down, side)
         for block in range(num_blocks)
         for head in range(num_heads)
     ]
@@ -117,12 +118,17 @@ def attention_picture(pieces: Sequence[str], num_blocks: int, num_heads: int) ->
     _frame(axes, boxes[0])
     for place, letter in enumerate(letters):
         middle = CELL * (place + 0.5)
-        axes.text(_LETTERS + middle, _TITLE + side + 14, letter, ha="center", **_PLAIN)
-        axes.text(_LETTERS - 9, _TITLE + middle + 4, letter, ha="center", **_PLAIN)
+        if longest == 1:
+            axes.text(margin + middle, _TITLE + side + 14, letter, ha="center", **_PLAIN)
+            axes.text(margin - 9, _TITLE + middle + 4, letter, ha="center", **_PLAIN)
+        else:
+            turned = {"rotation": 90, "ha": "center", "va": "top"}
+            axes.text(margin + middle, _TITLE + side + 5, letter, **turned, **_PLAIN)
+            axes.text(margin - 5, _TITLE + middle + 4, letter, ha="right", **_PLAIN)
     image = as_image(figure)
     surrounding = image[_TITLE - 2 : down, :across].copy()
     for box in boxes:  # copied, because drawing them would take as long as a short validation
-        corner = (box.top - 2, box.left - _LETTERS)
+        corner = (box.top - 2, box.left - margin)
         rows, columns = (slice(c, c + n) for c, n in zip(corner, surrounding.shape, strict=False))
         image[rows, columns] = surrounding
     return MapPicture(image, boxes, "Blues", 0.0)

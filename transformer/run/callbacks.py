@@ -80,6 +80,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         Announcements(
             lambda: limit.seconds_left if limit else math.inf,
             schedule_changed=run.schedule_changed,
+            shown=run.task.announced,
             note_of=run.many_passes_note if run.total_steps == ENDLESS_STEPS else None,
         ),
         run.curves,

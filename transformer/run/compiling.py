@@ -15,11 +15,12 @@ import torch.utils.deterministic
 
 from transformer.config.keys import Config
 from transformer.models.base import SequenceModel
+from transformer.system.cache import cache_folder
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import is_out_of_memory
 from transformer.system.lean_imports import without_compiling
 from transformer.system.processes import runs_alone
-from transformer.system.speed import WORTH_CHANGING, Choice, cache_folder, recalled, remember
+from transformer.system.speed import WORTH_CHANGING, Choice, recalled, remember
 from transformer.tasks.task_run import TaskRun
 from transformer.training.estimates import ENDLESS_STEPS
 from transformer.training.hardware import has_compiler

@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,10 +95,17 @@ def choose_checkpoint(
     return newest_whole(checkpoints)
 
 
+def saved_tokenizer(checkpoint: Path) -> Any:
+    from transformer.storage.model_file import read_tokenizer
+
+    return read_tokenizer(checkpoint)
+
+
 def read_input(config: Config, resume: Path | None) -> tuple[Config, Data, Mapping[str, Any]]:
     """The config with what depends on the data, the data, and the config before resuming."""
     kind = task_of(config.model)
-    data = kind.read(config, build=resume is None)
+    recall = partial(saved_tokenizer, resume) if resume else None
+    data = kind.read(config, build=resume is None, recall=recall)
     config = kind.settle(config, data)
 
     from transformer.run import resuming  # imports no Lightning: a bad checkpoint is found sooner

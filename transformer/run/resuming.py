@@ -21,8 +21,8 @@ from transformer.training.estimates import ENDLESS_STEPS
 
 # These decide the data, its order and the optimizer's state; another value makes another run.
 KEPT_ON_RESUME = (
-    *("val_fraction", "test_fraction", "tokenizer", "stride", "source_units", "target_units"),
-    *("skip_bad_lines", "seed", "optimizer"),
+    *("val_fraction", "test_fraction", "tokenizer", "vocab_size", "min_frequency", "stride"),
+    *("source_units", "target_units", "skip_bad_lines", "seed", "optimizer"),
 )
 # Keys of an architecture that no weight depends on.
 CHANGED_ON_RESUME = ("dropout", "target_dropout")
@@ -72,7 +72,7 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
         path = config.data_path
         raise UserError(
             f"{resume}: {path} is not the data it was trained on: "
-            f"{describe_change(read_text(path, 'file').text, saved.corpus)}: "
+            f"{describe_change(read_text(path, 'file', any_bytes=True).text, saved.corpus)}: "
             "give the `data_path` it was trained on, or start a new run without `resume`"
         )
     if config.run_name not in (None, saved.config.get("run_name")):
@@ -81,11 +81,11 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
         )
     keys = config.resolved()
     defaults = {key: Config.model_fields[key].default for key in keys}  # of keys the file lacks
-    wanted = config.architecture(**data.tokenizer.sizes)
-    wanted |= {key: keys[key] for key in KEPT_ON_RESUME if key in keys}
     before = defaults | saved.config
-    for key, value in wanted.items():
-        was = (before | saved.architecture).get(key)
+    kept = [(key, keys[key], before.get(key)) for key in KEPT_ON_RESUME if key in keys]
+    sizes = config.architecture(**data.tokenizer.sizes)
+    built = before | saved.architecture
+    for key, value, was in [*kept, *((key, sizes[key], built.get(key)) for key in sizes)]:
         if key not in CHANGED_ON_RESUME and was != value:
             raise UserError(
                 f"{resume}: was trained with {key}={was}, not {value}: "

@@ -146,6 +146,15 @@ def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, texts
 
 
+def read_tokenizer(path: Path) -> Tokenizer | PairTokenizer:
+    """The tokenizer in a run's .ckpt. Raises: UserError if it is damaged."""
+    _, texts = read_with_metadata(path)
+    try:
+        return tokenizer_from_state(json.loads(texts["tokenizer"]))
+    except READ_ERRORS as error:
+        raise UserError(f"{path}: damaged: it has no tokenizer ({error})") from None
+
+
 def read_architecture(path: Path) -> dict[str, Any]:
     """The architecture of the model in a run's .ckpt. Raises: UserError if it is damaged."""
     state = read_training_state(path)

@@ -55,13 +55,24 @@ class ReadText(NamedTuple):
         return f", {number:,} {self.line_end} read as LF" if number else ""
 
 
-def read_text(path: str | Path, what: str) -> ReadText:
+def read_text(path: str | Path, what: str, *, any_bytes: bool = False) -> ReadText:
     """The text of a UTF-8 file, with every line end as LF.
+
+    With `any_bytes`, the text of another file has a lone surrogate (Python's surrogateescape) for
+    each byte that does not fit, and keeps its line ends: so its bytes can be made of it again.
 
     CRLF is always a line end. A lone CR is one if there are more of them than of all other line
     ends, as in files of old Macs; otherwise it stays in the text.
     """
-    text = read_utf8(path, what).removeprefix("\ufeff")
+    if any_bytes:
+        data = read_bytes(path, what)
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            return ReadText(data.decode("utf-8", "surrogateescape"), 0, "")
+    else:
+        text = read_utf8(path, what)
+    text = text.removeprefix("\ufeff")
     num_crlf = text.count("\r\n")
     text = text.replace("\r\n", "\n")
     num_cr = text.count("\r")

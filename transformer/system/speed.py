@@ -11,11 +11,9 @@ from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
 
 from transformer.system.devices import processor_name
 from transformer.system.files import write_text
-from transformer.system.paths import expanded
 
 FILE, LOCK = "speeds.json", "speeds.lock"
 ROWS = (16, 64, 256, 1024)
@@ -53,10 +51,6 @@ def fastest(
     if ratio >= worth_changing:
         return Choice(other, f"{ratio:.1f} x as fast as {plain} here")
     return Choice(plain, f"{1 / ratio:.1f} x as fast as {other} here")
-
-
-def cache_folder(named: str | None) -> Path:
-    return Path(expanded(named)) if named else user_cache_path("transformer-trainer")
 
 
 def seconds_of(

@@ -54,8 +54,12 @@ class Task(ABC):
     noun: ClassVar[str]  # follows "a model of"
 
     @abstractmethod
-    def read(self, config: Config, *, build: bool = True) -> Data:
+    def read(
+        self, config: Config, *, build: bool = True, recall: Callable[[], Any] | None = None
+    ) -> Data:
         """Reads the data; with `build`, as for a new run, builds a missing built-in corpus.
+
+        For a resumed run, `recall` gives the tokenizer of its checkpoint.
 
         Raises: UserError for data that is missing, not UTF-8, malformed or too short.
         """

@@ -1,6 +1,7 @@
 """The task of pairs: to predict the target of a source. No torch before a model is used."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -23,7 +24,9 @@ class PairTask(Task):
     name = "pairs"
     noun = "pairs"
 
-    def read(self, config: Config, *, build: bool = True) -> Pairs:
+    def read(
+        self, config: Config, *, build: bool = True, recall: Callable[[], Any] | None = None
+    ) -> Pairs:
         settings = config.group(PairSettings)
         pairs = read_pairs(config.data_path, settings, build=build)
         pairs.check_splits(settings)

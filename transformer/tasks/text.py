@@ -1,9 +1,12 @@
 """The task of a text: to predict its next token. No torch before a model is used."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from transformer.config.keys import Config
 from transformer.data.text.corpus import Corpus, read_corpus
+from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.tasks.base import Report, Session, Task
 from transformer.tasks.prompts import choose_prompt
 
@@ -20,19 +23,25 @@ class TextTask(Task):
     name = "text"
     noun = "texts"
 
-    def read(self, config: Config, *, build: bool = True) -> Corpus:
+    def read(
+        self, config: Config, *, build: bool = True, recall: Callable[[], Any] | None = None
+    ) -> Corpus:
         corpus = Corpus.from_file(
             config.data_path,
             val_fraction=config.val_fraction,
-            tokenizer=config.tokenizer,
+            choice=replace(config.group(TokenizerChoice), recall=recall),
             build=build,
         )
         corpus.check_length(config.block_size, config.val_fraction, config.data_path)
         return corpus
 
     def settle(self, config: Config, data: Corpus) -> Config:
-        prompt = choose_prompt(config.sample_prompt, data, config.data_path)
-        return config.model_copy(update={"sample_prompt": prompt})
+        """Chooses a prompt, and writes the size of a vocabulary in place of auto."""
+        changes: dict[str, Any] = {}
+        changes["sample_prompt"] = choose_prompt(config.sample_prompt, data, config.data_path)
+        if config.vocab_size == "auto" and "vocab_size" in data.tokenizer.keys:
+            changes["vocab_size"] = data.tokenizer.vocab_size
+        return config.model_copy(update=changes)
 
     def start(self, config: Config, data: Corpus, num_workers: int) -> "TextRun":
         from transformer.tasks.text_run import TextRun
@@ -44,9 +53,8 @@ class TextTask(Task):
         from transformer.evaluation.text_report import as_table, evaluate_text
 
         path = options.data_path or own_path(saved)
-        report = evaluate_text(
-            saved, path, read_corpus(path), options.device, skip_unknown=options.skip_unknown
-        )
+        text = read_corpus(path, any_bytes=saved.tokenizer.reads_any_file)
+        report = evaluate_text(saved, path, text, options.device, skip_unknown=options.skip_unknown)
         return Report(report, as_table(report))
 
     def explain(self, saved: "SavedModel", prompt: str, options: "ExplainOptions") -> "Explained":

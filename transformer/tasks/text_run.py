@@ -72,6 +72,8 @@ class TextRun(TaskRun):
             stride=config.stride,
             val_fraction=config.val_fraction,
             tokenizer=config.tokenizer,
+            vocab_size=config.vocab_size,
+            min_frequency=config.min_frequency,
             num_workers=num_workers,
             seed=config.seed,
             endless=True,
@@ -82,6 +84,7 @@ class TextRun(TaskRun):
         self.tokens_per_example = float(config.block_size)
         self.largest_shapes = self.typical_shapes = [(config.batch_size, config.block_size)] * 2
         self.corpus_facts = dict(corpus.facts)
+        self.announced = ("val_loss", f"val_bits_per_{corpus.tokenizer.bits_per}")
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
         self.score_tokens = 2 * self.data.num_val_tokens
         self._pictures: ValidationPictures | None = None
@@ -89,7 +92,7 @@ class TextRun(TaskRun):
     def introduction(self) -> str:
         return (
             f"{self.config.data_path}: {self.corpus.facts['num_characters']:,} characters, "
-            f"{self.data.vocab_size} symbols{self.corpus.note}"
+            f"{self.corpus.tokenizer.described(len(self.corpus.tokens))}{self.corpus.note}"
         )
 
     def show(self, model: SequenceModel) -> Shown:
@@ -125,15 +128,17 @@ class TextRun(TaskRun):
     def score(self, model: SequenceModel) -> dict[str, Any]:
         assert isinstance(model, TokenModel)
         score = score_model(model, self.data.val_tokens, self.data.tokenizer)
-        return {
-            "val_loss": score.loss,
+        bits = {
             "val_bits_per_char": score.bits_per_char,
             "val_bits_per_byte": score.bits_per_byte,
         }
+        return {"val_loss": score.loss} | {k: v for k, v in bits.items() if v is not None}
 
     def headline(self, summary: dict[str, Any]) -> str:
-        bits = summary["val_bits_per_char"]
-        return f"val_loss {summary['val_loss']:z.4f} ({bits:z.4f} bits per character)"
+        """In bits per character for a tokenizer of characters, and else in bits per byte."""
+        unit = self.corpus.tokenizer.bits_per
+        bits, word = summary[f"val_bits_per_{unit}"], {"char": "character"}.get(unit, unit)
+        return f"val_loss {summary['val_loss']:z.4f} ({bits:z.4f} bits per {word})"
 
     def prompt(self, shown: str) -> str:
         """sample_prompt, if every shell can quote it; otherwise the first word that was shown."""

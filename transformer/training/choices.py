@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transformer.models.parts.attention import ATTENTIONS
+from transformer.system.cache import cache_folder
 from transformer.system.devices import has_bf16, has_fp16
 from transformer.system.speed import (
     ROWS,
     WORTH_CHANGING,
     Candidate,
     Choice,
-    cache_folder,
     fastest,
     seconds_of,
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from transformer.data.text.corpus import Corpus, Text, read_corpus
 from transformer.data.text.split import cut_at, recorded_cut
+from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.data.tokenizers.base import TextSize, Tokenizer
 from transformer.data.tokenizers.registry import TOKENIZERS
 from transformer.system.errors import UserError
@@ -168,7 +169,7 @@ def test_the_cut_is_at_the_same_character_whatever_the_tokenizer(text, val_fract
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TOKENIZERS, Pairwise.name, Pairwise)
         for name in ("characters", Pairwise.name):
-            corpus = Corpus.from_text(Text(text), cut, name)
+            corpus = Corpus.from_text(Text(text), cut, TokenizerChoice(tokenizer=name))
             assert corpus.tokenizer.decode(corpus.train) == text[:cut]
             assert corpus.tokenizer.decode(corpus.val) == text[cut:]
             assert recorded_cut(corpus.facts, len(text), 0.5) == cut

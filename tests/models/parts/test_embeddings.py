@@ -149,3 +149,21 @@ def test_token_shift_adds_to_each_position_its_share_of_the_one_before(length, g
     assert torch.equal(shifted[:, 0], x[:, 0])
     for t in range(1, length):
         same(shifted[:, t], x[:, t] + shift.weight * x[:, t - 1])
+
+
+@pytest.mark.parametrize("vocab_size", [2048, 100_003])
+def test_n_grams_of_a_large_vocabulary_share_rows_without_overflow(vocab_size, generator):
+    """100,003^4 is more than an int64 holds; the rows must still be spread over the table."""
+    embedding = NgramEmbedding(vocab_size, 2, ngram_size=5, ngram_buckets=64)
+    tokens = torch.randint(vocab_size, (1, 3000), generator=generator)
+    assert embedding(tokens).shape == (1, 3000, 2)
+    with torch.no_grad():
+        embedding.weight.zero_()
+        for table in embedding.ngram_tables:
+            table.copy_(torch.arange(64.0)[:, None].expand(64, 2) ** 2)
+        one = NgramEmbedding(vocab_size, 2, ngram_size=2, ngram_buckets=64)
+        one.weight.zero_()
+        one.ngram_tables[0].copy_(torch.arange(64.0)[:, None].expand(64, 2))
+        rows = one(tokens)[0, :, 0].long()
+    counts = torch.bincount(rows, minlength=64)
+    assert counts.min() > 20  # of 47 on average

@@ -57,14 +57,16 @@ def provide_corpus(path: str | PurePath, what: str, *, build: bool) -> None:
     build_source(path)
 
 
-def read_source(path: str | Path, what: str, *, build: bool) -> ReadText:
+def read_source(path: str | Path, what: str, *, build: bool, any_bytes: bool = False) -> ReadText:
     """Reads a text; with `build`, a missing built-in one is built first. Warns of NULs in it.
+
+    With `any_bytes`, it may also be other bytes: see `read_text`.
 
     Raises: UserError for a file that is missing, a folder or not UTF-8.
     """
     provide_corpus(path, what, build=build)
-    read = read_text(path, what)
-    if nuls := describe_nuls(read.text):
+    read = read_text(path, what, any_bytes=any_bytes)
+    if not any_bytes and (nuls := describe_nuls(read.text)):
         log.warning("%s: %s", path, nuls)
     return read
 

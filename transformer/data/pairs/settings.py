@@ -36,6 +36,8 @@ class PairSettings:
                 f"got source_units={self.source_units} and target_units={self.target_units}"
             )
 
+    used_keys = ()
+
     @property
     def units(self) -> tuple[Units, Units]:
         return self.source_units, self.target_units

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from transformer.data.built_in.registry import read_source
 from transformer.data.record import digest, record_of
+from transformer.data.text.encoding import encoded
 from transformer.data.text.split import cut_at
+from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.data.tokenizers.base import Tokenizer
-from transformer.data.tokenizers.registry import TOKENIZERS
 from transformer.system.errors import UserError
 
 _BEGINNING = 1_000_000  # characters
+CHARACTERS = TokenizerChoice()
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class Text:
         return digest(self.characters)
 
 
-def read_corpus(path: str | Path, *, build: bool = False) -> Text:
+def read_corpus(path: str | Path, *, build: bool = False, any_bytes: bool = False) -> Text:
     """Reads a UTF-8 file; with `build`, a built-in corpus that is missing is built first.
+
+    With `any_bytes`, any file is read: see `transformer.system.files.read_text`.
 
     Raises: UserError if the file is missing, is a folder, is empty, or is not UTF-8.
     """
-    read = read_source(path, "text file", build=build)
+    read = read_source(path, "text file", build=build, any_bytes=any_bytes)
     if not read.text:
         raise UserError(
             f"{path}: the file is empty; give a text of a few thousand characters or more"
@@ -64,18 +68,25 @@ class Corpus:
         path: str | Path,
         *,
         val_fraction: float = 0.1,
-        tokenizer: str = "characters",
+        choice: TokenizerChoice = CHARACTERS,
         build: bool = False,
     ) -> "Corpus":
-        text = read_corpus(path, build=build)
-        return cls.from_text(text, cut_at(len(text.characters), val_fraction), tokenizer)
+        text = read_corpus(path, build=build, any_bytes=choice.reads_any_file)
+        return cls.from_text(text, cut_at(len(text.characters), val_fraction), choice)
 
     @classmethod
-    def from_text(cls, text: Text, cut: int, tokenizer: str = "characters") -> "Corpus":
+    def from_text(cls, text: Text, cut: int, choice: TokenizerChoice = CHARACTERS) -> "Corpus":
+        made = choice.make(text.characters, cut)
+        return cls.encoded_by(made, text, cut, choice.cache_dir)
+
+    @classmethod
+    def encoded_by(
+        cls, made: Tokenizer, text: Text, cut: int, cache_dir: str | None = None
+    ) -> "Corpus":
         """Encodes the text before and after character `cut` separately, so no token is in both."""
         characters = text.characters
-        made = TOKENIZERS[tokenizer].from_text(characters, cut)
-        train, val = made.encode(characters[:cut]), made.encode(characters[cut:])
+        parts = characters[:cut], characters[cut:]
+        train, val = (encoded(made, part, cache_dir) for part in parts)
         tokens = np.concatenate((train, val))
         facts = {"sha256": text.sha256, "num_tokens": len(tokens)} | record_of(characters, cut)
         return cls(tokens, made, len(train), facts, characters[:_BEGINNING], text.note)

@@ -12,6 +12,7 @@ from transformer.data.endless import Share
 from transformer.data.order import EndlessOrder, num_chunks, num_windows, sampled_windows
 from transformer.data.text.batches import ChunkBatches, WindowBatches, validation_batch_size
 from transformer.data.text.corpus import Corpus
+from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.system.paths import expanded
 
@@ -22,6 +23,8 @@ class CharacterDataModule(EndlessDataModule):
     A text has no test split: a test uses all validation windows. `stride` is the distance in tokens
     between the starts of two chunks. A `corpus` is already split, so `val_fraction` does not move
     its split.
+
+    `tokenizer` is the name of a kind, or the path of a file: see the config's key.
 
     Raises: UserError for a text that is missing, is not UTF-8, or has a split shorter than a chunk.
     """
@@ -35,6 +38,8 @@ class CharacterDataModule(EndlessDataModule):
         stride: int | Literal["block_size"] = 1,
         val_fraction: float = 0.1,
         tokenizer: str = "characters",
+        vocab_size: int | Literal["auto"] = "auto",
+        min_frequency: int = 2,
         num_workers: int = 0,
         seed: int = 0,
         endless: bool = False,
@@ -43,8 +48,11 @@ class CharacterDataModule(EndlessDataModule):
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
         data_path = str(expanded(data_path))  # a checkpoint with a str loads without pickle
         self.save_hyperparameters(ignore=["corpus"])
+        choice = TokenizerChoice(
+            tokenizer=str(expanded(tokenizer)), vocab_size=vocab_size, min_frequency=min_frequency
+        )
         self.corpus = corpus or Corpus.from_file(
-            data_path, val_fraction=val_fraction, tokenizer=tokenizer, build=True
+            data_path, val_fraction=val_fraction, choice=choice, build=True
         )
         self.corpus.check_length(block_size, val_fraction, data_path)
         self.block_size = block_size
@@ -67,10 +75,12 @@ class CharacterDataModule(EndlessDataModule):
 
     @property
     def tokens_per_unit(self) -> dict[str, float]:
-        """For the tokens that a validation scores: all except the first."""
+        """For the tokens that a validation scores: all except the first. No `char` in other bytes
+        than UTF-8."""
         num_scored = self.num_val_tokens - 1
         num_characters, num_bytes = self._scored_size
-        return {"char": num_scored / num_characters, "byte": num_scored / num_bytes}
+        units = {"char": num_characters, "byte": num_bytes}
+        return {name: num_scored / number for name, number in units.items() if number}
 
     def _train_batches(self, share: Share):  # beartype warns of an IterableDataset in an annotation
         tokens = self._on_gpu_if_small(self.train_tokens)

@@ -3,11 +3,27 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from transformer.data.tokenizers.registry import TOKENIZERS
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextSettings:
     block_size: int
     val_fraction: float = 0.1
-    tokenizer: str = "characters"
+    tokenizer: str = "characters"  # the name of a kind, or the path of a file
+    vocab_size: int | Literal["auto"] = "auto"
+    min_frequency: int = 2
     stride: int | Literal["block_size"] = 1
     sample_prompt: str = ""
+
+    @property
+    def used_keys(self) -> tuple[str, ...]:
+        """The keys of tokenizers that the chosen one has; a file has its own values."""
+        kind = TOKENIZERS.get(self.tokenizer)
+        return kind.keys if kind else ()
+
+    @property
+    def tokens(self) -> str:
+        return f"tokenizer: {self.tokenizer}"
+
+    with_pieces = "tokenizer: bpe"

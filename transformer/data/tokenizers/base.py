@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 class TextSize(NamedTuple):
     """The length of the text of some tokens: a loss per character or per byte divides by it."""
 
-    num_characters: int  # Unicode code points
+    num_characters: int | None  # Unicode code points; None for bytes that are no UTF-8
     num_bytes: int  # in UTF-8
 
 
@@ -20,7 +20,14 @@ class Tokenizer(ABC):
 
     name: ClassVar[str]
     units: ClassVar[str]  # the word for its tokens in messages
-    pieces: Sequence[str]  # the text of each id, for output
+    keys: ClassVar[tuple[str, ...]] = ()  # keys of a config that `from_text` also takes
+    reads_any_file: ClassVar[bool] = False  # also one that is no UTF-8
+    is_learned: ClassVar[bool] = False  # a resumed run takes it from its checkpoint
+    kept_from: ClassVar[int | None] = None  # characters from which ids are kept in the cache folder
+    bits_per: ClassVar[str] = "byte"  # or char: for a loss in one number
+
+    pieces: Sequence[str]  # each id as a person reads it
+    end_of_text: int | None = None  # the id that ends a text, if it has one
 
     @classmethod
     @abstractmethod
@@ -54,6 +61,26 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def size(self, ids: ArrayLike) -> TextSize: ...
+
+    def bytes_of(self, token: int) -> bytes:
+        """The UTF-8 of a token, which may be a part of a character."""
+        return self.pieces[token].encode("utf-8", "surrogatepass")
+
+    def without_last(self, tokens: list[int]) -> tuple[list[int], bytes]:
+        """The tokens of a prompt without the last, and its bytes, if other tokens begin so too.
+
+        A prompt keeps at least one token.
+        """
+        return tokens, b""
+
+    def drop_unknown(self, text: str) -> tuple[str, int]:
+        """The text without its unknown units, and the number of these."""
+        known, num_dropped = self.encode_known(text)
+        return (self.decode(known), num_dropped) if num_dropped else (text, 0)
+
+    def described(self, num_tokens: int) -> str:
+        """The vocabulary, and the number of tokens of a text, in words."""
+        return f"{num_tokens:,} {self.units} of a vocabulary of {self.vocab_size:,}"
 
     @property
     def vocab_size(self) -> int:

@@ -24,6 +24,7 @@ class CharacterTokenizer(Tokenizer):
     """
 
     name = units = "characters"
+    bits_per = "char"
 
     def __init__(self, vocabulary: str) -> None:
         if not vocabulary or list(vocabulary) != sorted(set(vocabulary)):
@@ -48,6 +49,9 @@ class CharacterTokenizer(Tokenizer):
     @property
     def state(self) -> dict[str, Any]:
         return {"kind": "character", "vocabulary": self.vocabulary}
+
+    def described(self, num_tokens: int) -> str:
+        return f"{self.vocab_size} symbols"
 
     def encode(self, text: str, *, skip_unknown: bool = False) -> NDArray[np.int32]:
         """One id for each character; `skip_unknown` drops unknown characters."""

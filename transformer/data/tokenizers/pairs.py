@@ -90,6 +90,7 @@ class UnitTokenizer:
 
 class PairTokenizer:
     kind = "pairs"
+    reads_any_file = False
 
     def __init__(self, source: UnitTokenizer, target: UnitTokenizer) -> None:
         self.source = source

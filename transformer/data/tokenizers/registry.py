@@ -10,6 +10,8 @@ from transformer.system.registry import classes_in
 TOKENIZERS: dict[str, type[Tokenizer]] = {
     kind.name: kind for kind in classes_in(tokenizers, Tokenizer)
 }
+# Keys of a config that some tokenizers have and others do not.
+PIECE_KEYS = sorted({key for kind in TOKENIZERS.values() for key in kind.keys})
 # The values of `kind` in model files.
 _KINDS = {"character": TOKENIZERS["characters"], PairTokenizer.kind: PairTokenizer, **TOKENIZERS}
 

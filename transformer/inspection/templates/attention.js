@@ -165,7 +165,9 @@ async function start() {
   keepOnly();
   const mean = data.mean_surprise;
   const loss = mean === null ? "" : `, ${mean.toFixed(2)} bits of surprise per ${WORD} on average`;
-  find("facts").textContent = `${data.model}: ${T} ${WORD}${T > 1 ? "s" : ""}${loss}`;
+  const perByte = data.mean_per_byte;
+  const inBytes = perByte === null ? "" : `, ${perByte.toFixed(2)} bits per byte`;
+  find("facts").textContent = `${data.model}: ${T} ${WORD}${T > 1 ? "s" : ""}${loss}${inBytes}`;
   find("cut").textContent = data.cut;
   makeText();
   listen();

@@ -7,18 +7,23 @@ const causal = data.source === null;
 const columns = causal ? data.units : data.source;
 const T = data.units.length;
 const S = columns.length;
-const WORD = causal ? "character" : "unit";
+const WORD = data.word;
 
 const find = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`; // on one line
 const MARKS = { " ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍" };
 const NAMES = { " ": "space", "\n": "line end", "\t": "tab", "\r": "carriage return" };
 
+function visible(character) {
+  if (character in MARKS) return MARKS[character];
+  if (!/^\p{Control}$/u.test(character)) return character;
+  return `U+${character.codePointAt(0).toString(16).padStart(4, "0")}`;
+}
+
 /** Makes a unit visible: white space becomes a symbol; a combining accent gets a dotted circle. */
 function drawn(unit) {
-  if (unit in MARKS) return MARKS[unit];
-  if (/^\p{Control}$/u.test(unit)) return `U+${unit.codePointAt(0).toString(16).padStart(4, "0")}`;
-  return /^\p{Mark}/u.test(unit) ? `◌${unit}` : unit;
+  const text = [...unit].map(visible).join("");
+  return /^\p{Mark}/u.test(text) ? `◌${text}` : text;
 }
 
 function element(name, properties = {}, ...children) {
@@ -86,7 +91,8 @@ function makeText() {
     option.classList.toggle("first", bits === null);
     option.classList.toggle("written", t >= T - data.num_written);
     options.push(option);
-    list.append(option, unit === "\n" ? element("br") : "");
+    const longer = WORD === "character" ? "" : element("wbr"); // a line may break between pieces
+    list.append(option, unit.endsWith("\n") ? element("br") : longer);
   });
   if (causal) return;
   for (const unit of data.source) sources.push(makeUnit(unit));
@@ -197,7 +203,9 @@ function show(t) {
     panel.append(element("p", {}, "This is the first: nothing is before it, so it was not predicted."));
   } else {
     const share = percent(2 ** -bits);
-    panel.append(element("p", {}, `Surprise ${bits.toFixed(2)} bits: p = ${share}`));
+    const size = data.num_bytes?.[t]; // 0 for a token that ends a text
+    const perByte = size ? `, ${(bits / size).toFixed(2)} per byte` : "";
+    panel.append(element("p", {}, `Surprise ${bits.toFixed(2)} bits${perByte}: p = ${share}`));
     const rows = data.alternatives[t].map(([unit, p]) => bar(unit, p, unit === data.units[t]));
     panel.append(bars("alternatives", "Most likely here:", rows));
   }

@@ -6,6 +6,11 @@ from torch import Tensor, nn
 _MULTIPLIER = -7046029254386353131  # 2^64 / golden ratio as int64: Fibonacci hashing (Knuth)
 
 
+def _wrapped(number: int) -> int:
+    """The int64 that a number becomes when it overflows, as products of tensors do."""
+    return (number + 2**63) % 2**64 - 2**63
+
+
 class NgramEmbedding(nn.Embedding):
     """The token's vector plus one for each n-gram, n = 2 to `ngram_size`, that ends with it.
 
@@ -28,7 +33,7 @@ class NgramEmbedding(nn.Embedding):
         ngrams = input
         for back, table in enumerate(self.ngram_tables, start=1):
             earlier = F.pad(input[:, :-back], (min(back, input.shape[1]), 0))
-            ngrams = ngrams + earlier * self.num_embeddings**back
+            ngrams = ngrams + earlier * _wrapped(self.num_embeddings**back)
             own_row = self.num_embeddings ** (back + 1) <= len(table)
             rows = ngrams if own_row else (ngrams * _MULTIPLIER >> 32) % len(table)
             x = x + F.embedding(rows, table)

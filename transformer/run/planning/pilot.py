@@ -7,7 +7,8 @@ from transformer.evaluation.text import score_model
 from transformer.run import assembly
 from transformer.run.planning.law import PLAIN
 from transformer.run.planning.steps import recipe_hash
-from transformer.system.speed import cache_folder, recalled, remember
+from transformer.system.cache import cache_folder
+from transformer.system.speed import recalled, remember
 from transformer.tasks.base import Data
 
 PILOT_STEPS = 100

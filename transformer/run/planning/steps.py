@@ -13,8 +13,9 @@ import torch
 
 from transformer.config.keys import Config
 from transformer.run import assembly
+from transformer.system.cache import cache_folder
 from transformer.system.devices import device_name, resolve_accelerator
-from transformer.system.speed import cache_folder, cores_are_free, recalled, remember
+from transformer.system.speed import cores_are_free, recalled, remember
 from transformer.tasks.base import Data
 from transformer.tasks.task_run import TaskRun
 from transformer.training.lightning_module import LanguageModule

@@ -1,7 +1,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,8 +17,8 @@ class Announcements(AfterBatch):
     """Logs the losses at every validation; early in the run, its memory and when it will end.
 
     A resumed run also logs its learning rate if that jumps or if `schedule_changed`. `seconds_left`
-    returns the rest of the time limit, infinity without a limit. `note_of` gets the estimated total
-    number of steps and may return a note to log.
+    returns the rest of the time limit, infinity without a limit. `shown` names the losses
+    after train_loss. `note_of` gets the estimated total number of steps and may return a note.
     """
 
     JUMP = 0.01  # relative; under a time limit, the time of a start changes the rate by less
@@ -33,10 +33,12 @@ class Announcements(AfterBatch):
         *,
         schedule_changed: bool = False,
         note_of: Callable[[int], str | None] | None = None,
+        shown: Sequence[str] = ("val_loss",),
     ) -> None:
         self.seconds_left = seconds_left
         self.schedule_changed = schedule_changed
         self.note_of = note_of
+        self.shown = ("train_loss", *shown)
         self._begun = False
         self._first: tuple[int, float] | None = None
         self._estimated = False
@@ -60,8 +62,7 @@ class Announcements(AfterBatch):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = trainer.callback_metrics
-        names = ("train_loss", "val_loss", "val_bits_per_char", "val_word_error_rate")
-        parts = [f"{name} {metrics[name]:z.4f}" for name in names if name in metrics]
+        parts = [f"{name} {metrics[name]:z.4f}" for name in self.shown if name in metrics]
         if "tokens_per_second" in metrics:
             parts.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
         log.info("step %s: %s", f"{trainer.global_step:,}", ", ".join(parts))

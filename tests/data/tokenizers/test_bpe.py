@@ -1,0 +1,339 @@
+"""Byte pairs: nothing is lost, the ids are the library's, and a file says what is wrong with it."""
+
+import copy
+import json
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+from tests.command_line.conftest import TEXT
+from tests.data.tokenizers.hostile import PIECES, TEXTS
+from tests.marks import first_fast
+from transformer.data.tokenizers import bpe, bpe_training, splitting
+from transformer.data.tokenizers.base import TextSize
+from transformer.data.tokenizers.bpe import BpeTokenizer
+from transformer.data.tokenizers.bpe_training import sample, vocab_size_for
+from transformer.data.tokenizers.hugging_face import LETTERS
+from transformer.data.tokenizers.registry import tokenizer_from_state
+from transformer.system.errors import UserError
+
+LEARNED_FROM = TEXT + "".join(PIECES) * 3
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return BpeTokenizer.from_text(LEARNED_FROM, vocab_size=400)
+
+
+@pytest.mark.parametrize("number", first_fast([60, 10_000]))
+def test_decoding_undoes_encoding_and_the_ids_are_the_librarys(pairs, number):
+    @settings(max_examples=number)
+    @given(text=TEXTS)
+    def law(text):
+        ids = pairs.encode(text)
+        assert ids.dtype == np.int32
+        assert pairs.decode(ids) == text
+        assert ids.tolist() == pairs.library.encode(text, add_special_tokens=False).ids
+        assert pairs.library.decode(ids.tolist(), skip_special_tokens=False) == text
+        assert pairs.size(ids) == TextSize(len(text), len(text.encode("utf-8")))
+
+    law()
+
+
+def test_the_ids_of_a_long_text_are_the_librarys_for_the_whole_of_it(pairs, monkeypatch):
+    """Also where it is cut: at each of many places, in each of many ways."""
+    monkeypatch.setattr(splitting, "_AT_ONCE", 23)
+    monkeypatch.setattr(splitting, "_MOST_KNOWN", 7)
+    text = "".join(PIECES[n * n % len(PIECES)] + " " * (n % 3) for n in range(1500)) + TEXT
+    assert pairs.encode(text).tolist() == pairs.library.encode(text, add_special_tokens=False).ids
+
+
+@pytest.mark.slow
+def test_after_export_the_ids_are_those_of_transformers(pairs, tmp_path):
+    from transformers import PreTrainedTokenizerFast
+
+    pairs.library.save(str(tmp_path / "tokenizer.json"))
+    theirs = PreTrainedTokenizerFast(
+        tokenizer_file=str(tmp_path / "tokenizer.json"), split_special_tokens=True
+    )
+
+    @settings(max_examples=1000)
+    @given(text=TEXTS)
+    def law(text):
+        ids = theirs.encode(text, add_special_tokens=False)
+        assert ids == pairs.encode(text).tolist()
+        assert theirs.decode(ids, clean_up_tokenization_spaces=False) == text
+
+    law()
+
+
+def test_text_like_a_special_token_stays_text_in_the_corpus_and_in_a_prompt(pairs):
+    made = BpeTokenizer.from_text("<|endoftext|> a\n" * 50, vocab_size=300)
+    for tokenizer in (made, pairs):
+        ids = tokenizer.encode("<|endoftext|>")
+        assert tokenizer.end_of_text not in ids
+        assert tokenizer.decode(ids) == "<|endoftext|>"
+    assert pairs.pieces[pairs.end_of_text] == "<|endoftext|>"
+    assert pairs.decode([pairs.end_of_text]) == ""
+    assert pairs.size([pairs.end_of_text]) == TextSize(0, 0)
+
+
+def test_pieces_are_learned_from_the_training_split_alone():
+    train, val = "abab cd\n" * 40, "zyzy xw\n" * 40
+    alone = BpeTokenizer.from_text(train, vocab_size=300)
+    both = BpeTokenizer.from_text(train + val, len(train), vocab_size=300)
+    assert both.state == alone.state
+    assert both.encode("zyzy").tolist() == [both.pieces.index(letter) for letter in "zyzy"]
+
+
+@pytest.mark.slow
+def test_learning_twice_gives_the_same_bytes():
+    code = (
+        "import json, sys; from transformer.data.tokenizers.bpe import BpeTokenizer;"
+        "text = ''.join(chr(97 + n * n % 23) + ' ' * (n % 5 == 0) for n in range(4000));"
+        "print(BpeTokenizer.from_text(text, vocab_size=500).digest)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True) for _ in range(2)]
+    assert runs[0].stdout == runs[1].stdout != b""
+
+
+def test_words_of_scripts_without_spaces_and_of_code_stay_apart(pairs):
+    text = (
+        "我们在这里，他们在那里。我们在这里，他们在那里。\nfor i in range(1234):\n\tx += 1\n" * 30
+    )
+    made = BpeTokenizer.from_text(text, vocab_size=400)
+    for piece in (piece for piece in made.pieces[257:] if "\\x" not in piece):
+        mixed = any(c.isdigit() for c in piece) and len(piece) > 1
+        assert not mixed, piece  # digits stand alone
+        assert "。我" not in piece
+        assert not ("\n" in piece and any(c.isalpha() for c in piece))
+    assert made.split == "qwen2"
+
+
+def test_fewer_pieces_than_asked_for_are_taken_and_counted(caplog):
+    made = BpeTokenizer.from_text("abcabc abcabc\n" * 5, vocab_size=1000)
+    assert 257 < made.vocab_size < 300
+    assert caplog.messages == [
+        f"vocab_size: {made.vocab_size} pieces are taken, not 1,000: no other pair of pieces "
+        "stands min_frequency=2 times in the training split"
+    ]
+
+
+def test_min_frequency_is_how_often_a_pair_must_stand(caplog):
+    caplog.set_level(logging.ERROR)
+    text = "ab\n" * 5 + "cd\n" * 7
+    pieces = BpeTokenizer.from_text(text, vocab_size=1000, min_frequency=6).pieces
+    assert "cd" in pieces
+    assert "ab" not in pieces
+
+
+def test_a_vocabulary_without_room_for_the_bytes_is_an_error_with_the_number():
+    with pytest.raises(UserError, match=r"`vocab_size=256` is too small: give 257 or more, for"):
+        BpeTokenizer.from_text(TEXT, vocab_size=256)
+    assert BpeTokenizer.from_text(TEXT, vocab_size=257).vocab_size == 257
+
+
+def test_the_size_that_is_auto_grows_with_the_text_in_powers_of_two():
+    assert [vocab_size_for(n) for n in (0, 10**6, 4_307_190, 10**8, 10**12)] == [
+        *(512, 512, 2048, 32_768, 32_768)
+    ]
+    sizes = [vocab_size_for(n * 100_000) for n in range(700)]
+    assert sizes == sorted(sizes)
+    assert {size & (size - 1) for size in sizes} == {0}
+
+
+def test_a_sample_is_spread_over_a_long_text_and_no_longer_than_stated(monkeypatch):
+    monkeypatch.setattr(bpe_training, "PART", 10)
+    monkeypatch.setattr(bpe_training, "SAMPLE", 200)
+    text = "".join(f"{n:05d} abc " for n in range(1000))
+    parts = list(sample(text))
+    assert sum(map(len, parts)) == 200
+    starts = sorted(int(part[:5]) for part in parts)
+    assert max(np.diff([0, *starts, 1000])) < 150
+    monkeypatch.setattr(bpe_training, "DISTINCT", 60)
+    assert len(list(sample(text))) < 20  # numbers are distinct words
+    monkeypatch.setattr(bpe_training, "SAMPLE", 10**9)
+    assert len(list(sample("abc " * 100))) == 40
+
+
+def test_a_piece_is_shown_as_text_or_its_bytes_in_hexadecimal(pairs):
+    assert pairs.pieces[pairs.encode(" the")[0]] == " the"
+    first = pairs.encode("\u0e4f").tolist()  # not in the training text
+    assert [pairs.pieces[id_] for id_ in first][-1] == r"\x8f"
+    assert b"".join(map(pairs.bytes_of, first)) == "\u0e4f".encode()
+
+
+def test_bytes_that_are_no_utf_8_count_as_replacement_characters(pairs):
+    assert pairs.decode(pairs.encode("a\udcff\ud800")) == "a" + 4 * "\ufffd"
+    assert pairs.unknown("\udcff") == []
+
+
+def test_the_last_token_of_a_prompt_can_be_taken_back(pairs):
+    tokens = pairs.encode("to the").tolist()
+    assert pairs.without_last(tokens) == (tokens[:-1], b" the")
+    assert pairs.without_last(tokens[:1]) == (tokens[:1], b"")
+
+
+def test_state_survives_json(pairs):
+    state = json.loads(json.dumps(pairs.state))
+    assert (state["kind"], state["split"]) == ("bpe", "qwen2")
+    again = tokenizer_from_state(state)
+    assert again.state == pairs.state
+    assert again.encode(TEXT).tolist() == pairs.encode(TEXT).tolist()
+    assert again.digest == pairs.digest
+
+
+def changed(pairs, **changes):
+    spec = copy.deepcopy(pairs.spec)
+    for path, value in changes.items():
+        *outer, last = path.split("__")
+        at = spec
+        for name in outer:
+            at = at[name]
+        at[last] = value
+    return spec
+
+
+def without(pairs, piece):
+    vocabulary = dict(pairs.spec["model"]["vocab"])
+    del vocabulary[piece]
+    return changed(pairs, model__vocab=vocabulary, model__merges=[])
+
+
+FAULTS = {
+    "it has no model": lambda p: {"model": 5},
+    "of the kind WordPiece, and only BPE": lambda p: changed(p, model__type="WordPiece"),
+    "of the kind Unigram": lambda p: changed(p, model__type="Unigram"),
+    "not byte-level": lambda p: changed(p, pre_tokenizer=None),
+    "is not byte-level .no ByteLevel without add_prefix_space": lambda p: changed(
+        p, pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True, "use_regex": True}
+    ),
+    "its model has dropout": lambda p: changed(p, model__dropout=0.1),
+    "its model has byte_fallback": lambda p: changed(p, model__byte_fallback=True),
+    r"its normalizer \(NFC\) would change a text": lambda p: changed(p, normalizer={"type": "NFC"}),
+    "400 ids have a gap: no piece has the id 300": lambda p: changed(
+        p, model__vocab=p.spec["model"]["vocab"] | {piece_of(p, 300): 1000}
+    ),
+    "an id is not a whole number": lambda p: changed(
+        p, model__vocab=p.spec["model"]["vocab"] | {piece_of(p, 300): "x"}
+    ),
+    "have a gap": lambda p: without(p, piece_of(p, 90)),
+    "added_tokens are damaged": lambda p: changed(p, added_tokens=[{"content": "a"}]),
+    "takes spaces beside it": lambda p: changed(
+        p, added_tokens=[added("<x>", 400, special=False, lstrip=True)]
+    ),
+}
+
+
+def piece_of(pairs, id_):
+    return next(name for name, number in pairs.spec["model"]["vocab"].items() if number == id_)
+
+
+def added(content, id_, **changes):
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {"id": id_, "content": content, "special": True, **flags, **changes}
+
+
+@pytest.mark.parametrize("reason", FAULTS)
+def test_a_file_of_another_kind_or_with_damage_says_what_is_wrong(pairs, reason):
+    with pytest.raises(ValueError, match=reason):
+        BpeTokenizer(FAULTS[reason](pairs))
+
+
+def test_a_file_without_one_of_the_bytes_is_refused(pairs):
+    names = [name for name in pairs.spec["model"]["vocab"] if name not in ("a", "<|endoftext|>")]
+    vocabulary = {name: number for number, name in enumerate(names)}
+    spec = changed(pairs, model__vocab=vocabulary, model__merges=[], added_tokens=[])
+    with pytest.raises(ValueError, match="1 of the 256 bytes have no piece, 'a' first"):
+        BpeTokenizer(spec)
+
+
+def test_a_file_that_loses_text_is_refused(pairs):
+    steps = [PRE_REMOVES, pairs.spec["pre_tokenizer"]["pretokenizers"][1]]
+    spec = changed(pairs, pre_tokenizer__pretokenizers=steps)
+    with pytest.raises(ValueError, match="does not give a text back as it was"):
+        BpeTokenizer(spec)
+
+
+PRE_REMOVES = {
+    "type": "Split",
+    "pattern": {"String": " "},
+    "behavior": "Removed",
+    "invert": False,
+}
+
+
+def gpt2_like(pairs, **changes):
+    """A file as GPT-2's: its own way to cut words, the special token at the end."""
+    names = [name for name in pairs.spec["model"]["vocab"] if name != "<|endoftext|>"]
+    vocabulary = {name: number for number, name in enumerate(names)}
+    end = added("<|endoftext|>", len(names))
+    words = {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": True,
+        "use_regex": True,
+    }
+    return changed(
+        pairs, model__vocab=vocabulary, pre_tokenizer=words, added_tokens=[end], **changes
+    )
+
+
+@given(text=TEXTS)
+def test_a_file_with_other_words_gives_the_librarys_ids_too(pairs, text):
+    other = gpt2(pairs)
+    assert other.split == "custom"
+    assert other.end_of_text == other.vocab_size - 1
+    ids = other.encode(text)
+    assert ids.tolist() == other.library.encode(text, add_special_tokens=False).ids
+    assert other.decode(ids) == text
+
+
+_MADE = []
+
+
+def gpt2(pairs):
+    if not _MADE:
+        _MADE.append(BpeTokenizer(gpt2_like(pairs)))
+    return _MADE[0]
+
+
+def test_a_long_text_is_cut_where_other_words_end_too(pairs, monkeypatch):
+    monkeypatch.setattr(bpe, "blocks", lambda text: splitting.blocks(text, 50))
+    other = gpt2(pairs)
+    assert len(list(splitting.blocks(TEXT, 50))) > 20
+    ids = other.encode(TEXT * 2)
+    assert ids.tolist() == other.library.encode(TEXT * 2, add_special_tokens=False).ids
+
+
+def test_an_added_token_that_is_not_special_is_found_in_a_text(pairs):
+    spec = gpt2_like(pairs)
+    spec["added_tokens"].append(added("  ", len(spec["model"]["vocab"]) + 1, special=False))
+    made = BpeTokenizer(spec)
+    ids = made.encode("a  b")
+    assert made.vocab_size - 1 in ids
+    assert made.decode(ids) == "a  b"
+
+
+def test_the_letters_of_bytes_are_the_librarys():
+    from tokenizers import pre_tokenizers
+
+    assert sorted(LETTERS) == sorted(pre_tokenizers.ByteLevel.alphabet())
+    assert sorted(LETTERS.values()) == list(range(256))
+
+
+def test_hypothesis_finds_texts_in_which_a_piece_spans_several_characters(pairs):
+    """Or the laws above would hold for a tokenizer of bytes too."""
+    text = find(TEXTS, lambda text: 1 < len(pairs.encode(text)) < len(text) / 2)
+    assert text
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+def test_units_join_to_the_text(text):
+    assert "".join(splitting.units(text)) == text
+    assert "".join(splitting.blocks(text, 3)) == text

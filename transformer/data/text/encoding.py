@@ -1,0 +1,42 @@
+"""Encodes a text, and keeps the ids of a long one in the cache folder. Imports no torch."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer.data.record import digest
+from transformer.data.tokenizers.base import Tokenizer
+from transformer.system.cache import cache_folder, kept
+
+_MOST_KEPT = 8  # texts
+
+
+def encoded(tokenizer: Tokenizer, text: str, cache_dir: str | None = None) -> NDArray[np.int32]:
+    """`tokenizer.encode(text)`; a file in the cache folder is named by both hashes."""
+    if tokenizer.kept_from is None or len(text) < tokenizer.kept_from:
+        return tokenizer.encode(text)
+    state = json.dumps(tokenizer.state, sort_keys=True).encode()
+    name = f"{digest(text)[:32]}-{hashlib.sha256(state).hexdigest()[:32]}.npy"
+
+    def read(path: Path) -> NDArray[np.int32]:
+        ids = np.load(path, allow_pickle=False)
+        if ids.ndim != 1 or ids.dtype != np.int32 or not 0 <= ids.min() <= ids.max() < vocab_size:
+            raise ValueError("damaged")
+        return ids
+
+    vocab_size = tokenizer.vocab_size
+    return kept(
+        cache_folder(cache_dir) / "texts" / name,
+        lambda: tokenizer.encode(text),
+        read,
+        _write,
+        most_files=_MOST_KEPT,
+    )
+
+
+def _write(path: Path, ids: NDArray[np.int32]) -> None:
+    with open(path, "wb") as file:  # np.save adds an ending to a path
+        np.save(file, ids, allow_pickle=False)
