@@ -65,7 +65,7 @@ DEFAULTS = {
     "target_units": "characters",
     "skip_bad_lines": False,
     "val_fraction": 0.1,
-    "test_fraction": 0.1,
+    "test_fraction": 0.0,
     "val_every_steps": "auto",
     "checkpoint_every_minutes": 5.0,
     "patience": None,

@@ -13,7 +13,7 @@ NINE_KEYS = Path(__file__).parents[2] / "configs" / "nine-keys.yaml"
 REQUIRED = {key: setting.value for key, setting in read_settings(NINE_KEYS).items()}
 
 OF_A_TEXT = ("stride", "sample_prompt", "tokenizer", "vocab_size", "min_frequency")
-OF_PAIRS = ("source_units", "target_units", "test_fraction", "skip_bad_lines")
+OF_PAIRS = ("source_units", "target_units", "skip_bad_lines")
 
 
 def test_head_count_that_does_not_divide_the_width_is_refused_with_both():
@@ -120,3 +120,11 @@ def test_architecture_of_pairs_holds_both_vocabularies():
     architecture = config.architecture(vocab_size=13, source_vocab_size=11)
     assert (architecture["vocab_size"], architecture["source_vocab_size"]) == (13, 11)
     assert set(FAMILIES["encoder_decoder"].own_keys()) < set(architecture)
+
+
+def test_a_test_split_is_kept_of_pairs_and_of_a_text_that_asks_for_it():
+    assert load_config(NINE_KEYS).test_fraction == 0
+    assert load_config(NINE_KEYS, {"test_fraction": 0.1}).test_fraction == 0.1
+    assert load_config(NINE_KEYS, {"model": "encoder_decoder"}).test_fraction == 0.1
+    with pytest.raises(UserError, match=r"val_fraction \+ test_fraction must be less than 1"):
+        load_config(NINE_KEYS, {"val_fraction": 0.5, "test_fraction": 0.5})

@@ -17,7 +17,8 @@ from plot import PlotOptions
 from tests.marks import first_fast
 from transformer.config import scalars
 from transformer.config.files import leaves, load_config, to_yaml
-from transformer.config.keys import PLANNED_KEYS, REQUIRED_KEYS, Config
+from transformer.config.keys import REQUIRED_KEYS, Config
+from transformer.config.planned_keys import PLANNED_KEYS
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.generation.interactive import PromptLoop
 from transformer.generation.options import GenerateOptions

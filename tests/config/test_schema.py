@@ -13,7 +13,8 @@ import yaml
 from explain import ExplainOptions
 from plot import PlotOptions
 from transformer.config.files import load_config
-from transformer.config.keys import PLANNED_KEYS, Config
+from transformer.config.keys import Config
+from transformer.config.planned_keys import PLANNED_KEYS
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

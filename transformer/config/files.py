@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from transformer.config import scalars
-from transformer.config.keys import PLANNED_KEYS, REQUIRED_KEYS, Config
+from transformer.config.keys import REQUIRED_KEYS, Config
+from transformer.config.planned_keys import PLANNED_KEYS
 from transformer.system.errors import UserError
 from transformer.system.files import read_utf8
 from transformer.system.paths import expanded

@@ -17,6 +17,7 @@ from transformer.config.groups import (
     foreign_keys,
     taken,
 )
+from transformer.config.planned_keys import allow_auto
 from transformer.config.types import (
     Auto,
     Boolean,
@@ -37,22 +38,6 @@ from transformer.models.families.registry import DEFAULT, FAMILIES
 T = TypeVar("T")
 
 MOST_FREQUENT = 10**9
-
-
-# May be auto in a file that train.py plans: see `transformer.run.planning`.
-PLANNED_KEYS = (
-    *("embedding_dim", "num_heads", "num_blocks", "block_size", "batch_size", "lr", "dropout"),
-    *("weight_decay", "max_steps", "r_drop"),
-)
-
-
-def _allow_auto(schema: dict[str, Any]) -> None:
-    """In the JSON schema of a file. A `Config` holds the numbers that were planned."""
-    for key in PLANNED_KEYS:
-        about = schema["properties"][key]
-        kept = {"title", "description", "default"} & about.keys()
-        values = {name: about.pop(name) for name in about.keys() - kept}
-        about["anyOf"] = [*values.pop("anyOf", [values]), {"const": "auto", "type": "string"}]
 
 
 class _FirstKeys(BaseModel):
@@ -94,7 +79,7 @@ else:
 class Config(_ModelKeys):
     """The settings of one run; the defaults of all optional keys make the classic GPT."""
 
-    model_config = ConfigDict(json_schema_extra=_allow_auto)
+    model_config = ConfigDict(json_schema_extra=allow_auto)
 
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw", description="optimizer; muon: Muon for the matrices of blocks, AdamW for the rest"
@@ -157,8 +142,10 @@ class Config(_ModelKeys):
         lt=1,
         description="share kept for validation: end of the text, or sources chosen by their hash",
     )
-    test_fraction: Fraction = Field(
-        0.1, description="pairs: share kept for evaluate.py alone, sources chosen by their hash"
+    test_fraction: Fraction | Auto = Field(
+        "auto",
+        description="share for the last score alone: end of the text, or sources chosen by hash; "
+        "auto: 0.1 for pairs, 0 for a text",
     )
     val_every_steps: Positive | Auto = Field(
         "auto", description="steps between validations; auto: ten or more, in under 10 % of the run"
@@ -218,6 +205,9 @@ class Config(_ModelKeys):
 
     @model_validator(mode="after")
     def _check_fields_together(self) -> "Config":
+        if self.test_fraction == "auto":
+            fraction = DATA[self.family.data].test_fraction
+            object.__setattr__(self, "test_fraction", fraction)
         if self.epochs is self.max_steps is self.max_minutes is None:
             raise ValueError(
                 "nothing would end this run: epochs, max_steps and max_minutes are none; give one"

@@ -24,15 +24,19 @@ def digest(text: str) -> str:
     return hashlib.sha256(as_bytes(text)).hexdigest()
 
 
-def record_of(text: str, num_train: int | None = None) -> dict[str, Any]:
+def record_of(
+    text: str, num_train: int | None = None, num_val: int | None = None
+) -> dict[str, Any]:
     """What a model's file holds about its text, besides the sha256.
 
-    `num_train` is the length of the training split; None if that is not the start of the text.
+    `num_train` and `num_val` are the lengths of the training split and of the validation split
+    after it; None if these are not the start of the text, or reach its end.
     """
     spans = _pieces(len(text), len(text) if num_train is None else num_train)
     pieces = "".join(digest(text[start:end])[:_DIGITS] for start, end in spans)
-    training = {} if num_train is None else {"num_train_characters": num_train}
-    return {"num_characters": len(text), **training, "pieces": pieces}
+    splits = {"num_train_characters": num_train, "num_val_characters": num_val}
+    known = {name: number for name, number in splits.items() if number is not None}
+    return {"num_characters": len(text), **known, "pieces": pieces}
 
 
 def _pieces(total: int, num_train: int) -> Iterator[tuple[int, int]]:

@@ -13,12 +13,13 @@ class EvaluateOptions(SearchOptions):
         None,
         min_length=1,
         description="text or pairs to evaluate on; default: the model's own data. Of its own data "
-        "(same sha256), a text's validation split or the test split of pairs is used; any other "
-        "file is used as a whole",
+        "(same sha256), the test split is used, or the validation split of a text without one; any "
+        "other file is used as a whole",
     )
-    split: Literal["auto", "test", "validation", "all"] = PairField(
+    split: Literal["auto", "test", "validation", "all"] = Field(
         "auto",
-        description="pairs to use; the hash of a source gives its split; auto: see --data_path",
+        description="part to use: of a model's own text, or of any pairs, where the hash of a "
+        "source gives its split; auto: see --data_path",
     )
     skip_bad_lines: Boolean = PairField(
         False, description="skip lines that are not a source, a tab and a target"

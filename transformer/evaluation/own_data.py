@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer.data.record import describe_change, describe_inside, describe_shared, digest
 from transformer.data.text.corpus import Text, read_corpus
-from transformer.data.text.split import recorded_cut
+from transformer.data.text.split import recorded_cuts
 from transformer.system.errors import UserError
 from transformer.system.files import read_text
 from transformer.system.shell import quoted
@@ -51,8 +51,8 @@ def compare_text(text: Text, own: Text | None, saved: "SavedModel") -> str | Non
         return None
     parts = None
     if own is not None:
-        cut = recorded_cut(saved.corpus, len(own.characters), saved.config["val_fraction"])
-        parts = describe_inside(text.characters, own.characters, cut)
+        cuts = recorded_cuts(saved.corpus, len(own.characters), saved.config["val_fraction"])
+        parts = describe_inside(text.characters, own.characters, cuts.train)
     parts = parts or describe_shared(text.characters, saved.corpus)
     return f"not the text that the model was trained on, by its sha256: {parts}"
 

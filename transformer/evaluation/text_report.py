@@ -5,7 +5,7 @@ from typing import Any
 from tabulate import tabulate
 
 from transformer.data.text.corpus import Text
-from transformer.data.text.split import recorded_cut
+from transformer.data.text.split import recorded_cuts
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.evaluation.own_data import compare_text, comparison_line, find_own_text
 from transformer.evaluation.text import score_baselines, score_model
@@ -24,7 +24,13 @@ BASELINES = (
 
 
 def evaluate_text(
-    saved: SavedModel, data_path: str, text: Text, device: str, *, skip_unknown: bool
+    saved: SavedModel,
+    data_path: str,
+    text: Text,
+    device: str,
+    *,
+    skip_unknown: bool,
+    split: str = "auto",
 ) -> dict[str, Any]:
     """The scores of the model and of the baselines on the same tokens.
 
@@ -36,10 +42,10 @@ def evaluate_text(
     model, tokenizer = saved.model.to(resolve_accelerator(device)), saved.tokenizer
     own = text.sha256 == saved.corpus.get("sha256")
     known = text if own else find_own_text(saved)
-    train, val = split_text(text, known, saved)
-    scored, num_skipped = tokenizer.drop_unknown(val)
+    train, chosen, name = split_text(text, known, saved, split)
+    scored, num_skipped = tokenizer.drop_unknown(chosen)
     if num_skipped and not skip_unknown:
-        tokenizer.encode(val)  # raises an error that names them
+        tokenizer.encode(chosen)  # raises an error that names them
     tokens = tokenizer.encode(scored)
     if len(tokens) < 2:
         raise UserError(f"{data_path}: has fewer than two {tokenizer.units} to evaluate on")
@@ -49,26 +55,50 @@ def evaluate_text(
     return {
         "checkpoint": str(saved.path),
         "data_path": str(data_path),
-        "characters": len(val),
+        "characters": len(chosen),
         "skipped": num_skipped,
-        "split": "validation" if own else "whole file",
+        "split": name,
         "comparison": compare_text(text, known, saved),
         "units": tokenizer.units,
         "scores": {name: score.as_dict() for name, score in scores.items()},
     }
 
 
-def split_text(text: Text, own: Text | None, saved: SavedModel) -> tuple[str | None, str]:
+def split_text(
+    text: Text, own: Text | None, saved: SavedModel, split: str = "auto"
+) -> tuple[str | None, str, str]:
     """The text that the baselines learn from (None if it is missing), and the text to score.
 
-    The baselines learn from the training split of the model's own text. If `text` is the model's
-    own, its validation split is scored, otherwise all of it.
+    The last value is the name of what is scored. The baselines learn from the training split of the
+    model's own text. Of this text, auto is the test split, or without one the validation split;
+    another text is scored as a whole.
+
+    Raises: UserError for a split that this text does not have.
     """
     if own is None:
-        return None, text.characters
-    cut = recorded_cut(saved.corpus, len(own.characters), saved.config["val_fraction"])
-    rest = own.characters[cut:] if own is text else text.characters
-    return own.characters[:cut], rest
+        return None, _whole(text, saved, split), "whole file"
+    cuts = recorded_cuts(saved.corpus, len(own.characters), saved.config["val_fraction"])
+    train, val, test = cuts.parts(own.characters)
+    if own is not text:
+        return train, _whole(text, saved, split), "whole file"
+    if split == "auto":
+        split = "test" if test else "validation"
+    if split == "test" and not test:
+        raise UserError(
+            f"{saved.path}: the model was trained without a test_fraction: give "
+            "`split=validation`, or train with one"
+        )
+    parts = {"validation": val, "test": test, "all": own.characters}
+    return train, parts[split], "whole file" if split == "all" else split
+
+
+def _whole(text: Text, saved: SavedModel, split: str) -> str:
+    if split in ("validation", "test"):
+        raise UserError(
+            f"{saved.path}: `split={split}` is for the text that the model was trained on: leave "
+            "it out to evaluate on all of another text"
+        )
+    return text.characters
 
 
 def as_table(report: dict[str, Any]) -> str:

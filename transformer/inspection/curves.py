@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from transformer.data.text.corpus import Corpus, read_corpus
-from transformer.data.text.split import recorded_cut
+from transformer.data.text.split import recorded_cuts
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.data.tokenizers.registry import tokenizer_from_state
@@ -37,6 +37,7 @@ class TrainedOn(NamedTuple):
     sha256: str
     val_fraction: float
     num_train_characters: int | None = None  # None in older files
+    num_val_characters: int | None = None  # None without a test split
     tokenizer: str | None = None  # its state as JSON; None: of characters
 
     @property
@@ -96,6 +97,7 @@ def read_trained_on(run: Path) -> TrainedOn:
             corpus["sha256"],
             config["val_fraction"],
             corpus.get("num_train_characters"),
+            corpus.get("num_val_characters"),
             texts.get("tokenizer"),
         )
     except (OSError, SafetensorError, TypeError, KeyError, ValueError):
@@ -144,9 +146,9 @@ def bigram_floor(trained_on: TrainedOn) -> "Score":
         raise UserError(f"{path}: is not the text that the run was trained on (different sha256)")
     from transformer.evaluation.text import score_bigram
 
-    cut = recorded_cut(trained_on._asdict(), len(text.characters), trained_on.val_fraction)
+    cuts = recorded_cuts(trained_on._asdict(), len(text.characters), trained_on.val_fraction)
     tokenizer = tokenizer or CharacterTokenizer.from_text(text.characters)
-    corpus = Corpus.encoded_by(tokenizer, text, cut)
+    corpus = Corpus.encoded_by(tokenizer, text, cuts)
     return score_bigram(corpus.train, corpus.val, corpus.tokenizer)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from transformer.config.groups import DATA
 from transformer.config.keys import Config
 from transformer.data.record import describe_change
 from transformer.storage.model_file import load_model
@@ -81,6 +82,7 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
         )
     keys = config.resolved()
     defaults = {key: Config.model_fields[key].default for key in keys}  # of keys the file lacks
+    defaults["test_fraction"] = DATA[config.family.data].test_fraction
     before = defaults | saved.config
     kept = [(key, keys[key], before.get(key)) for key in KEPT_ON_RESUME if key in keys]
     sizes = config.architecture(**data.tokenizer.sizes)

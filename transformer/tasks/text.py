@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer.config.keys import Config
 from transformer.data.text.corpus import Corpus, read_corpus
+from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.tasks.base import Report, Session, Task
 from transformer.tasks.prompts import choose_prompt
@@ -29,6 +30,7 @@ class TextTask(Task):
         corpus = Corpus.from_file(
             config.data_path,
             val_fraction=config.val_fraction,
+            test_fraction=config.group(TextSettings).test_fraction,
             choice=replace(config.group(TokenizerChoice), recall=recall),
             build=build,
         )
@@ -54,7 +56,14 @@ class TextTask(Task):
 
         path = options.data_path or own_path(saved)
         text = read_corpus(path, any_bytes=saved.tokenizer.reads_any_file)
-        report = evaluate_text(saved, path, text, options.device, skip_unknown=options.skip_unknown)
+        report = evaluate_text(
+            saved,
+            path,
+            text,
+            options.device,
+            skip_unknown=options.skip_unknown,
+            split=options.split,
+        )
         return Report(report, as_table(report))
 
     def explain(self, saved: "SavedModel", prompt: str, options: "ExplainOptions") -> "Explained":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from transformer.config.keys import Config
 from transformer.data.text.corpus import Corpus
 from transformer.data.text.datamodule import CharacterDataModule
+from transformer.data.text.settings import TextSettings
 from transformer.decoding.settings import TEMPERATURE
 from transformer.evaluation.text import score_model
 from transformer.generation.text import TextGenerator
@@ -71,6 +72,7 @@ class TextRun(TaskRun):
             batch_size=config.batch_size,
             stride=config.stride,
             val_fraction=config.val_fraction,
+            test_fraction=config.group(TextSettings).test_fraction,
             tokenizer=config.tokenizer,
             vocab_size=config.vocab_size,
             min_frequency=config.min_frequency,
@@ -86,7 +88,7 @@ class TextRun(TaskRun):
         self.corpus_facts = dict(corpus.facts)
         self.announced = ("val_loss", f"val_bits_per_{corpus.tokenizer.bits_per}")
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
-        self.score_tokens = 2 * self.data.num_val_tokens
+        self.score_tokens = 2 * (self.data.num_val_tokens + len(self.data.test_tokens))
         self._pictures: ValidationPictures | None = None
 
     def introduction(self) -> str:
@@ -127,18 +129,26 @@ class TextRun(TaskRun):
 
     def score(self, model: SequenceModel) -> dict[str, Any]:
         assert isinstance(model, TokenModel)
-        score = score_model(model, self.data.val_tokens, self.data.tokenizer)
-        bits = {
-            "val_bits_per_char": score.bits_per_char,
-            "val_bits_per_byte": score.bits_per_byte,
+        scores = self._scored(model, "val", self.data.val_tokens)
+        if len(self.data.test_tokens):
+            scores |= self._scored(model, "test", self.data.test_tokens)
+        return scores
+
+    def _scored(self, model: TokenModel, split: str, tokens: Any) -> dict[str, float]:
+        score = score_model(model, tokens, self.data.tokenizer)
+        values = {
+            "loss": score.loss,
+            "bits_per_char": score.bits_per_char,
+            "bits_per_byte": score.bits_per_byte,
         }
-        return {"val_loss": score.loss} | {k: v for k, v in bits.items() if v is not None}
+        return {f"{split}_{name}": value for name, value in values.items() if value is not None}
 
     def headline(self, summary: dict[str, Any]) -> str:
         """In bits per character for a tokenizer of characters, and else in bits per byte."""
         unit = self.corpus.tokenizer.bits_per
         bits, word = summary[f"val_bits_per_{unit}"], {"char": "character"}.get(unit, unit)
-        return f"val_loss {summary['val_loss']:z.4f} ({bits:z.4f} bits per {word})"
+        test = f", test_loss {summary['test_loss']:z.4f}" if "test_loss" in summary else ""
+        return f"val_loss {summary['val_loss']:z.4f} ({bits:z.4f} bits per {word}){test}"
 
     def prompt(self, shown: str) -> str:
         """sample_prompt, if every shell can quote it; otherwise the first word that was shown."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transformer.data.text.corpus import Corpus, Text, read_corpus
-from transformer.data.text.split import cut_at, recorded_cut
+from transformer.data.text.split import cuts_at, recorded_cuts
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.data.tokenizers.base import TextSize, Tokenizer
 from transformer.data.tokenizers.registry import TOKENIZERS
@@ -101,23 +101,28 @@ def test_built_in_corpus_that_is_there_is_read_as_it_is(tmp_path):
 @pytest.mark.parametrize("num_tokens", [1, 2, 3, 10, 11, 999, 1_003_854, 1_115_394, 1_132_181])
 def test_cut_is_nanogpts(num_tokens):
     """The first int(0.9 n) characters are for training, so that losses can be compared."""
-    assert cut_at(num_tokens, 0.1) == int(num_tokens * 0.9)
+    assert cuts_at(num_tokens, 0.1) == (int(num_tokens * 0.9), num_tokens)
 
 
 @MANY
 @given(num_tokens=st.integers(1, 10**7), val_fraction=FRACTIONS)
 def test_validation_is_the_fraction_asked_for_to_the_token(num_tokens, val_fraction):
-    num_val = num_tokens - cut_at(num_tokens, val_fraction)
+    num_val = num_tokens - cuts_at(num_tokens, val_fraction).train
     assert abs(num_val - num_tokens * val_fraction) < 1 + 1e-6
 
 
 @MANY
-@given(num_tokens=st.integers(1, 300), val_fraction=FRACTIONS)
-def test_splits_share_no_position_and_lose_none(num_tokens, val_fraction):
+@given(num_tokens=st.integers(1, 300), val_fraction=FRACTIONS, rest=st.floats(0, 0.99))
+def test_splits_share_no_position_and_lose_none(num_tokens, val_fraction, rest):
     """Each character of the text occurs once, so that its place can be followed."""
     text = Text("".join(map(chr, range(num_tokens))))
-    corpus = Corpus.from_text(text, cut_at(num_tokens, val_fraction))
-    assert [*corpus.train, *corpus.val] == list(range(num_tokens))
+    test_fraction = rest * (1 - val_fraction)
+    corpus = Corpus.from_text(text, cuts_at(num_tokens, val_fraction, test_fraction))
+    assert [*corpus.train, *corpus.val, *corpus.test] == list(range(num_tokens))
+    assert abs(len(corpus.test) - num_tokens * test_fraction) < 1 + 1e-6
+
+
+SOME_OR_NONE = st.sampled_from([0.0, 0.2])
 
 
 class Pairwise(Tokenizer):
@@ -162,18 +167,23 @@ class Pairwise(Tokenizer):
 
 
 @MANY
-@given(text=st.text("abc", min_size=1), val_fraction=FRACTIONS)
-def test_the_cut_is_at_the_same_character_whatever_the_tokenizer(text, val_fraction):
-    """No token holds characters of both splits, and the record says where the cut is."""
-    cut = cut_at(len(text), val_fraction)
+@given(
+    text=st.text("abc", min_size=1),
+    val_fraction=FRACTIONS,
+    test_fraction=st.sampled_from([0.0, 0.2]),
+)
+def test_the_cut_is_at_the_same_character_whatever_the_tokenizer(text, val_fraction, test_fraction):
+    """No token holds characters of two splits, and the record says where the cuts are."""
+    cuts = cuts_at(len(text), val_fraction * (1 - test_fraction), test_fraction)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TOKENIZERS, Pairwise.name, Pairwise)
         for name in ("characters", Pairwise.name):
-            corpus = Corpus.from_text(Text(text), cut, TokenizerChoice(tokenizer=name))
-            assert corpus.tokenizer.decode(corpus.train) == text[:cut]
-            assert corpus.tokenizer.decode(corpus.val) == text[cut:]
-            assert recorded_cut(corpus.facts, len(text), 0.5) == cut
-    assert recorded_cut({}, len(text), val_fraction) == cut  # of a file without the record
+            corpus = Corpus.from_text(Text(text), cuts, TokenizerChoice(tokenizer=name))
+            splits = corpus.train, corpus.val, corpus.test
+            assert tuple(map(corpus.tokenizer.decode, splits)) == cuts.parts(text)
+            assert recorded_cuts(corpus.facts, len(text), 0.5) == cuts
+    old = recorded_cuts({}, len(text), val_fraction)  # of a file without the record
+    assert old == cuts_at(len(text), val_fraction)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +202,7 @@ def test_corpus_shorter_than_a_chunk_is_an_error_with_the_numbers(
 
 
 def corpus_of(num_characters, val_fraction):
-    return Corpus.from_text(Text("a" * num_characters), cut_at(num_characters, val_fraction))
+    return Corpus.from_text(Text("a" * num_characters), cuts_at(num_characters, val_fraction))
 
 
 def test_corpus_with_just_one_chunk_a_split_is_long_enough():

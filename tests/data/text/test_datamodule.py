@@ -12,7 +12,7 @@ import torch
 from transformer.data.text import datamodule
 from transformer.data.text.corpus import Corpus
 from transformer.data.text.datamodule import CharacterDataModule
-from transformer.data.text.split import cut_at
+from transformer.data.text.split import cuts_at
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.system.errors import UserError
 
@@ -23,7 +23,7 @@ SETTINGS = {"block_size": T, "batch_size": 5, "stride": 3, "seed": 2}
 def make_data(**settings: Any) -> CharacterDataModule:
     """Each token of the corpus is its own position, so that it can be followed."""
     tokenizer = CharacterTokenizer("".join(map(chr, range(N))))
-    cut = cut_at(N, settings.get("val_fraction", 0.1))
+    cut = cuts_at(N, settings.get("val_fraction", 0.1)).train
     corpus = Corpus(np.arange(N, dtype=np.int32), tokenizer, cut)
     return CharacterDataModule("none.txt", corpus=corpus, **SETTINGS | settings)
 
@@ -213,3 +213,14 @@ def test_data_module_builds_its_corpus_from_a_file(tmp_path):
     data = CharacterDataModule(path, block_size=T, batch_size=2)
     assert (data.vocab_size, len(data.train_tokens), len(data.val_tokens)) == (4, 360, 40)
     assert data.tokenizer_state == {"kind": "character", "vocabulary": "\nabc"}
+
+
+def test_a_test_reads_the_end_of_the_text_if_it_was_kept(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text("".join(map(chr, range(200, 600))), encoding="utf-8")
+    for test_fraction, expected in ((0.0, range(360, 400)), (0.2, range(320, 400))):
+        data = CharacterDataModule(path, block_size=T, batch_size=2, test_fraction=test_fraction)
+        read = [int(i) for inputs, _ in data.test_dataloader() for i in inputs.flatten()]
+        assert min(read) == expected[0]
+        assert max(read) <= expected[-1]
+        assert max(data.train_tokens) < min(data.val_tokens) < min(read) + 1

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from transformer.data.fractions import check_fractions
 from transformer.system.errors import UserError
 
 Units = Literal["characters", "words"]
@@ -25,11 +26,7 @@ class PairSettings:
     shared_vocabulary: bool = False
 
     def __post_init__(self) -> None:
-        if self.val_fraction + self.test_fraction >= 1:
-            raise UserError(
-                "val_fraction + test_fraction must be less than 1, got "
-                f"val_fraction={self.val_fraction:g} and test_fraction={self.test_fraction:g}"
-            )
+        check_fractions(self.val_fraction, self.test_fraction)
         if self.shared_vocabulary and self.source_units != self.target_units:
             raise UserError(
                 "shared_vocabulary needs the same units on both sides, "

@@ -1,4 +1,4 @@
-"""Reads a text file as ids in one array, split into training and validation. Imports no torch."""
+"""Reads a text file as ids in one array, split into training, validation and test. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transformer.data.built_in.registry import read_source
 from transformer.data.record import digest, record_of
 from transformer.data.text.encoding import encoded
-from transformer.data.text.split import cut_at
+from transformer.data.text.split import Cuts, cuts_at
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.system.errors import UserError
@@ -50,7 +50,7 @@ def read_corpus(path: str | Path, *, build: bool = False, any_bytes: bool = Fals
 
 @dataclass(frozen=True)
 class Corpus:
-    """The ids of a text in one array: the training split, then the validation split.
+    """The ids of a text in one array: the training split, the validation split, the test split.
 
     `tokens` may be any array that slices like a NumPy array, such as a memory map.
     """
@@ -61,6 +61,7 @@ class Corpus:
     facts: Mapping[str, Any] = field(default_factory=dict)  # stored in a model's file
     beginning: str = ""  # of the text
     note: str = ""  # about the line ends of the file
+    num_test: int = 0  # tokens of the test split
 
     @classmethod
     def from_file(
@@ -68,28 +69,33 @@ class Corpus:
         path: str | Path,
         *,
         val_fraction: float = 0.1,
+        test_fraction: float = 0.0,
         choice: TokenizerChoice = CHARACTERS,
         build: bool = False,
     ) -> "Corpus":
         text = read_corpus(path, build=build, any_bytes=choice.reads_any_file)
-        return cls.from_text(text, cut_at(len(text.characters), val_fraction), choice)
+        return cls.from_text(
+            text, cuts_at(len(text.characters), val_fraction, test_fraction), choice
+        )
 
     @classmethod
-    def from_text(cls, text: Text, cut: int, choice: TokenizerChoice = CHARACTERS) -> "Corpus":
-        made = choice.make(text.characters, cut)
-        return cls.encoded_by(made, text, cut, choice.cache_dir)
+    def from_text(cls, text: Text, cuts: Cuts, choice: TokenizerChoice = CHARACTERS) -> "Corpus":
+        made = choice.make(text.characters, cuts.train)
+        return cls.encoded_by(made, text, cuts, choice.cache_dir)
 
     @classmethod
     def encoded_by(
-        cls, made: Tokenizer, text: Text, cut: int, cache_dir: str | None = None
+        cls, made: Tokenizer, text: Text, cuts: Cuts, cache_dir: str | None = None
     ) -> "Corpus":
-        """Encodes the text before and after character `cut` separately, so no token is in both."""
+        """Encodes each split separately, so that no token is in two of them."""
         characters = text.characters
-        parts = characters[:cut], characters[cut:]
-        train, val = (encoded(made, part, cache_dir) for part in parts)
-        tokens = np.concatenate((train, val))
-        facts = {"sha256": text.sha256, "num_tokens": len(tokens)} | record_of(characters, cut)
-        return cls(tokens, made, len(train), facts, characters[:_BEGINNING], text.note)
+        train, val, test = (encoded(made, part, cache_dir) for part in cuts.parts(characters))
+        tokens = np.concatenate((train, val, test))
+        num_val = cuts.val - cuts.train if cuts.val < len(characters) else None
+        facts = {"sha256": text.sha256, "num_tokens": len(tokens)}
+        facts |= record_of(characters, cuts.train, num_val)
+        beginning = characters[:_BEGINNING]
+        return cls(tokens, made, len(train), facts, beginning, text.note, len(test))
 
     @property
     def sha256(self) -> str:
@@ -101,13 +107,20 @@ class Corpus:
 
     @property
     def val(self) -> NDArray[np.int32]:
-        return self.tokens[self.num_train :]
+        return self.tokens[self.num_train : len(self.tokens) - self.num_test]
+
+    @property
+    def test(self) -> NDArray[np.int32]:
+        return self.tokens[len(self.tokens) - self.num_test :]
 
     def check_length(self, block_size: int, val_fraction: float, path: str | Path) -> None:
-        for name, split in (("training", self.train), ("validation", self.val)):
+        splits = [("training", self.train), ("validation", self.val)]
+        if self.num_test:
+            splits.append(("the test", self.test))
+        for name, split in splits:
             if len(split) < block_size + 1:
                 raise UserError(
                     f"{path}: {len(self.tokens):,} {self.tokenizer.units} leave {len(split):,} for "
                     f"{name} (val_fraction={val_fraction:g}), but one chunk needs block_size + 1 = "
-                    f"{block_size + 1:,}: give a longer text, or change block_size or val_fraction"
+                    f"{block_size + 1:,}: give a longer text, or change block_size or the fractions"
                 )

@@ -20,9 +20,9 @@ from transformer.system.paths import expanded
 class CharacterDataModule(EndlessDataModule):
     """Training reads chunks of the first part of a text file, validation windows of the rest.
 
-    A text has no test split: a test uses all validation windows. `stride` is the distance in tokens
-    between the starts of two chunks. A `corpus` is already split, so `val_fraction` does not move
-    its split.
+    With a `test_fraction` the end of the text is kept for a test, otherwise a test reads all
+    validation windows. `stride` is the distance in tokens between the starts of two chunks. A
+    `corpus` is already split, so the fractions do not move its splits.
 
     `tokenizer` is the name of a kind, or the path of a file: see the config's key.
 
@@ -37,6 +37,7 @@ class CharacterDataModule(EndlessDataModule):
         batch_size: int,
         stride: int | Literal["block_size"] = 1,
         val_fraction: float = 0.1,
+        test_fraction: float = 0.0,
         tokenizer: str = "characters",
         vocab_size: int | Literal["auto"] = "auto",
         min_frequency: int = 2,
@@ -52,13 +53,18 @@ class CharacterDataModule(EndlessDataModule):
             tokenizer=str(expanded(tokenizer)), vocab_size=vocab_size, min_frequency=min_frequency
         )
         self.corpus = corpus or Corpus.from_file(
-            data_path, val_fraction=val_fraction, choice=choice, build=True
+            data_path,
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            choice=choice,
+            build=True,
         )
         self.corpus.check_length(block_size, val_fraction, data_path)
         self.block_size = block_size
         self.stride = block_size if stride == "block_size" else stride
         self.train_tokens = torch.from_numpy(self.corpus.train)
         self.val_tokens = torch.from_numpy(self.corpus.val)
+        self.test_tokens = torch.from_numpy(self.corpus.test)
         self.num_train_tokens, self.num_val_tokens = len(self.train_tokens), len(self.val_tokens)
         self.num_examples = num_chunks(self.num_train_tokens, block_size, self.stride)
         self.num_val_examples = num_windows(self.num_val_tokens, block_size)
@@ -91,11 +97,13 @@ class CharacterDataModule(EndlessDataModule):
     def _val_batches(self, rank: int, world_size: int) -> WindowBatches:
         most = max(world_size, self.most_val_tokens // self.block_size)
         windows = torch.from_numpy(sampled_windows(self.num_val_examples, most))
-        return self._windows(windows[rank::world_size])
+        return self._windows(windows[rank::world_size], self.val_tokens)
 
     def _test_batches(self, rank: int, world_size: int) -> WindowBatches:
-        return self._windows(torch.arange(rank, self.num_val_examples, world_size))
+        tokens = self.test_tokens if len(self.test_tokens) else self.val_tokens
+        number = num_windows(len(tokens), self.block_size)
+        return self._windows(torch.arange(rank, number, world_size), tokens)
 
-    def _windows(self, windows: Int[Tensor, " M"]) -> WindowBatches:
+    def _windows(self, windows: Int[Tensor, " M"], tokens: Int[Tensor, " N"]) -> WindowBatches:
         batch_size = validation_batch_size(self.block_size)
-        return WindowBatches(self.val_tokens, windows, self.block_size, batch_size)
+        return WindowBatches(tokens, windows, self.block_size, batch_size)

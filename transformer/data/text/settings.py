@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from transformer.data.fractions import check_fractions
 from transformer.data.tokenizers.registry import TOKENIZERS
 
 
@@ -10,11 +11,15 @@ from transformer.data.tokenizers.registry import TOKENIZERS
 class TextSettings:
     block_size: int
     val_fraction: float = 0.1
+    test_fraction: float = 0.0
     tokenizer: str = "characters"  # the name of a kind, or the path of a file
     vocab_size: int | Literal["auto"] = "auto"
     min_frequency: int = 2
     stride: int | Literal["block_size"] = 1
     sample_prompt: str = ""
+
+    def __post_init__(self) -> None:
+        check_fractions(self.val_fraction, self.test_fraction)
 
     @property
     def used_keys(self) -> tuple[str, ...]:

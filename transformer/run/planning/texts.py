@@ -62,7 +62,7 @@ class TextPlanner(Planner):
         stride = base.block_size if base.stride == "block_size" else base.stride
         facts = DataFacts(
             unique=len(data.train),
-            score_tokens=2 * len(data.val),
+            score_tokens=2 * (len(data.val) + len(data.test)),
             vocab_size=data.tokenizer.vocab_size,
             num_examples=num_chunks(len(data.train), base.block_size, stride),
             tokens_per_example=float(base.block_size),
