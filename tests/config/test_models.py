@@ -12,7 +12,7 @@ from transformer.system.errors import UserError
 NINE_KEYS = Path(__file__).parents[2] / "configs" / "nine-keys.yaml"
 REQUIRED = {key: setting.value for key, setting in read_settings(NINE_KEYS).items()}
 
-OF_A_TEXT = ("stride", "sample_prompt", "tokenizer", "vocab_size", "min_frequency")
+OF_A_TEXT = ("stride", "sample_prompt", "tokenizer")
 OF_PAIRS = ("source_units", "target_units", "test_fraction", "skip_bad_lines")
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from transformer.system.errors import UserError
 
-Units = Literal["characters", "words"]
+Units = Literal["characters", "words", "pieces"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +13,7 @@ class PairSettings:
     """The keys of a config that describe pairs to train on.
 
     Raises: UserError if the fractions leave no training split, or if a shared vocabulary would mix
-    characters and words.
+    units.
     """
 
     block_size: int
@@ -23,6 +23,8 @@ class PairSettings:
     target_units: Units = "characters"
     skip_bad_lines: bool = False
     shared_vocabulary: bool = False
+    vocab_size: int | Literal["auto"] = "auto"
+    min_frequency: int = 2
 
     def __post_init__(self) -> None:
         if self.val_fraction + self.test_fraction >= 1:
@@ -36,7 +38,16 @@ class PairSettings:
                 f"got source_units={self.source_units} and target_units={self.target_units}"
             )
 
-    used_keys = ()
+    @property
+    def used_keys(self) -> tuple[str, ...]:
+        """The keys about pieces, if a side has pieces."""
+        return ("vocab_size", "min_frequency") if "pieces" in self.units else ()
+
+    @property
+    def tokens(self) -> str:
+        return f"source_units: {self.source_units} and target_units: {self.target_units}"
+
+    with_pieces = "pieces for one of them"
 
     @property
     def units(self) -> tuple[Units, Units]:
