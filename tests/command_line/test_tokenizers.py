@@ -189,3 +189,18 @@ def test_explaining_bytes_counts_them(call, tmp_path):
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert r"\\xe6" in page
     assert '"word":"byte"' in page
+
+
+@pytest.mark.slow
+def test_pairs_of_pieces_are_trained_evaluated_used_and_resumed(call, tmp_path):
+    words = [f"walk{n}\twalked {n}" for n in range(120)]
+    (tmp_path / "words.tsv").write_text("\n".join(words), encoding="utf-8")
+    keys = (tmp_path / "tiny.yaml").read_text().replace('sample_prompt: "To "', "")
+    (tmp_path / "pairs.yaml").write_text(keys)
+    flags = ["--model", "encoder_decoder", "--data_path", "words.tsv"]
+    flags += ["--source_units", "pieces", "--target_units", "pieces", "--vocab_size", 280]
+    call(train, "--config", "pairs.yaml", *flags, "--max_steps", 4)
+    assert "sources wrong" in call(evaluate)
+    assert call(generate, "--prompt", "walk1 漢").endswith("\n")
+    assert "units, " in call(explain, "--prompt", "walk3")
+    assert "step 6" in call(train, "--resume", "--max_steps", 6)

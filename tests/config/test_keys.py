@@ -153,7 +153,7 @@ WRONG_TYPE = [
     ("stride", ("block", None, 1.5), "a whole number or 'block_size', got"),
     ("warmup_steps", ("automatic", None), "a whole number or 'auto', got"),
     ("compile", ("sometimes", 3), "true or false or 'auto', got"),
-    ("source_units", ("letters", None), "'characters' or 'words', got"),
+    ("source_units", ("letters", None), "'characters', 'words' or 'pieces', got"),
 ]
 NUMBERS = [
     *("batch_size", "lr", "block_size", "feedforward_dim", "dropout", "weight_decay", "eps"),

@@ -16,6 +16,10 @@ OF_A_TEXT = ("stride", "sample_prompt", "tokenizer", "vocab_size", "min_frequenc
 OF_PAIRS = ("source_units", "target_units", "skip_bad_lines")
 
 
+OF_A_TEXT = ("stride", "sample_prompt", "tokenizer")
+OF_PAIRS = ("source_units", "target_units", "test_fraction", "skip_bad_lines")
+
+
 def test_head_count_that_does_not_divide_the_width_is_refused_with_both():
     match = "embedding_dim must be divisible by num_heads, got embedding_dim=130 and num_heads=4"
     with pytest.raises(UserError, match=match):

@@ -10,7 +10,9 @@ import torch
 
 from tests.marks import first_fast
 from transformer.data.tokenizers.base import TextSize
+from transformer.data.tokenizers.bytes import ByteTokenizer
 from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.data.tokenizers.registry import TOKENIZERS
 from transformer.evaluation import text
 from transformer.evaluation.text import (
     Score,
@@ -183,3 +185,45 @@ def test_baselines_learn_from_the_first_text_and_are_scored_on_the_second():
         "xz": score_xz(train, val),
     }
     assert scores["bigram"].loss < scores["unigram"].loss < math.log(2)
+
+
+def test_the_loss_of_one_model_agrees_by_characters_and_by_bytes(float64):
+    """The sum of nats over the tokens, divided by the bytes of the text, to 1e-9.
+
+    For a text in ASCII, each character is one byte: a model of bytes with the same rows, which
+    never expects another byte, is the same model.
+    """
+    text = "".join("abcde\n"[n**3 % 6] for n in range(97))
+    characters, by_bytes = CharacterTokenizer.from_text(text), ByteTokenizer()
+    model, same = (Bigram(vocab_size=t.vocab_size, block_size=7) for t in (characters, by_bytes))
+    with torch.no_grad():
+        table = torch.randn(6, 6, generator=torch.Generator().manual_seed(0))
+        (parameter,), (other,) = model.parameters(), same.parameters()
+        parameter.copy_(table)
+        other.fill_(-1e4)
+        rows = torch.tensor([ord(c) for c in characters.vocabulary])
+        other[rows[:, None], rows] = table
+    scores = [score_model(m, t.encode(text), t) for m, t in ((model, characters), (same, by_bytes))]
+    assert scores[0].bits_per_byte == pytest.approx(scores[1].bits_per_byte, abs=1e-9)
+    total = scores[0].loss * scores[0].num_scored
+    assert scores[0].bits_per_byte == pytest.approx(total / math.log(2) / 96, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["characters", "bytes", "bpe"])
+def test_bits_per_byte_are_the_sum_of_nats_over_the_bytes_of_the_text(name):
+    """The first token is not scored, so its bytes do not count."""
+    text = "naïve 漢字, naïve 🙂\n" * 9
+    tokenizer = TOKENIZERS[name].from_text(text, len(text))
+    tokens = tokenizer.encode(text)
+    score = score_unigram(tokens, tokens, tokenizer)
+    num_bytes = len(text.encode()) - len(tokenizer.bytes_of(int(tokens[0])))
+    total = score.loss * (len(tokens) - 1) / math.log(2)
+    assert score.bits_per_byte == pytest.approx(total / num_bytes, abs=1e-9)
+    assert score.bits_per_char == pytest.approx(total / (len(text) - 1), rel=0.05)
+
+
+def test_the_baselines_of_bytes_that_are_no_utf_8_have_no_characters():
+    text = (b"\xff\x00a" * 50).decode("utf-8", "surrogateescape")
+    scores = score_baselines(ByteTokenizer(), text, text)
+    assert all(score.bits_per_char is None for score in scores.values())
+    assert scores["xz"].bits_per_byte < scores["unigram"].bits_per_byte

@@ -85,3 +85,53 @@ def test_the_text_is_what_a_search_of_the_whole_would_leave(text, stop):
     row, shown = grow(text, stop)
     assert row.text == expected
     assert "".join(shown) + row.take(final=True) == expected
+
+
+def grow_bytes(parts, stop=(), healed=b""):
+    row = Continuation("", [], stop, healed)
+    shown = []
+    for token, part in enumerate(parts):
+        row.add_bytes(token, part, -float(token))
+        shown.append(row.take())
+    return row, shown
+
+
+def test_a_character_is_shown_when_its_last_byte_is_there():
+    row, shown = grow_bytes([b"a\xe6", b"\xbc", b"\xa2b", b"\xf0\x9f"])
+    assert shown == ["a", "", "漢b", ""]
+    assert (row.whole_text, row.text) == ("a漢b", "a漢b\ufffd")
+    assert row.offsets == [0, 1, 1, 3]
+    assert (row.take(final=True), row.take(final=True)) == ("\ufffd", "")
+
+
+def test_a_stop_text_is_found_across_the_borders_of_tokens_and_bytes():
+    row, shown = grow_bytes([b"x", b"\xe6\xbc", b"\xa2y", b"z"], ["漢yz"])
+    assert "".join(shown) + row.take(final=True) == row.text == "x"
+    assert (row.tokens, row.offsets, row.log_probabilities) == ([0], [0], [0.0])
+    row, _ = grow_bytes([b"ab", b"cST", b"OP\xe6"], ["STOP"])
+    assert (row.text, row.tokens) == ("abc", [0])
+
+
+@given(st.text(max_size=8), st.lists(st.integers(1, 3), min_size=1), st.sampled_from("aé漢🙂"))
+def test_however_a_text_is_cut_into_tokens_what_is_written_is_the_same(text, cuts, stop):
+    data, parts = text.encode("utf-8"), []
+    while data:
+        size = cuts[len(parts) % len(cuts)]
+        parts.append(data[:size])
+        data = data[size:]
+    row, shown = grow_bytes(parts, [stop])
+    assert row.text == text.split(stop)[0]
+    assert "".join(shown) + row.take(final=True) == row.text
+
+
+def test_the_bytes_that_a_healed_prompt_has_already_are_not_written_again():
+    row, shown = grow_bytes([b" t", b"he cat", b"s"], healed=b" the")
+    assert (row.healed, row.text, shown) == (b"", " cats", ["", " cat", "s"])
+    assert row.offsets == [0, 0, 4]
+
+
+def test_nothing_follows_an_end():
+    row, _ = grow_bytes([b"a"])
+    row.end()
+    row.add_bytes(7, b"b")
+    assert (row.text, row.tokens, row.done) == ("a", [0], True)

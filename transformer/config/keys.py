@@ -121,15 +121,17 @@ class Config(_ModelKeys):
         "Hugging Face's tokenizers that is byte-level BPE, or a model.safetensors",
     )
     vocab_size: VocabSize | Auto = Field(
-        "auto", description="bpe: how many pieces to learn; auto: by the length of the text"
+        "auto", description="bpe, pieces: how many to learn; auto: by the length of the text"
     )
     min_frequency: Annotated[Integer, Field(gt=0, le=MOST_FREQUENT)] = Field(
-        2, description="bpe: how often two pieces must stand together to become one"
+        2, description="bpe, pieces: how often two pieces must stand together to become one"
     )
     stride: Positive | Literal["block_size"] = Field(
         1, description="tokens from one chunk's start to the next's; block_size: no overlap"
     )
-    source_units: Units = Field("characters", description="pairs: what a source consists of")
+    source_units: Units = Field(
+        "characters", description="pairs: what a source consists of; pieces: as for tokenizer: bpe"
+    )
     target_units: Units = Field(
         "characters", description="pairs: what a target consists of; spaces separate words"
     )

@@ -25,7 +25,7 @@ def evaluate_pairs(saved: SavedModel, data_path: str, options: EvaluateOptions) 
         target_units=tokenizer.target.units,
         skip_bad_lines=options.skip_bad_lines or saved.config.get("skip_bad_lines", False),
     )
-    pairs = read_pairs(data_path, settings)
+    pairs = read_pairs(data_path, settings, recall=lambda: tokenizer)
     indices, split = choose_pairs(pairs, saved, options.split)
     answers = pairs.answers(indices)
     if not answers:

@@ -23,7 +23,7 @@ def score_translations(
     predictions = [split(translation) for translation in translations]
     accepted = [[split(answer) for answer in targets] for targets in answers.values()]
     rates = score_answers(predictions, accepted)
-    if not has_stress(tokenizer.target.vocabulary):
+    if not has_stress(tokenizer.target.words):
         return PairScore(rates, None)
     bare = [[without_stress(answer) for answer in targets] for targets in accepted]
     return PairScore(rates, score_answers(list(map(without_stress, predictions)), bare))

@@ -28,7 +28,7 @@ class PairTask(Task):
         self, config: Config, *, build: bool = True, recall: Callable[[], Any] | None = None
     ) -> Pairs:
         settings = config.group(PairSettings)
-        pairs = read_pairs(config.data_path, settings, build=build)
+        pairs = read_pairs(config.data_path, settings, build=build, recall=recall)
         pairs.check_splits(settings)
         return pairs
 

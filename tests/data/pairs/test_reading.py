@@ -228,3 +228,24 @@ def test_empty_split_is_an_error_with_the_sizes_and_the_fractions(path, fraction
 def test_empty_test_split_is_no_error(path):
     half = PairSettings(block_size=5, val_fraction=0.5, test_fraction=0.0)
     many(path, range(50)).check_splits(half)
+
+
+def test_pieces_are_learned_from_the_training_split_and_long_sides_found_afterwards(path):
+    text = "".join(f"walk {n}\twalked {n}\n" for n in range(200)) + f"{'q!' * 9}\tx\n"
+    units = {"source_units": "pieces", "target_units": "pieces", "vocab_size": 290}
+    with pytest.raises(UserError, match=r"1 bad line: source longer than block_size=9 in line 201"):
+        read(path, text, **units, block_size=9)
+    pairs = read(path, text, **units, block_size=9, skip_bad_lines=True)
+    assert (len(pairs.sources), pairs.num_skipped) == (200, 1)
+    assert pairs.tokenizer.source.split("walk 7") == ["walk", " ", "7"]
+    pairs = read(path, text[: text.index("q!")], **units, block_size=9)  # without that source
+    train = {pairs.sources[index] for index in pairs.split(0.1, 0.1).train}
+    only = "".join(f"{s}\t{t}\n" for s, t in lines(pairs) if s in train)
+    assert read(path, only, **units, block_size=9).tokenizer.state == pairs.tokenizer.state
+
+
+def test_both_sides_may_share_their_pieces(path):
+    units = {"source_units": "pieces", "target_units": "pieces", "vocab_size": 270}
+    tokenizer = read(path, "abab\tcdcd\n" * 9, **units, shared_vocabulary=True).tokenizer
+    assert tokenizer.source.state == tokenizer.target.state
+    assert {"ab", "cd"} <= set(tokenizer.source.vocabulary)

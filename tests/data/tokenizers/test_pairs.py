@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.data.tokenizers.hostile import TEXTS
+from transformer.data.tokenizers.bpe import BpeTokenizer
 from transformer.data.tokenizers.characters import CharacterTokenizer
-from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
+from transformer.data.tokenizers.pairs import PairTokenizer, PieceTokenizer, UnitTokenizer
 from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.special_ids import BEGIN, END, NUM_SPECIALS, PADDING
 from transformer.system.errors import UserError
@@ -143,3 +145,33 @@ def test_state_of_pairs_without_a_side_is_an_error(side: Any):
 def test_state_of_another_kind_is_no_state_of_pairs():
     with pytest.raises(ValueError, match="not the state of a tokenizer of pairs"):
         PairTokenizer.from_state(LETTERS.state)
+
+
+@given(text=TEXTS)
+def test_pieces_of_a_side_give_back_any_text_beside_the_special_ids(text):
+    side = pieces()
+    ids = side.encode(text)
+    assert ids.dtype == np.int32
+    assert (ids >= NUM_SPECIALS).all()
+    assert side.decode([BEGIN, *ids, END, PADDING]) == text
+    assert len(side.split(text)) == len(ids)
+    assert side.encode_known(text)[1] == 0
+
+
+_PIECES: list[PieceTokenizer] = []
+
+
+def pieces() -> PieceTokenizer:
+    if not _PIECES:
+        _PIECES.append(PieceTokenizer(BpeTokenizer.from_text("the cat, the mat\n" * 9)))
+    return _PIECES[0]
+
+
+def test_the_state_of_pieces_survives_json_on_either_side():
+    pairs = PairTokenizer(pieces(), PHONES)
+    again = tokenizer_from_state(json.loads(json.dumps(pairs.state)))
+    assert isinstance(again, PairTokenizer)
+    assert again.state == pairs.state
+    assert again.sizes == {"vocab_size": 8, "source_vocab_size": 3 + len(pieces().vocabulary)}
+    with pytest.raises(ValueError, match="not the state of a tokenizer of pieces"):
+        tokenizer_from_state(pairs.state | {"target": {"kind": "pieces"}})

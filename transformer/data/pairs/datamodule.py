@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -44,6 +45,8 @@ class PairDataModule(EndlessDataModule):
         test_fraction: float = 0.1,
         skip_bad_lines: bool = False,
         shared_vocabulary: bool = False,
+        vocab_size: int | Literal["auto"] = "auto",
+        min_frequency: int = 2,
         num_workers: int = 0,
         seed: int = 0,
         endless: bool = False,
@@ -60,6 +63,8 @@ class PairDataModule(EndlessDataModule):
             target_units=target_units,
             skip_bad_lines=skip_bad_lines,
             shared_vocabulary=shared_vocabulary,
+            vocab_size=vocab_size,
+            min_frequency=min_frequency,
         )
         self.pairs = read_pairs(data_path, settings, build=True) if pairs is None else pairs
         self.pairs.check_splits(settings)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import numpy as np
 from transformer.data.built_in.registry import read_source
 from transformer.data.pairs.settings import PairSettings, Units
 from transformer.data.record import digest, record_of
-from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer, join_units, split_units
+from transformer.data.tokenizers.pairs import SIDES, PairTokenizer, join_units, split_units
 from transformer.system.errors import UserError
 
 _NAMED_LINES = 5
@@ -82,11 +82,18 @@ def _place(source: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def read_pairs(path: str | Path, settings: PairSettings, *, build: bool = False) -> Pairs:
+def read_pairs(
+    path: str | Path,
+    settings: PairSettings,
+    *,
+    build: bool = False,
+    recall: Callable[[], PairTokenizer] | None = None,
+) -> Pairs:
     """Reads a UTF-8 file; each line is a source, a tab and a target.
 
-    The vocabulary is made from all valid lines, from every split; with `shared_vocabulary` both
-    sides have the same one. White space between words becomes one space. With `build`, a built-in
+    The vocabulary is made from all valid lines, from every split; pieces are learned from the
+    training split, or are those of `recall`. With `shared_vocabulary` both sides have the same
+    vocabulary. White space between words becomes one space. With `build`, a built-in
     file that is missing is built first.
 
     Raises: UserError if the file is missing, is a folder, is empty, or is not UTF-8. Without
@@ -99,13 +106,18 @@ def read_pairs(path: str | Path, settings: PairSettings, *, build: bool = False)
     lines = text.rstrip("\n").split("\n")
     if lines == [""]:
         raise UserError(f"{path}: the file is empty; give a source, a tab and a target per line")
-    pairs, faults = _parse(lines, units, settings.block_size)
+    numbered, faults = _parse(lines, units, settings.block_size)
+    tokenizer = _tokenizer(list(numbered), settings, recall) if numbered else None
+    if tokenizer is not None and "pieces" in units:
+        _take_out_long(numbered, faults, tokenizer, settings)
+    pairs = list(numbered)
     if faults and not (settings.skip_bad_lines and pairs):
         raise UserError(f"{path}: {_described(faults, settings.skip_bad_lines)}")
+    assert tokenizer is not None  # or all lines were bad
     return Pairs(
         sources=[join_units(source, units[0]) for source, _ in pairs],
         targets=[join_units(target, units[1]) for _, target in pairs],
-        tokenizer=_tokenizer(pairs, units, settings.shared_vocabulary),
+        tokenizer=tokenizer,
         sha256=digest(text),
         record=record_of(text),
         num_skipped=sum(map(len, faults.values())),
@@ -116,9 +128,9 @@ def read_pairs(path: str | Path, settings: PairSettings, *, build: bool = False)
 
 def _parse(
     lines: list[str], units: tuple[Units, Units], block_size: int
-) -> tuple[list[_Sides], dict[str, list[int]]]:
-    """The valid pairs, each once, and the numbers of the bad lines, grouped by fault."""
-    pairs: dict[_Sides, None] = {}
+) -> tuple[dict[_Sides, list[int]], dict[str, list[int]]]:
+    """The valid pairs, each with its lines, and the numbers of the bad lines, grouped by fault."""
+    pairs: dict[_Sides, list[int]] = {}
     faults = defaultdict(list)
     for number, line in enumerate(lines, start=1):
         parts = line.split("\t")
@@ -130,8 +142,26 @@ def _parse(
         if fault:
             faults[fault].append(number)
         else:
-            pairs[source, target] = None
-    return list(pairs), faults
+            pairs.setdefault((source, target), []).append(number)
+    return pairs, faults
+
+
+def _take_out_long(
+    pairs: dict[_Sides, list[int]],
+    faults: dict[str, list[int]],
+    tokenizer: PairTokenizer,
+    settings: PairSettings,
+) -> None:
+    """Moves pairs with too many pieces to the faults; before, they could not be counted."""
+    units = (tokenizer.source, tokenizer.target)
+    for sides, numbers in list(pairs.items()):
+        texts = map(join_units, sides, settings.units)
+        lengths = [len(unit.encode(text)) for unit, text in zip(units, texts, strict=True)]
+        for name, length in zip(("source", "target"), lengths, strict=True):
+            if length > settings.block_size:
+                fault = f"{name} longer than block_size={settings.block_size}"
+                faults.setdefault(fault, []).extend(pairs.pop(sides, numbers))
+                break
 
 
 def _fault(source: tuple[str, ...], target: tuple[str, ...], block_size: int) -> str | None:
@@ -162,10 +192,18 @@ def _numbered(lines: list[int]) -> str:
 
 
 def _tokenizer(
-    pairs: list[_Sides], units: tuple[Units, Units], shared_vocabulary: bool
+    pairs: list[_Sides], settings: PairSettings, recall: Callable[[], PairTokenizer] | None
 ) -> PairTokenizer:
-    found: list[set[str]] = [set().union(*side) for side in zip(*pairs, strict=True)]
-    if shared_vocabulary:
-        found = [set().union(*found)] * 2
-    sides = zip(units, found, strict=True)
-    return PairTokenizer(*(UnitTokenizer(unit, sorted(vocabulary)) for unit, vocabulary in sides))
+    if recall is not None and "pieces" in settings.units:
+        return recall()
+    kept_out = settings.val_fraction + settings.test_fraction
+    unit = settings.source_units
+    train = [pair for pair in pairs if _place(join_units(pair[0], unit)) >= kept_out] or pairs
+    sides = [[list(side) for side in zip(*some, strict=True)] for some in (pairs, train)]
+    if settings.shared_vocabulary:
+        sides = [[source + target] * 2 for source, target in sides]
+    made = (
+        SIDES[unit].made(unit, every, trained, settings)
+        for unit, every, trained in zip(settings.units, *sides, strict=True)
+    )
+    return PairTokenizer(*made)
