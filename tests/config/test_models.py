@@ -12,12 +12,8 @@ from transformer.system.errors import UserError
 NINE_KEYS = Path(__file__).parents[2] / "configs" / "nine-keys.yaml"
 REQUIRED = {key: setting.value for key, setting in read_settings(NINE_KEYS).items()}
 
-OF_A_TEXT = ("stride", "sample_prompt", "tokenizer", "vocab_size", "min_frequency")
-OF_PAIRS = ("source_units", "target_units", "skip_bad_lines")
-
-
 OF_A_TEXT = ("stride", "sample_prompt", "tokenizer")
-OF_PAIRS = ("source_units", "target_units", "test_fraction", "skip_bad_lines")
+OF_PAIRS = ("source_units", "target_units", "skip_bad_lines")
 
 
 def test_head_count_that_does_not_divide_the_width_is_refused_with_both():
