@@ -21,8 +21,8 @@ def follower(tokenizer, follows):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-            for one, other in follows:
-                parameter[one, other] = 9.0
+            for place, (one, other) in enumerate(follows):  # the first is the likeliest
+                parameter[one, other] = 90.0 - place
     return TextGenerator(model, tokenizer)
 
 
@@ -46,8 +46,9 @@ def test_no_prompt_is_refused_and_one_that_is_no_utf_8_is_shown_with_replacement
 
 def test_a_healed_prompt_goes_on_with_a_longer_token(pairs):
     ids = {name: pairs.pieces.index(name) for name in (" the", " there", " then", "\n")}
-    # The model goes on with " there" after a line end, as in its text; never with "re".
-    generator = follower(pairs, [(ids["\n"], ids[" there"]), (ids[" there"], ids["\n"])])
+    # After a line end, the model likes another line end best, and then " there"; never "re".
+    follows = [(ids["\n"], ids["\n"]), (ids["\n"], ids[" there"]), (ids[" there"], ids["\n"])]
+    generator = follower(pairs, follows)
     text = "\n the"
     assert pairs.encode(text).tolist() == [ids["\n"], ids[" the"]]
     plain = generator.generate(text, max_new_tokens=1, temperature=0.0)[0]
@@ -69,6 +70,12 @@ def test_a_healed_text_begins_with_its_prompt_whatever_the_model_prefers(pairs, 
                 prompt, max_new_tokens=4, seed=seed, heal_prompt=True, **settings
             )
             assert text.startswith(prompt)
+            (row,) = generator.begin([prompt], heal_prompt=True)
+            lacking, sampler = row.healed, Sampler(seed=seed, **settings)
+            for _ in generator.write([row], max_new_tokens=4, sampler=sampler):
+                pass
+            written = b"".join(map(pairs.bytes_of, row.tokens))
+            assert written.startswith(lacking) or lacking.startswith(written)
 
 
 def test_healing_changes_nothing_for_tokens_that_are_never_longer():
