@@ -66,5 +66,5 @@ def block_parameters(width: int, num_blocks: int) -> int:
     return 12 * width**2 * num_blocks
 
 
-LAW = Law(-0.829, 0.0756, 0.411, 0.344, 0.296, 0.668, 0.01, 1.67, 0.4, 14.7, 0.4, 1.0)
-ERROR = 0.061  # root mean square, on runs of texts that the fit did not know
+LAW = Law(-1.008, 0.0777, 0.326, 0.52, 0.207, 0.665, 0.0117, 1.67, 0.319, 14.3, 0.387, 0.622)
+ERROR = 0.063  # root mean square, on runs of texts that the fit did not know
