@@ -9,7 +9,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +18,8 @@ from transformer.config.drafts import Draft, read_draft
 from transformer.config.files import load_config, to_yaml
 from transformer.config.flags import FlagParser, add_flags, given_flags, path_argument
 from transformer.config.keys import Config
-from transformer.run.fit import train
+from transformer.models.families.registry import DEFAULT
+from transformer.run.fit import saved_tokenizer, train
 from transformer.storage.run_folder import CONFIG, Resume, find_restart, find_resume, run_of
 from transformer.storage.run_names import check_name
 from transformer.system.errors import UserError
@@ -141,7 +142,7 @@ def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config 
     planned_here = arguments.plan or ("data_path" in flags and may_be_planned(flags))
     if arguments.plan and "max_steps" in flags:
         raise UserError("--plan shows what minutes would bring: leave out --max_steps")
-    auto_config = AUTO_CONFIGS.get(flags.get("model", "gpt"), DEFAULT_CONFIG)
+    auto_config = AUTO_CONFIGS.get(flags.get("model", DEFAULT), DEFAULT_CONFIG)
     path = arguments.config or (auto_config if planned_here else DEFAULT_CONFIG)
     draft = read_draft(path, flags)
     if draft.auto:
@@ -155,7 +156,7 @@ def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config 
 def may_be_planned(flags: dict[str, Any]) -> bool:
     """Whether data of one's own gets a plan: a transformer on one device."""
     one_device = all(str(flags.get(key, 1)) == "1" for key in ("devices", "num_nodes"))
-    return one_device and launched_sizes() is None and flags.get("model", "gpt") in AUTO_CONFIGS
+    return one_device and launched_sizes() is None and flags.get("model", DEFAULT) in AUTO_CONFIGS
 
 
 def named(config: Config, path: str | Path) -> Config:
@@ -176,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     if arguments.plan:
         return show_outlook(arguments.config)
-    start = planned(arguments.config, say if arguments.print_config else tell)
+    start = planned(arguments)
     config = start.config
     if arguments.print_config:
         print(to_yaml(config.resolved()), end="")
@@ -186,7 +187,9 @@ def main(argv: list[str] | None = None) -> int:
         say_loading("PyTorch")
         from transformer.run.estimation import estimate
 
-        data = task_of(config.model).read(config, build=not arguments.resume.checkpoints)
+        checkpoints = arguments.resume.checkpoints
+        recall = partial(saved_tokenizer, checkpoints[0]) if checkpoints else None
+        data = task_of(config.model).read(config, build=not checkpoints, recall=recall)
         for part in estimate(config, data):
             print(part, flush=True)
         return 0
@@ -194,7 +197,8 @@ def main(argv: list[str] | None = None) -> int:
         return train_or_verify(start, arguments)
 
 
-def planned(config: Config | Draft, show: Callable[[str], None]) -> Start:
+def planned(arguments: Arguments) -> Start:
+    config = arguments.config
     if isinstance(config, Config):
         return Start(config)
     check_launch()
@@ -204,8 +208,9 @@ def planned(config: Config | Draft, show: Callable[[str], None]) -> Start:
     from transformer.run.planning.planned import plan_of
 
     with lasting_output(), ended_at_once(SIGNALS):
-        plan = plan_of(config, started_at)
-    show(plan.text)
+        raced = not (arguments.print_config or arguments.estimate)
+        plan = plan_of(config, started_at, raced=raced)
+    (say if arguments.print_config else tell)(plan.text)
     entries = [each._replace(config=named(each.config, config.path)) for each in plan.entries]
     rivals = entries if len(entries) > 1 else ()
     return Start(entries[0].config, rivals, plan.spent_seconds)

@@ -70,11 +70,12 @@ RUNS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("topics", 200, 300, {"dropout": 0.1, **WIDTH[256]}),
     ("topics", 200, 300, {"dropout": 0.1, "label_smoothing": 0.1}),
     ("topics", 200, 300, {"dropout": 0.1, "r_drop": 1.0}),
-    ("topics", 200, 300, {"dropout": 0.1, "weight_decay": 1.0, "lr": 0.005}),
-    ("topics", 200, 700, {"dropout": 0.2, "label_smoothing": 0.1, **WIDTH[128]}),
-    ("shakespeare", 1133, 600, {"dropout": 0.0}),
+    ("topics", 200, 300, {"dropout": 0.2, "r_drop": 1.0}),
+    ("shakespeare", 100, 300, {"dropout": 0.1, "r_drop": 1.0}),
+    ("topics", 200, 600, {"dropout": 0.1, "r_drop": 1.0, **WIDTH[128]}),
+    ("shakespeare", 1133, 600, {"dropout": 0.1, "r_drop": 1.0}),
+    ("shakespeare", 100, 300, {"dropout": 0.2, "r_drop": 1.0, **WIDTH[128]}),
     ("shakespeare", 1133, 2400, {"dropout": 0.1}),
-    ("shakespeare", 1133, 4000, {"dropout": 0.1, **WIDTH[128]}),
 ]
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from transformer.config.keys import Config
 from transformer.data.text.corpus import Corpus, Text
+from transformer.data.text.split import Cuts
 from transformer.tasks.prompts import choose_prompt, frequent_beginning
 from transformer.tasks.text import TextTask
 
@@ -11,7 +12,7 @@ NOVEL = "The sea was calm.\nNobody spoke.\n\nThe boat went on.\nA gull cried.\nT
 
 
 def corpus_of(text: str) -> Corpus:
-    return Corpus.from_text(Text(text), len(text))
+    return Corpus.from_text(Text(text), Cuts(len(text), len(text)))
 
 
 @pytest.mark.parametrize(

@@ -56,10 +56,18 @@ class TokenizerChoice:
         return kept(
             cache_folder(self.cache_dir) / "tokenizers" / f"{digest.hexdigest()[:32]}.json",
             lambda: kind.from_text(text, num_train, **settings),
-            lambda path: kind.from_state(json.loads(path.read_text(encoding="utf-8"))),
+            lambda path: _read(kind, path),
             _write,
             most_files=_MOST_KEPT,
         )
+
+
+def _read(kind: type[Tokenizer], path: Path) -> Tokenizer:
+    """Raises: ValueError for a file that is damaged."""
+    try:
+        return kind.from_state(json.loads(path.read_text(encoding="utf-8")))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from None
 
 
 def _write(path: Path, made: Tokenizer) -> None:

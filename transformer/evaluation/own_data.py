@@ -28,7 +28,7 @@ def own_path(saved: "SavedModel") -> str:
             f"{path}: the training data of {saved.path} is missing: start from the folder where "
             "training was started, or give its path with --data_path"
         )
-    text = read_text(path, "file", any_bytes=True).text
+    text = read_text(path, "file", any_bytes=saved.tokenizer.reads_any_file).text
     if digest(text) != saved.corpus["sha256"]:
         raise UserError(
             f"{path}: is not the training data of {saved.path}: "

@@ -107,7 +107,9 @@ def read_trained_on(run: Path) -> TrainedOn:
 def of_characters(curves: Curves) -> bool:
     """Whether a token of the run is a character, or it has logged no loss in other units."""
     bits = _last_ratio(curves, PER_CHARACTER)
-    return bits is None or math.isclose(bits, 1 / math.log(2), rel_tol=1e-4)
+    if bits is None:
+        return _last_ratio(curves, PER_BYTE) is None
+    return math.isclose(bits, 1 / math.log(2), rel_tol=1e-4)
 
 
 def per_byte(curves: Curves) -> Curves | None:

@@ -98,7 +98,7 @@ def positions_of(model: TokenModel) -> Any:
 def attention_picture(pieces: Sequence[str], num_blocks: int, num_heads: int) -> MapPicture:
     """One map for each block (a row of maps) and head (a column of maps).
 
-    Row: the character that reads; column: the character that it reads; darker means more. `paint`
+    Row: the token that reads; column: the token that it reads; darker means more. `paint`
     takes the maps block by block.
     """
     letters = [shortened(piece) for piece in pieces]

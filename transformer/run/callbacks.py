@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from transformer.config.files import to_yaml
+from transformer.run.coach import Finished, advice
 from transformer.run.parts import Run
 from transformer.storage.model_file import save_weights
 from transformer.storage.run_folder import WEIGHTS
@@ -17,7 +18,7 @@ from transformer.training.callbacks.checkpoints import RunCheckpoints
 from transformer.training.callbacks.interruption import Interruption
 from transformer.training.callbacks.progress_bar import RunProgressBar
 from transformer.training.callbacks.random_state import RandomState
-from transformer.training.callbacks.showing import Introduction, Samples
+from transformer.training.callbacks.showing import Advising, Introduction, Samples
 from transformer.training.callbacks.stopping import LastStep, Patience, TimeLimit, WholeSteps
 from transformer.training.callbacks.timed_validations import TimedValidations
 from transformer.training.estimates import ENDLESS_STEPS
@@ -53,6 +54,34 @@ def make_timed_validations(
     return TimedValidations(limit, run.throughput, agreement, *tokens, run.data.look_at)
 
 
+def finished(
+    run: Run, step: int, copied: int = 0, best_weights: tuple[int, float] | None = None
+) -> Finished:
+    """The run as the coach looks at it."""
+    return Finished(
+        train=run.curves.train,
+        val=run.curves.val,
+        step=step,
+        lr=run.config.lr,
+        dropout=run.dropout,
+        grad_clip=run.config.grad_clip,
+        max_minutes=run.config.max_minutes,
+        epochs=run.config.epochs,
+        precision=run.config.precision,
+        best_weights=best_weights,
+        skipped_steps=run.module.skipped_steps,
+        picked_by_val_loss=run.task.monitor == "val_loss",
+        copied=copied,
+    )
+
+
+def _advice(run: Run, step: int) -> str:
+    """Nothing for a run that was interrupted, and will go on, or that is not summed up."""
+    if run.signals.received or not run.sums_up:
+        return ""
+    return "\n".join(map(str, advice(finished(run, step))))
+
+
 def _save(run: Run, step: int, val_loss: float, weights: Mapping[str, Tensor]) -> None:
     results = {"results": {"best_step": step, "val_loss": val_loss}}
     save_weights(run.folder / WEIGHTS, weights, run.module.metadata | results)
@@ -84,6 +113,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
             note_of=run.many_passes_note if run.total_steps == ENDLESS_STEPS else None,
         ),
         run.curves,
+        Advising(partial(_advice, run)),
         Introduction(to_yaml(keys), keys, run.task.charts),
         RunProgressBar(),
         Interruption(checkpoints, agreement, run.signals),

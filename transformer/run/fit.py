@@ -69,7 +69,9 @@ def train(
     check_launch()
     with RunLock() as lock:
         checkpoint = choose_checkpoint(config, resume, lock)
-        run, trainer, step = put_together(config, checkpoint, lock, started_at, profile, callbacks)
+        run, trainer, step = put_together(
+            config, checkpoint, lock, started_at, profile, callbacks, sums_up=sum_up
+        )
         if trainer.is_global_zero:
             introduce(run, checkpoint, step)
         fit_and_conclude(run, trainer, checkpoint, sum_up=sum_up)
@@ -120,6 +122,8 @@ def put_together(
     started_at: float,
     profile: bool,
     callbacks: "Sequence[pl.Callback]",
+    *,
+    sums_up: bool = True,
 ) -> "tuple[Run, pl.Trainer, int]":
     """The parts of a run, its Trainer, and the number of steps that are already done."""
     config, data, before = read_input(config, resume)
@@ -144,6 +148,7 @@ def put_together(
         parts.num_devices,
         schedule_changed=resuming.changes_schedule(before, config),
         keeper=RunFolder(folder, config.resolved(), lock),
+        sums_up=sums_up,
     )
     trainer = assembly.build_trainer(
         run, parts.hardware, first_step=step, profile=profile, callbacks=callbacks
@@ -257,4 +262,4 @@ def introduce(run: "Run", resume: Path | None, step: int) -> None:
 def conclude(run: "Run", trainer: "pl.Trainer") -> None:
     from transformer.run.summary import last_lines, summarize
 
-    tell(last_lines(run, trainer, *summarize(run, trainer)))
+    tell(last_lines(run, *summarize(run, trainer)))

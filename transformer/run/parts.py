@@ -26,6 +26,7 @@ class Run:
     num_devices: int = 1
     schedule_changed: bool = False  # by new settings of a resumed run
     keeper: RunFolder | None = None  # None for a run that leaves no files
+    sums_up: bool = True  # at its end; otherwise the run is a part of something else
     checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
     signals: Signals = field(default_factory=Signals)
     curves: Curves = field(default_factory=Curves)

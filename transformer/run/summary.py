@@ -7,14 +7,14 @@ from typing import Any
 import pytorch_lightning as pl
 
 from transformer.models.base import SequenceModel
-from transformer.run.coach import Finished, advice
+from transformer.run.callbacks import finished
+from transformer.run.coach import advice
 from transformer.run.parts import Run
 from transformer.run.reports import conclusion, run_facts
 from transformer.storage.model_file import load_model, save_model
 from transformer.storage.run_folder import SUMMARY, WEIGHTS
 from transformer.system.files import write_text
 from transformer.system.shell import flag, quoted
-from transformer.training.loggers import log_text
 
 
 def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceModel]:
@@ -37,20 +37,14 @@ def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceMo
     return summary, model
 
 
-def last_lines(run: Run, trainer: pl.Trainer, summary: dict[str, Any], model: SequenceModel) -> str:
-    """The result, advice, samples of the best weights, and commands to run next.
-
-    The advice goes to TensorBoard, too.
-    """
+def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
+    """The result, advice, samples of the best weights, and commands to run next."""
     shown = run.task.examples(model).strip()
     word = run.task.prompt(shown)
     prompt = flag("prompt", word) if word else ""
     lines = [f"\n{conclusion(run.task.headline(summary), summary)}"]
-    if found := _advice(run, summary, shown):
-        lines.append(found)
-        log_text(trainer, "advice", found)
-        for logger in trainer.loggers:
-            logger.save()
+    best = summary["best_step"], summary["val_loss"]
+    lines += map(str, advice(finished(run, summary["step"], run.task.copied(shown), best)))
     lines.append(f"\n{shown}\n\nnext:")
     lines.append(f"  python generate.py {quoted(run.folder / WEIGHTS)}{prompt}")
     home = Path(run.config.runs_dir)
@@ -58,23 +52,3 @@ def last_lines(run: Run, trainer: pl.Trainer, summary: dict[str, Any], model: Se
         home = run.folder
     lines.append(f"  tensorboard --logdir {quoted(home)}")
     return "\n".join(lines)
-
-
-def _advice(run: Run, summary: dict[str, Any], shown: str) -> str:
-    """In lines; empty if the curves show nothing to do."""
-    finished = Finished(
-        train=run.curves.train,
-        val=run.curves.val,
-        step=summary["step"],
-        lr=run.config.lr,
-        dropout=run.dropout,
-        grad_clip=run.config.grad_clip,
-        max_minutes=run.config.max_minutes,
-        epochs=run.config.epochs,
-        precision=run.config.precision,
-        best_weights=(summary["best_step"], summary["val_loss"]),
-        skipped_steps=run.module.skipped_steps,
-        picked_by_val_loss=run.task.monitor == "val_loss",
-        copied=run.task.copied(shown),
-    )
-    return "\n".join(map(str, advice(finished)))

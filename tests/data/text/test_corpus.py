@@ -135,7 +135,7 @@ class Pairwise(Tokenizer):
 
     @classmethod
     def from_text(cls, text, num_train):
-        return cls(sorted({*cls.cut(text[:num_train]), *cls.cut(text[num_train:])}))
+        return cls(sorted({*cls.cut(text), *cls.cut(text[1:]), *text}))
 
     @staticmethod
     def cut(text):

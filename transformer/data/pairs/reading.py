@@ -156,7 +156,7 @@ def _take_out_long(
     units = (tokenizer.source, tokenizer.target)
     for sides, numbers in list(pairs.items()):
         texts = map(join_units, sides, settings.units)
-        lengths = [len(unit.encode(text)) for unit, text in zip(units, texts, strict=True)]
+        lengths = [len(unit.split(text)) for unit, text in zip(units, texts, strict=True)]
         for name, length in zip(("source", "target"), lengths, strict=True):
             if length > settings.block_size:
                 fault = f"{name} longer than block_size={settings.block_size}"

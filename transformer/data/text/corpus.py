@@ -114,13 +114,14 @@ class Corpus:
         return self.tokens[len(self.tokens) - self.num_test :]
 
     def check_length(self, block_size: int, val_fraction: float, path: str | Path) -> None:
-        splits = [("training", self.train), ("validation", self.val)]
+        splits, kept = [("training", self.train), ("validation", self.val)], ""
         if self.num_test:
             splits.append(("the test", self.test))
+            kept = f", test: {self.num_test:,}"
         for name, split in splits:
             if len(split) < block_size + 1:
                 raise UserError(
                     f"{path}: {len(self.tokens):,} {self.tokenizer.units} leave {len(split):,} for "
-                    f"{name} (val_fraction={val_fraction:g}), but one chunk needs block_size + 1 = "
-                    f"{block_size + 1:,}: give a longer text, or change block_size or the fractions"
+                    f"{name} (val_fraction={val_fraction:g}{kept}), but one chunk needs "
+                    f"block_size + 1 = {block_size + 1:,}: give a longer text, or change block_size or the fractions"
                 )

@@ -78,7 +78,9 @@ def check_spec(spec: dict[str, Any]) -> None:
 
 
 def words_name(spec: dict[str, Any]) -> str:
-    """WORDS_NAME for a file that cuts a text by WORDS, and else OTHER_WORDS."""
+    """WORDS_NAME for a file that cuts a text by WORDS alone, and else OTHER_WORDS."""
+    if any(not token["special"] for token in spec["added_tokens"]):  # may hold spaces
+        return OTHER_WORDS
     steps = spec["pre_tokenizer"].get("pretokenizers", [])
     by_words = len(steps) == 2 and steps[0] == _SPLIT and not steps[1].get("use_regex", True)
     return WORDS_NAME if by_words else OTHER_WORDS

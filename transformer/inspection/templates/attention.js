@@ -48,7 +48,7 @@ function drawMatrix() {
   drawLabels(context, columns, true);
   drawLabels(context, data.units, false);
   const axes = causal
-    ? "each row is a character that reads, each column a character that is read"
+    ? `each row is a ${WORD} that reads, each column a ${WORD} that is read`
     : "each row is a unit of the target, each column a unit of the source";
   const title = `${headName()}: ${axes}`;
   find("matrix-title").textContent = title[0].toUpperCase() + title.slice(1);

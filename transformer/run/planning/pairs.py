@@ -11,7 +11,6 @@ from transformer.config.drafts import Draft
 from transformer.run import assembly
 from transformer.run.planning.planner import (
     LEAST_STEPS,
-    R_DROP_COST,
     DataFacts,
     Plan,
     Planner,
@@ -63,23 +62,24 @@ class PairPlanner(Planner):
     def for_minutes(self, minutes: float) -> Plan:
         """R-Drop takes twice the time of a step, so it comes where the passes allow it."""
         for size in reversed(self._worthwhile()):
-            for r_drop in self.open("r_drop", (1.0, 0.0)):
-                steps = self._steps_in(minutes, size, r_drop)
+            for r_drop in self._r_drops():
+                steps = self.affordable(size, minutes, self._recipe(r_drop))
                 if self.passes(steps) >= PASSES:
                     return self._plan(size, r_drop, steps)
         size, r_drop = self.sizes[0], self.open("r_drop", (0.0,))[0]
-        steps = self._steps_in(minutes, size, r_drop)
+        steps = self.affordable(size, minutes, self._recipe(r_drop))
         if steps < LEAST_STEPS:
             raise self.too_few(minutes)
         return self._plan(size, r_drop, steps)
 
-    def _steps_in(self, minutes: float, size: Size, r_drop: float) -> int:
-        assert self.step_seconds is not None
-        cost = self.step_seconds.dropout_cost * (R_DROP_COST if r_drop else 1.0)
-        return self.affordable(size, minutes, cost)
+    def _r_drops(self) -> tuple[float, ...]:
+        """R-Drop compares two passes with different dropout; the first value is preferred."""
+        base = self.base.resolved()
+        drops = "dropout" in self.draft.auto or base["dropout"] or base["target_dropout"]
+        return self.open("r_drop", (1.0, 0.0) if drops else (0.0,))
 
     def for_steps(self, steps: int) -> Plan:
-        return self._plan(self._worthwhile()[-1], self.open("r_drop", (1.0,))[0], steps)
+        return self._plan(self._worthwhile()[-1], self._r_drops()[0], steps)
 
     def _worthwhile(self) -> list[Size]:
         """The sizes for which there are enough pairs; at least the smallest."""
@@ -88,9 +88,11 @@ class PairPlanner(Planner):
         return found or self.sizes[:1]
 
     def _plan(self, size: Size, r_drop: float, steps: int) -> Plan:
+        return Plan(size, self._recipe(r_drop), steps, self.passes(steps), expected=None)
+
+    def _recipe(self, r_drop: float) -> dict[str, float]:
         dropout = self.open("dropout", (_dropout(self.num_pairs),))[0]
-        recipe = {"dropout": dropout, "r_drop": r_drop}
-        return Plan(size, recipe, steps, self.passes(steps), expected=None)
+        return {"dropout": dropout, "r_drop": r_drop}
 
     def block_parameters(self, size: Size) -> int:
         """About: 12 C^2 in a block of the encoder, 16 C^2 in one of the decoder."""
@@ -98,7 +100,11 @@ class PairPlanner(Planner):
 
     def reasons(self, plan: Plan) -> dict[str, str]:
         pairs = f"{self.num_pairs:,} pairs"
+        seconds = self.seconds_of_a_step(plan)
+        size = f"the largest that passes over {pairs} often enough{seconds}"
         return {
+            "embedding_dim": size,
+            "num_blocks": size,
             "r_drop": f"{plan.passes:.3g} passes over {pairs}",
             "dropout": f"usual for {pairs}",
             "batch_size": f"about {STEPS_PER_PASS} steps for each pass",

@@ -33,8 +33,10 @@ class Planned(NamedTuple):
     spent_seconds: float = 0.0  # of the minutes
 
 
-def plan_of(draft: Draft, started_at: float) -> Planned:
+def plan_of(draft: Draft, started_at: float, *, raced: bool = True) -> Planned:
     """The configs to start with; the time since `started_at`, of time.monotonic, counts as used.
+
+    Without `raced`, there is one config, for all the minutes.
 
     Raises: UserError for data, a time or given keys that no plan is for.
     """
@@ -46,7 +48,7 @@ def plan_of(draft: Draft, started_at: float) -> Planned:
         return Planned([entry_of(planner, plan)], explained(planner, plan, ""))
     spent = min(time.monotonic() - started_at, MOST_PLANNING * 60 * minutes)
     planner = replace(planner, spent_seconds=spent)
-    entries = entries_of(planner, minutes)
+    entries = entries_of(planner, minutes, raced=raced)
     more = ""
     if (doubled := planner.for_minutes(2 * minutes).expected) is not None:
         more = f"; twice the time would bring {doubled:.2f}"
@@ -103,13 +105,7 @@ def _planner_class(draft: Draft, base: Config) -> type[Planner]:
 
 def explained(planner: Planner, plan: Plan, more: str) -> str:
     config = planner.config_of(plan)
-    size = "the best use of these steps"
-    if planner.step_seconds is not None:
-        seconds = planner.step_seconds(plan.size.width, plan.size.num_blocks)
-        size = f"the best of all sizes at {seconds:.2g} s a step here"
     reasons = {
-        "embedding_dim": size,
-        "num_blocks": size,
         "num_heads": f"heads are {config.embedding_dim // config.num_heads} numbers wide",
         "max_steps": "as many as the minutes allow",
     } | planner.reasons(plan)

@@ -131,6 +131,8 @@ class Planner(ABC):
         weights += 2 * self.facts.vocab_size * size.width
         numbers = 34 * size.width * size.num_blocks + 4 * self.facts.vocab_size
         numbers *= self.base.batch_size * self.facts.tokens_per_example
+        if "r_drop" in self.draft.auto or self.base.r_drop:
+            numbers *= 2  # the batch is passed twice
         return PROGRAM_BYTES + 16 * weights + 4 * numbers
 
     def _sizes(self) -> Iterator[Size]:
@@ -152,18 +154,28 @@ class Planner(ABC):
         """
         return self.draft.base(**self.plain)
 
-    def affordable(self, size: Size, minutes: float, cost: float = 1.0) -> int:
-        """The steps in the minutes, beside the start, the validations and the exact score.
-
-        A step takes `cost` times as long as was measured.
-        """
+    def affordable(self, size: Size, minutes: float, recipe: Mapping[str, Any]) -> int:
+        """The steps in the minutes, beside the start, the validations and the exact score."""
         assert self.step_seconds is not None
         base = self.base
         step = self.step_seconds(size.width, size.num_blocks) * base.accumulate_grad_batches
         score = self.facts.score_tokens * step / self.tokens(1) / PASSES_PER_TRAINING_STEP
         seconds = 60 * minutes - self.spent_seconds - START_SECONDS - score
-        steps = seconds * (1 - VALIDATION_SHARE) / (cost * step)
+        steps = seconds * (1 - VALIDATION_SHARE) / (step * self._slower(recipe))
         return max(0, int(min(steps, base.max_steps or math.inf, self._steps_of_epochs())))
+
+    def _slower(self, recipe: Mapping[str, Any]) -> float:
+        """How many times as long a step takes with this dropout and R-Drop."""
+        assert self.step_seconds is not None
+        slower = self.step_seconds.dropout_cost if recipe["dropout"] else 1.0
+        return slower * (R_DROP_COST if recipe["r_drop"] else 1.0)
+
+    def seconds_of_a_step(self, plan: Plan) -> str:
+        """In words that follow a reason; empty if it was not measured."""
+        if self.step_seconds is None:
+            return ""
+        seconds = self.step_seconds(plan.size.width, plan.size.num_blocks)
+        return f" at {seconds * self._slower(plan.recipe):.2g} s a step here"
 
     def tokens(self, steps: int) -> float:
         """That so many steps read."""

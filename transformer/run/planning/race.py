@@ -18,6 +18,8 @@ from transformer.config.keys import Config
 from transformer.run.planning.planner import Plan, Planner
 from transformer.storage.model_file import load_model
 from transformer.storage.run_folder import CONFIG, LAST, WEIGHTS
+from transformer.system.errors import UserError
+from transformer.system.shell import quoted
 from transformer.system.terminal import quietly, tell
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.lightning_internals import reload_validation
@@ -54,13 +56,13 @@ class Placed(NamedTuple):
         return plan.expected + self.val_loss - planner.after(plan, self.steps)
 
 
-def entries_of(planner: Planner, minutes: float) -> list[Entry]:
+def entries_of(planner: Planner, minutes: float, *, raced: bool = True) -> list[Entry]:
     """The candidates, the best plan first; only this one if there is no race.
 
     Each is planned for the minutes that it has if it wins.
     """
     number = len(planner.candidates(minutes, MOST_CANDIDATES))
-    if number == 1 or minutes < LEAST_MINUTES or not planner.base.race:
+    if not raced or number == 1 or minutes < LEAST_MINUTES or not planner.base.race:
         return [entry_of(planner, planner.for_minutes(minutes))]
     share = RACE_SHARE / number
     own = minutes * (1 - (number - 1) * share)
@@ -104,12 +106,33 @@ def race(entries: Sequence[Entry], train: Callable[..., Path]) -> tuple[Config, 
     """
     seconds = entries[0].race_seconds
     tell(f"race: {len(entries)} candidates train for {seconds:.0f} s each (`race`)")
-    placed = [_run(entry, train) for entry in entries]
+    placed = _placed(entries, train)
     winner = min(placed, key=lambda each: each.outlook)
     tell(_table(placed, winner))
     # A run as long as this may be worth compiling, which was not tried in the race.
     config = load_config(winner.folder / CONFIG, {"compile": str(entries[0].config.compile)})
     return config, winner.folder / LAST
+
+
+def _placed(entries: Sequence[Entry], train: Callable[..., Path]) -> list[Placed]:
+    """Leaves out a candidate that cannot train; raises its error if there is no other."""
+    placed, errors = [], []
+    for entry in entries:
+        try:
+            placed.append(_run(entry, train))
+        except UserError as error:
+            errors.append(error)
+            tell(f"race: a candidate is left out: {error}")
+        except SystemExit:
+            runs = Path(entry.config.runs_dir, str(entry.config.run_name))
+            tell(
+                f"the race was stopped; to go on with the run of the last candidate:\n"
+                f"  python train.py --resume {quoted(runs)}"
+            )
+            raise
+    if not placed:
+        raise errors[0]
+    return placed
 
 
 def _run(entry: Entry, train: Callable[..., Path]) -> Placed:

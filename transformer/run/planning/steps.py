@@ -30,7 +30,7 @@ TIMED_STEPS = 3
 # Keys that change no step: places, and when a run ends.
 PLACES_AND_ENDS = (
     *("runs_dir", "run_name", "cache_dir", "sample_prompt"),
-    *("max_minutes", "max_steps", "epochs"),
+    *("max_minutes", "max_steps", "epochs", "race"),
 )
 Size = tuple[int, int]
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from transformer.config.drafts import Draft
 from transformer.config.keys import Config
 from transformer.data.order import num_chunks
+from transformer.data.text.settings import TextSettings
 from transformer.run.planning.law import ERROR, LAW, PLAIN, block_parameters
 from transformer.run.planning.pilot import pilot_loss
 from transformer.run.planning.planner import (
     LEAST_STEPS,
-    R_DROP_COST,
     DataFacts,
     Plan,
     Planner,
@@ -57,7 +57,7 @@ class TextPlanner(Planner):
                 f"plan for: give a text of {LEAST_TOKENS:,} or more, or all sizes yourself, with "
                 "a `block_size` of 16"
             )
-        plain = _plain(base, len(data.val))
+        plain = _plain(base, min(len(split) for split in (data.val, data.test) if len(split)))
         base = draft.base(**plain)
         stride = base.block_size if base.stride == "block_size" else base.stride
         facts = DataFacts(
@@ -105,12 +105,7 @@ class TextPlanner(Planner):
         return _best(list(plans))._replace(steps=steps, passes=self.passes(steps))
 
     def _steps_in(self, minutes: float) -> StepsOf:
-        def steps_of(size: Size, recipe: Recipe) -> int:
-            assert self.step_seconds is not None
-            cost = self.step_seconds.dropout_cost if recipe.dropout else 1.0
-            return self.affordable(size, minutes, cost * (R_DROP_COST if recipe.r_drop else 1.0))
-
-        return steps_of
+        return lambda size, recipe: self.affordable(size, minutes, recipe._asdict())
 
     def _recipes(self) -> list[Recipe]:
         """R-Drop compares two passes with different dropout."""
@@ -145,7 +140,11 @@ class TextPlanner(Planner):
 
     def reasons(self, plan: Plan) -> dict[str, str]:
         passes = f"{plan.passes:.3g} passes over {self.facts.unique:,} tokens"
-        reasons = {"dropout": passes, "r_drop": passes}
+        size = "the best use of these steps"
+        if self.step_seconds is not None:
+            size = f"lowest predicted loss of all sizes{self.seconds_of_a_step(plan)}"
+        reasons = dict.fromkeys(("embedding_dim", "num_blocks"), size)
+        reasons |= {"dropout": passes, "r_drop": passes}
         if plan.ends_early:
             reasons["max_steps"] = "more would learn the text by heart"
         if self.plain["block_size"] < PLAIN["block_size"]:
@@ -155,16 +154,19 @@ class TextPlanner(Planner):
         return reasons
 
     def outlook(self, plan: Plan) -> str:
+        """The law was fitted to losses per character."""
+        if self.base.tokenizer != TextSettings.tokenizer:
+            return ""
         return f"val_loss {plan.expected:.2f} +- {2 * ERROR:.2f}"
 
 
-def _plain(base: Config, num_val_tokens: int) -> dict[str, Any]:
+def _plain(base: Config, shortest: int) -> dict[str, Any]:
     plain = dict(PLAIN)
     if resolve_accelerator(base.accelerator) != "cpu":
         plain |= LARGER
     if base.optimizer == "adamw":
         plain["lr"] = ADAMW_LR
-    longest = 2 ** int(math.log2(num_val_tokens / 2))
+    longest = 2 ** int(math.log2(shortest / 2))
     return plain | {"block_size": min(plain["block_size"], longest)}
 
 

@@ -63,3 +63,14 @@ class Samples(pl.Callback):
                 log_image(trainer, name, image)
         scalars = of_rank_0(trainer, scalars)  # all ranks must decide by the same numbers
         add_metrics(trainer, {k: torch.tensor(v) for k, v in scalars.items()})
+
+
+class Advising(pl.Callback):
+    """Logs, at the end of a run, what `advise` says of a run of so many steps."""
+
+    def __init__(self, advise: Callable[[int], str]) -> None:
+        self.advise = advise
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and (text := self.advise(trainer.global_step)):
+            log_text(trainer, "advice", text)

@@ -1,3 +1,4 @@
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -40,7 +41,7 @@ class TimedValidations(AfterBatch):
         self.agreement = agreement
         self.split_tokens, self.shown_tokens = split_tokens, shown_tokens
         self.look_at = look_at
-        self.validated_at = 0.0  # share of the run done at the last validation
+        self.validated_at = math.inf  # share of the run at the last validation, or at the start
         self.num_tokens = 0  # not decided yet
         self._validation_seconds = 0.0
         self._began_at = 0.0  # start of a validation that still takes time
