@@ -88,7 +88,7 @@ def test_keys_and_checks_follow_from_the_new_files(tmp_path):
     mistakes = {
         "--model moving_average --window 0": "window must be greater than 0, got '0'",
         "--window 3": "window does not apply to model: gpt; remove it",
-        "--tokenizer upper": "tokenizer must be 'characters' or 'lowercase', got 'upper'",
+        "--tokenizer upper": "'characters' or 'lowercase' or a file that ends in",
         "--model moving": "'bigram', 'encoder_decoder' or 'moving_average', got 'moving'",
     }
     walked(tmp_path)

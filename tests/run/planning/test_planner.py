@@ -145,7 +145,7 @@ def test_too_few_minutes_are_refused_with_what_helps():
 
 
 def test_a_plan_fits_the_memory_or_is_refused():
-    free = 0.65e9
+    free = 0.68e9
     assert parameters(planner(free_bytes=free).for_minutes(120.0)) < parameters(
         planner().for_minutes(120.0)
     )

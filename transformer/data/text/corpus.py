@@ -123,5 +123,6 @@ class Corpus:
                 raise UserError(
                     f"{path}: {len(self.tokens):,} {self.tokenizer.units} leave {len(split):,} for "
                     f"{name} (val_fraction={val_fraction:g}{kept}), but one chunk needs "
-                    f"block_size + 1 = {block_size + 1:,}: give a longer text, or change block_size or the fractions"
+                    f"block_size + 1 = {block_size + 1:,}: give a longer text, or change "
+                    "block_size or the fractions"
                 )
