@@ -22,15 +22,13 @@ from transformer.system.files import write_text
 from transformer.system.terminal import quiet_libraries, quietly
 
 SMALL = {"embedding_dim": 128, "num_heads": 4, "num_blocks": 3, "batch_size": 64}
-TINY = SMALL | {"embedding_dim": 64, "num_heads": 2, "num_blocks": 2}
 # Words, steps, and changes of g2p.yaml.
 RUNS: list[tuple[int, int, dict[str, Any]]] = [
     (8000, 400, {**SMALL, "dropout": 0.2, "r_drop": 0}),
     (8000, 800, {**SMALL, "dropout": 0.2, "r_drop": 0}),
     (8000, 400, {**SMALL, "dropout": 0.2}),
-    (8000, 1600, {**TINY, "dropout": 0.1}),
-    (8000, 1600, {**SMALL, "dropout": 0.2}),
-    (8000, 1600, {**SMALL, "dropout": 0.3}),
+    (8000, 1600, {**SMALL, "dropout": 0.2, "r_drop": 0}),
+    (8000, 800, {**SMALL, "dropout": 0.2}),
 ]
 
 

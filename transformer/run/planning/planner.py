@@ -23,6 +23,7 @@ WIDTHS = (64, 96, 128, 160, 192, 256, 320, 384, 512)
 NUM_BLOCKS = (2, 3, 4, 6)
 HEAD_DIM = 32
 LEAST_STEPS = 50
+USUAL_LR = {"muon": 0.01, "adamw": 0.001}
 R_DROP_COST = 2.0  # R-Drop passes each batch twice
 
 

@@ -14,6 +14,7 @@ from transformer.run.planning.law import ERROR, LAW, PLAIN, block_parameters
 from transformer.run.planning.pilot import pilot_loss
 from transformer.run.planning.planner import (
     LEAST_STEPS,
+    USUAL_LR,
     DataFacts,
     Plan,
     Planner,
@@ -30,7 +31,6 @@ FEWER = 0.7  # times the steps that the time allows, again and again: what else 
 DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 R_DROPS = (0.0, 1.0)
 LARGER: Mapping[str, Any] = {"block_size": 256, "batch_size": 64}  # on a GPU
-ADAMW_LR = 0.001
 WORTH = 0.002  # a larger model or more dropout must lower the loss by so much
 LEAST_TOKENS = 2_000
 
@@ -164,8 +164,7 @@ def _plain(base: Config, shortest: int) -> dict[str, Any]:
     plain = dict(PLAIN)
     if resolve_accelerator(base.accelerator) != "cpu":
         plain |= LARGER
-    if base.optimizer == "adamw":
-        plain["lr"] = ADAMW_LR
+    plain["lr"] = USUAL_LR[base.optimizer]
     longest = 2 ** int(math.log2(shortest / 2))
     return plain | {"block_size": min(plain["block_size"], longest)}
 
