@@ -93,7 +93,6 @@ BEFORE_TORCH = [
     row("generate stray.ckpt --prompt a --prompt_file empty.txt", "--prompt_file, not both"),
     row("evaluate nowhere.ckpt", "nowhere.ckpt", "no such checkpoint"),
     row("evaluate stray.ckpt --data_path nowhere.txt", "nowhere.txt", "no such text file"),
-    row("evaluate stray.ckpt --data_path latin1.txt", "latin1.txt", "byte 3"),
     row("explain --prompt To", "runs", "no run with a checkpoint here", "another --runs_dir"),
     row("explain stray.ckpt", "nothing to explain", "give a --prompt or a --prompt_file"),
     row("explain stray.ckpt --prompt To --out a.pdf", "--out must end in .html or .png, got"),
@@ -106,6 +105,7 @@ BEFORE_TORCH = [
 WITH_TORCH = [
     row("train --config tiny.yaml --accelerator cuda", "cuda", "it has cpu", slow=True),
     row("train --config tiny.yaml --precision fp16", "fp16", "bf16 or float32", slow=True),
+    row("evaluate run --data_path latin1.txt", "latin1.txt", "byte 3"),  # bytes may read any file
     row("train --resume run --data_path other.txt", "sha256", "--data_path it was", "--resume"),
     row("train --resume run --num_blocks 2", "num_blocks=1, not 2", "--resume", slow=True),
     row("train --resume run", "step 70 of 70", "larger --max_steps", slow=True),

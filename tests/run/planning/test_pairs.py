@@ -114,5 +114,5 @@ def test_too_few_pairs_are_refused_in_one_line(draft_of):
 
 
 def test_the_batch_grows_with_the_pairs():
-    sizes = [pairs._batch_size(n) for n in (200, 6400, 12_800, 100_000, 10**6)]
+    sizes = [pairs._batch_size(n) for n in (200, 6361, 12_800, 100_000, 10**6)]
     assert sizes == [32, 64, 128, 256, 256]

@@ -5,6 +5,7 @@ No law predicts how many answers will be wrong. PASSES is from runs on 8,000 wor
 numbers are chosen by hand, between these runs and configs/g2p.yaml.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,8 @@ MANY_PAIRS = 50_000
 
 @dataclass(frozen=True)
 class PairPlanner(Planner):
+    num_blocks = (3, 4)  # on each side
+
     num_pairs: int = 0  # for training
 
     @classmethod
@@ -122,12 +125,9 @@ def _longest(pairs: Any) -> int:
 
 
 def _batch_size(num_pairs: int) -> int:
-    """A power of two."""
-    wanted = num_pairs // STEPS_PER_PASS
-    size = LEAST_BATCH
-    while 2 * size <= min(wanted, MOST_BATCH):
-        size *= 2
-    return size
+    """The nearest power of two."""
+    nearest = 2 ** round(math.log2(num_pairs / STEPS_PER_PASS))
+    return min(max(nearest, LEAST_BATCH), MOST_BATCH)
 
 
 def _dropout(num_pairs: int) -> float:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from transformer.config.drafts import Draft
 from transformer.config.keys import Config
@@ -20,7 +20,6 @@ from transformer.training.estimates import (
 from transformer.training.validations import VALIDATION_SHARE
 
 WIDTHS = (64, 96, 128, 160, 192, 256, 320, 384, 512)
-NUM_BLOCKS = (2, 3, 4, 6)
 HEAD_DIM = 32
 LEAST_STEPS = 50
 USUAL_LR = {"muon": 0.01, "adamw": 0.001}
@@ -60,6 +59,8 @@ class Planner(ABC):
 
     `plain` are the values of keys that are auto and not chosen together with the size.
     """
+
+    num_blocks: ClassVar[tuple[int, ...]] = (2, 3, 4, 6)  # that are considered
 
     draft: Draft
     facts: DataFacts
@@ -140,7 +141,7 @@ class Planner(ABC):
         for width in self.open("embedding_dim", WIDTHS):
             for num_heads in self.open("num_heads", (usual_heads(width),)):
                 if width % num_heads == 0 and width // num_heads % 2 == 0:
-                    for num_blocks in self.open("num_blocks", NUM_BLOCKS):
+                    for num_blocks in self.open("num_blocks", self.num_blocks):
                         yield Size(width, num_heads, num_blocks)
 
     def open(self, key: str, choices: tuple[Any, ...]) -> tuple[Any, ...]:
