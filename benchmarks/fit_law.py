@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from planner_runs import recorded
-from record import load, save
+from record import load, recorded, save
 from tabulate import tabulate
 
 from transformer.run.planning.law import Law, block_parameters
@@ -38,7 +37,11 @@ def inputs_of(runs: list[Run]) -> tuple[torch.Tensor, torch.Tensor]:
     The keys are dropout and r_drop.
     """
     rows = []
-    pilots = {text_of(run): run["val_loss"] for run in recorded() if run["steps"] == PILOT_STEPS}
+    pilots = {
+        text_of(run): run["val_loss"]
+        for run in recorded("planner_runs")
+        if run["steps"] == PILOT_STEPS
+    }
     for run in runs:
         keys = {"embedding_dim": 192, "num_blocks": 2, "dropout": 0.0, "r_drop": 0.0}
         keys |= run["keys"]
@@ -97,7 +100,7 @@ def main() -> None:
     torch.set_num_threads(1)
     runs = [
         run
-        for run in [*recorded(), default_run()]
+        for run in [*recorded("planner_runs"), default_run()]
         if set(run["keys"]) <= KNOWN and run["steps"] != PILOT_STEPS
     ]
     fitted = fit(runs)

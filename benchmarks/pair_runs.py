@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from record import ROOT, load, save
+from record import ROOT, make_missing
 
 from transformer.config.files import load_config
 from transformer.data.built_in.registry import read_source
@@ -58,17 +58,8 @@ def reached(run: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     quiet_libraries()
-    try:
-        rows = load("pair_runs")["figures"]
-    except FileNotFoundError:
-        rows = []
-    for number, steps, keys in RUNS:
-        run = {"words": number, "steps": steps, "keys": keys}
-        if any(run.items() <= row.items() for row in rows):
-            continue
-        rows.append(reached(run))
-        print(rows[-1], flush=True)
-        save("pair_runs", rows)
+    runs = ({"words": number, "steps": steps, "keys": keys} for number, steps, keys in RUNS)
+    make_missing("pair_runs", runs, reached)
 
 
 if __name__ == "__main__":

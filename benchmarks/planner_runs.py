@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from record import ROOT, load, save
+from record import ROOT, make_missing
 from variants import Variant, fit
 
 from transformer.config.files import load_config
@@ -114,24 +114,11 @@ def train(run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def recorded() -> list[dict[str, Any]]:
-    try:
-        return load("planner_runs")["figures"]
-    except FileNotFoundError:
-        return []
-
-
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     quiet_libraries()
-    rows = recorded()
-    for name, thousands, steps, keys in RUNS:
-        run = {"text": name, "thousands": thousands, "steps": steps, "keys": keys}
-        if any(run.items() <= row.items() for row in rows):
-            continue
-        rows.append(train(run))
-        print(rows[-1], flush=True)
-        save("planner_runs", rows)
+    names = ("text", "thousands", "steps", "keys")
+    make_missing("planner_runs", (dict(zip(names, run, strict=True)) for run in RUNS), train)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -84,3 +85,23 @@ def _git(*arguments: str) -> str:
     command = ["git", "-C", str(ROOT), *arguments]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return answer.stdout.strip()
+
+
+def recorded(name: str) -> list[dict[str, Any]]:
+    """The rows of a results file that grows run by run; empty if there is none."""
+    try:
+        return load(name)["figures"]
+    except FileNotFoundError:
+        return []
+
+
+def make_missing(
+    name: str, runs: Iterable[dict[str, Any]], make: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    """Makes, prints and saves each run that the results file does not have."""
+    rows = recorded(name)
+    for run in runs:
+        if not any(run.items() <= row.items() for row in rows):
+            rows.append(make(run))
+            print(rows[-1], flush=True)
+            save(name, rows)
