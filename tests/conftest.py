@@ -46,11 +46,11 @@ settings.load_profile("tests")
 @pytest.fixture(scope="session", autouse=True)
 def own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Not the user's: for what a run remembers of this machine, here after a shorter look."""
-    from transformer.system import cache, speed
+    from transformer.system import speed
 
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache, "user_cache_path", lambda name: folder / name)
+        patch.setattr("platformdirs.user_cache_path", lambda name: folder / name)
         patch.setattr(speed, "LEAST_SECONDS", 0.0)
         yield
 

@@ -6,9 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
-
 from transformer.system.files import replacing
 from transformer.system.paths import expanded
 
@@ -21,6 +18,8 @@ log = logging.getLogger(__name__)
 
 
 def cache_folder(named: str | None) -> Path:
+    from platformdirs import user_cache_path  # here and below: --help needs neither
+
     return Path(expanded(named)) if named else user_cache_path("transformer-trainer")
 
 
@@ -58,6 +57,8 @@ def kept(
 
 @contextmanager
 def _locked(path: Path) -> Iterator[bool]:
+    from filelock import FileLock, Timeout
+
     lock = FileLock(path.with_suffix(".lock"), timeout=_LOCK_SECONDS)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
