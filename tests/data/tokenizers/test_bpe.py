@@ -10,7 +10,6 @@ import sys
 import numpy as np
 import pytest
 from hypothesis import find, given, settings
-from hypothesis import strategies as st
 
 from tests.command_line.conftest import TEXT
 from tests.data.tokenizers.hostile import PIECES, TEXTS
@@ -44,14 +43,6 @@ def test_decoding_undoes_encoding_and_the_ids_are_the_librarys(pairs, number):
         assert pairs.size(ids) == TextSize(len(text), len(text.encode("utf-8")))
 
     law()
-
-
-def test_the_ids_of_a_long_text_are_the_librarys_for_the_whole_of_it(pairs, monkeypatch):
-    """Also where it is cut: at each of many places, in each of many ways."""
-    monkeypatch.setattr(splitting, "_AT_ONCE", 23)
-    monkeypatch.setattr(splitting, "_MOST_KNOWN", 7)
-    text = "".join(PIECES[n * n % len(PIECES)] + " " * (n % 3) for n in range(1500)) + TEXT
-    assert pairs.encode(text).tolist() == pairs.library.encode(text, add_special_tokens=False).ids
 
 
 @pytest.mark.slow
@@ -332,9 +323,3 @@ def test_hypothesis_finds_texts_in_which_a_piece_spans_several_characters(pairs)
     """Or the laws above would hold for a tokenizer of bytes too."""
     text = find(TEXTS, lambda text: 1 < len(pairs.encode(text)) < len(text) / 2)
     assert text
-
-
-@given(st.lists(st.sampled_from(PIECES)).map("".join))
-def test_units_join_to_the_text(text):
-    assert "".join(splitting.units(text)) == text
-    assert "".join(splitting.blocks(text, 3)) == text

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from transformer.data.tokenizers.bpe_training import learned, vocab_size_for
 from transformer.data.tokenizers.byte_level import END_OF_TEXT, ByteLevelTokenizer
+from transformer.data.tokenizers.distinct_units import encode_distinct
 from transformer.data.tokenizers.hugging_face import (
     OTHER_WORDS,
     check_spec,
@@ -21,7 +22,7 @@ from transformer.data.tokenizers.hugging_face import (
     part_of,
     words_name,
 )
-from transformer.data.tokenizers.splitting import blocks, distinct_units
+from transformer.data.tokenizers.splitting import blocks
 from transformer.data.tokenizers.utf8 import as_bytes, as_text
 from transformer.system.errors import UserError
 
@@ -125,7 +126,7 @@ class BpeTokenizer(ByteLevelTokenizer):
         if self.split == OTHER_WORDS:
             parts = [self._ids([block]) for block in blocks(text)]
             return np.concatenate([np.zeros(0, np.int32), *(ids for (ids,) in parts)])
-        return distinct_units(text, self._ids)
+        return encode_distinct(text, self._ids, self._num_bytes)
 
     def without_last(self, tokens: list[int]) -> tuple[list[int], bytes]:
         return (tokens[:-1], self.parts[tokens[-1]]) if len(tokens) > 1 else (tokens, b"")

@@ -1,0 +1,126 @@
+"""Encodes a long text by looking up each of its distinct units once. Imports no torch."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from operator import add
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer.data.tokenizers.splitting import BLANKS, blocks, code_points, unit_starts
+from transformer.data.tokenizers.utf8 import as_bytes
+from transformer.system.cores import available_cores
+
+_AT_ONCE = 4_000_000  # characters; NumPy needs about 100 bytes of memory for each
+_MOST_KNOWN = 2_000_000  # units
+_JOINED = 256  # units in one text for the library, which takes its time for each text
+# Stands before a unit that does not begin with a blank, so that it follows a line end: then the
+# unit before it and the unit itself are cut as if they stood alone.
+_BETWEEN = " a\n"
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd
+
+Encode = Callable[[list[str]], list[NDArray[np.int32]]]
+
+
+def encode_distinct(text: str, encode: Encode, num_bytes: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The ids of a text, whose parts are encoded at the same time.
+
+    Args:
+        encode: the ids of each of some texts.
+        num_bytes: how many bytes of UTF-8 each id stands for.
+    """
+    known = _KnownUnits(encode, num_bytes)
+    lock = Lock()
+
+    def ids(block: str) -> NDArray[np.int32]:
+        nonlocal known
+        bounds, numbers = distinct(code_points(block))
+        units = [block[start:end] for start, end in zip(*bounds.T.tolist(), strict=True)]
+        with lock:
+            if len(known) > _MOST_KNOWN:
+                known = _KnownUnits(encode, num_bytes)
+            pieces = known.pieces_of(units)
+        return pieces.joined(numbers)
+
+    with ThreadPoolExecutor(available_cores()) as pool:
+        return np.concatenate([np.zeros(0, np.int32), *pool.map(ids, blocks(text, _AT_ONCE))])
+
+
+def distinct(points: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Start and end of each distinct unit (where it stands first), and for each unit which it is.
+
+    Now and then units that are equal count as distinct.
+    """
+    starts = unit_starts(points)
+    bounds = np.stack((starts, np.append(starts[1:], len(points))), axis=1)
+    lengths = bounds[:, 1] - starts
+    _, first, numbers = np.unique(_hashes(points, bounds), return_index=True, return_inverse=True)
+    if np.array_equal(lengths[first][numbers], lengths):
+        moved = np.repeat(starts[first][numbers] - starts, lengths)
+        if np.array_equal(points[np.arange(len(points)) + moved], points):
+            return bounds[first], numbers
+    return bounds, np.arange(len(starts))  # two different units have the same hash
+
+
+def _hashes(points: NDArray[np.uint32], bounds: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A polynomial of each unit's characters, modulo 2^64 (Karp and Rabin 1987)."""
+    powers = np.multiply.accumulate(np.full(len(points) + 1, _FACTOR))
+    sums = np.zeros(len(points) + 1, np.uint64)
+    np.cumsum((points + np.uint64(1)) * powers[1:], out=sums[1:])
+    start, end = bounds.T
+    return (sums[end] - sums[start]) * powers[len(points) - start]
+
+
+class _Pieces(NamedTuple):
+    """The ids of some units, each anywhere in one array."""
+
+    ids: NDArray[np.int32]
+    bounds: NDArray[np.int64]  # (units, 2): where the ids of a unit begin and end
+
+    def joined(self, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The ids of the units with these numbers; without a loop over them."""
+        start, end = self.bounds[numbers].T
+        ends = np.cumsum(end - start)
+        places = np.arange(ends[-1]) - np.repeat(ends - end, end - start)
+        return self.ids[places]
+
+
+class _KnownUnits:
+    def __init__(self, encode: Encode, num_bytes: NDArray[np.int64]) -> None:
+        self._encode, self._num_bytes = encode, num_bytes
+        self._numbers: dict[str, int] = {}
+        self._pieces = _Pieces(np.zeros(0, np.int32), np.zeros((0, 2), np.int64))
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def pieces_of(self, units: list[str]) -> _Pieces:
+        """Encodes those units that are new."""
+        new = list(dict.fromkeys(units).keys() - self._numbers.keys())
+        if new:
+            self._add(new)
+        numbers = np.fromiter(map(self._numbers.__getitem__, units), np.int64, count=len(units))
+        return _Pieces(self._pieces.ids, self._pieces.bounds[numbers])
+
+    def _add(self, new: list[str]) -> None:
+        white = list(filter(str.isspace, new))  # would join with what stands beside it
+        words = [unit for unit in new if not unit.isspace()] if white else new
+        before = ["" if word[0] in BLANKS else _BETWEEN for word in words] + [""] * len(white)
+        texts = list(map(add, before, words + white))
+        joined = [
+            "".join(texts[at : min(at + _JOINED, len(words))])
+            for at in range(0, len(words), _JOINED)
+        ]
+        ids = np.concatenate(self._encode(joined + white))
+        ends = np.cumsum(list(map(len, map(as_bytes, texts))))
+        starts = np.append(0, ends[:-1]) + list(map(len, before))
+        ends_of_ids = np.cumsum(self._num_bytes[ids])
+        bounds = np.searchsorted(ends_of_ids, np.stack((starts, ends), axis=1), side="right")
+        known = self._pieces
+        self._pieces = _Pieces(
+            np.concatenate((known.ids, ids)),
+            np.concatenate((known.bounds, bounds + len(known.ids))),
+        )
+        self._numbers |= {unit: at for at, unit in enumerate(words + white, start=len(self))}
