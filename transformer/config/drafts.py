@@ -7,6 +7,7 @@ from typing import Any
 
 from transformer.config.files import Setting, check, gather, planned_keys
 from transformer.config.keys import Config
+from transformer.data.tokenizers.registry import PIECE_KEYS
 from transformer.system.errors import UserError
 
 _STAND_INS: Mapping[str, Any] = {
@@ -39,7 +40,8 @@ class Draft:
         num_heads = self.number("num_heads") or 1
         width = self.number("embedding_dim") or 32 * num_heads
         sizes = {"embedding_dim": width, "num_heads": num_heads, "num_blocks": 2}
-        known = {**_STAND_INS, **sizes, **values}
+        tokenizer = "bpe" if self.given(*PIECE_KEYS) else "characters"
+        known = {**_STAND_INS, "tokenizer": tokenizer, **sizes, **values}
         return self.config(**{key: value for key, value in known.items() if key in self.auto})
 
     def number(self, key: str) -> int | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 PLANNED_KEYS = (
     *("embedding_dim", "num_heads", "num_blocks", "block_size", "batch_size", "lr", "dropout"),
-    *("weight_decay", "max_steps", "r_drop"),
+    *("weight_decay", "max_steps", "r_drop", "tokenizer"),
 )
 
 

@@ -98,6 +98,23 @@ def test_a_short_text_gets_a_context_that_its_validation_split_has_room_for(draf
     assert entry.config.block_size < 0.1 * 2080
 
 
+@pytest.mark.parametrize(
+    ("pieces_from", "flags", "expected"),
+    [
+        (10**6, {}, "characters"),
+        (1000, {}, "bpe"),
+        (10**6, {"vocab_size": 300}, "bpe"),
+        (1000, {"tokenizer": "bytes"}, "bytes"),
+    ],
+)
+def test_a_long_text_gets_pieces(draft_of, monkeypatch, pieces_from, flags, expected):
+    monkeypatch.setattr(texts, "PIECES_FROM", pieces_from)
+    entries, text, _ = plan_of(draft_of(**{"tokenizer": "auto"} | flags), time.monotonic())
+    assert entries[0].config.tokenizer == expected
+    assert entries[0].config.vocab_size == flags.get("vocab_size", "auto")
+    assert ("tokenizer" in text) == ("tokenizer" not in flags)
+
+
 def test_the_learning_rate_is_that_of_the_optimizer(draft_of):
     plans = [
         plan_of(draft_of(optimizer=name), time.monotonic()).entries for name in ("muon", "adamw")

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from transformer.config.drafts import Draft
 from transformer.config.keys import Config
 from transformer.data.order import num_chunks
+from transformer.data.text.corpus import read_corpus
 from transformer.data.text.settings import TextSettings
+from transformer.data.tokenizers.bpe import BpeTokenizer
 from transformer.run.planning.law import ERROR, LAW, PLAIN, block_parameters
 from transformer.run.planning.pilot import pilot_loss
 from transformer.run.planning.planner import (
@@ -33,6 +35,9 @@ R_DROPS = (0.0, 1.0)
 LARGER: Mapping[str, Any] = {"block_size": 256, "batch_size": 64}  # on a GPU
 WORTH = 0.002  # a larger model or more dropout must lower the loss by so much
 LEAST_TOKENS = 2_000
+# Characters of a text from which pieces are better than characters, in runs of five minutes
+# (`benchmarks/tokenizer_runs.py`).
+PIECES_FROM = 2_000_000
 
 
 class Recipe(NamedTuple):
@@ -50,6 +55,8 @@ class TextPlanner(Planner):
     @classmethod
     def read(cls, draft: Draft) -> tuple[Planner, Data]:
         base = draft.base(**PLAIN)
+        if "tokenizer" in draft.auto:
+            base = draft.base(**PLAIN, tokenizer=_tokenizer(base))
         data: Any = task_of(base.model).read(base.model_copy(update={"block_size": 1}))
         if len(data.tokens) < LEAST_TOKENS:
             raise UserError(
@@ -144,7 +151,7 @@ class TextPlanner(Planner):
         if self.step_seconds is not None:
             size = f"lowest predicted loss of all sizes{self.seconds_of_a_step(plan)}"
         reasons = dict.fromkeys(("embedding_dim", "num_blocks"), size)
-        reasons |= {"dropout": passes, "r_drop": passes}
+        reasons |= {"dropout": passes, "r_drop": passes, "tokenizer": "the length of the text"}
         if plan.ends_early:
             reasons["max_steps"] = "more would learn the text by heart"
         if self.plain["block_size"] < PLAIN["block_size"]:
@@ -166,7 +173,16 @@ def _plain(base: Config, shortest: int) -> dict[str, Any]:
         plain |= LARGER
     plain["lr"] = USUAL_LR[base.optimizer]
     longest = 2 ** int(math.log2(shortest / 2))
+    plain["tokenizer"] = base.tokenizer
     return plain | {"block_size": min(plain["block_size"], longest)}
+
+
+def _tokenizer(base: Config) -> str:
+    """Pieces for a long text, and where a key of theirs is given."""
+    if base.tokenizer == BpeTokenizer.name:
+        return base.tokenizer
+    text = read_corpus(base.data_path, build=True).characters
+    return BpeTokenizer.name if len(text) >= PIECES_FROM else base.tokenizer
 
 
 def _loss(plan: Plan) -> float:

