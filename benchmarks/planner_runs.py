@@ -76,6 +76,7 @@ RUNS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("shakespeare", 1133, 600, {"dropout": 0.1, "r_drop": 1.0}),
     ("shakespeare", 100, 300, {"dropout": 0.2, "r_drop": 1.0, **WIDTH[128]}),
     ("shakespeare", 1133, 2400, {"dropout": 0.1}),
+    ("shakespeare", 1133, 1460, {"dropout": 0.0, **WIDTH[256]}),
 ]
 
 
