@@ -83,7 +83,7 @@ def test_the_score_does_not_depend_on_the_batch_size(
 ):
     model = make_gpt()
     expected = sum(naive_losses(model, tokens)) / 23
-    monkeypatch.setattr(text, "validation_batch_size", lambda block_size: batch_size)
+    monkeypatch.setattr(text, "validation_batch_size", lambda *_: batch_size)
     assert score_model(model, tokens, LETTERS).loss == pytest.approx(expected, abs=SAME)
 
 

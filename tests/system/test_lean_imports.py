@@ -46,3 +46,23 @@ def test_a_run_imports_no_compiler_and_no_metrics_and_they_are_there_later(tmp_p
     assert optimized == "False True True"
     assert metrics == "BinaryAccuracy() accuracy"
     assert tensor.startswith("torch.distributed.tensor")
+
+
+PLOTTING = """
+import sys
+from transformer.system.lean_imports import import_lightning
+import_lightning()
+print("matplotlib" in sys.modules)
+import torch, torchmetrics
+metric = torchmetrics.Accuracy(task="binary")
+metric.update(torch.tensor([1.0, 0.0]), torch.tensor([1, 1]))
+figure, axes = metric.plot()
+print(type(figure).__name__, type(axes).__name__)
+"""
+
+
+@pytest.mark.slow
+def test_lightning_needs_no_matplotlib_before_a_metric_is_plotted():
+    command = [sys.executable, "-W", "error::UserWarning", "-c", PLOTTING]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert done.stdout.split("\n")[:2] == ["False", "Figure Axes"], done.stderr

@@ -105,7 +105,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         agreement,
         make_timed_validations(run, limit, agreement),
         LastStep(),
-        Samples(run.task.show),
+        Samples(run.task.show, run.shown_texts),
         Announcements(
             lambda: limit.seconds_left if limit else math.inf,
             schedule_changed=run.schedule_changed,

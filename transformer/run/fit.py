@@ -23,7 +23,7 @@ from transformer.storage.run_lock import RunLock
 from transformer.storage.run_names import check_name
 from transformer.system.errors import UserError, is_out_of_memory
 from transformer.system.files import remove_leftovers
-from transformer.system.lean_imports import import_lightning
+from transformer.system.lean_imports import import_lightning, without_collecting
 from transformer.system.output import lasting_output
 from transformer.system.processes import check_launch, is_rank_0
 from transformer.system.shell import quoted
@@ -126,12 +126,13 @@ def put_together(
     sums_up: bool = True,
 ) -> "tuple[Run, pl.Trainer, int]":
     """The parts of a run, its Trainer, and the number of steps that are already done."""
-    config, data, before = read_input(config, resume)
+    with without_collecting():
+        config, data, before = read_input(config, resume)
 
-    import_lightning()
-    from transformer.run import assembly, resuming
-    from transformer.run.preparation import prepare
-    from transformer.training.callbacks.throughput import Throughput
+        import_lightning()
+        from transformer.run import assembly, resuming
+        from transformer.run.preparation import prepare
+        from transformer.training.callbacks.throughput import Throughput
 
     quiet_libraries()
     parts = prepare(config, data, resume, profile=profile)

@@ -30,6 +30,7 @@ class Run:
     checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
     signals: Signals = field(default_factory=Signals)
     curves: Curves = field(default_factory=Curves)
+    shown_texts: dict[int, str] = field(default_factory=dict)  # by step: the last validation's
 
     @property
     def tokens_per_step(self) -> int:

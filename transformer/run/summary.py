@@ -39,11 +39,12 @@ def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceMo
 
 def last_lines(run: Run, summary: dict[str, Any], model: SequenceModel) -> str:
     """The result, advice, samples of the best weights, and commands to run next."""
-    shown = run.task.examples(model).strip()
+    best_step = summary["best_step"]
+    shown = (run.shown_texts.get(best_step) or run.task.examples(model)).strip()
     word = run.task.prompt(shown)
     prompt = flag("prompt", word) if word else ""
     lines = [f"\n{conclusion(run.task.headline(summary), summary)}"]
-    best = summary["best_step"], summary["val_loss"]
+    best = best_step, summary["val_loss"]
     lines += map(str, advice(finished(run, summary["step"], run.task.copied(shown), best)))
     lines.append(f"\n{shown}\n\nnext:")
     lines.append(f"  python generate.py {quoted(run.folder / WEIGHTS)}{prompt}")

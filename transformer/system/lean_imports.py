@@ -1,17 +1,19 @@
 """Imports the parts of libraries that a run needs, without the others.
 
-Lightning imports torch's compiler and all functions of torchmetrics; torch's counter of memory
-imports the compiler too, and tensors that are spread over devices. Together that takes longer than
-torch itself, before the first step of a run that uses none of it.
+Lightning imports torch's compiler, all functions of torchmetrics, and matplotlib for their plots;
+torch's counter of memory imports the compiler too, and tensors that are spread over devices.
+Together that takes longer than torch itself, before the first step of a run that uses none of it.
 """
 
+import gc
 import importlib
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from torch.distributed._tools.mem_tracker import MemTracker
 
 COMPILER, METRICS = "torch._dynamo", "torchmetrics"
+PLOTS = "torchmetrics.utilities.plot"
 # What Lightning takes from torchmetrics, by where it is defined.
 LEAN = {"Metric": "torchmetrics.metric", "MetricCollection": "torchmetrics.collections"}
 
@@ -30,8 +33,21 @@ def import_lightning() -> None:
     importlib.import_module("torch")
     if METRICS not in sys.modules:
         sys.modules[METRICS] = LazyMetrics()
+        sys.modules[PLOTS] = LazyPlots()
     with standing_in(COMPILER, OptimizedModule=OptimizedModule, disable=unchanged):
         importlib.import_module("pytorch_lightning")
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """A block of imports, which make objects that stay: looking for others takes a fifth of it."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 @contextmanager
@@ -100,6 +116,32 @@ class LazyMetrics(ModuleType):
         assert self.__spec__.loader is not None
         self.__spec__.loader.exec_module(self)
         return getattr(self, name)
+
+
+class LazyPlots(ModuleType):
+    """The plots of torchmetrics: the module itself, with matplotlib, when one is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(PLOTS)
+        self._AX_TYPE = self._PLOT_OUT_TYPE = object  # the types in the signature of Metric.plot
+
+    def plot_single_or_multi_val(self, *args: Any, **settings: Any) -> Any:
+        return self._whole().plot_single_or_multi_val(*args, **settings)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module {PLOTS!r} has no attribute {name!r}")
+        return getattr(self._whole(), name)
+
+    def _whole(self) -> ModuleType:
+        if sys.modules[PLOTS] is self:
+            path = Path(_path(METRICS)[0], "utilities", "plot.py")
+            spec = spec_from_file_location(PLOTS, path)
+            assert spec is not None
+            assert spec.loader is not None
+            sys.modules[PLOTS] = module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[PLOTS])
+        return sys.modules[PLOTS]
 
 
 class _IsOptimized(type):

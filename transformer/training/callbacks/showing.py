@@ -45,8 +45,11 @@ class Shown(NamedTuple):
 
 
 class Samples(pl.Callback):
-    def __init__(self, show: Callable[[SequenceModel], Shown]) -> None:
+    """Logs what `show` returns. `texts` holds its last text, by the step of the weights."""
+
+    def __init__(self, show: Callable[[SequenceModel], Shown], texts: dict[int, str]) -> None:
         self.show = show
+        self.texts = texts
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, LanguageModule)
@@ -57,6 +60,8 @@ class Samples(pl.Callback):
             with without_compiling():
                 shown = self.show(model)
             scalars = dict(shown.scalars)
+            self.texts.clear()
+            self.texts[trainer.global_step] = shown.text
             log_text(trainer, "sample", shown.text)
             log_scalars(trainer, scalars)
             for name, image in shown.images.items():
