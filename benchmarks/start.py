@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from record import ROOT, save
+from record import DEFAULT_CONFIG, ROOT, save
 from tabulate import tabulate
 
 ROUNDS = 5
@@ -24,7 +24,8 @@ SIDES = {
     "import torch": ["-c", "import torch"],
     "import pytorch_lightning": ["-c", "import pytorch_lightning"],
     "as a run imports it": ["-c", LEAN],
-    "train.py --max_steps 1": [str(ROOT / "train.py"), "--max_steps", "1"],
+    # With a config: data alone would get a plan for its own.
+    "train.py --max_steps 1": [str(ROOT / "train.py"), *DEFAULT_CONFIG, "--max_steps", "1"],
 }
 
 
