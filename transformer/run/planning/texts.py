@@ -12,6 +12,7 @@ from transformer.data.order import num_chunks
 from transformer.data.text.corpus import read_corpus
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizers.bpe import BpeTokenizer
+from transformer.data.tokenizers.utf8 import as_bytes
 from transformer.run.planning.law import ERROR, LAW, PLAIN, block_parameters
 from transformer.run.planning.pilot import pilot_loss
 from transformer.run.planning.planner import (
@@ -35,8 +36,8 @@ R_DROPS = (0.0, 1.0)
 LARGER: Mapping[str, Any] = {"block_size": 256, "batch_size": 64}  # on a GPU
 WORTH = 0.002  # a larger model or more dropout must lower the loss by so much
 LEAST_TOKENS = 2_000
-# Characters of a text from which pieces are better than characters, in runs of five minutes
-# (`benchmarks/tokenizer_runs.py`).
+# Bytes of a text from which pieces are better than characters, in runs of five minutes: between
+# texts of 1.1 and of 4 MB (`benchmarks/tokenizer_runs.py`).
 PIECES_FROM = 2_000_000
 
 
@@ -182,7 +183,7 @@ def _tokenizer(base: Config) -> str:
     if base.tokenizer == BpeTokenizer.name:
         return base.tokenizer
     text = read_corpus(base.data_path, build=True).characters
-    return BpeTokenizer.name if len(text) >= PIECES_FROM else base.tokenizer
+    return BpeTokenizer.name if len(as_bytes(text)) >= PIECES_FROM else base.tokenizer
 
 
 def _loss(plan: Plan) -> float:
