@@ -6,9 +6,9 @@ For an encoder-decoder, compute its error rates on the test split.
 import json
 
 from transformer.config.flags import FlagParser, add_checkpoint, add_flags, check_flags, given_flags
+from transformer.data.sources.paths import check_paths
 from transformer.evaluation.options import EvaluateOptions
 from transformer.storage.run_folder import find_model
-from transformer.system.files import read_bytes
 from transformer.system.terminal import run_script, say_loading, with_flags_in_errors
 from transformer.tasks.registry import task_of
 
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     options = check_flags(EvaluateOptions, given_flags(arguments, EvaluateOptions))
     path = find_model(arguments.checkpoint, options.runs_dir)
     if options.data_path is not None:
-        read_bytes(options.data_path, "text file")  # before torch is imported
+        check_paths(options.data_path)  # before torch is imported
     say_loading(path)
     from transformer.storage.model_file import load_model
 

@@ -229,7 +229,7 @@ def show_outlook(config: Config | Draft) -> int:
 def train_or_verify(start: Start, arguments: Arguments) -> int:
     config = start.config
     if is_rank_0():
-        tell(f"reading {config.data_path} and loading PyTorch ...")
+        tell(f"reading {config.data_name} and loading PyTorch ...")
     level = logging.INFO if is_rank_0() else logging.ERROR
     logging.basicConfig(level=level, format="%(message)s", handlers=[PrintAboveBar()])
     logging.getLogger("torch").setLevel(logging.WARNING)

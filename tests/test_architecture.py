@@ -42,7 +42,7 @@ ROOMS = {
 PACKAGES = {
     "special_ids": "",
     "system": "filelock platformdirs torch tqdm",
-    "data": "jaxtyping numpy pytorch_lightning safetensors tokenizers torch",
+    "data": "charset_normalizer jaxtyping numpy pytorch_lightning safetensors tokenizers torch",
     "decoding": "jaxtyping torch",
     "models": "jaxtyping torch",
     "config": "pydantic pydantic_core yaml",

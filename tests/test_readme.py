@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import generate
+from transformer.config.data_keys import REQUIRED_KEYS
 from transformer.config.files import load_config
-from transformer.config.keys import REQUIRED_KEYS
 from transformer.models import build_model
 
 ROOT = Path(__file__).parents[1]

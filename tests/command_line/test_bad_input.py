@@ -1,5 +1,6 @@
 """Bad input through the real command line: one line that says what is wrong and the way out."""
 
+import gzip
 import json
 import os
 import re
@@ -75,7 +76,12 @@ BEFORE_TORCH = [
     train("--embedding_dim auto --max_steps none", "--embedding_dim", "max_minutes", "max_steps"),
     train("--data_path nowhere.txt", "nowhere.txt", "no such text file"),
     train("--data_path empty.txt", "empty.txt", "is empty", "give a text of"),
-    train("--data_path folder", "folder", "is a folder, not a text file"),
+    train("--data_path folder", "folder", "the folder is empty", "give a folder with"),
+    train("--data_path *.nothing", "*.nothing", "no file matches this pattern"),
+    train("--encoding klingon", "--encoding", "the name of an encoding", "'klingon'"),
+    train("--data_weights 1 2", "data_weights has 2 numbers and data_path 1"),
+    train("--data_path cut.txt.gz", "cut.txt.gz", "cannot read this file", "--skip_bad_files"),
+    train("--data_path no.jsonl", "no.jsonl, line 2", "has no field 'text'", "--text_field"),
     train("--data_path latin1.txt", "latin1.txt", "not UTF-8 at byte 3 (0xe9)", "save the file"),
     train("--data_path short.txt", "99 characters leave 10 for validation", "17", "longer text"),
     train("--runs_dir hamlet.txt", "hamlet.txt", "is a file, not a folder", "--runs_dir"),
@@ -158,6 +164,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, write_inputs: Callable[[Pat
     }.items():
         (folder / name).write_text(content, newline="\n")
     (folder / "latin1.txt").write_bytes("café\n".encode("latin-1") * 99)
+    (folder / "cut.txt.gz").write_bytes(gzip.compress(b"To be, or not to be. " * 99)[:-9])
+    (folder / "no.jsonl").write_text('{"text": "a"}\n{"body": "b"}\n', encoding="utf-8")
     (folder / "folder").mkdir()
     return folder
 

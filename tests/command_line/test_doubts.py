@@ -2,7 +2,8 @@
 
 import pytest
 
-from transformer.config.keys import REQUIRED_KEYS, Config
+from transformer.config.data_keys import REQUIRED_KEYS
+from transformer.config.keys import Config
 
 KEYS = dict.fromkeys(REQUIRED_KEYS, 2) | {"data_path": "x"}
 PAIRS = {"model": "encoder_decoder"}

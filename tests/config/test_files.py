@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from transformer.config.data_keys import REQUIRED_KEYS
 from transformer.config.files import load_config, to_yaml
-from transformer.config.keys import REQUIRED_KEYS, Config
+from transformer.config.keys import Config
 from transformer.system.errors import UserError
 
 LINES = [

@@ -33,6 +33,8 @@ GIVEN = {
     },
     **{"target_dropout": "0.2", "ctc_weight": "0.3", "r_drop": "1"},
     **{"source_units": "words", "target_units": "words", "skip_bad_lines": "true"},
+    **{"data_weights": "2", "text_field": "body", "encoding": "latin-1", "skip_bad_files": "true"},
+    **{"document_separator": "***", "val_path": "own.txt", "val_max_tokens": "1e4"},
     **{"test_fraction": "0.2", "momentum": "0.9", "beta1": "0.8"},
     **{"tie_weights": "false", "optimizer": "adamw", "weight_decay": "0.2"},
     **{"beta2": "0.99", "eps": "1e-9", "grad_clip": "0", "schedule": "noam", "warmup_steps": "1e2"},

@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 import transformer
+from transformer.config.data_keys import REQUIRED_KEYS
 from transformer.config.files import load_config
-from transformer.config.keys import REQUIRED_KEYS, Config, foreign_keys
+from transformer.config.keys import Config, foreign_keys
 from transformer.models.families.registry import FAMILIES
 from transformer.system.errors import UserError
 
@@ -64,6 +65,13 @@ DEFAULTS = {
     "source_units": "characters",
     "target_units": "characters",
     "skip_bad_lines": False,
+    "data_weights": None,
+    "text_field": "text",
+    "encoding": "utf-8",
+    "skip_bad_files": False,
+    "document_separator": r"\n\n",
+    "val_path": None,
+    "val_max_tokens": "auto",
     "val_fraction": 0.1,
     "test_fraction": 0.0,
     "val_every_steps": "auto",
@@ -147,7 +155,7 @@ WRONG_TYPE = [
     ("batch_size", ("many", None), "a whole number, got"),
     ("lr", ("fast", None, "3e-4x"), "a number, got"),
     ("bias", ("maybe", 3, None), "true or false, got"),
-    ("data_path", (None,), "text, got None"),
+    ("data_path", (None,), "text or a list, got None"),
     ("model", ("llama", 3), "'gpt', 'bigram' or 'encoder_decoder', got"),
     ("optimizer", ("sgd", None), "'adamw' or 'muon', got"),
     ("stride", ("block", None, 1.5), "a whole number or 'block_size', got"),

@@ -16,8 +16,9 @@ from explain import ExplainOptions
 from plot import PlotOptions
 from tests.marks import first_fast
 from transformer.config import scalars
+from transformer.config.data_keys import REQUIRED_KEYS
 from transformer.config.files import leaves, load_config, to_yaml
-from transformer.config.keys import REQUIRED_KEYS, Config
+from transformer.config.keys import Config
 from transformer.config.planned_keys import PLANNED_KEYS
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.generation.interactive import PromptLoop

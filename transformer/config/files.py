@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from os.path import normpath
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from transformer.config import scalars
-from transformer.config.keys import REQUIRED_KEYS, Config
+from transformer.config.data_keys import REQUIRED_KEYS
+from transformer.config.keys import Config
 from transformer.config.planned_keys import PLANNED_KEYS
+from transformer.data.sources.settings import listed
 from transformer.system.errors import UserError
 from transformer.system.files import read_utf8
 from transformer.system.paths import expanded
@@ -62,7 +64,7 @@ def gather(
     flags = flags or {}
     if not same_text and "data_path" in settings and "data_path" in flags:
         own, given = settings["data_path"].value, flags["data_path"]
-        if normpath(str(own)) != normpath(str(given)):
+        if _normal(own) != _normal(given):
             settings.pop("sample_prompt", None)
     settings |= {key: Setting(value, f"--{key}") for key, value in flags.items()}
     if flags.get("max_minutes") is not None:  # all the time is used: the file's limits are lifted
@@ -78,6 +80,10 @@ def gather(
             f"{' '.join(REQUIRED_KEYS)} (or give `{missing[0]}=VALUE`)"
         )
     return settings
+
+
+def _normal(data_path: Any) -> list[str]:
+    return [normpath(str(path)) for path in listed(data_path)]
 
 
 def read_settings(path: str | Path) -> dict[str, Setting]:
@@ -103,7 +109,7 @@ def read_settings(path: str | Path) -> dict[str, Setting]:
     settings: dict[str, Setting] = {}
     for key_node, value_node in root.value:
         origin = f"{path}:{key_node.start_mark.line + 1}"
-        if not isinstance(key_node, yaml.ScalarNode) or not isinstance(value_node, yaml.ScalarNode):
+        if not isinstance(key_node, yaml.ScalarNode) or not _is_plain(key_node.value, value_node):
             raise UserError(f"{origin}: a config is flat; write `key: value` with a plain value")
         if value_node.start_mark.index < key_node.end_mark.index:
             raise UserError(
@@ -112,8 +118,34 @@ def read_settings(path: str | Path) -> dict[str, Setting]:
         if key_node.value in settings:
             first = settings[key_node.value].origin
             raise UserError(f"{origin}: {key_node.value} is set here and at {first}; keep one")
-        settings[key_node.value] = _read_scalar(value_node, origin)
+        settings[key_node.value] = _read_value(value_node, origin)
     return settings
+
+
+def _is_plain(key: str, node: yaml.Node) -> bool:
+    """A scalar or, for a key that takes several values, a list of scalars."""
+    if isinstance(node, yaml.SequenceNode) and node.tag == f"{scalars.TAG}seq":
+        field = Config.model_fields.get(key)
+        own = node.start_mark.index
+        return (
+            field is not None
+            and takes_several(field.annotation)
+            and all(isinstance(item, yaml.ScalarNode) for item in node.value)
+            and all(item.start_mark.index >= own for item in node.value)  # no aliases
+        )
+    return isinstance(node, yaml.ScalarNode)
+
+
+def takes_several(annotation: Any) -> bool:
+    """Whether a key with this type may be a list."""
+    return get_origin(annotation) is list or any(map(takes_several, get_args(annotation)))
+
+
+def _read_value(node: yaml.Node, origin: str) -> Setting:
+    if isinstance(node, yaml.ScalarNode):
+        return _read_scalar(node, origin)
+    read = [_read_scalar(item, origin) for item in node.value]
+    return Setting([item.value if item.text is None else item.text for item in read], origin)
 
 
 def _read_scalar(node: yaml.ScalarNode, origin: str) -> Setting:
@@ -182,8 +214,11 @@ _WORDS = {
     "less_than_equal": "at most {le}",
     "literal_error": "{expected}",
     "missing": "given",
+    "list_type": "a list",
+    "encoding": "the name of an encoding, such as utf-8, latin-1 or gb18030",
     "string_pattern_mismatch": "a plain folder name",
     "string_too_short": "not empty",
+    "too_short": "not empty",
     "string_type": "text",
     "tokenizer_file": "a file that ends in .json or .safetensors",
     "string_unicode": "text without lone surrogates",

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from transformer.config.files import Setting, check, is_unset_by, leaves
+from transformer.config.files import Setting, check, is_unset_by, leaves, takes_several
 from transformer.config.flag_parser import FlagParser
 from transformer.config.types import Boolean, FilePath
 from transformer.system.errors import UserError
@@ -57,10 +57,21 @@ def add_flags(parser: FlagParser, kind: type[BaseModel]) -> None:
         if bool in kinds:
             words = [leaf for leaf in kinds if isinstance(leaf, str)]
             parser.add_switch(f"--{name}", *words, **arguments)
+        elif takes_several(field.annotation):
+            parser.add_argument(f"--{name}", action=_Several, nargs="+", **arguments)
         elif field.default == ():
             parser.add_argument(f"--{name}", action="append", **arguments)
         else:
             parser.add_argument(f"--{name}", **arguments)
+
+
+class _Several(argparse.Action):
+    """One value stays a text, as in a file; several are a list, also of a flag given again."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        known = getattr(namespace, self.dest, [])
+        found = [*([known] if isinstance(known, str) else known), *values]
+        setattr(namespace, self.dest, found[0] if len(found) == 1 else found)
 
 
 def given_flags(arguments: argparse.Namespace, kind: type[BaseModel]) -> dict[str, Any]:
@@ -89,5 +100,5 @@ def _help(field: FieldInfo) -> str:
     if field.is_required():
         return f"{field.description} (required)"
     default = str(field.default).lower() if isinstance(field.default, bool) else field.default
-    note = "" if field.default in (None, "", ()) else f" (default {default!r})".replace("'", "")
+    note = "" if field.default in (None, "", ()) else f" (default {default})"
     return f"{field.description}{note}"

@@ -5,18 +5,12 @@ The fields below define the YAML keys, the command-line flags with their help, a
 """
 
 from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from transformer.config.groups import (
-    DATA,
-    ModelName,
-    TokenizerName,
-    family_keys,
-    foreign_keys,
-    taken,
-)
+from transformer.config.data_keys import DataKeys
+from transformer.config.groups import DATA, foreign_keys, taken
 from transformer.config.planned_keys import allow_auto
 from transformer.config.types import (
     Auto,
@@ -27,56 +21,16 @@ from transformer.config.types import (
     NotNegative,
     Number,
     Positive,
-    VocabSize,
 )
-from transformer.data.pairs.settings import Units
-from transformer.data.text.settings import TextSettings
+from transformer.data.sources.settings import in_words
 from transformer.data.tokenizers.registry import PIECE_KEYS
 from transformer.models.families.base import Family
-from transformer.models.families.registry import DEFAULT, FAMILIES
+from transformer.models.families.registry import FAMILIES
 
 T = TypeVar("T")
 
-MOST_FREQUENT = 10**9
 
-
-class _FirstKeys(BaseModel):
-    """The required keys and `model`; the keys of the model families follow them."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
-    )
-
-    batch_size: Integer = Field(gt=0, description="chunks or pairs in one batch, per device")
-    epochs: Integer | None = Field(gt=0, description="passes over all examples; none: no limit")
-    lr: Number = Field(gt=0, description="highest learning rate of the run")
-    data_path: FilePath = Field(
-        min_length=1,
-        description="the text file (UTF-8), or for model encoder_decoder the file of pairs, with a "
-        "source, a tab and a target per line; built-in files (data/README.md) are built if missing",
-    )
-    block_size: Integer = Field(
-        gt=0, description="context length in tokens; for pairs, the longest source and target"
-    )
-    num_heads: Integer = Field(gt=0, description="attention heads in each block")
-    embedding_dim: Integer = Field(gt=0, description="width of the model")
-    num_blocks: Integer = Field(gt=0, description="residual blocks; for pairs, on each side")
-    num_workers: Integer = Field(
-        ge=0, description="processes that load data, at most one per core; 0: none"
-    )
-
-    model: ModelName = Field(DEFAULT, description="architecture")
-
-
-REQUIRED_KEYS = tuple(key for key, field in _FirstKeys.model_fields.items() if field.is_required())
-
-if TYPE_CHECKING:
-    _ModelKeys = _FirstKeys
-else:
-    _ModelKeys = create_model("_ModelKeys", __base__=_FirstKeys, **family_keys())
-
-
-class Config(_ModelKeys):
+class Config(DataKeys):
     """The settings of one run; the defaults of all optional keys make the classic GPT."""
 
     model_config = ConfigDict(json_schema_extra=allow_auto)
@@ -114,40 +68,6 @@ class Config(_ModelKeys):
     )
     max_minutes: Number | None = Field(
         None, gt=0, description="the run stops after this many minutes, if not before"
-    )
-    tokenizer: TokenizerName = Field(
-        TextSettings.tokenizer,
-        description="what a token of a text is; or a file with a tokenizer: a tokenizer.json of "
-        "Hugging Face's tokenizers that is byte-level BPE, or a model.safetensors",
-    )
-    vocab_size: VocabSize | Auto = Field(
-        "auto", description="bpe, pieces: how many to learn; auto: by the length of the text"
-    )
-    min_frequency: Annotated[Integer, Field(gt=0, le=MOST_FREQUENT)] = Field(
-        2, description="bpe, pieces: how often two pieces must stand together to become one"
-    )
-    stride: Positive | Literal["block_size"] = Field(
-        1, description="tokens from one chunk's start to the next's; block_size: no overlap"
-    )
-    source_units: Units = Field(
-        "characters", description="pairs: what a source consists of; pieces: as for tokenizer: bpe"
-    )
-    target_units: Units = Field(
-        "characters", description="pairs: what a target consists of; spaces separate words"
-    )
-    skip_bad_lines: Boolean = Field(
-        False, description="leave out and count lines that are not a source, a tab and a target"
-    )
-    val_fraction: Number = Field(
-        0.1,
-        gt=0,
-        lt=1,
-        description="share kept for validation: end of the text, or sources chosen by their hash",
-    )
-    test_fraction: Fraction | Auto = Field(
-        "auto",
-        description="share for the last score alone: end of the text, or sources chosen by hash; "
-        "auto: 0.1 for pairs, 0 for a text",
     )
     val_every_steps: Positive | Auto = Field(
         "auto", description="steps between validations; auto: ten or more, in under 10 % of the run"
@@ -218,6 +138,7 @@ class Config(_ModelKeys):
             raise ValueError(f"{misplaced[0]} does not apply to model: {self.model}; remove it")
         values = self.resolved()
         self._check_tokenizer()
+        self._check_data_paths()
         if self.r_drop and not (values.get("dropout") or values.get("target_dropout")):
             raise ValueError(f"r_drop: {self.r_drop:g} needs a dropout above 0; set both or none")
         if self.strategy == "fsdp":
@@ -232,6 +153,16 @@ class Config(_ModelKeys):
                     f"{key} {getattr(self, key)} does not apply to {self.data_settings.tokens}; "
                     f"leave it out, or give {self.data_settings.with_pieces}"
                 )
+
+    def _check_data_paths(self) -> None:
+        number = 1 if isinstance(self.data_path, str) else len(self.data_path)
+        if number > 1 and self.family.data == "pairs":
+            raise ValueError(f"data_path: model {self.model} reads one file, got {number}")
+        if self.data_weights is not None and len(self.data_weights) != number:
+            raise ValueError(
+                f"data_weights has {len(self.data_weights)} numbers and data_path {number}: give "
+                "one for each"
+            )
 
     def _check_sharding(self) -> None:
         if self.optimizer == "muon":
@@ -251,6 +182,11 @@ class Config(_ModelKeys):
     def resolved(self) -> dict[str, Any]:
         """Every key that applies to the chosen model, with its default where none was given."""
         return self.model_dump(exclude=foreign_keys(self.model) | self._idle_keys)
+
+    @property
+    def data_name(self) -> str:
+        """The data_path in a message."""
+        return in_words(self.data_path)
 
     @property
     def data_settings(self) -> Any:

@@ -7,8 +7,10 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from transformer.config.scalars import TRUTHS, number
+from transformer.data.sources.encodings import check_encoding
 from transformer.data.tokenizer_files import ENDINGS
 from transformer.data.tokenizers.bpe import LEAST_VOCAB_SIZE, MOST_VOCAB_SIZE
+from transformer.system.errors import UserError
 from transformer.system.paths import expanded
 
 
@@ -57,6 +59,25 @@ def _tokenizer_file(value: Any) -> Any:
     return text
 
 
+def _several(value: Any) -> Any:
+    """One value as a list of one, as after a flag."""
+    return [value] if isinstance(value, str | float | int) else value
+
+
+def _one_or_several(value: Any) -> Any:
+    """A list of one path is that path."""
+    return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+
+
+def _encoding(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return check_encoding(value)
+    except UserError as error:
+        raise PydanticCustomError("encoding", "{problem}", {"problem": str(error)}) from None
+
+
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Integer = Annotated[int, BeforeValidator(_whole_number)]
 Number = Annotated[float, BeforeValidator(_float)]
@@ -67,4 +88,11 @@ VocabSize = Annotated[Integer, Field(ge=LEAST_VOCAB_SIZE, le=MOST_VOCAB_SIZE)]
 NotNegative = Annotated[Integer, Field(ge=0)]
 Auto = Literal["auto"]
 FilePath = Annotated[str, BeforeValidator(_path)]  # of a file or a folder
+_NamedPath = Annotated[FilePath, Field(min_length=1)]
+# Of a file, a folder or a pattern, or several of these.
+DataPaths = Annotated[_NamedPath | list[_NamedPath], BeforeValidator(_one_or_several)]
+Weights = Annotated[
+    list[Annotated[Number, Field(gt=0)]], Field(min_length=1), BeforeValidator(_several)
+]
+Encoding = Annotated[str, BeforeValidator(_encoding)]
 TokenizerFile = Annotated[str, BeforeValidator(_tokenizer_file)]

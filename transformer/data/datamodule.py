@@ -60,6 +60,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
     num_val_examples: int  # windows or pairs in the validation split
     num_train_tokens: int
     num_val_tokens: int
+    val_max_tokens: int | None = None  # at most so many tokens are read by each validation
 
     def __init__(self, *, batch_size: int, num_workers: int, endless: bool) -> None:
         super().__init__()
@@ -107,8 +108,9 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
 
     def look_at(self, num_tokens: int) -> None:
         """Makes the next validation loaders read about `num_tokens` tokens of their split."""
+        most = min(MOST_VALIDATION_TOKENS, self.val_max_tokens or MOST_VALIDATION_TOKENS)
         whole = num_tokens >= self.num_val_tokens
-        self.most_val_tokens = MOST_VALIDATION_TOKENS if whole else num_tokens
+        self.most_val_tokens = most if whole else min(most, num_tokens)
 
     @property
     def examples_consumed(self) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from transformer.data.order import EndlessOrder
+from transformer.data.order import Order
 from transformer.special_ids import IGNORED
 
 
@@ -38,7 +38,7 @@ class EndlessBatches(IterableDataset, ABC):
 
     on_gpu = False  # whether the batches are on the GPU
 
-    def __init__(self, order: EndlessOrder, share: Share) -> None:
+    def __init__(self, order: Order, share: Share) -> None:
         self.order = order
         self.share = share
         self.batches_given = 0

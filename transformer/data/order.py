@@ -1,6 +1,7 @@
 """How many chunks a text has, and the endless order in which they come. Imports no torch."""
 
 import math
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,13 @@ _ROUNDS = 6
 def num_chunks(num_tokens: int, block_size: int, stride: int) -> int:
     """Chunks of block_size inputs and one more target that fit, one every `stride` tokens."""
     return max(0, (num_tokens - block_size - 1) // stride + 1)
+
+
+@runtime_checkable
+class Order(Protocol):
+    size: int  # entries of an epoch
+
+    def positions(self, first: int, count: int) -> NDArray[np.int64]: ...
 
 
 class EndlessOrder:

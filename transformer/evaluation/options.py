@@ -4,14 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from transformer.config.types import Boolean, FilePath
+from transformer.config.types import Boolean, DataPaths
 from transformer.generation.options import PairField, SearchOptions
 
 
 class EvaluateOptions(SearchOptions):
-    data_path: FilePath | None = Field(
+    data_path: DataPaths | None = Field(
         None,
-        min_length=1,
         description="text or pairs to evaluate on; default: the model's own data. Of its own data "
         "(same sha256), the test split is used, or the validation split of a text without one; any "
         "other file is used as a whole",

@@ -4,15 +4,23 @@ from contextlib import suppress
 from os.path import exists
 from typing import TYPE_CHECKING, Any
 
+from transformer.config.groups import taken
 from transformer.data.record import describe_change, describe_inside, describe_shared, digest
+from transformer.data.sources.encodings import read_as_text
 from transformer.data.text.corpus import Text, read_corpus
+from transformer.data.text.settings import TextSettings
 from transformer.data.text.split import recorded_cuts
 from transformer.system.errors import UserError
-from transformer.system.files import read_text
+from transformer.system.files import read_bytes
 from transformer.system.shell import quoted
 
 if TYPE_CHECKING:
     from transformer.storage.model_file import SavedModel
+
+
+def settings_of(saved: "SavedModel") -> TextSettings:
+    """How the model's own text was read; keys that its file lacks have their defaults."""
+    return taken(TextSettings, {"block_size": 1} | saved.config)
 
 
 def own_path(saved: "SavedModel") -> str:
@@ -21,6 +29,8 @@ def own_path(saved: "SavedModel") -> str:
     Raises: UserError if the file is missing or has changed.
     """
     path = saved.config.get("data_path")
+    if "num_documents" in saved.corpus:
+        raise UserError(f"{saved.path}: was trained on documents, not on one text")
     if not isinstance(path, str) or "sha256" not in saved.corpus:
         raise UserError(f"{saved.path}: does not name its training data: give --data_path")
     if not exists(path):
@@ -28,7 +38,9 @@ def own_path(saved: "SavedModel") -> str:
             f"{path}: the training data of {saved.path} is missing: start from the folder where "
             "training was started, or give its path with --data_path"
         )
-    text = read_text(path, "file", any_bytes=saved.tokenizer.reads_any_file).text
+    encoding = saved.config.get("encoding", "utf-8")
+    any_bytes = saved.tokenizer.reads_any_file
+    text = read_as_text(read_bytes(path, "file"), path, encoding, any_bytes=any_bytes).text
     if digest(text) != saved.corpus["sha256"]:
         raise UserError(
             f"{path}: is not the training data of {saved.path}: "
@@ -41,7 +53,8 @@ def own_path(saved: "SavedModel") -> str:
 def find_own_text(saved: "SavedModel") -> Text | None:
     """The text that the model was trained on; None if its file is missing or has changed."""
     with suppress(UserError):
-        return read_corpus(own_path(saved), any_bytes=saved.tokenizer.reads_any_file)
+        path, encoding = own_path(saved), settings_of(saved).encoding
+        return read_corpus(path, any_bytes=saved.tokenizer.reads_any_file, encoding=encoding)
     return None
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transformer.data.order import num_windows
+from transformer.data.order import num_windows, sampled_windows
 from transformer.data.text.batches import WindowBatches, validation_batch_size
 from transformer.data.tokenizers.base import TextSize, Tokenizer
 from transformer.data.tokenizers.utf8 import as_bytes, count_characters
@@ -54,19 +54,36 @@ class Score:
         return {name: getattr(self, name) for name in names}
 
 
-def score_model(model: TokenModel, tokens: Tokens | Tensor, tokenizer: Tokenizer) -> Score:
+def score_model(
+    model: TokenModel,
+    tokens: Tokens | Tensor,
+    tokenizer: Tokenizer,
+    most_tokens: int | None = None,
+) -> Score:
     """The model's exact loss over all `tokens`, read in adjacent windows of block_size.
 
-    A window has no context from earlier windows. Each token except the first is scored once.
+    A window has no context from earlier windows. Each token except the first is scored once. With
+    `most_tokens`, only so many tokens are read, in windows that are evenly spread.
     """
     tokens = torch.as_tensor(tokens)
     block_size = min(model.block_size, len(tokens) - 1)
-    windows = torch.arange(num_windows(len(tokens), block_size))
+    number = num_windows(len(tokens), block_size)
+    read = len(tokens) if most_tokens is None else min(most_tokens, len(tokens))
+    most = number if read == len(tokens) else max(1, read // block_size)
+    windows = torch.from_numpy(sampled_windows(number, most))
     on_cpu = next(model.parameters()).device.type == "cpu"
-    most = TOKENS_ON_CPU if on_cpu else TOKENS_ON_GPU
-    batches = WindowBatches(tokens, windows, block_size, validation_batch_size(block_size, most))
+    batch_size = validation_batch_size(block_size, TOKENS_ON_CPU if on_cpu else TOKENS_ON_GPU)
+    batches = WindowBatches(tokens, windows, block_size, batch_size)
     loss, num_scored = mean_loss(model, (batches[number] for number in range(len(batches))))
-    return Score(loss, num_scored, tokenizer.size(tokens[1:].numpy()))
+    return Score(loss, num_scored, tokenizer.size(_scored(tokens, windows, block_size)))
+
+
+def _scored(tokens: Tensor, windows: Tensor, block_size: int) -> Tokens:
+    """The targets of these windows."""
+    if len(windows) == num_windows(len(tokens), block_size):
+        return tokens[1:].numpy()
+    starts = (windows * block_size + 1).tolist()
+    return torch.cat([tokens[start : start + block_size] for start in starts]).numpy()
 
 
 def score_unigram(train: Tokens, val: Tokens, tokenizer: Tokenizer) -> Score:

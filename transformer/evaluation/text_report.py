@@ -4,15 +4,33 @@ from typing import Any
 
 from tabulate import tabulate
 
-from transformer.data.text.corpus import Text
+from transformer.data.sources.paths import is_one_text
+from transformer.data.sources.settings import in_words
+from transformer.data.text.corpus import Text, read_corpus
 from transformer.data.text.split import recorded_cuts
 from transformer.data.tokenizers.base import Tokenizer
-from transformer.evaluation.own_data import compare_text, comparison_line, find_own_text
-from transformer.evaluation.text import score_baselines, score_model
+from transformer.evaluation.options import EvaluateOptions
+from transformer.evaluation.own_data import (
+    compare_text,
+    comparison_line,
+    find_own_text,
+    own_path,
+    settings_of,
+)
+from transformer.evaluation.own_documents import find_documents
+from transformer.evaluation.text import (
+    score_baselines,
+    score_bigram,
+    score_model,
+    score_unigram,
+)
 from transformer.models.base import TokenModel
 from transformer.storage.model_file import SavedModel
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
+
+# The baselines learn from training splits of at most so many tokens.
+MOST_TRAINING_TOKENS = 50_000_000
 
 # Explains the rows below the model's.
 BASELINES = (
@@ -21,6 +39,64 @@ BASELINES = (
     "anywhere in the text before, but the model reads only its last block_size tokens: so xz can "
     "beat a good model on a text that repeats itself."
 )
+
+
+def report_on_text(saved: SavedModel, options: EvaluateOptions) -> dict[str, Any]:
+    """The report on the text that the options name, or on the model's own.
+
+    Raises: UserError for a text that is missing, has changed, or has unknown units.
+    """
+    from_documents = "num_documents" in saved.corpus
+    if options.data_path is None and not from_documents:
+        path: Any = own_path(saved)
+    else:
+        path = options.data_path or saved.config.get("data_path")
+        if (from_documents and options.data_path is None) or not is_one_text(path):
+            return evaluate_documents(saved, path, options)
+    settings = settings_of(saved)
+    text = read_corpus(path, any_bytes=saved.tokenizer.reads_any_file, encoding=settings.encoding)
+    return evaluate_text(
+        saved,
+        path,
+        text,
+        options.device,
+        skip_unknown=options.skip_unknown,
+        split=options.split,
+    )
+
+
+def evaluate_documents(saved: SavedModel, path: Any, options: EvaluateOptions) -> dict[str, Any]:
+    """As `evaluate_text`, for a folder, a pattern or another corpus of documents."""
+    assert isinstance(saved.model, TokenModel)
+    assert isinstance(saved.tokenizer, Tokenizer)
+    found = find_documents(saved, path, own=options.data_path is None, skip=options.skip_unknown)
+    corpus, name, tokens = found.corpus, "whole corpus", found.corpus.tokens
+    if found.is_own:
+        name = options.split
+        if name == "auto":
+            name = "test" if corpus.num_test else "validation"
+        tokens = {"validation": corpus.val, "test": corpus.test, "all": corpus.tokens}[name]
+        name = "whole corpus" if name == "all" else name
+    if (not found.is_own and options.split in ("validation", "test")) or len(tokens) < 2:
+        raise UserError(f"{in_words(path)}: has no {options.split} split: leave out `split`")
+    model = saved.model.to(resolve_accelerator(options.device))
+    most = saved.config.get("val_max_tokens", "auto")
+    most = found.most_scored if most == "auto" else most
+    scores = {"model": score_model(model, tokens, saved.tokenizer, most)}
+    if found.is_own and corpus.num_train <= MOST_TRAINING_TOKENS:
+        scores["bigram"] = score_bigram(corpus.train, tokens, saved.tokenizer)
+        scores["unigram"] = score_unigram(corpus.train, tokens, saved.tokenizer)
+    comparison = None if found.is_own else "not the text that the model was trained on"
+    return {
+        "checkpoint": str(saved.path),
+        "data_path": in_words(path),
+        "characters": scores["model"].size.num_characters or 0,
+        "skipped": found.num_skipped,
+        "split": name,
+        "comparison": comparison,
+        "units": saved.tokenizer.units,
+        "scores": {name: score.as_dict() for name, score in scores.items()},
+    }
 
 
 def evaluate_text(

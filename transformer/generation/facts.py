@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from transformer.data.sources.settings import in_words
 from transformer.storage.model_file import SavedModel
 
 _SIZES = ("block_size", "embedding_dim", "num_heads", "num_blocks", "feedforward_dim")
@@ -34,7 +35,7 @@ def describe(saved: SavedModel) -> dict[str, Any]:
 def as_lines(facts: dict[str, Any]) -> str:
     """The main facts; the corpus, results and config of a file may be empty."""
     architecture, corpus, config = facts["architecture"], facts["corpus"], facts["config"]
-    text = [config["data_path"]] if "data_path" in config else []
+    text = [in_words(config["data_path"])] if "data_path" in config else []
     if "num_tokens" in corpus:
         text.append(f"{corpus['num_tokens']:,} {facts['tokenizer']['units']}")
     if "sha256" in corpus:

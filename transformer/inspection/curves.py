@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
+from transformer.data.sources.settings import in_words
 from transformer.data.text.corpus import Corpus, read_corpus
 from transformer.data.text.split import recorded_cuts
 from transformer.data.tokenizers.base import Tokenizer
@@ -39,6 +40,8 @@ class TrainedOn(NamedTuple):
     num_train_characters: int | None = None  # None in older files
     num_val_characters: int | None = None  # None without a test split
     tokenizer: str | None = None  # its state as JSON; None: of characters
+    from_documents: bool = False
+    encoding: str = "utf-8"
 
     @property
     def suffix(self) -> str:
@@ -93,12 +96,14 @@ def read_trained_on(run: Path) -> TrainedOn:
             texts = file.metadata()
         config, corpus = json.loads(texts["config"]), json.loads(texts["corpus"])
         return TrainedOn(
-            config["data_path"],
+            in_words(config["data_path"]),
             corpus["sha256"],
             config["val_fraction"],
             corpus.get("num_train_characters"),
             corpus.get("num_val_characters"),
             texts.get("tokenizer"),
+            "num_documents" in corpus,
+            config.get("encoding", "utf-8"),
         )
     except (OSError, SafetensorError, TypeError, KeyError, ValueError):
         raise UserError(f"{path}: is missing or does not name its training data") from None
@@ -140,10 +145,13 @@ def bigram_floor(trained_on: TrainedOn) -> "Score":
     Raises: UserError if the corpus is missing or has changed.
     """
     path = trained_on.data_path
+    if trained_on.from_documents:
+        raise UserError(f"{path}: the floor is drawn for one text alone, not for documents")
     if not isfile(path):
         raise UserError(f"{path}: is missing: start from the folder where the run was started")
     tokenizer = _tokenizer(trained_on.tokenizer)
-    text = read_corpus(path, any_bytes=tokenizer is not None and tokenizer.reads_any_file)
+    any_bytes = tokenizer is not None and tokenizer.reads_any_file
+    text = read_corpus(path, any_bytes=any_bytes, encoding=trained_on.encoding)
     if text.sha256 != trained_on.sha256:
         raise UserError(f"{path}: is not the text that the run was trained on (different sha256)")
     from transformer.evaluation.text import score_bigram

@@ -66,7 +66,7 @@ def check_shares(config: Config, num_val_examples: int, num_devices: int) -> Non
     """Raises: UserError if a device would have no example to validate: others would wait for it."""
     if num_val_examples < num_devices:
         raise UserError(
-            f"{config.data_path}: {num_val_examples} chunks or pairs for validation on "
+            f"{config.data_name}: {num_val_examples} chunks or pairs for validation on "
             f"{num_devices} devices: give a larger `val_fraction` or fewer `devices`"
         )
 

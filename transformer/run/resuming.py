@@ -10,11 +10,14 @@ from typing import Any
 from transformer.config.groups import DATA
 from transformer.config.keys import Config
 from transformer.data.record import describe_change
+from transformer.data.sources.changes import describe_changed_files
+from transformer.data.sources.encodings import read_as_text
+from transformer.data.sources.paths import is_one_text
 from transformer.storage.model_file import load_model
 from transformer.storage.run_folder import SUMMARY, run_of
 from transformer.storage.training_state import read_training_state
 from transformer.system.errors import UserError
-from transformer.system.files import read_text
+from transformer.system.files import read_bytes
 from transformer.system.processes import is_rank_0
 from transformer.system.terminal import say
 from transformer.tasks.base import Data
@@ -24,6 +27,7 @@ from transformer.training.estimates import ENDLESS_STEPS
 KEPT_ON_RESUME = (
     *("val_fraction", "test_fraction", "tokenizer", "vocab_size", "min_frequency", "stride"),
     *("source_units", "target_units", "skip_bad_lines", "seed", "optimizer"),
+    *("data_weights", "text_field", "encoding", "skip_bad_files", "document_separator"),
 )
 # Keys of an architecture that no weight depends on.
 CHANGED_ON_RESUME = ("dropout", "target_dropout")
@@ -70,10 +74,9 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
         return {}
     saved = load_model(resume)
     if saved.corpus.get("sha256") != data.sha256:
-        path = config.data_path
         raise UserError(
-            f"{resume}: {path} is not the data it was trained on: "
-            f"{describe_change(read_text(path, 'file', any_bytes=True).text, saved.corpus)}: "
+            f"{resume}: {config.data_name} is not the data it was trained on: "
+            f"{_change(config, data, saved.corpus)}: "
             "give the `data_path` it was trained on, or start a new run without `resume`"
         )
     if config.run_name not in (None, saved.config.get("run_name")):
@@ -95,6 +98,15 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
             )
     report_changes(before, keys)
     return before
+
+
+def _change(config: Config, data: Any, record: Mapping[str, Any]) -> str:
+    """How the data differs from what is recorded, in words."""
+    if "files" in record or not is_one_text(config.data_path):
+        return describe_changed_files(record, data.facts)
+    path = str(config.data_path)
+    text = read_as_text(read_bytes(path, "file"), path, config.encoding, any_bytes=True).text
+    return describe_change(text, record)
 
 
 def report_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

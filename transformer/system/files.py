@@ -31,13 +31,18 @@ def read_utf8(path: str | Path, what: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        encoding = "UTF-16" if marked else wide_encoding(data)
-        hint = f" (it looks like {encoding})" if encoding else ""
-        raise UserError(
-            f"{path}: not UTF-8 at byte {error.start} (0x{data[error.start]:02x}){hint}: "
-            "save the file as UTF-8 and try again"
-        ) from None
+        raise not_utf8(path, data, error.start) from None
+
+
+def not_utf8(path: object, data: bytes, at: int, advice: str = "") -> UserError:
+    """The error of a file that is no UTF-8 at a byte; `advice` is another way out."""
+    marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    encoding = "UTF-16" if marked else wide_encoding(data)
+    hint = f" (it looks like {encoding})" if encoding else ""
+    return UserError(
+        f"{path}: not UTF-8 at byte {at} (0x{data[at]:02x}){hint}: "
+        f"save the file as UTF-8 and try again{advice}"
+    )
 
 
 _FEWEST_NULS = 8  # with fewer NUL bytes no encoding is guessed
@@ -72,6 +77,11 @@ def read_text(path: str | Path, what: str, *, any_bytes: bool = False) -> ReadTe
             return ReadText(data.decode("utf-8", "surrogateescape"), 0, "")
     else:
         text = read_utf8(path, what)
+    return as_lines(text)
+
+
+def as_lines(text: str) -> ReadText:
+    """A decoded text without a byte order mark, and with every line end as LF."""
     text = text.removeprefix("\ufeff")
     num_crlf = text.count("\r\n")
     text = text.replace("\r\n", "\n")

@@ -35,7 +35,7 @@ class PairRun(TaskRun):
 
     def __init__(self, config: Config, pairs: Pairs, num_workers: int) -> None:
         self.data = PairDataModule(
-            config.data_path,
+            str(config.data_path),
             batch_size=config.batch_size,
             num_workers=num_workers,
             seed=config.seed,
@@ -64,7 +64,7 @@ class PairRun(TaskRun):
         splits, sizes = self.data.splits, self.data.sizes
         skipped, padding = self.pairs.num_skipped, self.data.padding_fraction()
         return (
-            f"{self.config.data_path}: {len(self.pairs.sources):,} pairs"
+            f"{self.config.data_name}: {len(self.pairs.sources):,} pairs"
             f"{f', {skipped:,} bad lines left out' if skipped else ''}{self.pairs.note}; "
             f"{len(splits.train):,} to train on, {len(splits.val):,} for validation, "
             f"{len(splits.test):,} for testing; vocabularies of {sizes['source_vocab_size']} and "

@@ -28,7 +28,7 @@ class PairTask(Task):
         self, config: Config, *, build: bool = True, recall: Callable[[], Any] | None = None
     ) -> Pairs:
         settings = config.group(PairSettings)
-        pairs = read_pairs(config.data_path, settings, build=build, recall=recall)
+        pairs = read_pairs(str(config.data_path), settings, build=build, recall=recall)
         pairs.check_splits(settings)
         return pairs
 
@@ -41,7 +41,7 @@ class PairTask(Task):
         from transformer.evaluation.own_data import own_path
         from transformer.evaluation.pair_report import as_table, evaluate_pairs
 
-        report = evaluate_pairs(saved, options.data_path or own_path(saved), options)
+        report = evaluate_pairs(saved, _one_file(options.data_path) or own_path(saved), options)
         return Report(report, as_table(report))
 
     def explain(self, saved: "SavedModel", prompt: str, options: "ExplainOptions") -> "Explained":
@@ -74,3 +74,10 @@ class PairTask(Task):
             raise UserError(
                 f"`num_samples={num_samples}` needs at least as many `num_beams`, got {num_beams}"
             )
+
+
+def _one_file(data_path: Any) -> str | None:
+    """Raises: UserError for several files."""
+    if isinstance(data_path, list):
+        raise UserError(f"`data_path`: pairs are read from one file, got {len(data_path)}")
+    return data_path

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from transformer.config.keys import Config
-from transformer.data.text.corpus import Corpus, read_corpus
+from transformer.data.text.collection import read_text_corpus
+from transformer.data.text.corpus import Corpus
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.tasks.base import Report, Session, Task
@@ -27,20 +28,16 @@ class TextTask(Task):
     def read(
         self, config: Config, *, build: bool = True, recall: Callable[[], Any] | None = None
     ) -> Corpus:
-        corpus = Corpus.from_file(
-            config.data_path,
-            val_fraction=config.val_fraction,
-            test_fraction=config.group(TextSettings).test_fraction,
-            choice=replace(config.group(TokenizerChoice), recall=recall),
-            build=build,
-        )
-        corpus.check_length(config.block_size, config.val_fraction, config.data_path)
+        settings = config.group(TextSettings)
+        choice = replace(config.group(TokenizerChoice), recall=recall)
+        corpus = read_text_corpus(config.data_path, settings, choice, build=build)
+        corpus.check_length(config.block_size, config.val_fraction, config.data_name)
         return corpus
 
     def settle(self, config: Config, data: Corpus) -> Config:
         """Chooses a prompt, and writes the size of a vocabulary in place of auto."""
         changes: dict[str, Any] = {}
-        changes["sample_prompt"] = choose_prompt(config.sample_prompt, data, config.data_path)
+        changes["sample_prompt"] = choose_prompt(config.sample_prompt, data, config.data_name)
         if config.vocab_size == "auto" and "vocab_size" in data.tokenizer.keys:
             changes["vocab_size"] = data.tokenizer.vocab_size
         return config.model_copy(update=changes)
@@ -51,19 +48,9 @@ class TextTask(Task):
         return TextRun(config, data, num_workers)
 
     def evaluate(self, saved: "SavedModel", options: "EvaluateOptions") -> Report:
-        from transformer.evaluation.own_data import own_path
-        from transformer.evaluation.text_report import as_table, evaluate_text
+        from transformer.evaluation.text_report import as_table, report_on_text
 
-        path = options.data_path or own_path(saved)
-        text = read_corpus(path, any_bytes=saved.tokenizer.reads_any_file)
-        report = evaluate_text(
-            saved,
-            path,
-            text,
-            options.device,
-            skip_unknown=options.skip_unknown,
-            split=options.split,
-        )
+        report = report_on_text(saved, options)
         return Report(report, as_table(report))
 
     def explain(self, saved: "SavedModel", prompt: str, options: "ExplainOptions") -> "Explained":

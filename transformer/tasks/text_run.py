@@ -80,6 +80,7 @@ class TextRun(TaskRun):
             seed=config.seed,
             endless=True,
             corpus=corpus,
+            val_max_tokens=config.val_max_tokens,
         )
         self.config = config
         self.corpus = corpus
@@ -88,12 +89,14 @@ class TextRun(TaskRun):
         self.corpus_facts = dict(corpus.facts)
         self.announced = ("val_loss", f"val_bits_per_{corpus.tokenizer.bits_per}")
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
-        self.score_tokens = 2 * (self.data.num_val_tokens + len(self.data.test_tokens))
+        most = self.data.most_scored_tokens
+        lengths = (self.data.num_val_tokens, len(self.data.test_tokens))
+        self.score_tokens = 2 * sum(min(length, most) for length in lengths)
         self._pictures: ValidationPictures | None = None
 
     def introduction(self) -> str:
         return (
-            f"{self.config.data_path}: {self.corpus.facts['num_characters']:,} characters, "
+            f"{self.config.data_name}: {self.corpus.facts['num_characters']:,} characters, "
             f"{self.corpus.tokenizer.described(len(self.corpus.tokens))}{self.corpus.note}"
         )
 
@@ -134,13 +137,16 @@ class TextRun(TaskRun):
             scores |= self._scored(model, "test", self.data.test_tokens)
         return scores
 
-    def _scored(self, model: TokenModel, split: str, tokens: Any) -> dict[str, float]:
-        score = score_model(model, tokens, self.data.tokenizer)
-        values = {
+    def _scored(self, model: TokenModel, split: str, tokens: Any) -> dict[str, Any]:
+        most = self.data.most_scored_tokens
+        score = score_model(model, tokens, self.data.tokenizer, most)
+        values: dict[str, Any] = {
             "loss": score.loss,
             "bits_per_char": score.bits_per_char,
             "bits_per_byte": score.bits_per_byte,
         }
+        if score.num_scored < len(tokens) - 1:
+            values["scored_tokens"] = score.num_scored
         return {f"{split}_{name}": value for name, value in values.items() if value is not None}
 
     def headline(self, summary: dict[str, Any]) -> str:
@@ -148,7 +154,11 @@ class TextRun(TaskRun):
         unit = self.corpus.tokenizer.bits_per
         bits, word = summary[f"val_bits_per_{unit}"], {"char": "character"}.get(unit, unit)
         test = f", test_loss {summary['test_loss']:z.4f}" if "test_loss" in summary else ""
-        return f"val_loss {summary['val_loss']:z.4f} ({bits:z.4f} bits per {word}){test}"
+        part = ""
+        if "val_scored_tokens" in summary:
+            scored, total = summary["val_scored_tokens"], self.data.num_val_tokens
+            part = f" of {scored:,} of the {total:,} tokens for validation"
+        return f"val_loss {summary['val_loss']:z.4f} ({bits:z.4f} bits per {word}){part}{test}"
 
     def prompt(self, shown: str) -> str:
         """sample_prompt, if every shell can quote it; otherwise the first word that was shown."""

@@ -5,7 +5,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from transformer.data.endless import CountedBatches, EndlessBatches, Share
-from transformer.data.order import EndlessOrder
+from transformer.data.order import Order
 from transformer.special_ids import IGNORED
 
 Batch = tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]
@@ -29,7 +29,7 @@ class ChunkBatches(EndlessBatches):
     def __init__(
         self,
         tokens: Int[Tensor, " N"],
-        order: EndlessOrder,
+        order: Order,
         share: Share,
         *,
         block_size: int,

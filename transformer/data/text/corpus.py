@@ -1,23 +1,28 @@
 """Reads a text file as ids in one array, split into training, validation and test. No torch."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer.data.built_in.registry import read_source
+from transformer.data.built_in.registry import provide_corpus
 from transformer.data.record import digest, record_of
+from transformer.data.sources.encodings import read_as_text
 from transformer.data.text.encoding import encoded
 from transformer.data.text.split import Cuts, cuts_at
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.system.errors import UserError
+from transformer.system.files import describe_nuls, read_bytes
 
 _BEGINNING = 1_000_000  # characters
 CHARACTERS = TokenizerChoice()
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,19 +38,30 @@ class Text:
         return digest(self.characters)
 
 
-def read_corpus(path: str | Path, *, build: bool = False, any_bytes: bool = False) -> Text:
-    """Reads a UTF-8 file; with `build`, a built-in corpus that is missing is built first.
+def read_corpus(
+    path: str | Path, *, build: bool = False, any_bytes: bool = False, encoding: str = "utf-8"
+) -> Text:
+    """Reads one file; with `build`, a built-in corpus that is missing is built first.
 
     With `any_bytes`, any file is read: see `transformer.system.files.read_text`.
 
-    Raises: UserError if the file is missing, is a folder, is empty, or is not UTF-8.
+    Raises: UserError if the file is missing, is a folder, is empty, or has another encoding.
     """
-    read = read_source(path, "text file", build=build, any_bytes=any_bytes)
+    provide_corpus(path, "text file", build=build)
+    data = read_bytes(path, "text file")
+    read = read_as_text(data, str(path), encoding, any_bytes=any_bytes)
+    if not any_bytes and (nuls := describe_nuls(read.text)):
+        log.warning("%s: %s", path, nuls)
     if not read.text:
         raise UserError(
             f"{path}: the file is empty; give a text of a few thousand characters or more"
         )
     return Text(read.text, read.note)
+
+
+class Part(NamedTuple):
+    weight: int | float
+    num_tokens: int  # of the training split
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,7 @@ class Corpus:
     beginning: str = ""  # of the text
     note: str = ""  # about the line ends of the file
     num_test: int = 0  # tokens of the test split
+    mix: Sequence[Part] = ()  # the parts of the training split, if they have weights
 
     @classmethod
     def from_file(
@@ -72,8 +89,9 @@ class Corpus:
         test_fraction: float = 0.0,
         choice: TokenizerChoice = CHARACTERS,
         build: bool = False,
+        encoding: str = "utf-8",
     ) -> "Corpus":
-        text = read_corpus(path, build=build, any_bytes=choice.reads_any_file)
+        text = read_corpus(path, build=build, any_bytes=choice.reads_any_file, encoding=encoding)
         return cls.from_text(
             text, cuts_at(len(text.characters), val_fraction, test_fraction), choice
         )
@@ -125,4 +143,11 @@ class Corpus:
                     f"{name} (val_fraction={val_fraction:g}{kept}), but one chunk needs "
                     f"block_size + 1 = {block_size + 1:,}: give a longer text, or change "
                     "block_size or the fractions"
+                )
+        for number, part in enumerate(self.mix, start=1):
+            if part.num_tokens < block_size + 1:
+                raise UserError(
+                    f"{path}: part {number} of data_path has {part.num_tokens:,} "
+                    f"{self.tokenizer.units} for training, but one chunk needs block_size + 1 = "
+                    f"{block_size + 1:,}: give it a longer text, or leave out data_weights"
                 )

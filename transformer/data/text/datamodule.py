@@ -1,5 +1,6 @@
 """The LightningDataModule that turns a text into batches of chunks."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,12 +10,29 @@ from torch import Tensor
 
 from transformer.data.datamodule import EndlessDataModule
 from transformer.data.endless import Share
-from transformer.data.order import EndlessOrder, num_chunks, num_windows, sampled_windows
+from transformer.data.order import EndlessOrder, Order, num_chunks, num_windows, sampled_windows
+from transformer.data.sources.settings import in_words, listed
 from transformer.data.text.batches import ChunkBatches, WindowBatches, validation_batch_size
+from transformer.data.text.collection import read_text_corpus
 from transformer.data.text.corpus import Corpus
+from transformer.data.text.mix import MixedOrder
+from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.system.paths import expanded
+
+
+def endless_order(corpus: Corpus, block_size: int, stride: int, seed: int) -> tuple[Order, int]:
+    """The order of the training chunks, and the tokens from one of its positions to the next."""
+    if not corpus.mix:
+        return EndlessOrder(num_chunks(len(corpus.train), block_size, stride), seed), stride
+    lengths = [part.num_tokens for part in corpus.mix]
+    orders = [
+        EndlessOrder(num_chunks(length, block_size, stride), seed + number)
+        for number, length in enumerate(lengths)
+    ]
+    offsets = [sum(lengths[:number]) for number in range(len(lengths))]
+    return MixedOrder(orders, offsets, stride, [part.weight for part in corpus.mix]), 1
 
 
 class CharacterDataModule(EndlessDataModule):
@@ -31,7 +49,7 @@ class CharacterDataModule(EndlessDataModule):
 
     def __init__(
         self,
-        data_path: str | Path,
+        data_path: str | Path | Sequence[str],
         *,
         block_size: int,
         batch_size: int,
@@ -45,31 +63,39 @@ class CharacterDataModule(EndlessDataModule):
         seed: int = 0,
         endless: bool = False,
         corpus: Corpus | None = None,
+        val_max_tokens: int | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
-        data_path = str(expanded(data_path))  # a checkpoint with a str loads without pickle
+        # A checkpoint with plain values loads without pickle.
+        data_path = [str(expanded(path)) for path in listed(data_path)]
+        data_path = data_path[0] if len(data_path) == 1 else data_path
         self.save_hyperparameters(ignore=["corpus"])
         choice = TokenizerChoice(
             tokenizer=str(expanded(tokenizer)), vocab_size=vocab_size, min_frequency=min_frequency
         )
-        self.corpus = corpus or Corpus.from_file(
-            data_path,
-            val_fraction=val_fraction,
-            test_fraction=test_fraction,
-            choice=choice,
-            build=True,
+        settings = TextSettings(
+            block_size=block_size, val_fraction=val_fraction, test_fraction=test_fraction
         )
-        self.corpus.check_length(block_size, val_fraction, data_path)
+        self.corpus = corpus or read_text_corpus(data_path, settings, choice, build=True)
+        self.corpus.check_length(block_size, val_fraction, in_words(data_path))
+        if val_max_tokens != "auto":
+            self.val_max_tokens = val_max_tokens
+            self.most_val_tokens = min(self.most_val_tokens, val_max_tokens)
         self.block_size = block_size
         self.stride = block_size if stride == "block_size" else stride
         self.train_tokens = torch.from_numpy(self.corpus.train)
         self.val_tokens = torch.from_numpy(self.corpus.val)
         self.test_tokens = torch.from_numpy(self.corpus.test)
         self.num_train_tokens, self.num_val_tokens = len(self.train_tokens), len(self.val_tokens)
-        self.num_examples = num_chunks(self.num_train_tokens, block_size, self.stride)
+        self.order, self._step = endless_order(self.corpus, block_size, self.stride, seed)
+        self.num_examples = self.order.size
         self.num_val_examples = num_windows(self.num_val_tokens, block_size)
-        self.order = EndlessOrder(self.num_examples, seed)
         self._scored_size = self.tokenizer.size(self.corpus.val[1:])
+
+    @property
+    def most_scored_tokens(self) -> int:
+        """Tokens of a split that the last score reads, evenly spread over it."""
+        return self.val_max_tokens or self.num_val_tokens + len(self.test_tokens)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -91,7 +117,7 @@ class CharacterDataModule(EndlessDataModule):
     def _train_batches(self, share: Share):  # beartype warns of an IterableDataset in an annotation
         tokens = self._on_gpu_if_small(self.train_tokens)
         return ChunkBatches(
-            tokens, self.order, share, block_size=self.block_size, stride=self.stride
+            tokens, self.order, share, block_size=self.block_size, stride=self._step
         )
 
     def _val_batches(self, rank: int, world_size: int) -> WindowBatches:

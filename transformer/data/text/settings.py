@@ -1,10 +1,13 @@
 """How a text is read, split and cut into chunks. Imports no torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from transformer.data.fractions import check_fractions
+from transformer.data.sources.settings import DataPath, Reading
 from transformer.data.tokenizers.registry import TOKENIZERS
+from transformer.system.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +20,33 @@ class TextSettings:
     min_frequency: int = 2
     stride: int | Literal["block_size"] = 1
     sample_prompt: str = ""
+    data_weights: Sequence[int | float] | None = None
+    text_field: str | None = "text"
+    encoding: str = "utf-8"
+    skip_bad_files: bool = False
+    document_separator: str = r"\n\n"  # for tokenizers without an end of text
+    val_path: DataPath | None = None
+    val_max_tokens: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
         check_fractions(self.val_fraction, self.test_fraction)
+        if self.val_path is not None and self.test_fraction:
+            raise UserError(
+                f"test_fraction={self.test_fraction:g} does not go with val_path: leave out one"
+            )
+
+    @property
+    def separator(self) -> str:
+        """The characters between two documents; `\\n` and `\\t` are written as in Python."""
+        return self.document_separator.replace(r"\n", "\n").replace(r"\t", "\t")
+
+    def reading(self, *, any_bytes: bool = False) -> Reading:
+        return Reading(
+            text_field=self.text_field,
+            encoding=self.encoding,
+            skip_bad_files=self.skip_bad_files,
+            any_bytes=any_bytes,
+        )
 
     @property
     def used_keys(self) -> tuple[str, ...]:

@@ -97,10 +97,21 @@ def _question(config: Config, task: TaskRun) -> str:
     return f"training steps, {', '.join(facts)}"
 
 
+# Keys that no step depends on unless they are given.
+READING = (
+    *("data_weights", "text_field", "encoding", "skip_bad_files", "document_separator"),
+    *("val_path", "val_max_tokens"),
+)
+
+
 def recipe_hash(config: Config, *left_out: str) -> str:
     """Of the keys on which a step depends, without those that are left out."""
     kept = config.resolved().keys() - {*PLACES_AND_ENDS, *left_out}
-    recipe = {key: value for key, value in config.resolved().items() if key in kept}
+    recipe = {
+        key: value
+        for key, value in config.resolved().items()
+        if key in kept and not (key in READING and value == Config.model_fields[key].default)
+    }
     return sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 

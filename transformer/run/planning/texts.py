@@ -61,7 +61,7 @@ class TextPlanner(Planner):
         data: Any = task_of(base.model).read(base.model_copy(update={"block_size": 1}))
         if len(data.tokens) < LEAST_TOKENS:
             raise UserError(
-                f"{base.data_path}: {len(data.tokens):,} {data.tokenizer.units} are too few to "
+                f"{base.data_name}: {len(data.tokens):,} {data.tokenizer.units} are too few to "
                 f"plan for: give a text of {LEAST_TOKENS:,} or more, or all sizes yourself, with "
                 "a `block_size` of 16"
             )

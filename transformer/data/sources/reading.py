@@ -1,0 +1,106 @@
+"""Reads all documents that a data_path names. Imports no torch."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os.path import isdir
+from typing import NamedTuple
+
+from transformer.data.built_in.registry import provide_corpus
+from transformer.data.sources.compression import DAMAGED
+from transformer.data.sources.faults import BadFile, Faults
+from transformer.data.sources.formats import Record, reader_of
+from transformer.data.sources.paths import find_files, is_pattern
+from transformer.data.sources.settings import DataPath, Reading, listed, shown
+from transformer.data.tokenizers.utf8 import as_bytes
+from transformer.system.errors import UserError
+
+_WIDE = ("utf-16", "utf-32")
+
+
+class Document(NamedTuple):
+    text: str
+    file: str
+    place: str = ""  # within its file, such as `line 3`
+
+    @property
+    def name(self) -> str:
+        return shown(self.file) + (f", {self.place}" if self.place else "")
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents of each part of a data_path, in the order of files and of their records."""
+
+    parts: list[list[Document]]
+    num_files: int
+    faults: Faults
+    num_no_text: int = 0  # files in folders that are left out because they are no text
+
+    @property
+    def every(self) -> list[Document]:
+        return [document for part in self.parts for document in part]
+
+
+def files_of(data_path: DataPath, reading: Reading, *, build: bool) -> tuple[list[list[str]], int]:
+    """The files of each part, and how many files are left out as no text.
+
+    Raises: UserError for a part that names no file.
+    """
+    parts, left_out = [], 0
+    for path in listed(data_path):
+        if not is_pattern(path) and not isdir(path):
+            provide_corpus(path, "text file", build=build)
+        files, number = find_files(path, wide=reading.encoding.startswith(_WIDE))
+        parts.append(files)
+        left_out += number
+    return parts, left_out
+
+
+def read_documents(data_path: DataPath, reading: Reading, *, build: bool = False) -> Documents:
+    """Raises: UserError for what cannot be read, and for a part without any text."""
+    faults = Faults(reading.skip_bad_files)
+    parts, left_out = files_of(data_path, reading, build=build)
+    read = [
+        [document for file in files for document in documents_of(file, reading, faults)]
+        for files in parts
+    ]
+    for path, documents in zip(listed(data_path), read, strict=True):
+        if not documents:
+            raise UserError(f"{shown(path)}: has no text{faults.note}: give files with text")
+    faults.report()
+    return Documents(read, sum(map(len, parts)), faults, left_out)
+
+
+def documents_of(file: str, reading: Reading, faults: Faults) -> list[Document]:
+    """All documents of a file, or none of a file that cannot be read to its end."""
+    own = Faults(faults.skip)
+    try:
+        found = [
+            Document(record.text, file, record.place)
+            for record in checked(file, reading, own)
+            if record.text
+        ]
+    except BadFile as error:
+        faults.file(error)
+        return []
+    faults.add(own)
+    return found
+
+
+def checked(file: str, reading: Reading, faults: Faults) -> Iterator[Record]:
+    """The records of a file. Raises: BadFile with the file and the reason."""
+    try:
+        yield from reader_of(file, reading)(file, reading, faults)
+    except FileNotFoundError:
+        raise UserError(
+            f"{shown(file)}: no such text file: check the name and the folder"
+        ) from None
+    except (*DAMAGED, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise BadFile(f"{shown(file)}: cannot read this file: {reason}") from None
+
+
+def document_digest(text: str) -> bytes:
+    """The sha256 of a document, which decides its split."""
+    return hashlib.sha256(as_bytes(text)).digest()

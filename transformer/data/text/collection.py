@@ -1,0 +1,235 @@
+"""A corpus of many documents, held in memory. Imports no torch."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer.data.record import digest
+from transformer.data.sources.paths import is_one_text
+from transformer.data.sources.reading import (
+    Document,
+    Documents,
+    document_digest,
+    read_documents,
+    shown,
+)
+from transformer.data.text.corpus import CHARACTERS, Corpus, Part
+from transformer.data.text.documents import (
+    SPLITS,
+    TRAIN,
+    Split,
+    count_copies,
+    keys_of,
+    own_validation,
+    split_documents,
+)
+from transformer.data.text.encoding import kept_ids
+from transformer.data.text.settings import TextSettings
+from transformer.data.tokenizer_choice import TokenizerChoice
+from transformer.data.tokenizers.base import Tokenizer
+
+_BEGINNING = 1_000_000  # characters
+_MOST_FILES = 10_000  # whose digests a model's file keeps
+
+
+def read_text_corpus(
+    data_path: Any, settings: TextSettings, choice: TokenizerChoice = CHARACTERS, *, build: bool
+) -> Corpus:
+    """The corpus that a config describes.
+
+    Raises: UserError for what cannot be read or is empty.
+    """
+    if is_one_text(data_path) and settings.val_path is None:
+        return Corpus.from_file(
+            data_path,
+            val_fraction=settings.val_fraction,
+            test_fraction=settings.test_fraction,
+            choice=choice,
+            build=build,
+            encoding=settings.encoding,
+        )
+    return Collection.read(data_path, settings, choice, build=build).corpus(settings, choice)
+
+
+class Placed(NamedTuple):
+    """A part of a document in a split; `ends` if another document follows it there."""
+
+    split: int
+    part: int
+    text: str
+    ends: bool
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Documents in order; those of `val_path` come last."""
+
+    documents: Sequence[Document]
+    parts: NDArray[np.int64]  # of the data_path, by document
+    num_validation: int  # documents of val_path
+    source: Documents
+
+    @classmethod
+    def read(
+        cls, data_path: Any, settings: TextSettings, choice: TokenizerChoice, *, build: bool
+    ) -> "Collection":
+        reading = settings.reading(any_bytes=choice.reads_any_file)
+        read = read_documents(data_path, reading, build=build)
+        numbers = [number for number, part in enumerate(read.parts) for _ in part]
+        documents, num_validation = read.every, 0
+        if settings.val_path is not None:
+            own = read_documents(settings.val_path, reading, build=build).every
+            documents, num_validation = documents + own, len(own)
+        parts = np.array(numbers + [len(read.parts)] * num_validation, dtype=np.int64)
+        return cls(documents, parts, num_validation, read)
+
+    def corpus(self, settings: TextSettings, choice: TokenizerChoice) -> Corpus:
+        digests = [document_digest(document.text) for document in self.documents]
+        keys = keys_of(digests)
+        split = self._split(keys, settings)
+        placed = list(self._placed(split))
+        separator = settings.separator if len(self.documents) > 1 else ""
+        train, rest = (
+            separator.join(piece.text for piece in placed if (piece.split == TRAIN) == wanted)
+            for wanted in (True, False)
+        )
+        tokenizer = choice.make(train + separator + rest, len(train))
+        facts = self._facts(digests)
+        ids, lengths = self._encoded(tokenizer, placed, separator, facts, settings, choice)
+        num_parts = len(self.source.parts)
+        by_split = lengths.sum(axis=1).tolist()
+        mix: Sequence[Part] = ()
+        if settings.data_weights is not None:
+            shares = zip(settings.data_weights, lengths[TRAIN, :num_parts].tolist(), strict=True)
+            mix = [Part(*share) for share in shares]
+        return Corpus(
+            ids,
+            tokenizer,
+            by_split[TRAIN],
+            facts | {"num_tokens": len(ids)},
+            separator.join(document.text for document in self.documents[:1000])[:_BEGINNING],
+            self._note(count_copies(split)),
+            by_split[-1],
+            mix,
+        )
+
+    def known_to(self, tokenizer: Tokenizer) -> tuple["Collection", int]:
+        """The documents without the units that a tokenizer lacks, and the number of these."""
+        found = [tokenizer.drop_unknown(text) for text in self.texts]
+        documents = [
+            document._replace(text=text)
+            for document, (text, _) in zip(self.documents, found, strict=True)
+        ]
+        return replace(self, documents=documents), sum(number for _, number in found)
+
+    @property
+    def texts(self) -> list[str]:
+        return [document.text for document in self.documents]
+
+    def _split(self, keys: NDArray[np.uint64], settings: TextSettings) -> Split:
+        if self.num_validation:
+            return own_validation(keys, len(keys) - self.num_validation)
+        lengths = np.array(list(map(len, self.texts)), dtype=np.int64)
+        # Only a mix has parts of its own: others are read as one text.
+        parts = self.parts if settings.data_weights is not None else np.zeros_like(self.parts)
+        fractions = {"val_fraction": settings.val_fraction, "test_fraction": settings.test_fraction}
+        return split_documents(keys, lengths, parts, **fractions)
+
+    def _placed(self, split: Split) -> Iterator[Placed]:
+        """In the order of the splits; within one, in the order of the documents."""
+        pieces = [
+            (piece, number)
+            for number in range(len(self.documents))
+            for piece in split.pieces(number)
+        ]
+        last = {piece.split: number for piece, number in pieces}
+        for wanted in SPLITS:
+            for piece, number in pieces:
+                if piece.split == wanted:
+                    text = self.documents[number].text[piece.start : piece.end]
+                    ends = piece.end is None and number != last[wanted]
+                    yield Placed(wanted, int(self.parts[number]), text, ends)
+
+    def _encoded(
+        self,
+        tokenizer: Tokenizer,
+        placed: Sequence[Placed],
+        separator: str,
+        facts: Mapping[str, Any],
+        settings: TextSettings,
+        choice: TokenizerChoice,
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """All ids, and how many each split has of each part."""
+        ending = ending_of(tokenizer, separator)
+        num_parts = len(self.source.parts) + 1
+        # The lengths come first, so that one array has all that is kept.
+        head = len(SPLITS) * num_parts
+
+        def make() -> NDArray[np.int32]:
+            lengths = np.zeros((len(SPLITS), num_parts), np.int64)
+            found = []
+            for piece in placed:
+                ids = tokenizer.encode(piece.text)
+                found += [ids, ending] if piece.ends else [ids]
+                lengths[piece.split, piece.part] += len(ids) + len(ending) * piece.ends
+            return np.concatenate([lengths.reshape(-1).astype(np.int32), *found])
+
+        length = sum(len(piece.text) for piece in placed)
+        key = json.dumps([facts["sha256"], _split_key(settings), separator]).encode()
+        both = kept_ids(
+            tokenizer, hashlib.sha256(key).hexdigest(), length, make, choice.cache_dir, head
+        )
+        return both[head:], both[:head].astype(np.int64).reshape(len(SPLITS), num_parts)
+
+    def _facts(self, digests: Sequence[bytes]) -> dict[str, Any]:
+        """What a model's file holds about its documents."""
+        facts: dict[str, Any] = {
+            "sha256": self._identity(digests),
+            "num_characters": sum(map(len, self.texts)),
+            "num_documents": len(self.documents),
+        }
+        files = {
+            shown(file): hashlib.sha256(b"".join(one for _, one in group)).hexdigest()[:12]
+            for file, group in groupby(
+                zip((document.file for document in self.documents), digests, strict=True),
+                key=lambda pair: pair[0],
+            )
+        }
+        return facts | ({"files": files} if len(files) <= _MOST_FILES else {})
+
+    def _identity(self, digests: Sequence[bytes]) -> str:
+        """Of a single document, the sha256 of its text, as for a file of plain text."""
+        if len(digests) == 1:
+            return digest(self.documents[0].text)
+        found = hashlib.sha256()
+        for part, one in zip(self.parts.tolist(), digests, strict=True):
+            found.update(part.to_bytes(4, "big") + one)
+        return found.hexdigest()
+
+    def _note(self, num_copies: int) -> str:
+        files, number = self.source.num_files, len(self.documents)
+        parts = [f"{number:,} document{'s' * (number != 1)} in {files:,} file{'s' * (files != 1)}"]
+        if num_copies:
+            parts.append(f"{num_copies:,} cop{'ies' if num_copies > 1 else 'y'} of validation")
+            parts[-1] += " documents left out of training"
+        if self.source.num_no_text:
+            parts.append(f"{self.source.num_no_text:,} files of folders are no text")
+        return f", {', '.join(parts)}{self.source.faults.note}"
+
+
+def ending_of(tokenizer: Tokenizer, separator: str) -> NDArray[np.int32]:
+    """The ids between two documents: the end of a text, or those of a separator."""
+    if separator and tokenizer.end_of_text is not None:
+        return np.array([tokenizer.end_of_text], dtype=np.int32)
+    return tokenizer.encode(separator) if separator else np.zeros(0, np.int32)
+
+
+def _split_key(settings: TextSettings) -> list[Any]:
+    own = settings.val_path is not None
+    return [own, settings.val_fraction, settings.test_fraction, settings.data_weights is not None]

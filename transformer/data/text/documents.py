@@ -1,0 +1,140 @@
+"""Splits a corpus of many documents, so that no document is in two splits. Imports no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer.data.text.split import Cuts, cuts_at
+
+TRAIN, VAL, TEST, LEFT_OUT = range(4)
+SPLITS = (TRAIN, VAL, TEST)
+LEAST_DOCUMENTS = 20  # with fewer, validation is the end of the text
+
+
+class Piece(NamedTuple):
+    """Characters of a document that are in one split; `end` None: up to its end."""
+
+    split: int
+    start: int
+    end: int | None
+
+
+@runtime_checkable
+class Split(Protocol):
+    """Which parts of each document are in which split."""
+
+    def pieces(self, number: int) -> list[Piece]: ...
+
+
+@dataclass(frozen=True)
+class WholeDocuments:
+    """`places` has the split of each document."""
+
+    places: NDArray[np.uint8]
+
+    def pieces(self, number: int) -> list[Piece]:
+        place = int(self.places[number])
+        return [] if place == LEFT_OUT else [Piece(place, 0, None)]
+
+
+@dataclass(frozen=True)
+class Tails:
+    """The end of each part is for validation and test.
+
+    `starts` are the characters of the part before each document, and `cuts` those where the splits
+    of its part end.
+    """
+
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    cuts: Sequence[Cuts]
+    parts: NDArray[np.int64]  # the part of each document
+
+    def pieces(self, number: int) -> list[Piece]:
+        start, length = int(self.starts[number]), int(self.lengths[number])
+        cuts = self.cuts[int(self.parts[number])]
+        borders = [min(max(cut - start, 0), length) for cut in (0, *cuts, start + length)]
+        return [
+            Piece(split, first, None if end == length else end)
+            for split, (first, end) in zip(SPLITS, pairwise(borders), strict=True)
+            if end > first
+        ]
+
+
+def keys_of(digests: Sequence[bytes]) -> NDArray[np.uint64]:
+    """The first 8 bytes of each digest; equal documents have equal keys."""
+    return np.frombuffer(b"".join(digest[:8] for digest in digests), dtype=">u8").astype(np.uint64)
+
+
+def split_documents(
+    keys: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    parts: NDArray[np.int64],
+    *,
+    val_fraction: float,
+    test_fraction: float = 0.0,
+) -> Split:
+    """By whole documents if there are LEAST_DOCUMENTS; otherwise the end of each part is kept.
+
+    Only a mix has several parts.
+    """
+    if len(keys) >= LEAST_DOCUMENTS:
+        return WholeDocuments(by_hash(keys, lengths, val_fraction, test_fraction))
+    totals = np.bincount(parts, weights=lengths).astype(np.int64).tolist()
+    ends = np.cumsum(lengths)
+    before = np.concatenate(([0], np.cumsum(totals)))
+    cuts = [cuts_at(total, val_fraction, test_fraction) for total in totals]
+    return Tails(ends - lengths - before[parts], lengths, cuts, parts)
+
+
+def by_hash(
+    keys: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    val_fraction: float,
+    test_fraction: float = 0.0,
+) -> NDArray[np.uint8]:
+    """The split of each document: in the order of the keys, until the fractions are reached.
+
+    A document longer than the whole share is passed over, or it alone could be most of the text.
+    Copies of a document that is not for training are left out.
+    """
+    places = np.full(len(keys), TRAIN, dtype=np.uint8)
+    _, firsts = np.unique(keys, return_index=True)  # in the order of the keys
+    total = int(lengths.sum())
+    for split, fraction in ((TEST, test_fraction), (VAL, val_fraction)):
+        free = firsts[places[firsts] == TRAIN]
+        if fraction and len(free) > 1:
+            places[_taken(free, lengths, fraction * total)] = split
+    return without_copies(keys, places)
+
+
+def _taken(order: NDArray[np.intp], lengths: NDArray[np.int64], wanted: float) -> NDArray[np.intp]:
+    """The first of these documents that reach the wanted length; at least one, and never all."""
+    fitting = order[lengths[order] <= max(wanted, 1)]
+    if not len(fitting):
+        fitting = order[np.argmin(lengths[order])][None]
+    ends = np.cumsum(lengths[fitting])
+    number = int(np.searchsorted(ends, wanted)) + 1
+    return fitting[: min(number, len(order) - 1)]
+
+
+def without_copies(keys: NDArray[np.uint64], places: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Leaves out training documents that also stand in another split."""
+    kept = keys[(places == VAL) | (places == TEST)]
+    copies = (places == TRAIN) & np.isin(keys, kept)
+    return np.where(copies, np.uint8(LEFT_OUT), places).astype(np.uint8)
+
+
+def own_validation(keys: NDArray[np.uint64], num_train: int) -> Split:
+    """The documents from `num_train` on are for validation, and their copies are left out."""
+    places = np.full(len(keys), TRAIN, dtype=np.uint8)
+    places[num_train:] = VAL
+    return WholeDocuments(without_copies(keys, places))
+
+
+def count_copies(split: Split) -> int:
+    return int((split.places == LEFT_OUT).sum()) if isinstance(split, WholeDocuments) else 0
