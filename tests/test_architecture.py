@@ -42,7 +42,8 @@ ROOMS = {
 PACKAGES = {
     "special_ids": "",
     "system": "filelock platformdirs torch tqdm",
-    "data": "charset_normalizer jaxtyping numpy pytorch_lightning safetensors tokenizers torch",
+    "data": "charset_normalizer jaxtyping numpy pytorch_lightning safetensors tokenizers torch "
+    "tqdm",
     "decoding": "jaxtyping torch",
     "models": "jaxtyping torch",
     "config": "pydantic pydantic_core yaml",

@@ -70,6 +70,7 @@ DEFAULTS = {
     "encoding": "utf-8",
     "skip_bad_files": False,
     "document_separator": r"\n\n",
+    "token_files_from_mb": 64.0,
     "val_path": None,
     "val_max_tokens": "auto",
     "val_fraction": 0.1,

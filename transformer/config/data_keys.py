@@ -104,6 +104,11 @@ class DataKeys(_ModelKeys):
         description="characters: the text between two documents; other tokenizers have an "
         "end-of-text token",
     )
+    token_files_from_mb: Number = Field(
+        64.0,
+        ge=0,
+        description="a larger corpus is tokenized once, into files in cache_dir",
+    )
     val_path: DataPaths | None = Field(
         None,
         description="files of your own for validation, as data_path; then nothing is split off",

@@ -176,7 +176,10 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         if device.type != "cuda":
             return tokens
         most = _SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]
-        return tokens.to(device) if tokens.nbytes <= most else tokens
+        if tokens.nbytes > most:
+            return tokens
+        # CUDA lacks some operations for the unsigned numbers of token files.
+        return tokens.to(device, torch.int32) if tokens.dtype == torch.uint16 else tokens.to(device)
 
     def _loader(
         self, batches: Dataset, kind: type[DataLoader] = DataLoader, *, on_gpu: bool = False

@@ -39,6 +39,11 @@ class TokenizerChoice:
     def reads_any_file(self) -> bool:
         return (self.given or TOKENIZERS[self.tokenizer]).reads_any_file
 
+    @property
+    def learns(self) -> bool:
+        """Whether the tokenizer is learned from the training split."""
+        return self.given is None and TOKENIZERS[self.tokenizer].is_learned
+
     def make(self, text: str, num_train: int) -> Tokenizer:
         """Of a text whose first `num_train` characters are the training split.
 

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from transformer.data.reading import read_text_corpus
 from transformer.data.sources.changes import describe_changed_files
 from transformer.data.sources.settings import in_words
-from transformer.data.text.collection import Collection, read_text_corpus
+from transformer.data.text.collection import Collection
 from transformer.data.text.corpus import Corpus
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.data.tokenizers.base import Tokenizer

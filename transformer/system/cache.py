@@ -72,6 +72,24 @@ def _locked(path: Path) -> Iterator[bool]:
         lock.release()
 
 
+@contextmanager
+def locked(path: Path, waiting: str) -> Iterator[None]:
+    """One process at a time; the others wait as long as it takes, and say so once."""
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("%s: waiting for it", waiting)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _keep_newest(path: Path, most_files: int) -> None:
     files = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda file: file.stat().st_mtime)
     for old in files[:-most_files]:

@@ -34,13 +34,16 @@ def read_utf8(path: str | Path, what: str) -> str:
         raise not_utf8(path, data, error.start) from None
 
 
-def not_utf8(path: object, data: bytes, at: int, advice: str = "") -> UserError:
-    """The error of a file that is no UTF-8 at a byte; `advice` is another way out."""
+def not_utf8(path: object, data: bytes, at: int, advice: str = "", before: int = 0) -> UserError:
+    """The error of a file that is no UTF-8 at a byte; `advice` is another way out.
+
+    `before` bytes of the file stand before these.
+    """
     marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     encoding = "UTF-16" if marked else wide_encoding(data)
     hint = f" (it looks like {encoding})" if encoding else ""
     return UserError(
-        f"{path}: not UTF-8 at byte {at} (0x{data[at]:02x}){hint}: "
+        f"{path}: not UTF-8 at byte {before + at} (0x{data[at]:02x}){hint}: "
         f"save the file as UTF-8 and try again{advice}"
     )
 

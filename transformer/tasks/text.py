@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from transformer.config.keys import Config
-from transformer.data.text.collection import read_text_corpus
+from transformer.data.reading import read_text_corpus
 from transformer.data.text.corpus import Corpus
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizer_choice import TokenizerChoice

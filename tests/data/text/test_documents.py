@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from transformer.data.text.collection import read_text_corpus
+from transformer.data.reading import read_text_corpus
 from transformer.data.text.documents import (
     LEFT_OUT,
     TEST,

@@ -20,7 +20,7 @@ def check_encoding(name: str) -> str:
     try:
         if "." not in module and find_spec(f"encodings.{module}") is not None:
             found = codecs.lookup(module)
-            b"".decode(found.name)  # an error for those that are not of text, such as base64
+            "a".encode(found.name)  # an error for those that are not of text, such as base64
             return found.name
     except LookupError:
         pass
@@ -46,14 +46,14 @@ def decoded(data: bytes, path: str, encoding: str = "utf-8") -> str:
         raise not_decoded(data, error.start, path, encoding) from None
 
 
-def not_decoded(data: bytes, at: int, path: str, encoding: str) -> BadFile:
-    """The error for bytes of which the one at a place does not fit."""
+def not_decoded(data: bytes, at: int, path: str, encoding: str, *, before: int = 0) -> BadFile:
+    """The error for bytes of which one does not fit; `before` stand before them in the file."""
     if encoding == "utf-8":
         name = proposed(data, at)
         advice = f", or give its `encoding`: charset-normalizer proposes {name}" if name else ""
-        return BadFile(not_utf8(shown(path), data, at, advice))
+        return BadFile(not_utf8(shown(path), data, at, advice, before))
     return BadFile(
-        f"{shown(path)}: not {encoding} at byte {at} (0x{data[at]:02x}): "
+        f"{shown(path)}: not {encoding} at byte {before + at} (0x{data[at]:02x}): "
         "give another `encoding`, or save the file as UTF-8"
     )
 

@@ -48,10 +48,18 @@ def _marked(encoding: str) -> str:
 
 
 def _json_lines(path: str, reading: Reading, faults: Faults) -> Iterator[Record]:
-    for number, line in enumerate(_lines(opened(path), path, reading), start=1):
+    yield from json_lines(opened(path), path, reading, faults)
+
+
+def json_lines(
+    file: Any, path: str, reading: Reading, faults: Faults, first_byte: int = 0
+) -> Iterator[Record]:
+    """The records of an open file; `first_byte` is where it starts within `path`."""
+    behind = f" after byte {first_byte:,}" * bool(first_byte)
+    for number, line in enumerate(_lines(file, path, reading), start=1):
         if not line.strip():
             continue
-        place = f"line {number:,}"
+        place = f"line {number:,}{behind}"
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer.data.record import digest
-from transformer.data.sources.paths import is_one_text
 from transformer.data.sources.reading import (
     Document,
     Documents,
@@ -19,13 +18,14 @@ from transformer.data.sources.reading import (
     read_documents,
     shown,
 )
-from transformer.data.text.corpus import CHARACTERS, Corpus, Part
+from transformer.data.text.corpus import Corpus, Part
 from transformer.data.text.documents import (
     SPLITS,
     TRAIN,
     Split,
     count_copies,
     keys_of,
+    last_documents,
     own_validation,
     split_documents,
 )
@@ -35,26 +35,7 @@ from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.data.tokenizers.base import Tokenizer
 
 _BEGINNING = 1_000_000  # characters
-_MOST_FILES = 10_000  # whose digests a model's file keeps
-
-
-def read_text_corpus(
-    data_path: Any, settings: TextSettings, choice: TokenizerChoice = CHARACTERS, *, build: bool
-) -> Corpus:
-    """The corpus that a config describes.
-
-    Raises: UserError for what cannot be read or is empty.
-    """
-    if is_one_text(data_path) and settings.val_path is None:
-        return Corpus.from_file(
-            data_path,
-            val_fraction=settings.val_fraction,
-            test_fraction=settings.test_fraction,
-            choice=choice,
-            build=build,
-            encoding=settings.encoding,
-        )
-    return Collection.read(data_path, settings, choice, build=build).corpus(settings, choice)
+MOST_FILES = 10_000  # whose digests a model's file keeps
 
 
 class Placed(NamedTuple):
@@ -148,7 +129,7 @@ class Collection:
             for number in range(len(self.documents))
             for piece in split.pieces(number)
         ]
-        last = {piece.split: number for piece, number in pieces}
+        last = last_documents(split, len(self.documents))
         for wanted in SPLITS:
             for piece, number in pieces:
                 if piece.split == wanted:
@@ -194,23 +175,27 @@ class Collection:
             "num_characters": sum(map(len, self.texts)),
             "num_documents": len(self.documents),
         }
-        files = {
-            shown(file): hashlib.sha256(b"".join(one for _, one in group)).hexdigest()[:12]
-            for file, group in groupby(
-                zip((document.file for document in self.documents), digests, strict=True),
-                key=lambda pair: pair[0],
-            )
+        by_file = self._by_file(digests)
+        files = {shown(file): found.hex()[:12] for (_, file), found in by_file.items()}
+        return facts | ({"files": files} if len(files) <= MOST_FILES else {})
+
+    def _by_file(self, digests: Sequence[bytes]) -> dict[tuple[int, str], bytes]:
+        """The digest of all documents of each file, by part and file."""
+        names = [
+            (int(part), document.file)
+            for part, document in zip(self.parts, self.documents, strict=True)
+        ]
+        groups = groupby(zip(names, digests, strict=True), key=lambda pair: pair[0])
+        return {
+            name: hashlib.sha256(b"".join(one for _, one in group)).digest()
+            for name, group in groups
         }
-        return facts | ({"files": files} if len(files) <= _MOST_FILES else {})
 
     def _identity(self, digests: Sequence[bytes]) -> str:
         """Of a single document, the sha256 of its text, as for a file of plain text."""
         if len(digests) == 1:
             return digest(self.documents[0].text)
-        found = hashlib.sha256()
-        for part, one in zip(self.parts.tolist(), digests, strict=True):
-            found.update(part.to_bytes(4, "big") + one)
-        return found.hexdigest()
+        return identity_of([(part, found) for (part, _), found in self._by_file(digests).items()])
 
     def _note(self, num_copies: int) -> str:
         files, number = self.source.num_files, len(self.documents)
@@ -221,6 +206,14 @@ class Collection:
         if self.source.num_no_text:
             parts.append(f"{self.source.num_no_text:,} files of folders are no text")
         return f", {', '.join(parts)}{self.source.faults.note}"
+
+
+def identity_of(files: Sequence[tuple[int, bytes]]) -> str:
+    """The sha256 of a corpus, from the part and the digest of each file."""
+    found = hashlib.sha256()
+    for part, one in files:
+        found.update(part.to_bytes(4, "big") + one)
+    return found.hexdigest()
 
 
 def ending_of(tokenizer: Tokenizer, separator: str) -> NDArray[np.int32]:

@@ -15,7 +15,7 @@ from transformer.data.sources.encodings import read_as_text
 from transformer.data.text.encoding import encoded
 from transformer.data.text.split import Cuts, cuts_at
 from transformer.data.tokenizer_choice import TokenizerChoice
-from transformer.data.tokenizers.base import Tokenizer
+from transformer.data.tokenizers.base import TextSize, Tokenizer
 from transformer.system.errors import UserError
 from transformer.system.files import describe_nuls, read_bytes
 
@@ -71,7 +71,7 @@ class Corpus:
     `tokens` may be any array that slices like a NumPy array, such as a memory map.
     """
 
-    tokens: NDArray[np.int32]
+    tokens: NDArray[Any]
     tokenizer: Tokenizer
     num_train: int  # tokens of the training split
     facts: Mapping[str, Any] = field(default_factory=dict)  # stored in a model's file
@@ -79,6 +79,7 @@ class Corpus:
     note: str = ""  # about the line ends of the file
     num_test: int = 0  # tokens of the test split
     mix: Sequence[Part] = ()  # the parts of the training split, if they have weights
+    val_size: TextSize | None = None  # of `val` without its first token; None: not known yet
 
     @classmethod
     def from_file(
@@ -120,15 +121,15 @@ class Corpus:
         return self.facts["sha256"]
 
     @property
-    def train(self) -> NDArray[np.int32]:
+    def train(self) -> NDArray[Any]:
         return self.tokens[: self.num_train]
 
     @property
-    def val(self) -> NDArray[np.int32]:
+    def val(self) -> NDArray[Any]:
         return self.tokens[self.num_train : len(self.tokens) - self.num_test]
 
     @property
-    def test(self) -> NDArray[np.int32]:
+    def test(self) -> NDArray[Any]:
         return self.tokens[len(self.tokens) - self.num_test :]
 
     def check_length(self, block_size: int, val_fraction: float, path: str | Path) -> None:

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from transformer.data.datamodule import EndlessDataModule
+from transformer.data.datamodule import MOST_VALIDATION_TOKENS, EndlessDataModule
 from transformer.data.endless import Share
 from transformer.data.order import EndlessOrder, Order, num_chunks, num_windows, sampled_windows
+from transformer.data.reading import read_text_corpus
 from transformer.data.sources.settings import in_words, listed
 from transformer.data.text.batches import ChunkBatches, WindowBatches, validation_batch_size
-from transformer.data.text.collection import read_text_corpus
 from transformer.data.text.corpus import Corpus
 from transformer.data.text.mix import MixedOrder
 from transformer.data.text.settings import TextSettings
@@ -90,11 +90,13 @@ class CharacterDataModule(EndlessDataModule):
         self.order, self._step = endless_order(self.corpus, block_size, self.stride, seed)
         self.num_examples = self.order.size
         self.num_val_examples = num_windows(self.num_val_tokens, block_size)
-        self._scored_size = self.tokenizer.size(self.corpus.val[1:])
+        self._scored_size = self.corpus.val_size or self.tokenizer.size(self.corpus.val[1:])
 
     @property
     def most_scored_tokens(self) -> int:
         """Tokens of a split that the last score reads, evenly spread over it."""
+        if self.corpus.val_size is not None:  # in token files
+            return self.val_max_tokens or MOST_VALIDATION_TOKENS
         return self.val_max_tokens or self.num_val_tokens + len(self.test_tokens)
 
     @property

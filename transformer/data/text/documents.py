@@ -29,6 +29,10 @@ class Split(Protocol):
 
     def pieces(self, number: int) -> list[Piece]: ...
 
+    def part(self, first: int, count: int) -> "Split":
+        """Of the documents from `first` on, which are then counted from 0."""
+        ...
+
 
 @dataclass(frozen=True)
 class WholeDocuments:
@@ -39,6 +43,9 @@ class WholeDocuments:
     def pieces(self, number: int) -> list[Piece]:
         place = int(self.places[number])
         return [] if place == LEFT_OUT else [Piece(place, 0, None)]
+
+    def part(self, first: int, count: int) -> "WholeDocuments":
+        return WholeDocuments(self.places[first : first + count])
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,10 @@ class Tails:
             for split, (first, end) in zip(SPLITS, pairwise(borders), strict=True)
             if end > first
         ]
+
+    def part(self, first: int, count: int) -> "Tails":
+        own = slice(first, first + count)
+        return Tails(self.starts[own], self.lengths[own], self.cuts, self.parts[own])
 
 
 def keys_of(digests: Sequence[bytes]) -> NDArray[np.uint64]:
@@ -134,6 +145,18 @@ def own_validation(keys: NDArray[np.uint64], num_train: int) -> Split:
     places = np.full(len(keys), TRAIN, dtype=np.uint8)
     places[num_train:] = VAL
     return WholeDocuments(without_copies(keys, places))
+
+
+def last_documents(split: Split, number: int) -> list[int]:
+    """The last document of each split, of so many documents; -1 for a split without any."""
+    if isinstance(split, WholeDocuments):
+        found = [np.flatnonzero(split.places == place) for place in SPLITS]
+        return [int(one[-1]) if len(one) else -1 for one in found]
+    last = [-1] * len(SPLITS)
+    for document in range(number):
+        for piece in split.pieces(document):
+            last[piece.split] = document
+    return last
 
 
 def count_copies(split: Split) -> int:

@@ -27,6 +27,7 @@ class TextSettings:
     document_separator: str = r"\n\n"  # for tokenizers without an end of text
     val_path: DataPath | None = None
     val_max_tokens: int | Literal["auto"] = "auto"
+    token_files_from_mb: float = 64.0  # a larger corpus is read from token files
 
     def __post_init__(self) -> None:
         check_fractions(self.val_fraction, self.test_fraction)

@@ -100,7 +100,7 @@ def _question(config: Config, task: TaskRun) -> str:
 # Keys that no step depends on unless they are given.
 READING = (
     *("data_weights", "text_field", "encoding", "skip_bad_files", "document_separator"),
-    *("val_path", "val_max_tokens"),
+    *("val_path", "val_max_tokens", "token_files_from_mb"),
 )
 
 

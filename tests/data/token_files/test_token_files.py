@@ -1,0 +1,137 @@
+"""Token files hold what is otherwise held in memory, and nothing half-written counts as whole."""
+
+import json
+
+import numpy as np
+import pytest
+
+from transformer.data.reading import read_text_corpus
+from transformer.data.text.settings import TextSettings
+from transformer.data.token_files import encoding, index, units
+from transformer.data.token_files.index import TokenFiles
+from transformer.data.tokenizer_choice import TokenizerChoice
+from transformer.system.errors import UserError
+
+LINES = [f"line {number}: " + "abc é " * (number % 7) + "\r\n" for number in range(997)]
+
+
+@pytest.fixture
+def corpora(tmp_path, monkeypatch):
+    """A long file, a folder and a file of records, in units of 2,000 bytes."""
+    monkeypatch.setattr(units, "UNIT_BYTES", 2_000)
+    (tmp_path / "one.txt").write_text("\ufeff" + "".join(LINES), encoding="utf-8", newline="")
+    (tmp_path / "many").mkdir()
+    for number in range(23):
+        text = "".join(LINES[number * 40 : number * 40 + 41])
+        (tmp_path / f"many/{number:02}.txt").write_text(text, encoding="utf-8", newline="")
+    records = (json.dumps({"text": line}) + "\n" for line in LINES)
+    (tmp_path / "records.jsonl").write_text("".join(records), encoding="utf-8")
+    return tmp_path
+
+
+def read(corpora, path, tokenizer="bytes", given=None, **keys):
+    settings = TextSettings(block_size=5, tokenizer=tokenizer, **keys)
+    recall = (lambda: given) if given else None
+    size = 300 if tokenizer == "bpe" else "auto"
+    choice = TokenizerChoice(
+        tokenizer=tokenizer, vocab_size=size, cache_dir=str(corpora / "cache"), recall=recall
+    )
+    paths = [str(corpora / one) for one in path.split()]
+    return read_text_corpus(paths if len(paths) > 1 else paths[0], settings, choice, build=False)
+
+
+@pytest.mark.parametrize("tokenizer", ["characters", "bytes", "bpe"])
+@pytest.mark.parametrize("path", ["one.txt", "many", "records.jsonl", "many one.txt"])
+def test_files_have_the_ids_splits_and_facts_that_are_held_in_memory_otherwise(
+    corpora, path, tokenizer
+):
+    keys = {"test_fraction": 0.1}
+    if " " in path:
+        keys["data_weights"] = [0.5, 1.5]
+    held = read(corpora, path, tokenizer, **keys)
+    given = held.tokenizer if tokenizer == "bpe" else None
+    filed = read(corpora, path, tokenizer, given, token_files_from_mb=0.0, **keys)
+    assert filed.tokens.dtype == np.uint16
+    assert np.array_equal(filed.train, held.train)
+    assert np.array_equal(filed.val, held.val)
+    assert np.array_equal(filed.test, held.test)
+    assert [tuple(part) for part in filed.mix] == [tuple(part) for part in held.mix]
+    assert filed.val_size == held.tokenizer.size(held.val[1:])
+    assert {key: held.facts[key] for key in filed.facts} == filed.facts
+
+
+def folder_of(corpora):
+    (found,) = [path for path in (corpora / "cache/tokens").iterdir() if path.is_dir()]
+    return found
+
+
+def test_the_next_start_reads_no_file_again_and_a_changed_file_is_seen(corpora, monkeypatch):
+    first = read(corpora, "many", token_files_from_mb=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("transformer.data.token_files.surveyed.survey_file", None)
+        patch.setattr("transformer.data.token_files.preparing.encode_unit", None)
+        assert np.array_equal(read(corpora, "many", token_files_from_mb=0.0).tokens, first.tokens)
+    (corpora / "many/05.txt").write_text("something else", encoding="utf-8")
+    second = read(corpora, "many", token_files_from_mb=0.0)
+    assert second.sha256 != first.sha256
+    changed = [
+        name for name, one in first.facts["files"].items() if second.facts["files"][name] != one
+    ]
+    assert [name.rpartition("/")[2] for name in changed] == ["05.txt"]
+
+
+@pytest.mark.parametrize("after", [0, 3, 11, 22])
+def test_a_start_after_a_kill_goes_on_with_the_units_that_are_done(corpora, monkeypatch, after):
+    done = []
+
+    def encode(job, *arguments):
+        if len(done) == after:
+            raise KeyboardInterrupt
+        done.append(job.number)
+        return encoding.encode_unit(job, *arguments)
+
+    whole = read(corpora, "many", token_files_from_mb=0.0).tokens.tobytes()
+    index.remove(folder_of(corpora))
+    with monkeypatch.context() as patch:
+        patch.setattr("transformer.data.token_files.preparing.encode_unit", encode)
+        with pytest.raises(KeyboardInterrupt):
+            read(corpora, "many", token_files_from_mb=0.0)
+    assert TokenFiles.found(folder_of(corpora)) is None
+    made = []
+
+    def count(unit, *arguments):
+        made.append(unit)
+        yield from segments(unit, *arguments)
+
+    segments = encoding.segments
+    monkeypatch.setattr(encoding, "segments", count)
+    assert read(corpora, "many", token_files_from_mb=0.0).tokens.tobytes() == whole
+    assert len(made) == 23 - after
+
+
+def test_damaged_and_cut_files_are_made_again(corpora):
+    whole = read(corpora, "many", token_files_from_mb=0.0).tokens.tobytes()
+    path = folder_of(corpora) / "tokens.bin"
+    for damaged in (whole[:-2], b"\7" + whole[1:]):
+        path.write_bytes(damaged)
+        assert TokenFiles.found(path.parent) is None
+        assert read(corpora, "many", token_files_from_mb=0.0).tokens.tobytes() == whole
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing_that_counts(corpora, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with pytest.raises(UserError, match=r"cannot write the token files: No space left.*make room"):
+        read(corpora, "many", token_files_from_mb=0.0)
+    assert TokenFiles.found(folder_of(corpora)) is None
+
+
+def test_a_bad_file_among_many_is_named_or_skipped(corpora):
+    (corpora / "many/07.txt").write_bytes(b"\xff" * 3000)
+    with pytest.raises(UserError, match=r"07\.txt: not UTF-8 at byte 0"):
+        read(corpora, "many", "characters", token_files_from_mb=0.0)
+    corpus = read(corpora, "many", "characters", token_files_from_mb=0.0, skip_bad_files=True)
+    assert corpus.facts["num_documents"] == 22
+    assert "1 bad file left out" in corpus.note

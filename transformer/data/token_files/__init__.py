@@ -1,0 +1,1 @@
+"""A corpus larger than memory: its ids in files, made once and read as memory maps."""

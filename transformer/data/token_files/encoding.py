@@ -1,0 +1,126 @@
+"""Encodes one unit into files of ids, one for each split. Imports no torch."""
+
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from transformer.data.sources.faults import Faults
+from transformer.data.sources.settings import Reading
+from transformer.data.text.documents import SPLITS, Split
+from transformer.data.token_files.units import Unit, segments
+from transformer.data.tokenizers.base import Tokenizer
+from transformer.data.tokenizers.registry import tokenizer_from_state
+from transformer.data.tokenizers.utf8 import as_bytes
+from transformer.system.files import replacing
+
+
+class Job(NamedTuple):
+    """One unit, with what is known of its documents; the first may have begun before it."""
+
+    number: int
+    unit: Unit
+    ends: str
+    split: Split  # of the documents of the unit, counted from 0
+    offset: int  # characters of the first document before the unit
+    last: tuple[int, ...]  # by split: the number of its last document, if that is in this unit
+
+
+def info_path(folder: Path, number: int) -> Path:
+    return folder / f"{number:06}.json"
+
+
+def ids_path(folder: Path, number: int, split: int) -> Path:
+    return folder / f"{number:06}.{split}"
+
+
+def known_info(folder: Path, number: int) -> dict[str, Any] | None:
+    """What was written for a unit before; None if it is missing or damaged."""
+    try:
+        info = json.loads(info_path(folder, number).read_text(encoding="utf-8"))
+        for split in SPLITS:
+            size, wanted = 0, info["bytes"][split]
+            if wanted:
+                data = ids_path(folder, number, split)
+                size = data.stat().st_size
+                if zlib.crc32(data.read_bytes()) != info["checksums"][split]:
+                    return None
+            if size != wanted:
+                return None
+        return info
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return None
+
+
+def encode_unit(
+    job: Job, folder: Path, state: str, ending: Any, reading: Reading
+) -> dict[str, Any]:
+    """Writes the ids of each split, and then the facts of these files; gives the facts.
+
+    `state` is the tokenizer's as JSON: processes started anew read it from there.
+    """
+    if (known := known_info(folder, job.number)) is not None:
+        return known
+    tokenizer = _tokenizer(state)
+    kind = np.dtype(dtype_of(tokenizer.vocab_size))
+    number = [0] * len(SPLITS)
+    checksums, characters, num_bytes = number[:], number[:], number[:]
+    paths = [ids_path(folder, job.number, split) for split in SPLITS]
+    parts = [path.with_name(f".{path.name}.tmp") for path in paths]
+    with ExitStack() as stack:
+        files = [stack.enter_context(open(part, "wb")) for part in parts]
+        for split, text, ends in _texts(job, reading):
+            ids = tokenizer.encode(text)
+            if ends:
+                ids = np.concatenate((ids, ending))
+            data = ids.astype(kind).tobytes()
+            files[split].write(data)
+            checksums[split] = zlib.crc32(data, checksums[split])
+            number[split] += len(data)
+            characters[split] += len(text)
+            num_bytes[split] += len(as_bytes(text))
+        for file in files:
+            file.flush()
+            os.fsync(file.fileno())
+    for part, path in zip(parts, paths, strict=True):
+        part.replace(path) if part.stat().st_size else part.unlink()
+    info = {
+        "bytes": number,
+        "checksums": checksums,
+        "part": job.unit.part,
+        "characters": characters,
+        "text_bytes": num_bytes,
+    }
+    with replacing(info_path(folder, job.number)) as temporary:
+        temporary.write_text(json.dumps(info), encoding="utf-8")
+    return info
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(state: str) -> Tokenizer:
+    made = tokenizer_from_state(json.loads(state))
+    assert isinstance(made, Tokenizer)
+    return made
+
+
+def _texts(job: Job, reading: Reading) -> Iterator[tuple[int, str, bool]]:
+    """The split of each text of a unit, the text, and whether another document follows it."""
+    document, offset = 0, job.offset
+    for text, ends in segments(job.unit, reading, Faults(reading.skip_bad_files), job.ends):
+        for piece in job.split.pieces(document):
+            start = max(piece.start - offset, 0)
+            end = len(text) if piece.end is None else min(piece.end - offset, len(text))
+            closes = ends and piece.end is None and job.last[piece.split] != document
+            if end > start or (closes and start <= len(text)):
+                yield piece.split, text[start:end], closes
+        document, offset = (document + 1, 0) if ends else (document, offset + len(text))
+
+
+def dtype_of(vocab_size: int) -> str:
+    return "<u2" if vocab_size <= 2**16 else "<u4"

@@ -1,0 +1,225 @@
+"""Makes the token files of a corpus, or finds them, and opens them. Imports no torch."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from transformer.data.sources.faults import Faults
+from transformer.data.sources.reading import shown
+from transformer.data.sources.settings import Reading, in_words, listed
+from transformer.data.text.collection import MOST_FILES, ending_of
+from transformer.data.text.corpus import Corpus, Part
+from transformer.data.text.documents import (
+    SPLITS,
+    TRAIN,
+    Split,
+    count_copies,
+    last_documents,
+)
+from transformer.data.text.settings import TextSettings
+from transformer.data.token_files.encoding import Job, encode_unit, ids_path
+from transformer.data.token_files.index import SAMPLED_CHARACTERS, TokenFiles, writing
+from transformer.data.token_files.surveyed import VERSION, Surveyed, survey
+from transformer.data.token_files.units import Unit, segments
+from transformer.data.token_files.workers import in_parallel
+from transformer.data.tokenizer_choice import TokenizerChoice
+from transformer.data.tokenizers.base import TextSize, Tokenizer
+from transformer.system.cache import cache_folder, locked
+from transformer.system.errors import UserError
+
+_GOLDEN = 0.618034  # multiples of it are spread evenly, however many are taken
+_SAMPLE_OF_UNIT = 1_000_000  # characters
+
+log = logging.getLogger(__name__)
+
+
+def open_corpus(
+    data_path: Any, settings: TextSettings, choice: TokenizerChoice, *, build: bool
+) -> Corpus:
+    """The corpus, from token files; they are made first if they are missing.
+
+    Raises: UserError for what cannot be read, and for a disk that is full.
+    """
+    found = survey(data_path, settings, choice, build=build)
+    faults = Faults(settings.skip_bad_files)
+    for one in found.facts:
+        faults.add(one.faults)
+    faults.report()
+    counts = np.bincount(found.document_parts, minlength=len(found.parts))
+    if not counts.all():
+        empty = [*listed(data_path), settings.val_path][int(np.argmin(counts))]
+        raise UserError(f"{in_words(empty)}: has no text{faults.note}: give files with text")
+    split = found.split(settings)
+    reading = settings.reading(any_bytes=choice.reads_any_file)
+    separator = settings.separator if len(found.keys) > 1 else ""
+    tokenizer = _tokenizer(found, split, choice, reading, separator)
+    files = _find_or_make(found, split, tokenizer, separator, settings, reading, choice.cache_dir)
+    return _corpus(found, split, tokenizer, files, settings, faults)
+
+
+def _tokenizer(
+    found: Surveyed, split: Split, choice: TokenizerChoice, reading: Reading, separator: str
+) -> Tokenizer:
+    """Learned from a sample of the training split; of characters, from all that occur."""
+    if choice.given is not None:
+        return choice.given
+    symbols = {symbol for facts in found.facts for symbol in facts.characters} | set(separator)
+    if choice.learns:
+        sample = _sample(found, split, reading)
+        return choice.make(sample, len(sample))
+    return choice.make("".join(sorted(symbols)), len(symbols))
+
+
+def _sample(found: Surveyed, split: Split, reading: Reading) -> str:
+    """Training text of units that are spread over the corpus."""
+    jobs = _jobs(found, split)
+    order = sorted(range(len(jobs)), key=lambda number: number * _GOLDEN % 1)
+    parts: list[str] = []
+    left = SAMPLED_CHARACTERS
+    for number in order:
+        job, of_unit = jobs[number], _SAMPLE_OF_UNIT
+        document, offset = 0, job.offset
+        for text, ends in segments(job.unit, reading, Faults(reading.skip_bad_files), job.ends):
+            for piece in job.split.pieces(document):
+                if piece.split == TRAIN:
+                    start = max(piece.start - offset, 0)
+                    end = len(text) if piece.end is None else max(piece.end - offset, 0)
+                    parts.append(text[start : min(end, start + of_unit)])
+                    of_unit -= len(parts[-1])
+            document, offset = (document + 1, 0) if ends else (document, offset + len(text))
+            if of_unit <= 0:
+                break
+        left -= _SAMPLE_OF_UNIT - of_unit
+        if left <= 0:
+            break
+    return "\n".join(parts)
+
+
+def _jobs(found: Surveyed, split: Split) -> list[Job]:
+    last = last_documents(split, len(found.keys))
+    jobs: list[Job] = []
+    document = 0
+    for units, facts in zip(found.units, found.facts, strict=True):
+        if not len(facts.keys):
+            continue
+        offset = 0
+        for unit, ended, length in zip(
+            units, facts.unit_documents, facts.unit_lengths, strict=True
+        ):
+            own = split.part(document, ended + 1)  # the last one may go on behind the unit
+            numbers = tuple(number - document for number in last)
+            jobs.append(Job(len(jobs), unit, facts.ends, own, offset, numbers))
+            offset = 0 if ended else offset + length
+            document += ended
+    return jobs
+
+
+def _find_or_make(
+    found: Surveyed,
+    split: Split,
+    tokenizer: Tokenizer,
+    separator: str,
+    settings: TextSettings,
+    reading: Reading,
+    cache_dir: str | None,
+) -> TokenFiles:
+    state = json.dumps(tokenizer.state, sort_keys=True)
+    own = settings.val_path is not None
+    facts = [VERSION, found.sha256, state, separator, own, settings.val_fraction]
+    facts += [settings.test_fraction, settings.data_weights is not None]
+    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+    folder = cache_folder(cache_dir) / "tokens" / key
+    jobs = _jobs(found, split)
+    with writing(folder), locked(folder, f"{folder}: another process prepares this corpus"):
+        files = TokenFiles.found(folder)
+        if files is not None:
+            return files
+        parts = folder / "parts"
+        parts.mkdir(parents=True, exist_ok=True)
+        ending = ending_of(tokenizer, separator)
+        sizes = [_size(job.unit, found) for job in jobs]
+        shared = (parts, state, ending, reading)
+        infos = list(in_parallel(encode_unit, jobs, sizes, shared, "preparing"))
+        names = [ids_path(parts, job.number, split) for split in SPLITS for job in jobs]
+        facts_of_files = {
+            "lengths": _lengths(infos, len(found.parts), tokenizer.vocab_size),
+            "characters": [sum(info["characters"][split] for info in infos) for split in SPLITS],
+            "text_bytes": [sum(info["text_bytes"][split] for info in infos) for split in SPLITS],
+        }
+        files = TokenFiles.written(folder, names, tokenizer.vocab_size, facts_of_files)
+        shutil.rmtree(parts, ignore_errors=True)
+        return files
+
+
+def _size(unit: Unit, found: Surveyed) -> int:
+    end = os.path.getsize(unit.file) if unit.end is None else unit.end
+    return end - unit.start
+
+
+def _lengths(infos: Sequence[dict[str, Any]], num_parts: int, vocab_size: int) -> list[list[int]]:
+    """The tokens of each part in each split."""
+    width = 2 if vocab_size <= 2**16 else 4
+    lengths = [[0] * num_parts for _ in SPLITS]
+    for info in infos:
+        for split in SPLITS:
+            lengths[split][info["part"]] += info["bytes"][split] // width
+    return lengths
+
+
+def _corpus(
+    found: Surveyed,
+    split: Split,
+    tokenizer: Tokenizer,
+    files: TokenFiles,
+    settings: TextSettings,
+    faults: Faults,
+) -> Corpus:
+    num_characters = sum(facts.lengths.sum() for facts in found.facts)
+    facts: dict[str, Any] = {"sha256": found.sha256, "num_tokens": len(files.tokens)}
+    facts["num_characters"] = int(num_characters)
+    by_split = [sum(lengths) for lengths in files.lengths]
+    if len(found.keys) > 1 or settings.val_path is not None:
+        facts["num_documents"] = len(found.keys)
+        if len(found.facts) <= MOST_FILES:
+            names = [shown(file) for _, file in found.every_file]
+            digests = (facts.digest[:12] for facts in found.facts)
+            facts["files"] = dict(zip(names, digests, strict=True))
+    else:
+        facts |= {"num_train_characters": files.characters[TRAIN]}
+        if settings.test_fraction:
+            facts |= {"num_val_characters": files.characters[1]}
+    number = len(found.keys)
+    note = f", {number:,} document{'s' * (number != 1)}, in token files"
+    if copies := count_copies(split):
+        note += f", {copies:,} copies of validation documents left out of training"
+    mix = []
+    if settings.data_weights is not None:
+        lengths = files.lengths[TRAIN][: len(settings.data_weights)]
+        mix = [Part(*pair) for pair in zip(settings.data_weights, lengths, strict=True)]
+    return Corpus(
+        files.tokens,
+        tokenizer,
+        by_split[TRAIN],
+        facts,
+        found.facts[0].beginning,
+        note + faults.note,
+        by_split[-1],
+        mix,
+        val_size=_val_size(tokenizer, files, by_split[TRAIN]),
+    )
+
+
+def _val_size(tokenizer: Tokenizer, files: TokenFiles, num_train: int) -> TextSize:
+    """Of the validation split without its first token, which no score predicts."""
+    first = tokenizer.size(files.tokens[num_train : num_train + 1])
+    characters = files.characters[1]
+    if tokenizer.units == "characters":  # the separators are scored, too
+        characters = sum(files.lengths[1])
+    num_bytes = files.text_bytes[1] + characters - files.characters[1]
+    return TextSize(characters - (first.num_characters or 0), num_bytes - first.num_bytes)

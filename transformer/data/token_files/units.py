@@ -1,0 +1,107 @@
+"""Cuts files into units of work, and reads the texts of one unit. Imports no torch."""
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from transformer.data.sources.compression import endings, opened
+from transformer.data.sources.encodings import decoded
+from transformer.data.sources.faults import Faults
+from transformer.data.sources.formats import is_plain
+from transformer.data.sources.reading import checked
+from transformer.data.sources.settings import Reading
+
+LF, CR, RAW = "lf", "cr", "raw"
+UNIT_BYTES = 32_000_000
+_LOOKED_AT = 1 << 20  # bytes after a unit's end, in which a safe place is searched
+_LINES = (".jsonl", ".ndjson")
+
+
+class Unit(NamedTuple):
+    """A file, or bytes of it from `start` to `end`; `end` None: to its end."""
+
+    file: str
+    part: int  # of the data_path
+    start: int = 0
+    end: int | None = None
+
+
+class Segment(NamedTuple):
+    """A whole document of a unit, or a part of one; `ends` if it reaches the document's end."""
+
+    text: str
+    ends: bool
+
+
+def units_of(file: str, part: int, reading: Reading) -> list[Unit]:
+    """One unit, or several for a long file of plain lines in UTF-8."""
+    size = os.path.getsize(file)
+    plain = is_plain(file) or endings(file) in [(ending, "") for ending in _LINES]
+    if not plain or size <= UNIT_BYTES or reading.encoding != "utf-8":
+        return [Unit(file, part)]
+    starts = [0]
+    with open(file, "rb") as stream:
+        while (at := starts[-1] + UNIT_BYTES) < size:
+            stream.seek(at)
+            border = at + _border(stream.read(_LOOKED_AT))
+            if border >= size:
+                break
+            starts.append(border)
+    ends = [*starts[1:], None]
+    return [Unit(file, part, start, end) for start, end in zip(starts, ends, strict=True)]
+
+
+def _border(data: bytes) -> int:
+    """Behind the first line end before a letter or digit of ASCII: no token crosses such a place.
+
+    Without one, behind the first line end; without a line, before the first whole character.
+    """
+    at = data.find(b"\n") + 1
+    first = at
+    while at and at < len(data) and not (data[at] < 128 and chr(data[at]).isalnum()):
+        at = data.find(b"\n", at) + 1
+    place = at or first
+    while not first and place < len(data) and data[place] & 0xC0 == 0x80:
+        place += 1
+    return place
+
+
+def is_ranged(unit: Unit) -> bool:
+    return unit.start > 0 or unit.end is not None
+
+
+def segments(unit: Unit, reading: Reading, faults: Faults, ends: str) -> Iterator[Segment]:
+    """The texts of a unit; `ends` are the line ends of its file: LF, CR, or RAW for any bytes.
+
+    Raises: UserError for a file or a record that cannot be read, unless these are skipped.
+    """
+    if not is_ranged(unit):
+        for record in checked(unit.file, reading, faults):
+            if record.text:
+                yield Segment(record.text, True)
+        return
+    with opened(unit.file) as stream:
+        stream.seek(unit.start)
+        data = stream.read(-1 if unit.end is None else unit.end - unit.start)
+    if not is_plain(unit.file):
+        yield from _records(unit, data, reading, faults)
+        return
+    if ends == RAW:
+        yield Segment(data.decode("utf-8", "surrogateescape"), unit.end is None)
+        return
+    text = decoded(data, unit.file, reading.encoding)
+    if unit.start == 0:
+        text = text.removeprefix("\ufeff")
+    text = text.replace("\r\n", "\n")
+    yield Segment(text.replace("\r", "\n") if ends == CR else text, unit.end is None)
+
+
+def _records(unit: Unit, data: bytes, reading: Reading, faults: Faults) -> Iterator[Segment]:
+    """Of whole lines; their numbers in messages count from the unit's start."""
+    import io
+
+    from transformer.data.sources.formats import json_lines
+
+    for record in json_lines(io.BytesIO(data), unit.file, reading, faults, unit.start):
+        if record.text:
+            yield Segment(record.text, True)

@@ -1,0 +1,86 @@
+"""Processes that read and encode files at the same time, with a progress bar. Imports no torch."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from transformer.system.cores import available_cores
+from transformer.system.errors import UserError
+from transformer.system.processes import is_rank_0
+
+T = TypeVar("T")
+
+_WORTH = 8_000_000  # bytes, for fewer no processes are started
+_kept: dict[str, Any] = {}  # of a worker: the arguments that all its calls share
+
+
+def in_parallel(
+    work: Callable[..., T],
+    items: Sequence[Any],
+    sizes: Sequence[int],
+    shared: tuple[Any, ...],
+    what: str,
+) -> Iterator[T]:
+    """`work(item, *shared)` for each item, in order; `sizes` are their bytes, for the bar."""
+    from tqdm import tqdm
+
+    number = min(available_cores(), len(items))
+    bar = tqdm(
+        total=sum(sizes),
+        desc=what,
+        unit="B",
+        unit_scale=True,
+        delay=1,
+        disable=None if is_rank_0() else True,
+        leave=False,
+    )
+    with bar:
+        if number < 2 or sum(sizes) < _WORTH:
+            results: Iterator[T] = (work(item, *shared) for item in items)
+            yield from _counted(results, sizes, bar)
+            return
+        start = multiprocessing.get_context("spawn")
+        own = (os.getpid(), work, shared)
+        try:
+            with ProcessPoolExecutor(number, start, _begin, own) as pool:
+                try:
+                    yield from _counted(pool.map(_call, items), sizes, bar)
+                finally:
+                    pool.shutdown(wait=False, cancel_futures=True)
+        except BrokenProcessPool:
+            raise UserError(
+                f"{what}: a helping process has ended, perhaps for lack of memory: start again; "
+                "what is done is kept"
+            ) from None
+
+
+def _counted(results: Iterator[T], sizes: Sequence[int], bar: Any) -> Iterator[T]:
+    for result, size in zip(results, sizes, strict=True):
+        bar.update(size)
+        yield result
+
+
+def _begin(parent: int, work: Any, shared: tuple[Any, ...]) -> None:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # each process has one core
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its helpers
+    _kept.update(work=work, shared=shared)
+
+    def watch() -> None:
+        """Ends this process if its parent was killed."""
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    if sys.platform != "win32":
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _call(item: Any) -> Any:
+    return _kept["work"](item, *_kept["shared"])
