@@ -1,9 +1,8 @@
 """Which tokenizer is best for a text: `OMP_NUM_THREADS=1 python benchmarks/tokenizer_runs.py`
 
 Each run trains default.yaml's recipe for the time that REFERENCE_STEPS steps of it take with the
-characters of the same text: of English, five minutes on two cores of an AMD EPYC (Zen 3). The number
-of steps comes from their processor time, both sides in turn, so other work on the machine changes
-nothing.
+characters of the same text: of English, five minutes on two cores of an AMD EPYC (Zen 3). The steps
+come from their processor time, both sides in turn, so other work on the machine changes nothing.
 `tokenizer_runs.json` keeps what each reached, and a run that it has is not made again.
 
 The texts: all 38 plays (data/shakespeare.txt), Tiny Shakespeare (data/input.txt), and reviews of
