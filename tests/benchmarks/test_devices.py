@@ -34,4 +34,4 @@ def test_an_error_in_one_process_ends_all_with_its_message(devices, tmp_path):
     figures = devices.failed(tmp_path)
     assert figures["exit status"] != 0
     assert figures["its message is shown"]
-    assert figures["seconds until all are gone"] < 30
+    assert figures["seconds until all are gone"] < 120  # left alone, one waits for 30 minutes

@@ -1,7 +1,6 @@
 """What the scripts say of themselves, before anything heavy is imported."""
 
 import json
-import os
 
 import pytest
 import yaml
@@ -11,6 +10,7 @@ from explain import ExplainOptions
 from generate import GenerateOptions
 from plot import PlotOptions
 from tests.marks import first_fast
+from tests.processes import processor_seconds
 from transformer.config.files import load_config
 from transformer.config.keys import Config, foreign_keys
 
@@ -38,12 +38,6 @@ def test_help_names_every_flag_within_a_second(run, tmp_path, script):
         assert f"--{name} " in result.stdout or f"--{name}\n" in result.stdout
     for field in kind.model_fields.values():
         assert field.description.split()[0] in result.stdout
-
-
-def processor_seconds():
-    """Of processes that have ended: on an idle machine no less than what a user waits for."""
-    times = os.times()
-    return times.children_user + times.children_system
 
 
 @pytest.fixture

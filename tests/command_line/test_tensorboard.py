@@ -17,11 +17,12 @@ import urllib.request
 import pytest
 from PIL import Image
 
+from tests.processes import HANGING_SECONDS
+
 SCALARS = (
     "train_loss val_loss val_bits_per_char lr grad_norm tokens_per_second corpus_passes"
 ).split()
 RUN = "tiny/version_0"
-START_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +50,10 @@ def address(finished, environment):
 
 
 def announced_address(lines):
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + HANGING_SECONDS
     said = ""
     while time.monotonic() < deadline:
-        said += lines.get(timeout=START_SECONDS)
+        said += lines.get(timeout=HANGING_SECONDS)
         if found := re.search(r"http://[\d.]+:\d+/", said):
             return found[0]
     raise TimeoutError(f"no address in {said!r}")
@@ -61,7 +62,7 @@ def announced_address(lines):
 def read(address, path, query):
     url = f"{address}data/plugin/{path}?{query}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=10) as response:
+    with opener.open(url, timeout=HANGING_SECONDS) as response:
         return response.read()
 
 
@@ -72,7 +73,7 @@ def read_json(address, path, **query):
 @pytest.fixture(scope="module")
 def tags(address):
     """Names by run, asked for until the server has read all of the events."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + HANGING_SECONDS
     while time.monotonic() < deadline:
         found = {
             kind: read_json(address, f"{kind}/tags").get(RUN, [])

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from transformer.storage.run_lock import RunLock
 lock = RunLock()
 lock.take(Path(sys.argv[1]))
 print("held", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -101,10 +100,9 @@ def left_by(folder: Path, **changes) -> None:
 def test_one_left_on_this_machine_is_taken_over_at_once_and_that_is_said(tmp_path, caplog):
     """Also where its number is another process's by now, as process 1's is in every container."""
     left_by(tmp_path, host="a container")
-    started_at = time.monotonic()
     with caplog.at_level("INFO"), RunLock() as lock:
         lock.take(tmp_path)
-    assert time.monotonic() - started_at < run_lock.SILENT_SECONDS / 2
+    assert "waiting" not in caplog.text
     assert "on a container, started at" in caplog.text
     assert "has ended without removing its lock; this one goes on" in caplog.text
 

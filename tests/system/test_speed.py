@@ -1,7 +1,6 @@
 """What is measured once and remembered, and by whom."""
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,15 +9,36 @@ from transformer.system import speed
 from transformer.system.speed import FILE, fastest, measure_all, seconds_of
 
 
+class Clock:
+    """Moves on by what candidates say they take, so that a busy machine changes no answer."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        self.now += 1e-6
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(speed, "time", clock)
+    return clock
+
+
 @pytest.fixture
-def slept():
+def slept(clock):
     """Two candidates of known speed, and how often each was tried."""
     tries = {"quick": 0, "slow": 0}
 
     def candidate(name, seconds):
         def work(num_rows):
             tries[name] += 1
-            time.sleep(seconds)
+            clock.sleep(seconds)
 
         return work
 
@@ -115,17 +135,13 @@ def test_while_other_programs_hold_cores_some_questions_have_no_answer(
     assert seconds_of("which", candidates, tmp_path, needs_free_cores=True) == answer
 
 
-def test_a_core_that_is_held_is_seen(monkeypatch):
+def test_a_core_that_is_held_is_seen(monkeypatch, clock):
     """Of two threads, one that waits uses no time of a processor."""
-    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
-    ticks = iter([0.0, 0.09])
-    with monkeypatch.context() as patch:
-        patch.setattr("time.process_time", lambda: next(ticks))
-        assert speed.cores_are_free()
-    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
-    ticks = iter([0.0, 0.11])
-    monkeypatch.setattr("time.process_time", lambda: next(ticks))
-    assert not speed.cores_are_free()
+    monkeypatch.setattr("torch.mm", lambda *_: clock.sleep(0.01))
+    for num_threads, cpu_seconds, free in ((1, 0.09, True), (2, 0.11, False)):
+        monkeypatch.setattr("torch.get_num_threads", lambda count=num_threads: count)
+        clock.process_time = iter([0.0, cpu_seconds]).__next__
+        assert speed.cores_are_free() == free
 
 
 def test_those_who_ask_together_get_the_same_answer(slept, tmp_path):
@@ -135,23 +151,23 @@ def test_those_who_ask_together_get_the_same_answer(slept, tmp_path):
     assert answers == answers[:1] * 4
 
 
-def test_no_time_is_spent_on_what_is_far_slower():
+def test_no_time_is_spent_on_what_is_far_slower(clock):
     rows = {"quick": [], "slow": []}
     candidates = {
         "quick": rows["quick"].append,
-        "slow": lambda num_rows: rows["slow"].append(num_rows) or time.sleep(0.01),
+        "slow": lambda num_rows: rows["slow"].append(num_rows) or clock.sleep(0.01),
     }
     times = measure_all(candidates)
     assert set(rows["slow"]) == {speed.ROWS[0]}
     assert times["slow"] > 3 * times["quick"]
 
 
-def test_the_others_are_still_compared_on_more_when_one_is_far_slower(monkeypatch):
+def test_the_others_are_still_compared_on_more_when_one_is_far_slower(monkeypatch, clock):
     monkeypatch.setattr(speed, "SECONDS", 2.0)
     rows = {"quick": [], "close": [], "slow": []}
 
     def candidate(name, seconds):
-        return lambda num_rows: rows[name].append(num_rows) or time.sleep(num_rows * seconds)
+        return lambda num_rows: rows[name].append(num_rows) or clock.sleep(num_rows * seconds)
 
     seconds = {"quick": 0.0001, "close": 0.00011, "slow": 0.0005}
     times = measure_all({name: candidate(name, s) for name, s in seconds.items()}, (4, 20))
@@ -160,14 +176,14 @@ def test_the_others_are_still_compared_on_more_when_one_is_far_slower(monkeypatc
     assert times["slow"] > 2 * times["quick"] > times["close"] > 0.002
 
 
-def test_short_work_is_tried_more_often(monkeypatch):
+def test_short_work_is_tried_more_often(monkeypatch, clock):
     monkeypatch.setattr(speed, "LEAST_SECONDS", 0.05)
     tries = {"a": 0, "b": 0}
 
     def candidate(name):
         def work(num_rows):
             tries[name] += 1
-            time.sleep(0.001)
+            clock.sleep(0.001)
 
         return work
 
@@ -189,11 +205,11 @@ def test_float32_is_kept_unless_another_format_is_faster(bf16, int8, expected):
     assert fastest({"float32": 1.0, "bf16": bf16, "int8": int8}, "float32") == expected
 
 
-def test_like_candidates_are_compared_on_many_rows(monkeypatch):
+def test_like_candidates_are_compared_on_many_rows(monkeypatch, clock):
     monkeypatch.setattr(speed, "SECONDS", 1.0)
     seen = []
     candidates = {
-        name: lambda num_rows: seen.append(num_rows) or time.sleep(0.001) for name in "ab"
+        name: lambda num_rows: seen.append(num_rows) or clock.sleep(0.001) for name in "ab"
     }
     measure_all(candidates)
     assert set(seen) == set(speed.ROWS)

@@ -109,14 +109,14 @@ def test_vocabulary_that_is_empty_unsorted_or_doubled_is_an_error(vocabulary):
 
 
 def test_encoding_and_decoding_run_at_50_megabytes_a_second_or_more():
-    """A loop over characters would not; the best of 7 repeats, so that noise is out."""
+    """A loop over characters would not; by the processor's time and the best of 7 repeats."""
     text = "".join(map(chr, range(32, 97))) * 50_000  # 3.25 MB, 65 symbols
     tokenizer = CharacterTokenizer.from_text(text)
     ids = tokenizer.encode(text)
     for work in (lambda: tokenizer.encode(text), lambda: tokenizer.decode(ids)):
         seconds = []
         for _ in range(7):
-            started_at = time.perf_counter()
+            started_at = time.process_time()
             work()
-            seconds.append(time.perf_counter() - started_at)
+            seconds.append(time.process_time() - started_at)
         assert len(text) / min(seconds) >= 50e6
