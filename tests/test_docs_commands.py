@@ -14,6 +14,7 @@ import evaluate
 import explain
 import generate
 import plot
+import prepare
 import train
 from transformer.system.errors import UserError
 
@@ -121,6 +122,15 @@ def test_other_commands_reach_the_search_for_a_run(script, tmp_path, monkeypatch
             OTHER_SCRIPTS[script].main(list(command.words[2:]))
 
 
+def test_commands_of_the_corpus_read_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = [command for command in COMMANDS if is_for(command, "prepare.py")]
+    assert found
+    for command in found:
+        with pytest.raises(UserError, match=r"no such|empty"):
+            prepare.main(list(command.words[2:]))
+
+
 def check_python(arguments: list[str]) -> None:
     """The scripts of this folder have tests above; others, and tests, are there."""
     first, *others = arguments
@@ -179,7 +189,11 @@ def test_no_command_of_a_page_is_left_out(path):
     checked = [" ".join(command.words) for command in commands_of(path)]
     checked = [name for line in checked for name in SCRIPT.findall(line)]
     assert sorted(checked) == sorted(SCRIPT.findall(page))
-    assert {name for name in checked if "/" not in name} <= {"train.py", *OTHER_SCRIPTS}
+    assert {name for name in checked if "/" not in name} <= {
+        "train.py",
+        "prepare.py",
+        *OTHER_SCRIPTS,
+    }
 
 
 def test_the_job_for_slurm_is_accepted(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Learns byte pairs from a text with the library `tokenizers`. Imports no torch."""
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -9,9 +10,10 @@ from transformer.data.tokenizers.hugging_face import WORDS
 from transformer.data.tokenizers.splitting import units
 from transformer.data.tokenizers.utf8 import as_bytes, as_text
 
-# The sizes that `vocab_size: auto` takes: about one piece for so many bytes of training text,
-# rounded down to a power of two.
-BYTES_PER_PIECE = 2_000
+# The sizes that `vocab_size: auto` takes: about one piece for so many bytes of training text, as
+# the nearest power of two. With 4.3 MB, 1,024 pieces were better than 2,048 and 4,096 in runs of
+# five minutes (`benchmarks/tokenizer_runs.py`); no other length was tried.
+BYTES_PER_PIECE = 4_000
 LEAST, MOST = 512, 32_768
 
 # Of a longer text, so many characters are read, in parts that are spread over it.
@@ -25,8 +27,8 @@ _GOLDEN = 0.618034  # multiples of it are spread evenly, however many are taken
 
 def vocab_size_for(num_bytes: int) -> int:
     """What `vocab_size: auto` is for a training split of so many bytes."""
-    pieces = max(LEAST, min(MOST, num_bytes // BYTES_PER_PIECE))
-    return 1 << (pieces.bit_length() - 1)
+    pieces = max(LEAST, min(MOST, num_bytes / BYTES_PER_PIECE))
+    return 2 ** round(math.log2(pieces))
 
 
 def sample(text: str) -> Iterator[str]:
