@@ -3,11 +3,10 @@
 from typing import Any
 
 from transformer.data.sources.paths import is_one_text
+from transformer.data.sources.reading import total_bytes
 from transformer.data.text.collection import Collection
 from transformer.data.text.corpus import CHARACTERS, Corpus
 from transformer.data.text.settings import TextSettings
-from transformer.data.token_files.preparing import open_corpus
-from transformer.data.token_files.surveyed import total_bytes
 from transformer.data.tokenizer_choice import TokenizerChoice
 
 _MB = 1_000_000
@@ -17,8 +16,10 @@ def read_text_corpus(
     data_path: Any, settings: TextSettings, choice: TokenizerChoice = CHARACTERS, *, build: bool
 ) -> Corpus:
     """Raises: UserError for what cannot be read or is empty."""
-    size = total_bytes(data_path, settings, build=build)
+    size = total_bytes(data_path, settings.val_path, settings.reading(), build=build)
     if size > settings.token_files_from_mb * _MB:
+        from transformer.data.token_files.preparing import open_corpus  # most texts are short
+
         return open_corpus(data_path, settings, choice, build=build)
     if is_one_text(data_path) and settings.val_path is None:
         return Corpus.from_file(

@@ -22,10 +22,6 @@ class FoundDocuments(NamedTuple):
     is_own: bool
     num_skipped: int = 0  # unknown units
 
-    @property
-    def most_scored(self) -> int | None:
-        return None
-
 
 def find_documents(
     saved: "SavedModel", path: Any, *, own: bool, skip: bool = False

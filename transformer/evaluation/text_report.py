@@ -81,7 +81,7 @@ def evaluate_documents(saved: SavedModel, path: Any, options: EvaluateOptions) -
         raise UserError(f"{in_words(path)}: has no {options.split} split: leave out `split`")
     model = saved.model.to(resolve_accelerator(options.device))
     most = saved.config.get("val_max_tokens", "auto")
-    most = found.most_scored if most == "auto" else most
+    most = None if most == "auto" else most
     scores = {"model": score_model(model, tokens, saved.tokenizer, most)}
     if found.is_own and corpus.num_train <= MOST_TRAINING_TOKENS:
         scores["bigram"] = score_bigram(corpus.train, tokens, saved.tokenizer)

@@ -12,8 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
-from pathlib import Path
+from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -135,13 +134,8 @@ class LazyPlots(ModuleType):
 
     def _whole(self) -> ModuleType:
         if sys.modules[PLOTS] is self:
-            path = Path(_path(METRICS)[0], "utilities", "plot.py")
-            spec = spec_from_file_location(PLOTS, path)
-            assert spec is not None
-            assert spec.loader is not None
-            sys.modules[PLOTS] = module_from_spec(spec)
-            spec.loader.exec_module(sys.modules[PLOTS])
-        return sys.modules[PLOTS]
+            del sys.modules[PLOTS]
+        return importlib.import_module(PLOTS)
 
 
 class _IsOptimized(type):

@@ -52,11 +52,6 @@ def find_files(path: str, *, wide: bool = False) -> tuple[list[str], int]:
     raise UserError(f"{path}: {what}: give a folder with .txt, .jsonl or other files of text")
 
 
-def num_bytes(data_path: object) -> int:
-    """The size of all files on the disk."""
-    return sum(os.path.getsize(file) for path in listed(data_path) for file in find_files(path)[0])
-
-
 def check_paths(data_path: object) -> None:
     """Raises: UserError for a part that names no file, and for one file that cannot be read."""
     for path in listed(data_path):

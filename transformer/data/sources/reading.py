@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from os.path import isdir
+from os.path import exists, getsize, isdir
 from typing import NamedTuple
 
 from transformer.data.built_in.registry import provide_corpus
@@ -55,6 +55,28 @@ def files_of(data_path: DataPath, reading: Reading, *, build: bool) -> tuple[lis
         parts.append(files)
         left_out += number
     return parts, left_out
+
+
+def all_files(
+    data_path: DataPath, val_path: DataPath | None, reading: Reading, *, build: bool
+) -> tuple[list[list[str]], int]:
+    """As `files_of`; the files of `val_path` are one part more."""
+    parts, left_out = files_of(data_path, reading, build=build)
+    if val_path is not None:
+        own, number = files_of(val_path, reading, build=build)
+        parts, left_out = [*parts, [file for files in own for file in files]], left_out + number
+    return parts, left_out
+
+
+def total_bytes(
+    data_path: DataPath, val_path: DataPath | None, reading: Reading, *, build: bool
+) -> int:
+    """Of all files on the disk, those for validation too.
+
+    Raises: UserError for a path that names no file.
+    """
+    parts, _ = all_files(data_path, val_path, reading, build=build)
+    return sum(getsize(file) for files in parts for file in files if exists(file))
 
 
 def read_documents(data_path: DataPath, reading: Reading, *, build: bool = False) -> Documents:

@@ -18,7 +18,7 @@ from transformer.data.sources.reading import (
     read_documents,
     shown,
 )
-from transformer.data.text.corpus import Corpus, Part
+from transformer.data.text.corpus import Corpus, mix_of
 from transformer.data.text.documents import (
     SPLITS,
     TRAIN,
@@ -26,8 +26,7 @@ from transformer.data.text.documents import (
     count_copies,
     keys_of,
     last_documents,
-    own_validation,
-    split_documents,
+    split_of,
 )
 from transformer.data.text.encoding import kept_ids
 from transformer.data.text.settings import TextSettings
@@ -83,12 +82,7 @@ class Collection:
         tokenizer = choice.make(train + separator + rest, len(train))
         facts = self._facts(digests)
         ids, lengths = self._encoded(tokenizer, placed, separator, facts, settings, choice)
-        num_parts = len(self.source.parts)
         by_split = lengths.sum(axis=1).tolist()
-        mix: Sequence[Part] = ()
-        if settings.data_weights is not None:
-            shares = zip(settings.data_weights, lengths[TRAIN, :num_parts].tolist(), strict=True)
-            mix = [Part(*share) for share in shares]
         return Corpus(
             ids,
             tokenizer,
@@ -97,7 +91,7 @@ class Collection:
             separator.join(document.text for document in self.documents[:1000])[:_BEGINNING],
             self._note(count_copies(split)),
             by_split[-1],
-            mix,
+            mix_of(settings.data_weights, lengths[TRAIN].tolist()),
         )
 
     def known_to(self, tokenizer: Tokenizer) -> tuple["Collection", int]:
@@ -114,13 +108,8 @@ class Collection:
         return [document.text for document in self.documents]
 
     def _split(self, keys: NDArray[np.uint64], settings: TextSettings) -> Split:
-        if self.num_validation:
-            return own_validation(keys, len(keys) - self.num_validation)
         lengths = np.array(list(map(len, self.texts)), dtype=np.int64)
-        # Only a mix has parts of its own: others are read as one text.
-        parts = self.parts if settings.data_weights is not None else np.zeros_like(self.parts)
-        fractions = {"val_fraction": settings.val_fraction, "test_fraction": settings.test_fraction}
-        return split_documents(keys, lengths, parts, **fractions)
+        return split_of(keys, lengths, self.parts, settings, num_own=self.num_validation)
 
     def _placed(self, split: Split) -> Iterator[Placed]:
         """In the order of the splits; within one, in the order of the documents."""
@@ -162,7 +151,7 @@ class Collection:
             return np.concatenate([lengths.reshape(-1).astype(np.int32), *found])
 
         length = sum(len(piece.text) for piece in placed)
-        key = json.dumps([facts["sha256"], _split_key(settings), separator]).encode()
+        key = json.dumps([facts["sha256"], split_key(settings), separator]).encode()
         both = kept_ids(
             tokenizer, hashlib.sha256(key).hexdigest(), length, make, choice.cache_dir, head
         )
@@ -201,11 +190,15 @@ class Collection:
         files, number = self.source.num_files, len(self.documents)
         parts = [f"{number:,} document{'s' * (number != 1)} in {files:,} file{'s' * (files != 1)}"]
         if num_copies:
-            parts.append(f"{num_copies:,} cop{'ies' if num_copies > 1 else 'y'} of validation")
-            parts[-1] += " documents left out of training"
+            parts.append(note_of_copies(num_copies))
         if self.source.num_no_text:
             parts.append(f"{self.source.num_no_text:,} files of folders are no text")
         return f", {', '.join(parts)}{self.source.faults.note}"
+
+
+def note_of_copies(number: int) -> str:
+    copies = "copies" if number > 1 else "copy"
+    return f"{number:,} {copies} of validation documents left out of training"
 
 
 def identity_of(files: Sequence[tuple[int, bytes]]) -> str:
@@ -223,6 +216,7 @@ def ending_of(tokenizer: Tokenizer, separator: str) -> NDArray[np.int32]:
     return tokenizer.encode(separator) if separator else np.zeros(0, np.int32)
 
 
-def _split_key(settings: TextSettings) -> list[Any]:
+def split_key(settings: TextSettings) -> list[Any]:
+    """The values on which the split of given documents depends."""
     own = settings.val_path is not None
     return [own, settings.val_fraction, settings.test_fraction, settings.data_weights is not None]

@@ -64,6 +64,12 @@ class Part(NamedTuple):
     num_tokens: int  # of the training split
 
 
+def mix_of(weights: Sequence[int | float] | None, lengths: Sequence[int]) -> list[Part]:
+    """The weighted parts, from the tokens of each part; what comes behind them has no weight."""
+    weights = weights or ()
+    return [Part(*pair) for pair in zip(weights, lengths[: len(weights)], strict=True)]
+
+
 @dataclass(frozen=True)
 class Corpus:
     """The ids of a text in one array: the training split, the validation split, the test split.

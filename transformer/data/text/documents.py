@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from transformer.data.text.settings import TextSettings
 from transformer.data.text.split import Cuts, cuts_at
 
 TRAIN, VAL, TEST, LEFT_OUT = range(4)
@@ -79,6 +80,23 @@ class Tails:
 def keys_of(digests: Sequence[bytes]) -> NDArray[np.uint64]:
     """The first 8 bytes of each digest; equal documents have equal keys."""
     return np.frombuffer(b"".join(digest[:8] for digest in digests), dtype=">u8").astype(np.uint64)
+
+
+def split_of(
+    keys: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    parts: NDArray[np.int64],
+    settings: TextSettings,
+    *,
+    num_own: int,
+) -> Split:
+    """As the settings say; the last `num_own` documents are those of `val_path`."""
+    if num_own:
+        return own_validation(keys, len(keys) - num_own)
+    # Only a mix has parts of its own: others are read as one text.
+    parts = parts if settings.data_weights is not None else np.zeros_like(parts)
+    fractions = {"val_fraction": settings.val_fraction, "test_fraction": settings.test_fraction}
+    return split_documents(keys, lengths, parts, **fractions)
 
 
 def split_documents(

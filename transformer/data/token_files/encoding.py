@@ -3,11 +3,11 @@
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -67,39 +67,37 @@ def encode_unit(
     """
     if (known := known_info(folder, job.number)) is not None:
         return known
-    tokenizer = _tokenizer(state)
-    kind = np.dtype(dtype_of(tokenizer.vocab_size))
-    number = [0] * len(SPLITS)
-    checksums, characters, num_bytes = number[:], number[:], number[:]
     paths = [ids_path(folder, job.number, split) for split in SPLITS]
     parts = [path.with_name(f".{path.name}.tmp") for path in paths]
     with ExitStack() as stack:
         files = [stack.enter_context(open(part, "wb")) for part in parts]
-        for split, text, ends in _texts(job, reading):
-            ids = tokenizer.encode(text)
-            if ends:
-                ids = np.concatenate((ids, ending))
-            data = ids.astype(kind).tobytes()
-            files[split].write(data)
-            checksums[split] = zlib.crc32(data, checksums[split])
-            number[split] += len(data)
-            characters[split] += len(text)
-            num_bytes[split] += len(as_bytes(text))
+        info = _write_ids(job, files, _tokenizer(state), ending, reading)
         for file in files:
             file.flush()
             os.fsync(file.fileno())
     for part, path in zip(parts, paths, strict=True):
         part.replace(path) if part.stat().st_size else part.unlink()
-    info = {
-        "bytes": number,
-        "checksums": checksums,
-        "part": job.unit.part,
-        "characters": characters,
-        "text_bytes": num_bytes,
-    }
     with replacing(info_path(folder, job.number)) as temporary:
         temporary.write_text(json.dumps(info), encoding="utf-8")
     return info
+
+
+def _write_ids(
+    job: Job, files: Sequence[BinaryIO], tokenizer: Tokenizer, ending: Any, reading: Reading
+) -> dict[str, Any]:
+    """Gives the facts of what was written, each by split."""
+    kind = dtype_of(tokenizer.vocab_size)
+    names = ("bytes", "checksums", "characters", "text_bytes")
+    info: dict[str, Any] = {name: [0] * len(SPLITS) for name in names}
+    for split, text, ends in texts_of(job, reading):
+        ids = tokenizer.encode(text)
+        data = (np.concatenate((ids, ending)) if ends else ids).astype(kind).tobytes()
+        files[split].write(data)
+        info["checksums"][split] = zlib.crc32(data, info["checksums"][split])
+        info["bytes"][split] += len(data)
+        info["characters"][split] += len(text)
+        info["text_bytes"][split] += len(as_bytes(text))
+    return info | {"part": job.unit.part}
 
 
 @lru_cache(maxsize=1)
@@ -109,7 +107,7 @@ def _tokenizer(state: str) -> Tokenizer:
     return made
 
 
-def _texts(job: Job, reading: Reading) -> Iterator[tuple[int, str, bool]]:
+def texts_of(job: Job, reading: Reading) -> Iterator[tuple[int, str, bool]]:
     """The split of each text of a unit, the text, and whether another document follows it."""
     document, offset = 0, job.offset
     for text, ends in segments(job.unit, reading, Faults(reading.skip_bad_files), job.ends):

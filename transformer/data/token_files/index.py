@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -141,12 +142,8 @@ def _read_survey(path: Path) -> list[FileFacts]:
             one["faults"] = Faults(**one["faults"])
             facts.append(FileFacts(keys=keys[own], lengths=lengths[own], **one))
         return facts
-    except (KeyError, TypeError, zlib.error, OSError) as error:
+    except (KeyError, TypeError, zlib.error, zipfile.BadZipFile, OSError) as error:
         raise ValueError(str(error)) from None
-    except Exception as error:
-        if type(error).__name__ == "BadZipFile":
-            raise ValueError(str(error)) from None
-        raise
 
 
 def remove(folder: Path) -> None:

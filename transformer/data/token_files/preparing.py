@@ -13,27 +13,28 @@ import numpy as np
 from transformer.data.sources.faults import Faults
 from transformer.data.sources.reading import shown
 from transformer.data.sources.settings import Reading, in_words, listed
-from transformer.data.text.collection import MOST_FILES, ending_of
-from transformer.data.text.corpus import Corpus, Part
+from transformer.data.text.collection import MOST_FILES, ending_of, note_of_copies, split_key
+from transformer.data.text.corpus import Corpus, mix_of
 from transformer.data.text.documents import (
     SPLITS,
     TRAIN,
+    VAL,
     Split,
     count_copies,
     last_documents,
 )
 from transformer.data.text.settings import TextSettings
-from transformer.data.token_files.encoding import Job, encode_unit, ids_path
+from transformer.data.token_files.encoding import Job, dtype_of, encode_unit, ids_path, texts_of
 from transformer.data.token_files.index import SAMPLED_CHARACTERS, TokenFiles, writing
 from transformer.data.token_files.surveyed import VERSION, Surveyed, survey
-from transformer.data.token_files.units import Unit, segments
+from transformer.data.token_files.units import Unit
 from transformer.data.token_files.workers import in_parallel
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.data.tokenizers.base import TextSize, Tokenizer
+from transformer.data.tokenizers.bpe_training import spread
 from transformer.system.cache import cache_folder, locked
 from transformer.system.errors import UserError
 
-_GOLDEN = 0.618034  # multiples of it are spread evenly, however many are taken
 _SAMPLE_OF_UNIT = 1_000_000  # characters
 
 log = logging.getLogger(__name__)
@@ -79,23 +80,17 @@ def _tokenizer(
 def _sample(found: Surveyed, split: Split, reading: Reading) -> str:
     """Training text of units that are spread over the corpus."""
     jobs = _jobs(found, split)
-    order = sorted(range(len(jobs)), key=lambda number: number * _GOLDEN % 1)
     parts: list[str] = []
     left = SAMPLED_CHARACTERS
-    for number in order:
-        job, of_unit = jobs[number], _SAMPLE_OF_UNIT
-        document, offset = 0, job.offset
-        for text, ends in segments(job.unit, reading, Faults(reading.skip_bad_files), job.ends):
-            for piece in job.split.pieces(document):
-                if piece.split == TRAIN:
-                    start = max(piece.start - offset, 0)
-                    end = len(text) if piece.end is None else max(piece.end - offset, 0)
-                    parts.append(text[start : min(end, start + of_unit)])
-                    of_unit -= len(parts[-1])
-            document, offset = (document + 1, 0) if ends else (document, offset + len(text))
-            if of_unit <= 0:
+    for number in spread(len(jobs)):
+        left_of_unit = _SAMPLE_OF_UNIT
+        for place, text, _ in texts_of(jobs[number], reading):
+            if place == TRAIN:
+                parts.append(text[:left_of_unit])
+                left_of_unit -= len(parts[-1])
+            if left_of_unit <= 0:
                 break
-        left -= _SAMPLE_OF_UNIT - of_unit
+        left -= _SAMPLE_OF_UNIT - left_of_unit
         if left <= 0:
             break
     return "\n".join(parts)
@@ -130,9 +125,7 @@ def _find_or_make(
     cache_dir: str | None,
 ) -> TokenFiles:
     state = json.dumps(tokenizer.state, sort_keys=True)
-    own = settings.val_path is not None
-    facts = [VERSION, found.sha256, state, separator, own, settings.val_fraction]
-    facts += [settings.test_fraction, settings.data_weights is not None]
+    facts = [VERSION, found.sha256, state, separator, *split_key(settings)]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
     folder = cache_folder(cache_dir) / "tokens" / key
     jobs = _jobs(found, split)
@@ -164,7 +157,7 @@ def _size(unit: Unit, found: Surveyed) -> int:
 
 def _lengths(infos: Sequence[dict[str, Any]], num_parts: int, vocab_size: int) -> list[list[int]]:
     """The tokens of each part in each split."""
-    width = 2 if vocab_size <= 2**16 else 4
+    width = np.dtype(dtype_of(vocab_size)).itemsize
     lengths = [[0] * num_parts for _ in SPLITS]
     for info in infos:
         for split in SPLITS:
@@ -180,10 +173,28 @@ def _corpus(
     settings: TextSettings,
     faults: Faults,
 ) -> Corpus:
-    num_characters = sum(facts.lengths.sum() for facts in found.facts)
-    facts: dict[str, Any] = {"sha256": found.sha256, "num_tokens": len(files.tokens)}
-    facts["num_characters"] = int(num_characters)
     by_split = [sum(lengths) for lengths in files.lengths]
+    number = len(found.keys)
+    note = f", {number:,} document{'s' * (number != 1)}, in token files"
+    if copies := count_copies(split):
+        note += f", {note_of_copies(copies)}"
+    return Corpus(
+        files.tokens,
+        tokenizer,
+        by_split[TRAIN],
+        _facts(found, files, settings),
+        found.facts[0].beginning,
+        note + faults.note,
+        by_split[-1],
+        mix_of(settings.data_weights, files.lengths[TRAIN]),
+        val_size=_val_size(tokenizer, files, by_split[TRAIN]),
+    )
+
+
+def _facts(found: Surveyed, files: TokenFiles, settings: TextSettings) -> dict[str, Any]:
+    """What a model's file holds about the corpus."""
+    facts: dict[str, Any] = {"sha256": found.sha256, "num_tokens": len(files.tokens)}
+    facts["num_characters"] = int(sum(facts.lengths.sum() for facts in found.facts))
     if len(found.keys) > 1 or settings.val_path is not None:
         facts["num_documents"] = len(found.keys)
         if len(found.facts) <= MOST_FILES:
@@ -191,35 +202,17 @@ def _corpus(
             digests = (facts.digest[:12] for facts in found.facts)
             facts["files"] = dict(zip(names, digests, strict=True))
     else:
-        facts |= {"num_train_characters": files.characters[TRAIN]}
+        facts["num_train_characters"] = files.characters[TRAIN]
         if settings.test_fraction:
-            facts |= {"num_val_characters": files.characters[1]}
-    number = len(found.keys)
-    note = f", {number:,} document{'s' * (number != 1)}, in token files"
-    if copies := count_copies(split):
-        note += f", {copies:,} copies of validation documents left out of training"
-    mix = []
-    if settings.data_weights is not None:
-        lengths = files.lengths[TRAIN][: len(settings.data_weights)]
-        mix = [Part(*pair) for pair in zip(settings.data_weights, lengths, strict=True)]
-    return Corpus(
-        files.tokens,
-        tokenizer,
-        by_split[TRAIN],
-        facts,
-        found.facts[0].beginning,
-        note + faults.note,
-        by_split[-1],
-        mix,
-        val_size=_val_size(tokenizer, files, by_split[TRAIN]),
-    )
+            facts["num_val_characters"] = files.characters[VAL]
+    return facts
 
 
 def _val_size(tokenizer: Tokenizer, files: TokenFiles, num_train: int) -> TextSize:
     """Of the validation split without its first token, which no score predicts."""
     first = tokenizer.size(files.tokens[num_train : num_train + 1])
-    characters = files.characters[1]
+    characters = files.characters[VAL]
     if tokenizer.units == "characters":  # the separators are scored, too
-        characters = sum(files.lengths[1])
-    num_bytes = files.text_bytes[1] + characters - files.characters[1]
+        characters = sum(files.lengths[VAL])
+    num_bytes = files.text_bytes[VAL] + characters - files.characters[VAL]
     return TextSize(characters - (first.num_characters or 0), num_bytes - first.num_bytes)

@@ -12,6 +12,7 @@ from transformer.data.sources.compression import opened
 from transformer.data.sources.encodings import not_decoded
 from transformer.data.sources.faults import BadFile, Faults
 from transformer.data.sources.settings import Reading
+from transformer.data.text.documents import keys_of
 from transformer.data.token_files.units import CR, LF, RAW, Unit, is_ranged, segments
 from transformer.data.tokenizers.utf8 import as_bytes
 
@@ -73,9 +74,8 @@ def _surveyed(units: Sequence[Unit], reading: Reading, faults: Faults) -> FileFa
                 digest, length = hashlib.sha256(), 0
         unit_lengths.append(total)
         unit_documents.append(len(digests) - documents)
-    keys = np.frombuffer(b"".join(one[:8] for one in digests), dtype=">u8").astype(np.uint64)
     return FileFacts(
-        keys,
+        keys_of(digests),
         np.array(lengths, dtype=np.int64),
         unit_lengths,
         unit_documents,

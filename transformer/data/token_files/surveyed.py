@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer.data.sources.reading import files_of
-from transformer.data.sources.settings import Reading, shown
+from transformer.data.sources.reading import all_files
+from transformer.data.sources.settings import shown
 from transformer.data.text.collection import identity_of
-from transformer.data.text.documents import Split, own_validation, split_documents
+from transformer.data.text.documents import Split, split_of
 from transformer.data.text.settings import TextSettings
 from transformer.data.token_files.index import kept_survey
 from transformer.data.token_files.survey import FileFacts, survey_file
@@ -73,32 +73,10 @@ class Surveyed:
         return identity_of(found)
 
     def split(self, settings: TextSettings) -> Split:
-        if self.has_own_validation:
-            own = int((self.document_parts == len(self.parts) - 1).sum())
-            return own_validation(self.keys, len(self.keys) - own)
-        mixed = settings.data_weights is not None
-        parts = self.document_parts if mixed else np.zeros_like(self.document_parts)
-        fractions = {"val_fraction": settings.val_fraction, "test_fraction": settings.test_fraction}
-        return split_documents(self.keys, self.lengths, parts, **fractions)
-
-
-def total_bytes(data_path: Any, settings: TextSettings, *, build: bool) -> int:
-    """Of all files on the disk, those for validation too.
-
-    Raises: UserError for a path that names no file.
-    """
-    parts, _ = _all_files(data_path, settings, settings.reading(), build=build)
-    return sum(os.path.getsize(file) for files in parts for file in files if os.path.exists(file))
-
-
-def _all_files(
-    data_path: Any, settings: TextSettings, reading: Reading, *, build: bool
-) -> tuple[list[list[str]], int]:
-    parts, left_out = files_of(data_path, reading, build=build)
-    if settings.val_path is not None:
-        own, number = files_of(settings.val_path, reading, build=build)
-        parts, left_out = [*parts, [file for files in own for file in files]], left_out + number
-    return parts, left_out
+        own = self.document_parts == len(self.parts) - 1 if self.has_own_validation else ()
+        return split_of(
+            self.keys, self.lengths, self.document_parts, settings, num_own=int(np.sum(own))
+        )
 
 
 def survey(
@@ -106,7 +84,7 @@ def survey(
 ) -> Surveyed:
     """Reads every file once; what was found is kept in the cache folder while no file changes."""
     reading = settings.reading(any_bytes=choice.reads_any_file)
-    parts, left_out = _all_files(data_path, settings, reading, build=build)
+    parts, left_out = all_files(data_path, settings.val_path, reading, build=build)
     files = [(number, file) for number, part in enumerate(parts) for file in part]
     stamps = [_stamp(file) for _, file in files]
     units = [units_of(file, part, reading) for part, file in files]

@@ -1,5 +1,6 @@
 """Cuts files into units of work, and reads the texts of one unit. Imports no torch."""
 
+import io
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 from transformer.data.sources.compression import endings, opened
 from transformer.data.sources.encodings import decoded
 from transformer.data.sources.faults import Faults
-from transformer.data.sources.formats import is_plain
+from transformer.data.sources.formats import is_plain, json_lines
 from transformer.data.sources.reading import checked
 from transformer.data.sources.settings import Reading
 
@@ -98,10 +99,6 @@ def segments(unit: Unit, reading: Reading, faults: Faults, ends: str) -> Iterato
 
 def _records(unit: Unit, data: bytes, reading: Reading, faults: Faults) -> Iterator[Segment]:
     """Of whole lines; their numbers in messages count from the unit's start."""
-    import io
-
-    from transformer.data.sources.formats import json_lines
-
     for record in json_lines(io.BytesIO(data), unit.file, reading, faults, unit.start):
         if record.text:
             yield Segment(record.text, True)

@@ -22,7 +22,7 @@ PART = 16_384
 # The library needs about 100 bytes of memory for each byte of a word that it has not seen before,
 # so in scripts without spaces a smaller sample is taken: so many bytes of distinct words.
 DISTINCT = 5_000_000
-_GOLDEN = 0.618034  # multiples of it are spread evenly, however many are taken
+_GOLDEN = 0.618034  # the fractions of its multiples are spread evenly
 
 
 def vocab_size_for(num_bytes: int) -> int:
@@ -31,13 +31,17 @@ def vocab_size_for(num_bytes: int) -> int:
     return 2 ** round(math.log2(pieces))
 
 
+def spread(count: int) -> list[int]:
+    """The numbers below `count`, in an order of which every beginning is spread evenly."""
+    return sorted(range(count), key=lambda number: number * _GOLDEN % 1)
+
+
 def sample(text: str) -> Iterator[str]:
     """Parts of a text, spread over it, until they are SAMPLE characters or DISTINCT bytes."""
     starts = range(0, len(text), PART)
-    order = sorted(range(len(starts)), key=lambda number: number * _GOLDEN % 1)
     seen: set[str] = set()
     num_read = num_distinct = 0
-    for number in order:
+    for number in spread(len(starts)):
         part = text[starts[number] : starts[number] + PART]
         part = part if part.isascii() else as_text(as_bytes(part))
         yield part

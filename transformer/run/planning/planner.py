@@ -96,9 +96,9 @@ class Planner(ABC):
         """The plan for so many minutes, then the best plans of other sizes."""
         return [self.for_minutes(minutes)][:most]
 
-    def after(self, plan: Plan, steps: int) -> float:
-        """The loss that a law expects of such a run with another number of steps."""
-        raise NotImplementedError
+    def after(self, plan: Plan, steps: int) -> float | None:
+        """The loss of such a run with another number of steps, if a law predicts it."""
+        return None
 
     def outlook(self, plan: Plan) -> str:
         """The expected loss in words; empty if nothing predicts it."""

@@ -52,8 +52,10 @@ class Placed(NamedTuple):
         The learning rate is still high in a race, which raises all losses alike.
         """
         plan, planner = self.entry.plan, self.entry.planner
+        expected_now = planner.after(plan, self.steps)
         assert plan.expected is not None  # or there would be one candidate
-        return plan.expected + self.val_loss - planner.after(plan, self.steps)
+        assert expected_now is not None
+        return plan.expected + self.val_loss - expected_now
 
 
 def entries_of(planner: Planner, minutes: float, *, raced: bool = True) -> list[Entry]:

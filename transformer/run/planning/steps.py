@@ -32,6 +32,11 @@ PLACES_AND_ENDS = (
     *("runs_dir", "run_name", "cache_dir", "sample_prompt"),
     *("max_minutes", "max_steps", "epochs", "race"),
 )
+# How the files of a corpus are read.
+READING = (
+    *("data_weights", "text_field", "encoding", "skip_bad_files", "document_separator"),
+    *("val_path", "val_max_tokens", "token_files_from_mb"),
+)
 Size = tuple[int, int]
 
 
@@ -90,28 +95,17 @@ def sized(config: Config, width: int, num_blocks: int) -> Config:
 
 def _question(config: Config, task: TaskRun) -> str:
     device = torch.device(resolve_accelerator(config.accelerator))
-    left_out = ("lr", "seed", "dropout", "weight_decay", "data_path")  # take no time
+    left_out = ("lr", "seed", "dropout", "weight_decay", "data_path", *READING)  # take no time
     facts = [f"{size} symbols" for size in task.data.sizes.values()]
     facts.append(" and ".join(str(shape) for shape in task.typical_shapes))
     facts.append(f"recipe {recipe_hash(config, *left_out)}, {device_name(device)}")
     return f"training steps, {', '.join(facts)}"
 
 
-# Keys that no step depends on unless they are given.
-READING = (
-    *("data_weights", "text_field", "encoding", "skip_bad_files", "document_separator"),
-    *("val_path", "val_max_tokens", "token_files_from_mb"),
-)
-
-
 def recipe_hash(config: Config, *left_out: str) -> str:
     """Of the keys on which a step depends, without those that are left out."""
     kept = config.resolved().keys() - {*PLACES_AND_ENDS, *left_out}
-    recipe = {
-        key: value
-        for key, value in config.resolved().items()
-        if key in kept and not (key in READING and value == Config.model_fields[key].default)
-    }
+    recipe = {key: value for key, value in config.resolved().items() if key in kept}
     return sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from transformer.config.drafts import Draft
 from transformer.config.keys import Config
-from transformer.data.built_in.registry import read_source
 from transformer.data.order import num_chunks
-from transformer.data.sources.paths import is_one_text, num_bytes
+from transformer.data.sources.reading import total_bytes
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizers.bpe import BpeTokenizer
 from transformer.run.planning.law import ERROR, LAW, PLAIN, block_parameters
@@ -182,9 +181,9 @@ def _tokenizer(base: Config) -> str:
     """Pieces for a long text, and where a key of theirs is given."""
     if base.tokenizer == BpeTokenizer.name:
         return base.tokenizer
-    if is_one_text(base.data_path):
-        read_source(str(base.data_path), "text file", build=True)
-    return BpeTokenizer.name if num_bytes(base.data_path) >= PIECES_FROM else base.tokenizer
+    reading = base.group(TextSettings).reading()
+    size = total_bytes(base.data_path, None, reading, build=True)
+    return BpeTokenizer.name if size >= PIECES_FROM else base.tokenizer
 
 
 def _loss(plan: Plan) -> float:
