@@ -87,3 +87,19 @@ def test_a_short_run_has_a_curve_of_validations(train_here, caplog, steps, numbe
     validated = steps_validated(caplog)
     assert validated[-1] == steps
     assert len(validated) >= number
+
+
+@pytest.mark.parametrize(("best_is_last", "num_written"), [(True, 2), (False, 3)])
+def test_the_sample_of_the_best_weights_is_written_once(
+    train_here, monkeypatch, capsys, best_is_last, num_written
+):
+    """If the last validation has shown it already, its text is shown again at the end."""
+    written = []
+    monkeypatch.setattr(
+        "transformer.tasks.text_run.TextRun.examples",
+        lambda self, model: written.append(f"sample {len(written) + 1} .") or written[-1],
+    )
+    lr = 1e-3 if best_is_last else 10.0  # which only makes the model worse
+    train_here(max_steps=4, val_every_steps=2, lr=lr, warmup_steps=0)
+    assert len(written) == num_written
+    assert written[-1] in capsys.readouterr().out

@@ -3,21 +3,14 @@
 from itertools import chain
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.command_line.conftest import TEXT
 from tests.data.tokenizers.hostile import PIECES
-from tests.data.tokenizers.test_bpe import LEARNED_FROM, TEXT
 from transformer.data.tokenizers import distinct_units, splitting
-from transformer.data.tokenizers.bpe import BpeTokenizer
 
 TEXTS = st.lists(st.sampled_from([*PIECES, " ", "\n", "\r", "a", "B", ",", "'s", "1"])).map("".join)
-
-
-@pytest.fixture(scope="module")
-def pairs():
-    return BpeTokenizer.from_text(LEARNED_FROM, vocab_size=400)
 
 
 @given(TEXTS)
