@@ -190,6 +190,30 @@ def train_here(
     return call
 
 
+@pytest.fixture
+def call(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_inputs: Callable[[Path], None],
+    not_drawn: dict[str, Callable],
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., str]:
+    """A script's main in this process and in tmp_path; gives what it has printed on stdout."""
+    write_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    monkeypatch.setattr("transformer.tasks.text_run.SAMPLE_TOKENS", 5)
+    for name, function in not_drawn.items():
+        monkeypatch.setattr(name, function)
+
+    def run(script: Any, *flags: Any) -> str:
+        capsys.readouterr()
+        assert script.main([str(flag) for flag in flags]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def summary_of() -> Callable[[Path], dict[str, Any]]:
     def read(folder: Path) -> dict[str, Any]:

@@ -20,24 +20,6 @@ KINDS = {
 }
 
 
-@pytest.fixture
-def call(tmp_path, monkeypatch, write_inputs, not_drawn, capsys):
-    """A script's main in tmp_path; gives what it has printed on stdout."""
-    write_inputs(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
-    monkeypatch.setattr("transformer.tasks.text_run.SAMPLE_TOKENS", 5)
-    for name, function in not_drawn.items():
-        monkeypatch.setattr(name, function)
-
-    def run(script, *flags):
-        capsys.readouterr()
-        assert script.main([str(flag) for flag in flags]) == 0
-        return capsys.readouterr().out
-
-    return run
-
-
 def train_tiny(call, kind, *flags):
     return call(train, "--config", "tiny.yaml", "--max_steps", 4, *KINDS[kind], *flags)
 

@@ -14,6 +14,7 @@ from transformer.config.types import (
     Integer,
     Number,
     Positive,
+    Rare,
     VocabSize,
     Weights,
 )
@@ -98,6 +99,17 @@ class DataKeys(_ModelKeys):
     encoding: Encoding = Field("utf-8", description="encoding of the text files")
     skip_bad_files: Boolean = Field(
         False, description="leave out and count files and records that cannot be read"
+    )
+    drop_lines_seen: Annotated[Integer, Field(ge=2)] | None = Field(
+        None, description="leave out lines that occur this often in the texts, such as headers"
+    )
+    drop_duplicates: Boolean = Field(
+        False, description="of documents that are equal, only the first is read"
+    )
+    replace_rare: Boolean | Rare = Field(
+        False,
+        description="characters that occur fewer times become their plain form (e for é) or "
+        "U+FFFD; true: 10 times",
     )
     document_separator: str = Field(
         TextSettings.document_separator,

@@ -26,6 +26,7 @@ class FlagParser(argparse.ArgumentParser):
 
     def __init__(self, **arguments: Any) -> None:
         self._switches: dict[str, tuple[str, ...]] = {}  # the values that each takes
+        self._numbered: set[str] = set()  # switches that also take a whole number
         super().__init__(allow_abbrev=False, **arguments)
         # -1e-3 is a value, not a flag; Python 3.11's own pattern knows only such as -0.001.
         self._negative_number_matcher = re.compile(r"-\.?(\d|inf)", re.IGNORECASE)
@@ -38,9 +39,13 @@ class FlagParser(argparse.ArgumentParser):
             return self.add_switch(names[0], const=True, **arguments)
         return super().add_argument(*names, **arguments)
 
-    def add_switch(self, name: str, *words: str, **arguments: Any) -> argparse.Action:
+    def add_switch(
+        self, name: str, *words: str, takes_number: bool = False, **arguments: Any
+    ) -> argparse.Action:
         """A flag whose value is true, false or one of `words`; without a value it is true."""
         self._switches[name] = (*TRUTHS, *words)
+        if takes_number:
+            self._numbered.add(name)
         arguments = {"nargs": "?", "const": "true"} | arguments
         return super().add_argument(name, **arguments)
 
@@ -65,11 +70,16 @@ class FlagParser(argparse.ArgumentParser):
         for word in words:
             if word == "--":
                 return [*joined, word, *words]
-            if joined and joined[-1] in self._switches and word in self._switches[joined[-1]]:
+            if joined and self._takes(joined[-1], word):
                 joined[-1] += f"={word}"
             else:
                 joined.append(word)
         return [f"{word}=true" if word in self._switches else word for word in joined]
+
+    def _takes(self, name: str, word: str) -> bool:
+        """Whether a word behind a switch is its value."""
+        is_number = name in self._numbered and word.lstrip("+-").isdigit()
+        return is_number or word in self._switches.get(name, ())
 
     def _mistake(self, name: str, argv: list[str]) -> UserError:
         if name.startswith("-"):

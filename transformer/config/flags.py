@@ -56,7 +56,7 @@ def add_flags(parser: FlagParser, kind: type[BaseModel]) -> None:
         kinds = leaves(field.annotation)
         if bool in kinds:
             words = [leaf for leaf in kinds if isinstance(leaf, str)]
-            parser.add_switch(f"--{name}", *words, **arguments)
+            parser.add_switch(f"--{name}", *words, takes_number=int in kinds, **arguments)
         elif takes_several(field.annotation):
             parser.add_argument(f"--{name}", action=_Several, nargs="+", **arguments)
         elif field.default == ():

@@ -84,6 +84,7 @@ Number = Annotated[float, BeforeValidator(_float)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 # Bounds belong to the number in a union: on the union, pydantic would compare `auto` with 0.
 Positive = Annotated[Integer, Field(gt=0)]
+Rare = Annotated[Integer, Field(ge=2)]
 VocabSize = Annotated[Integer, Field(ge=LEAST_VOCAB_SIZE, le=MOST_VOCAB_SIZE)]
 NotNegative = Annotated[Integer, Field(ge=0)]
 Auto = Literal["auto"]

@@ -21,7 +21,8 @@ def read_text_corpus(
         from transformer.data.token_files.preparing import open_corpus  # most texts are short
 
         return open_corpus(data_path, settings, choice, build=build)
-    if is_one_text(data_path) and settings.val_path is None:
+    is_own = settings.val_path is None and not settings.changes_documents
+    if is_own and is_one_text(data_path):
         return Corpus.from_file(
             data_path,
             val_fraction=settings.val_fraction,

@@ -1,11 +1,10 @@
 """Finds the documents a model was trained on, or reads others. Imports no torch."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transformer.data.reading import read_text_corpus
 from transformer.data.sources.changes import describe_changed_files
-from transformer.data.sources.settings import in_words
+from transformer.data.sources.settings import in_words, listed
 from transformer.data.text.collection import Collection
 from transformer.data.text.corpus import Corpus
 from transformer.data.tokenizer_choice import TokenizerChoice
@@ -32,18 +31,21 @@ def find_documents(
     """
     settings = settings_of(saved)
     choice = TokenizerChoice(tokenizer="the model's", recall=lambda: saved.tokenizer)
-    if own or not skip:
+    if own or listed(path) == listed(saved.config.get("data_path")):
         corpus = read_text_corpus(path, settings, choice, build=False)
-        is_own = corpus.sha256 == saved.corpus.get("sha256")
-        if own and not is_own:
+        if corpus.sha256 == saved.corpus.get("sha256"):
+            return FoundDocuments(corpus, True)
+        if own:
             raise UserError(
                 f"{in_words(path)}: is not the training data of {saved.path}: "
                 f"{describe_changed_files(saved.corpus, corpus.facts)}: restore it, or give "
                 "its path as `data_path` to evaluate on all of it"
             )
-        return FoundDocuments(corpus, is_own)
+    others = settings.for_other_data()
+    if not skip:
+        corpus = read_text_corpus(path, others, choice, build=False)
+        return FoundDocuments(corpus, corpus.sha256 == saved.corpus.get("sha256"))
     assert isinstance(saved.tokenizer, Tokenizer)
-    settings = replace(settings, val_path=None, data_weights=None)
-    read = Collection.read(path, settings, choice, build=False)
+    read = Collection.read(path, others, choice, build=False)
     known, num_skipped = read.known_to(saved.tokenizer)
-    return FoundDocuments(known.corpus(settings, choice), False, num_skipped)
+    return FoundDocuments(known.corpus(others, choice), False, num_skipped)

@@ -13,6 +13,7 @@ from transformer.data.record import describe_change
 from transformer.data.sources.changes import describe_changed_files
 from transformer.data.sources.encodings import read_as_text
 from transformer.data.sources.paths import is_one_text
+from transformer.data.text.settings import READING_KEYS
 from transformer.storage.model_file import load_model
 from transformer.storage.run_folder import SUMMARY, run_of
 from transformer.storage.training_state import read_training_state
@@ -27,7 +28,7 @@ from transformer.training.estimates import ENDLESS_STEPS
 KEPT_ON_RESUME = (
     *("val_fraction", "test_fraction", "tokenizer", "vocab_size", "min_frequency", "stride"),
     *("source_units", "target_units", "skip_bad_lines", "seed", "optimizer"),
-    *("data_weights", "text_field", "encoding", "skip_bad_files", "document_separator"),
+    *READING_KEYS,
 )
 # Keys of an architecture that no weight depends on.
 CHANGED_ON_RESUME = ("dropout", "target_dropout")

@@ -144,3 +144,37 @@ def test_the_hash_of_one_document_is_that_of_its_text_whatever_it_is_packed_in(t
     assert plain.sha256 == packed.sha256
     assert plain.tokens.tolist() == packed.tokens.tolist()
     assert "num_documents" not in plain.facts  # the same bytes in a model's file as ever
+
+
+def test_of_equal_documents_the_first_alone_is_read(tmp_path):
+    for number in range(30):
+        (tmp_path / f"{number:02}.txt").write_text(f"text {number % 25}", encoding="utf-8")
+    every = read(str(tmp_path), "bytes")
+    once = read(str(tmp_path), "bytes", drop_duplicates=True)
+    assert "5 duplicates left out" in once.note
+    (tmp_path / "few").mkdir()
+    for number in range(25):
+        (tmp_path / f"few/{number:02}.txt").write_text(f"text {number}", encoding="utf-8")
+    few = read(str(tmp_path / "few"), "bytes")
+    assert np.array_equal(once.tokens, few.tokens)
+    assert len(every.train) > len(once.train)
+
+
+def test_few_documents_with_a_copy_are_split_as_without_it(tmp_path):
+    (tmp_path / "few").mkdir()
+    for name in ("a.txt", "b.txt", "c.txt", "few/a.txt", "few/c.txt"):
+        text = "first text " * 9 if name[-5] in "ab" else "second, longer"
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    once = read(f"{tmp_path}/*.txt", "bytes", drop_duplicates=True)
+    few = read(str(tmp_path / "few"), "bytes")
+    assert np.array_equal(once.train, few.train)
+    assert np.array_equal(once.val, few.val)
+
+
+def test_a_copy_in_val_path_stays_for_validation(tmp_path):
+    for name, text in (("a", "one"), ("b", "two"), ("v", "two"), ("w", "two"), ("x", "three")):
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    paths = [str(tmp_path / f"{name}.txt") for name in "vwx"]
+    found = read(f"{tmp_path}/[ab].txt", "bytes", val_path=paths, drop_duplicates=True)
+    assert found.tokenizer.decode(found.train) == "one"
+    assert bytes(token for token in found.val.tolist() if token < 256) == b"twothree"

@@ -13,6 +13,7 @@ from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.system.errors import UserError
 
 LINES = [f"line {number}: " + "abc é " * (number % 7) + "\r\n" for number in range(997)]
+LINES[::50] = ["  - header -\r\n"] * 20
 
 
 @pytest.fixture
@@ -58,6 +59,28 @@ def test_files_have_the_ids_splits_and_facts_that_are_held_in_memory_otherwise(
     assert [tuple(part) for part in filed.mix] == [tuple(part) for part in held.mix]
     assert filed.val_size == held.tokenizer.size(held.val[1:])
     assert {key: held.facts[key] for key in filed.facts} == filed.facts
+
+
+@pytest.mark.parametrize("path", ["one.txt", "many", "records.jsonl", "many one.txt"])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"drop_lines_seen": 15},
+        {"replace_rare": 600},
+        {"drop_duplicates": True, "replace_rare": 700},
+    ],
+)
+def test_files_are_cleaned_as_texts_in_memory_are(corpora, path, keys):
+    (corpora / "many/99.txt").write_text("".join(LINES[40:81]), encoding="utf-8")
+    held = read(corpora, path, **keys)
+    filed = read(corpora, path, token_files_from_mb=0.0, **keys)
+    assert np.array_equal(filed.tokens, held.tokens)
+    assert {key: held.facts[key] for key in filed.facts} == filed.facts
+    assert filed.facts["sha256"] != read(corpora, path).sha256 or "drop_duplicates" in keys
+    changed = ("left out", "replaced")
+    assert [word in filed.note for word in changed] == [word in held.note for word in changed]
+    again = read(corpora, path, token_files_from_mb=0.0, **keys)
+    assert np.array_equal(again.tokens, held.tokens)
 
 
 def folder_of(corpora):

@@ -1,8 +1,8 @@
 """Reads all documents that a data_path names. Imports no torch."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from os.path import exists, getsize, isdir
 from typing import NamedTuple
 
@@ -40,6 +40,22 @@ class Documents:
     @property
     def every(self) -> list[Document]:
         return [document for part in self.parts for document in part]
+
+    def cleaned(self, cleaning: Callable[[str], str]) -> "Documents":
+        """Without documents that have no text then."""
+        parts = [
+            [document._replace(text=text) for document in part if (text := cleaning(document.text))]
+            for part in self.parts
+        ]
+        return replace(self, parts=parts)
+
+    def check(self, data_path: DataPath) -> None:
+        """Raises: UserError for a part without any text."""
+        for path, documents in zip(listed(data_path), self.parts, strict=True):
+            if not documents:
+                raise UserError(
+                    f"{shown(path)}: has no text{self.faults.note}: give files with text"
+                )
 
 
 def files_of(data_path: DataPath, reading: Reading, *, build: bool) -> tuple[list[list[str]], int]:
@@ -87,11 +103,10 @@ def read_documents(data_path: DataPath, reading: Reading, *, build: bool = False
         [document for file in files for document in documents_of(file, reading, faults)]
         for files in parts
     ]
-    for path, documents in zip(listed(data_path), read, strict=True):
-        if not documents:
-            raise UserError(f"{shown(path)}: has no text{faults.note}: give files with text")
+    documents = Documents(read, sum(map(len, parts)), faults, left_out)
+    documents.check(data_path)
     faults.report()
-    return Documents(read, sum(map(len, parts)), faults, left_out)
+    return documents
 
 
 def documents_of(file: str, reading: Reading, faults: Faults) -> list[Document]:

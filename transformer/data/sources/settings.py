@@ -1,5 +1,6 @@
 """How the files of a corpus are read. Imports no torch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 DataPath = str | list[str] | tuple[str, ...]  # a file, a folder, a pattern, or several of them
@@ -7,12 +8,19 @@ DataPath = str | list[str] | tuple[str, ...]  # a file, a folder, a pattern, or 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """The keys of a config about reading; `any_bytes` as in `system.files.read_text`."""
+    """The keys of a config about reading; `any_bytes` as in `system.files.read_text`.
+
+    `cleaning` changes each text that is read.
+    """
 
     text_field: str | None = "text"  # None: records are read as plain text
     encoding: str = "utf-8"
     skip_bad_files: bool = False
     any_bytes: bool = False
+    cleaning: Callable[[str], str] | None = None
+
+    def cleaned(self, text: str) -> str:
+        return text if self.cleaning is None else self.cleaning(text)
 
 
 def listed(data_path: object) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer.data.record import digest
+from transformer.data.sources.cleaning import Cleaning, cleaning_of
 from transformer.data.sources.reading import (
     Document,
     Documents,
@@ -23,9 +24,9 @@ from transformer.data.text.documents import (
     SPLITS,
     TRAIN,
     Split,
-    count_copies,
     keys_of,
     last_documents,
+    note_of_left_out,
     split_of,
 )
 from transformer.data.text.encoding import kept_ids
@@ -54,6 +55,7 @@ class Collection:
     parts: NDArray[np.int64]  # of the data_path, by document
     num_validation: int  # documents of val_path
     source: Documents
+    cleaning: Cleaning | None = None  # that these documents went through
 
     @classmethod
     def read(
@@ -61,13 +63,22 @@ class Collection:
     ) -> "Collection":
         reading = settings.reading(any_bytes=choice.reads_any_file)
         read = read_documents(data_path, reading, build=build)
-        numbers = [number for number, part in enumerate(read.parts) for _ in part]
-        documents, num_validation = read.every, 0
+        validation = None
         if settings.val_path is not None:
-            own = read_documents(settings.val_path, reading, build=build).every
-            documents, num_validation = documents + own, len(own)
-        parts = np.array(numbers + [len(read.parts)] * num_validation, dtype=np.int64)
-        return cls(documents, parts, num_validation, read)
+            validation = read_documents(settings.val_path, reading, build=build)
+        cleaning = None
+        if settings.counts:
+            documents = read.every + (validation.every if validation else [])
+            cleaning = cleaning_of([one.text for one in documents], **settings.as_counted)
+            read = read.cleaned(cleaning)
+            read.check(data_path)
+            if validation and settings.val_path:
+                validation = validation.cleaned(cleaning)
+                validation.check(settings.val_path)
+        numbers = [number for number, part in enumerate(read.parts) for _ in part]
+        own = validation.every if validation else []
+        parts = np.array(numbers + [len(read.parts)] * len(own), dtype=np.int64)
+        return cls(read.every + own, parts, len(own), read, cleaning)
 
     def corpus(self, settings: TextSettings, choice: TokenizerChoice) -> Corpus:
         digests = [document_digest(document.text) for document in self.documents]
@@ -89,7 +100,7 @@ class Collection:
             by_split[TRAIN],
             facts | {"num_tokens": len(ids)},
             separator.join(document.text for document in self.documents[:1000])[:_BEGINNING],
-            self._note(count_copies(split)),
+            self._note(note_of_left_out(split, keys, settings, num_own=self.num_validation)),
             by_split[-1],
             mix_of(settings.data_weights, lengths[TRAIN].tolist()),
         )
@@ -186,19 +197,13 @@ class Collection:
             return digest(self.documents[0].text)
         return identity_of([(part, found) for (part, _), found in self._by_file(digests).items()])
 
-    def _note(self, num_copies: int) -> str:
+    def _note(self, left_out: str) -> str:
         files, number = self.source.num_files, len(self.documents)
-        parts = [f"{number:,} document{'s' * (number != 1)} in {files:,} file{'s' * (files != 1)}"]
-        if num_copies:
-            parts.append(note_of_copies(num_copies))
+        note = f", {number:,} document{'s' * (number != 1)} in {files:,} file{'s' * (files != 1)}"
+        note += left_out + (self.cleaning.note if self.cleaning else "")
         if self.source.num_no_text:
-            parts.append(f"{self.source.num_no_text:,} files of folders are no text")
-        return f", {', '.join(parts)}{self.source.faults.note}"
-
-
-def note_of_copies(number: int) -> str:
-    copies = "copies" if number > 1 else "copy"
-    return f"{number:,} {copies} of validation documents left out of training"
+            note += f", {self.source.num_no_text:,} files of folders are no text"
+        return note + self.source.faults.note
 
 
 def identity_of(files: Sequence[tuple[int, bytes]]) -> str:
@@ -219,4 +224,5 @@ def ending_of(tokenizer: Tokenizer, separator: str) -> NDArray[np.int32]:
 def split_key(settings: TextSettings) -> list[Any]:
     """The values on which the split of given documents depends."""
     own = settings.val_path is not None
-    return [own, settings.val_fraction, settings.test_fraction, settings.data_weights is not None]
+    is_mix = settings.data_weights is not None
+    return [own, settings.val_fraction, settings.test_fraction, is_mix, settings.drop_duplicates]

@@ -91,12 +91,37 @@ def split_of(
     num_own: int,
 ) -> Split:
     """As the settings say; the last `num_own` documents are those of `val_path`."""
+    is_read = read_documents_of(keys, settings, num_own=num_own)
     if num_own:
-        return own_validation(keys, len(keys) - num_own)
-    # Only a mix has parts of its own: others are read as one text.
-    parts = parts if settings.data_weights is not None else np.zeros_like(parts)
-    fractions = {"val_fraction": settings.val_fraction, "test_fraction": settings.test_fraction}
-    return split_documents(keys, lengths, parts, **fractions)
+        split = own_validation(keys, len(keys) - num_own)
+    else:
+        # Only a mix has parts of its own: others are read as one text.
+        parts = parts if settings.data_weights is not None else np.zeros_like(parts)
+        fractions = {"val_fraction": settings.val_fraction, "test_fraction": settings.test_fraction}
+        lengths = np.where(is_read, lengths, 0)
+        split = split_documents(keys, lengths, parts, **fractions)
+    if isinstance(split, WholeDocuments):
+        return WholeDocuments(np.where(is_read, split.places, np.uint8(LEFT_OUT)))
+    return split
+
+
+def read_documents_of(
+    keys: NDArray[np.uint64], settings: TextSettings, *, num_own: int
+) -> NDArray[np.bool_]:
+    """True for a document that is read: with `drop_duplicates`, the first of equal ones.
+
+    Those of `val_path` are compared among themselves.
+    """
+    if not settings.drop_duplicates:
+        return np.ones(len(keys), dtype=np.bool_)
+    num_train = len(keys) - num_own
+    return np.concatenate([_first_of_equal(part) for part in (keys[:num_train], keys[num_train:])])
+
+
+def _first_of_equal(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    found = np.zeros(len(keys), dtype=np.bool_)
+    found[np.unique(keys, return_index=True)[1]] = True
+    return found
 
 
 def split_documents(
@@ -107,11 +132,11 @@ def split_documents(
     val_fraction: float,
     test_fraction: float = 0.0,
 ) -> Split:
-    """By whole documents if there are LEAST_DOCUMENTS; otherwise the end of each part is kept.
+    """By whole documents if LEAST_DOCUMENTS have text; otherwise the end of each part is kept.
 
     Only a mix has several parts.
     """
-    if len(keys) >= LEAST_DOCUMENTS:
+    if np.count_nonzero(lengths) >= LEAST_DOCUMENTS:
         return WholeDocuments(by_hash(keys, lengths, val_fraction, test_fraction))
     totals = np.bincount(parts, weights=lengths).astype(np.int64).tolist()
     ends = np.cumsum(lengths)
@@ -177,5 +202,16 @@ def last_documents(split: Split, number: int) -> list[int]:
     return last
 
 
-def count_copies(split: Split) -> int:
-    return int((split.places == LEFT_OUT).sum()) if isinstance(split, WholeDocuments) else 0
+def note_of_left_out(
+    split: Split, keys: NDArray[np.uint64], settings: TextSettings, *, num_own: int
+) -> str:
+    """`, 2 duplicates left out, 1 copy of validation documents left out of training`, or less."""
+    is_read = read_documents_of(keys, settings, num_own=num_own)
+    duplicates, copies = int((~is_read).sum()), 0
+    if isinstance(split, WholeDocuments):
+        copies = int((is_read & (split.places == LEFT_OUT)).sum())
+    note = f", {duplicates:,} duplicate{'s' * (duplicates > 1)} left out" * bool(duplicates)
+    if copies:
+        noun = "copies" if copies > 1 else "copy"
+        note += f", {copies:,} {noun} of validation documents left out of training"
+    return note

@@ -1,13 +1,20 @@
 """How a text is read, split and cut into chunks. Imports no torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from transformer.data.fractions import check_fractions
 from transformer.data.sources.settings import DataPath, Reading
 from transformer.data.tokenizers.registry import TOKENIZERS
 from transformer.system.errors import UserError
+
+_RARE = 10  # times, for `replace_rare: true`
+# The keys by which the documents of given files are read, and so their tokens.
+READING_KEYS = (
+    *("data_weights", "text_field", "encoding", "skip_bad_files", "document_separator"),
+    *("drop_lines_seen", "drop_duplicates", "replace_rare"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +31,9 @@ class TextSettings:
     text_field: str | None = "text"
     encoding: str = "utf-8"
     skip_bad_files: bool = False
+    drop_lines_seen: int | None = None  # in all texts together
+    drop_duplicates: bool = False
+    replace_rare: int | bool = False  # characters seen fewer times; True: 10
     document_separator: str = r"\n\n"  # for tokenizers without an end of text
     val_path: DataPath | None = None
     val_max_tokens: int | Literal["auto"] = "auto"
@@ -40,6 +50,26 @@ class TextSettings:
     def separator(self) -> str:
         """The characters between two documents; `\\n` and `\\t` are written as in Python."""
         return self.document_separator.replace(r"\n", "\n").replace(r"\t", "\t")
+
+    @property
+    def as_counted(self) -> dict[str, int | None]:
+        """How often lines and characters must stand in a corpus; none: that plays no part."""
+        rare = _RARE if self.replace_rare is True else self.replace_rare or None
+        return {"drop_lines_seen": self.drop_lines_seen, "replace_rare": rare}
+
+    @property
+    def counts(self) -> bool:
+        """Whether lines or characters of the whole corpus are counted before it is read."""
+        return any(self.as_counted.values())
+
+    @property
+    def changes_documents(self) -> bool:
+        return self.counts or self.drop_duplicates
+
+    def for_other_data(self) -> "TextSettings":
+        """Without what concerns the texts of one corpus alone."""
+        own = {"drop_lines_seen": None, "drop_duplicates": False, "replace_rare": False}
+        return replace(self, val_path=None, data_weights=None, **own)
 
     def reading(self, *, any_bytes: bool = False) -> Reading:
         return Reading(

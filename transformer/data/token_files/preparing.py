@@ -13,20 +13,22 @@ import numpy as np
 from transformer.data.sources.faults import Faults
 from transformer.data.sources.reading import shown
 from transformer.data.sources.settings import Reading, in_words, listed
-from transformer.data.text.collection import MOST_FILES, ending_of, note_of_copies, split_key
+from transformer.data.text.collection import MOST_FILES, ending_of, split_key
 from transformer.data.text.corpus import Corpus, mix_of
 from transformer.data.text.documents import (
     SPLITS,
     TRAIN,
     VAL,
     Split,
-    count_copies,
     last_documents,
+    note_of_left_out,
 )
 from transformer.data.text.settings import TextSettings
+from transformer.data.token_files.counting import with_cleaning
 from transformer.data.token_files.encoding import Job, dtype_of, encode_unit, ids_path, texts_of
 from transformer.data.token_files.index import SAMPLED_CHARACTERS, TokenFiles, writing
-from transformer.data.token_files.surveyed import VERSION, Surveyed, survey
+from transformer.data.token_files.listing import VERSION, Listing
+from transformer.data.token_files.surveyed import Surveyed, survey
 from transformer.data.token_files.units import Unit
 from transformer.data.token_files.workers import in_parallel
 from transformer.data.tokenizer_choice import TokenizerChoice
@@ -47,21 +49,25 @@ def open_corpus(
 
     Raises: UserError for what cannot be read, and for a disk that is full.
     """
-    found = survey(data_path, settings, choice, build=build)
+    reading = settings.reading(any_bytes=choice.reads_any_file)
+    listing = Listing.of(data_path, settings, reading, build=build)
+    reading, cleaning = with_cleaning(reading, listing, settings, choice.cache_dir)
+    found = survey(listing, reading, choice.cache_dir)
     faults = Faults(settings.skip_bad_files)
     for one in found.facts:
         faults.add(one.faults)
     faults.report()
-    counts = np.bincount(found.document_parts, minlength=len(found.parts))
+    counts = np.bincount(found.document_parts, minlength=len(listing.parts))
     if not counts.all():
         empty = [*listed(data_path), settings.val_path][int(np.argmin(counts))]
         raise UserError(f"{in_words(empty)}: has no text{faults.note}: give files with text")
     split = found.split(settings)
-    reading = settings.reading(any_bytes=choice.reads_any_file)
     separator = settings.separator if len(found.keys) > 1 else ""
     tokenizer = _tokenizer(found, split, choice, reading, separator)
     files = _find_or_make(found, split, tokenizer, separator, settings, reading, choice.cache_dir)
-    return _corpus(found, split, tokenizer, files, settings, faults)
+    note = note_of_left_out(split, found.keys, settings, num_own=found.num_own)
+    note += (cleaning.note if cleaning else "") + faults.note
+    return _corpus(found, tokenizer, files, settings, note)
 
 
 def _tokenizer(
@@ -100,7 +106,7 @@ def _jobs(found: Surveyed, split: Split) -> list[Job]:
     last = last_documents(split, len(found.keys))
     jobs: list[Job] = []
     document = 0
-    for units, facts in zip(found.units, found.facts, strict=True):
+    for units, facts in zip(found.listing.units, found.facts, strict=True):
         if not len(facts.keys):
             continue
         offset = 0
@@ -136,12 +142,12 @@ def _find_or_make(
         parts = folder / "parts"
         parts.mkdir(parents=True, exist_ok=True)
         ending = ending_of(tokenizer, separator)
-        sizes = [_size(job.unit, found) for job in jobs]
+        sizes = [_size(job.unit) for job in jobs]
         shared = (parts, state, ending, reading)
         infos = list(in_parallel(encode_unit, jobs, sizes, shared, "preparing"))
         names = [ids_path(parts, job.number, split) for split in SPLITS for job in jobs]
         facts_of_files = {
-            "lengths": _lengths(infos, len(found.parts), tokenizer.vocab_size),
+            "lengths": _lengths(infos, len(found.listing.parts), tokenizer.vocab_size),
             "characters": [sum(info["characters"][split] for info in infos) for split in SPLITS],
             "text_bytes": [sum(info["text_bytes"][split] for info in infos) for split in SPLITS],
         }
@@ -150,7 +156,7 @@ def _find_or_make(
         return files
 
 
-def _size(unit: Unit, found: Surveyed) -> int:
+def _size(unit: Unit) -> int:
     end = os.path.getsize(unit.file) if unit.end is None else unit.end
     return end - unit.start
 
@@ -167,24 +173,20 @@ def _lengths(infos: Sequence[dict[str, Any]], num_parts: int, vocab_size: int) -
 
 def _corpus(
     found: Surveyed,
-    split: Split,
     tokenizer: Tokenizer,
     files: TokenFiles,
     settings: TextSettings,
-    faults: Faults,
+    left_out: str,
 ) -> Corpus:
     by_split = [sum(lengths) for lengths in files.lengths]
     number = len(found.keys)
-    note = f", {number:,} document{'s' * (number != 1)}, in token files"
-    if copies := count_copies(split):
-        note += f", {note_of_copies(copies)}"
     return Corpus(
         files.tokens,
         tokenizer,
         by_split[TRAIN],
         _facts(found, files, settings),
         found.facts[0].beginning,
-        note + faults.note,
+        f", {number:,} document{'s' * (number != 1)}, in token files{left_out}",
         by_split[-1],
         mix_of(settings.data_weights, files.lengths[TRAIN]),
         val_size=_val_size(tokenizer, files, by_split[TRAIN]),
@@ -195,10 +197,10 @@ def _facts(found: Surveyed, files: TokenFiles, settings: TextSettings) -> dict[s
     """What a model's file holds about the corpus."""
     facts: dict[str, Any] = {"sha256": found.sha256, "num_tokens": len(files.tokens)}
     facts["num_characters"] = int(sum(facts.lengths.sum() for facts in found.facts))
-    if len(found.keys) > 1 or settings.val_path is not None:
+    if len(found.keys) > 1 or settings.val_path is not None or settings.changes_documents:
         facts["num_documents"] = len(found.keys)
         if len(found.facts) <= MOST_FILES:
-            names = [shown(file) for _, file in found.every_file]
+            names = [shown(file) for _, file in found.listing.every_file]
             digests = (facts.digest[:12] for facts in found.facts)
             facts["files"] = dict(zip(names, digests, strict=True))
     else:

@@ -49,7 +49,7 @@ def survey_file(units: Sequence[Unit], reading: Reading) -> FileFacts:
 
 
 def _surveyed(units: Sequence[Unit], reading: Reading, faults: Faults) -> FileFacts:
-    ends = _line_ends(units[0].file, reading) if is_ranged(units[0]) else LF
+    ends = line_ends(units, reading)
     digests: list[bytes] = []
     lengths: list[int] = []
     unit_lengths: list[int] = []
@@ -108,11 +108,16 @@ class Symbols:
         return "".join(sorted(self._others | set(self._ascii.decode("ascii"))))
 
 
-def _line_ends(file: str, reading: Reading) -> str:
-    """CR if there are more lone CRs than other line ends; RAW for any bytes that are no UTF-8.
+def line_ends(units: Sequence[Unit], reading: Reading) -> str:
+    """CR if a file has more lone CRs than other line ends; RAW for any bytes that are no UTF-8.
+
+    A file of one unit is read at once, and its reader looks itself.
 
     Raises: BadFile for a file that is no UTF-8.
     """
+    if not is_ranged(units[0]):
+        return LF
+    file = units[0].file
     num_crlf = num_cr = num_lf = num_read = 0
     decoder = codecs.getincrementaldecoder("utf-8")()
     with opened(file) as stream:

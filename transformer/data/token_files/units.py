@@ -76,6 +76,13 @@ def segments(unit: Unit, reading: Reading, faults: Faults, ends: str) -> Iterato
 
     Raises: UserError for a file or a record that cannot be read, unless these are skipped.
     """
+    for text, reaches_end in _as_read(unit, reading, faults, ends):
+        text = reading.cleaned(text)
+        if text or is_ranged(unit):
+            yield Segment(text, reaches_end)
+
+
+def _as_read(unit: Unit, reading: Reading, faults: Faults, ends: str) -> Iterator[Segment]:
     if not is_ranged(unit):
         for record in checked(unit.file, reading, faults):
             if record.text:

@@ -12,6 +12,7 @@ from hashlib import sha256
 import torch
 
 from transformer.config.keys import Config
+from transformer.data.text.settings import READING_KEYS
 from transformer.run import assembly
 from transformer.system.cache import cache_folder
 from transformer.system.devices import device_name, resolve_accelerator
@@ -33,10 +34,7 @@ PLACES_AND_ENDS = (
     *("max_minutes", "max_steps", "epochs", "race"),
 )
 # How the files of a corpus are read.
-READING = (
-    *("data_weights", "text_field", "encoding", "skip_bad_files", "document_separator"),
-    *("val_path", "val_max_tokens", "token_files_from_mb"),
-)
+READING = (*READING_KEYS, "val_path", "val_max_tokens", "token_files_from_mb")
 Size = tuple[int, int]
 
 

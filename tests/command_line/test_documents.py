@@ -1,0 +1,55 @@
+"""Training on many documents through the command line, and what is cleaned in them."""
+
+import json
+
+import pytest
+
+import evaluate
+import train
+from tests.command_line.conftest import TEXT
+from transformer.system.errors import UserError
+
+CLEANED = ("--drop_lines_seen", 24, "--drop_duplicates", "--replace_rare", 3)
+
+
+@pytest.fixture
+def books(tmp_path):
+    """24 texts with a header, a copy of the first, and one \u00e9."""
+    folder = tmp_path / "books"
+    folder.mkdir()
+    lines = TEXT.splitlines()
+    for number in range(24):
+        text = "\n".join(["- Hamlet -", *("x" * number + line for line in lines)])
+        (folder / f"{number:02}.txt").write_text(text.replace("e", "\u00e9", number == 5), "utf-8")
+    (folder / "copy.txt").write_bytes((folder / "00.txt").read_bytes())
+    return folder
+
+
+def facts_of(tmp_path, number=0):
+    summary = tmp_path / f"runs/tiny/version_{number}/summary.json"
+    return json.loads(summary.read_text(encoding="utf-8"))
+
+
+def test_the_cleaned_texts_are_those_of_the_resume_and_of_the_evaluation(call, books, tmp_path):
+    tiny = ("--config", "tiny.yaml", "--data_path", "books", "--val_every_steps", 3)
+    out = call(train, *tiny, *CLEANED, "--max_steps", 3)
+    assert "1 duplicate left out" in out
+    assert "1 recurring line left out" in out
+    assert "1 rare character replaced" in out
+    report = json.loads(call(evaluate, "--json"))
+    assert report["scores"]["model"]["loss"] == pytest.approx(
+        facts_of(tmp_path)["val_loss"], rel=1e-6
+    )
+    assert call(train, "--resume", "runs/tiny/version_0", "--max_steps", 6)
+    with pytest.raises(UserError, match="drop_duplicates"):
+        call(train, "--resume", "runs/tiny/version_0", "--drop_duplicates", "false")
+
+
+def test_other_texts_are_evaluated_as_they_are(call, books, tmp_path):
+    tiny = ("--config", "tiny.yaml", "--data_path", "books", "--max_steps", 2)
+    call(train, *tiny, "--drop_lines_seen", 24)
+    (tmp_path / "others").mkdir()
+    for name in "ab":
+        (tmp_path / f"others/{name}.txt").write_text("To be\n" * 30, encoding="utf-8")
+    report = json.loads(call(evaluate, "--data_path", "others", "--json"))
+    assert report["characters"] > 300
