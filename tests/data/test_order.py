@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer.data.order import EndlessOrder, num_chunks, num_windows, sampled_windows
+from transformer.data.order import (
+    EndlessOrder,
+    drawn_windows,
+    num_chunks,
+    num_windows,
+    sampled_windows,
+)
 
 SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 63, 64, 65, 255, 256, 257, 1023, 1024, 1025, 65537]
 # First entries for (13 chunks, seed 7) over two epochs and a bit, and of a large order.
@@ -129,6 +135,20 @@ def test_windows_have_each_token_but_the_first_as_a_target_once(block_size):
 @pytest.mark.parametrize("total", [0, 1, 5, 7])
 def test_few_windows_are_all_taken(total):
     assert sampled_windows(total, 7).tolist() == list(range(total))
+
+
+@MANY
+@given(most=st.integers(1, 50), more=st.integers(0, 10**6))
+def test_each_part_of_a_large_text_has_one_drawn_window_which_is_always_the_same(most, more):
+    total = most + more
+    windows, borders = drawn_windows(total, most), [*sampled_windows(total, most), total]
+    assert np.array_equal(np.searchsorted(borders, windows, side="right"), np.arange(1, most + 1))
+    assert np.array_equal(drawn_windows(total, most), windows)
+
+
+def test_drawn_windows_have_no_period():
+    windows = drawn_windows(100_000, 1_000)
+    assert len(set((windows % 100).tolist())) > 90
 
 
 @MANY

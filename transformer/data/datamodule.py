@@ -108,9 +108,18 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
 
     def look_at(self, num_tokens: int) -> None:
         """Makes the next validation loaders read about `num_tokens` tokens of their split."""
-        most = min(MOST_VALIDATION_TOKENS, self.val_max_tokens or MOST_VALIDATION_TOKENS)
         whole = num_tokens >= self.num_val_tokens
+        most = self._most_read_tokens
         self.most_val_tokens = most if whole else min(most, num_tokens)
+
+    @property
+    def has_large_validation(self) -> bool:
+        """Whether no validation during training reads the whole split."""
+        return self.num_val_tokens > self._most_read_tokens
+
+    @property
+    def _most_read_tokens(self) -> int:
+        return min(MOST_VALIDATION_TOKENS, self.val_max_tokens or MOST_VALIDATION_TOKENS)
 
     @property
     def examples_consumed(self) -> int:

@@ -76,3 +76,14 @@ def sampled_windows(total: int, most: int) -> NDArray[np.int64]:
     """At most `most` of the numbers 0 .. total - 1, evenly spaced."""
     count = min(total, most)
     return np.arange(count) * total // count
+
+
+def drawn_windows(total: int, most: int) -> NDArray[np.int64]:
+    """As `sampled_windows`, but each is drawn from its own part of the numbers, always the same.
+
+    So no pattern of a large text, such as records of equal length, fits the distances.
+    """
+    borders = sampled_windows(total, most)
+    widths = np.diff([*borders.tolist(), total])
+    numbers = _mix(np.arange(len(borders), dtype=np.uint64))
+    return borders + (numbers % np.maximum(widths, 1).astype(np.uint64)).astype(np.int64)

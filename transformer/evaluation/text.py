@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transformer.data.order import num_windows, sampled_windows
+from transformer.data.order import drawn_windows, num_windows
 from transformer.data.text.batches import WindowBatches, validation_batch_size
 from transformer.data.tokenizers.base import TextSize, Tokenizer
 from transformer.data.tokenizers.utf8 import as_bytes, count_characters
@@ -63,14 +63,14 @@ def score_model(
     """The model's exact loss over all `tokens`, read in adjacent windows of block_size.
 
     A window has no context from earlier windows. Each token except the first is scored once. With
-    `most_tokens`, only so many tokens are read, in windows that are evenly spread.
+    `most_tokens`, only so many tokens are read, in windows that are spread over the text.
     """
     tokens = torch.as_tensor(tokens)
     block_size = min(model.block_size, len(tokens) - 1)
     number = num_windows(len(tokens), block_size)
     read = len(tokens) if most_tokens is None else min(most_tokens, len(tokens))
     most = number if read == len(tokens) else max(1, read // block_size)
-    windows = torch.from_numpy(sampled_windows(number, most))
+    windows = torch.from_numpy(drawn_windows(number, most))
     on_cpu = next(model.parameters()).device.type == "cpu"
     batch_size = validation_batch_size(block_size, TOKENS_ON_CPU if on_cpu else TOKENS_ON_GPU)
     batches = WindowBatches(tokens, windows, block_size, batch_size)

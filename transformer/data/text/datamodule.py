@@ -10,7 +10,14 @@ from torch import Tensor
 
 from transformer.data.datamodule import MOST_VALIDATION_TOKENS, EndlessDataModule
 from transformer.data.endless import Share
-from transformer.data.order import EndlessOrder, Order, num_chunks, num_windows, sampled_windows
+from transformer.data.order import (
+    EndlessOrder,
+    Order,
+    drawn_windows,
+    num_chunks,
+    num_windows,
+    sampled_windows,
+)
 from transformer.data.reading import read_text_corpus
 from transformer.data.sources.settings import in_words, listed
 from transformer.data.text.batches import ChunkBatches, WindowBatches, validation_batch_size
@@ -124,7 +131,8 @@ class CharacterDataModule(EndlessDataModule):
 
     def _val_batches(self, rank: int, world_size: int) -> WindowBatches:
         most = max(world_size, self.most_val_tokens // self.block_size)
-        windows = torch.from_numpy(sampled_windows(self.num_val_examples, most))
+        choose = drawn_windows if self.has_large_validation else sampled_windows
+        windows = torch.from_numpy(choose(self.num_val_examples, most))
         return self._windows(windows[rank::world_size], self.val_tokens)
 
     def _test_batches(self, rank: int, world_size: int) -> WindowBatches:
