@@ -86,6 +86,8 @@ def read_text(path: str | Path, what: str, *, any_bytes: bool = False) -> ReadTe
 def as_lines(text: str) -> ReadText:
     """A decoded text without a byte order mark, and with every line end as LF."""
     text = text.removeprefix("\ufeff")
+    if "\r" not in text:
+        return ReadText(text, 0, "")
     num_crlf = text.count("\r\n")
     text = text.replace("\r\n", "\n")
     num_cr = text.count("\r")

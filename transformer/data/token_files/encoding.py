@@ -1,7 +1,6 @@
 """Encodes one unit into files of ids, one for each split. Imports no torch."""
 
 import json
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -18,7 +17,6 @@ from transformer.data.token_files.units import Unit, segments
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.data.tokenizers.utf8 import as_bytes
-from transformer.system.files import replacing
 
 
 class Job(NamedTuple):
@@ -72,13 +70,13 @@ def encode_unit(
     with ExitStack() as stack:
         files = [stack.enter_context(open(part, "wb")) for part in parts]
         info = _write_ids(job, files, _tokenizer(state), ending, reading)
-        for file in files:
-            file.flush()
-            os.fsync(file.fileno())
     for part, path in zip(parts, paths, strict=True):
         part.replace(path) if part.stat().st_size else part.unlink()
-    with replacing(info_path(folder, job.number)) as temporary:
-        temporary.write_text(json.dumps(info), encoding="utf-8")
+    # Nothing is flushed to the disk: what a crash has damaged has other checksums and is made anew.
+    path = info_path(folder, job.number)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(info), encoding="utf-8")
+    temporary.replace(path)
     return info
 
 
@@ -96,7 +94,7 @@ def _write_ids(
         info["checksums"][split] = zlib.crc32(data, info["checksums"][split])
         info["bytes"][split] += len(data)
         info["characters"][split] += len(text)
-        info["text_bytes"][split] += len(as_bytes(text))
+        info["text_bytes"][split] += len(text) if text.isascii() else len(as_bytes(text))
     return info | {"part": job.unit.part}
 
 

@@ -18,6 +18,8 @@ from transformer.data.tokenizers.utf8 import as_bytes
 
 _BEGINNING = 100_000  # characters
 _BLOCK = 1 << 24  # bytes
+_FIRST = 1000  # bytes, which have most of what a long text has
+_ASCII, _NOT_ASCII = bytes(range(128)), bytes(range(128, 256))
 
 
 class FileFacts(NamedTuple):
@@ -89,7 +91,7 @@ def _surveyed(units: Sequence[Unit], reading: Reading, faults: Faults) -> FileFa
 
 
 class Symbols:
-    """Collects the different characters of texts; fast for the characters of ASCII."""
+    """Collects the different characters of texts, those of ASCII in their bytes."""
 
     def __init__(self) -> None:
         self._ascii = b""
@@ -97,11 +99,13 @@ class Symbols:
 
     def add(self, text: str, data: bytes) -> None:
         """`data` is the text in UTF-8."""
-        if text.isascii():
-            if new := data.translate(None, self._ascii):
-                self._ascii += bytes(set(new))
-            return
-        self._others |= set(text)
+        new = data.translate(None, self._ascii + _NOT_ASCII)
+        while new:
+            self._ascii += bytes(set(new[:_FIRST]))
+            new = new.translate(None, self._ascii)
+        if not text.isascii():
+            others = data.translate(None, _ASCII).decode("utf-8", "surrogateescape")
+            self._others |= set(others)
 
     @property
     def found(self) -> str:

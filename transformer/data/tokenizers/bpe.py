@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from transformer.data.tokenizers.bpe_training import learned, vocab_size_for
 from transformer.data.tokenizers.byte_level import END_OF_TEXT, ByteLevelTokenizer
-from transformer.data.tokenizers.distinct_units import encode_distinct
+from transformer.data.tokenizers.distinct_units import DistinctUnits
 from transformer.data.tokenizers.hugging_face import (
     OTHER_WORDS,
     check_spec,
@@ -130,7 +130,14 @@ class BpeTokenizer(ByteLevelTokenizer):
             at_once = iter(lambda: list(islice(parts, _BLOCKS_AT_ONCE)), [])  # by several threads
             encoded = chain.from_iterable(map(self._ids, at_once))
             return np.concatenate([np.zeros(0, np.int32), *encoded])
-        return encode_distinct(text, self._ids, self._num_bytes)
+        return self._units.encode(text)
+
+    @cached_property
+    def _units(self) -> DistinctUnits:
+        return DistinctUnits(self._ids, self._num_bytes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_units"}
 
     def without_last(self, tokens: list[int]) -> tuple[list[int], bytes]:
         return (tokens[:-1], self.parts[tokens[-1]]) if len(tokens) > 1 else (tokens, b"")

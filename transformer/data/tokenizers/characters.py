@@ -9,6 +9,7 @@ from transformer.data.tokenizers.base import TextSize, Tokenizer
 from transformer.data.tokenizers.unknown import unknown_units
 
 _UNKNOWN = -1
+_BLOCK = 1 << 16  # characters that are looked up at once: few enough for the processor's cache
 _LARGEST = np.array([0x7F, 0x7FF, 0xFFFF])  # code points of 1, 2 and 3 bytes of UTF-8
 
 
@@ -82,4 +83,8 @@ class CharacterTokenizer(Tokenizer):
 
     def _lookup(self, text: str) -> NDArray[np.int32]:
         """Code points beyond the table use its last entry, which is _UNKNOWN."""
-        return self._ids[np.minimum(_code_points(text), np.uint32(len(self._ids) - 1))]
+        ids = np.empty(len(text), np.int32)
+        for at in range(0, len(text), _BLOCK):
+            points = _code_points(text[at : at + _BLOCK])
+            self._ids.take(points, mode="clip", out=ids[at : at + _BLOCK])
+        return ids

@@ -1,5 +1,6 @@
 """Encodes a long text by looking up each of its distinct units once. Imports no torch."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from operator import add
@@ -13,8 +14,8 @@ from transformer.data.tokenizers.splitting import BLANKS, blocks, code_points, u
 from transformer.data.tokenizers.utf8 import as_bytes
 from transformer.system.cores import available_cores
 
-_AT_ONCE = 4_000_000  # characters; NumPy needs about 100 bytes of memory for each
-_MOST_KNOWN = 2_000_000  # units
+_AT_ONCE = 1_000_000  # characters; NumPy needs about 100 bytes of memory for each
+_MOST_KNOWN = 1_000_000  # units, of about 150 bytes
 _JOINED = 256  # units in one text for the library, which takes its time for each text
 # Stands before a unit that does not begin with a blank, so that it follows a line end: then the
 # unit before it and the unit itself are cut as if they stood alone.
@@ -24,28 +25,44 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd
 Encode = Callable[[list[str]], list[NDArray[np.int32]]]
 
 
-def encode_distinct(text: str, encode: Encode, num_bytes: NDArray[np.int64]) -> NDArray[np.int32]:
-    """The ids of a text, whose parts are encoded at the same time.
+class DistinctUnits:
+    """Encodes texts, and remembers the ids of their units for the next text.
 
     Args:
         encode: the ids of each of some texts.
         num_bytes: how many bytes of UTF-8 each id stands for.
     """
-    known = _KnownUnits(encode, num_bytes)
-    lock = Lock()
 
-    def ids(block: str) -> NDArray[np.int32]:
-        nonlocal known
+    def __init__(self, encode: Encode, num_bytes: NDArray[np.int64]) -> None:
+        self._library = encode, num_bytes
+        self._known = _KnownUnits(*self._library)
+        self._lock = Lock()
+
+    def encode(self, text: str) -> NDArray[np.int32]:
+        """The ids of a text; the parts of a long one are encoded at the same time."""
+        number = 1 if len(text) <= _AT_ONCE else cores_for_a_text()
+        if number == 1:
+            found = list(map(self._ids, blocks(text, _AT_ONCE)))
+        else:
+            with ThreadPoolExecutor(number) as pool:
+                found = list(pool.map(self._ids, blocks(text, _AT_ONCE)))
+        return np.concatenate([np.zeros(0, np.int32), *found])
+
+    def _ids(self, block: str) -> NDArray[np.int32]:
         bounds, numbers = distinct(code_points(block))
         units = [block[start:end] for start, end in zip(*bounds.T.tolist(), strict=True)]
-        with lock:
-            if len(known) > _MOST_KNOWN:
-                known = _KnownUnits(encode, num_bytes)
-            pieces = known.pieces_of(units)
+        with self._lock:
+            if len(self._known) > _MOST_KNOWN:
+                self._known = _KnownUnits(*self._library)
+            pieces = self._known.pieces_of(units)
         return pieces.joined(numbers)
 
-    with ThreadPoolExecutor(available_cores()) as pool:
-        return np.concatenate([np.zeros(0, np.int32), *pool.map(ids, blocks(text, _AT_ONCE))])
+
+def cores_for_a_text() -> int:
+    """One in a process beside others, which `TOKENIZERS_PARALLELISM=false` tells, as the library's
+    own threads."""
+    alone = os.environ.get("TOKENIZERS_PARALLELISM", "").lower() not in ("false", "0", "off")
+    return available_cores() if alone else 1
 
 
 def distinct(points: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
