@@ -35,7 +35,7 @@ GIVEN = {
     **{"source_units": "words", "target_units": "words", "skip_bad_lines": "true"},
     **{"data_weights": "2", "text_field": "body", "encoding": "latin-1", "skip_bad_files": "true"},
     **{"document_separator": "***", "val_path": "own.txt", "val_max_tokens": "1e4"},
-    **{"token_files_from_mb": "32"},
+    **{"test_path": "own.tsv", "token_files_from_mb": "32"},
     **{"test_fraction": "0", "momentum": "0.9", "beta1": "0.8"},
     **{"tie_weights": "false", "optimizer": "adamw", "weight_decay": "0.2"},
     **{"beta2": "0.99", "eps": "1e-9", "grad_clip": "0", "schedule": "noam", "warmup_steps": "1e2"},

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer.data.record import digest
+from transformer.data.record import digest, identity_of
 from transformer.data.sources.reading import (
     Document,
     Documents,
@@ -199,14 +199,6 @@ class Collection:
 def note_of_copies(number: int) -> str:
     copies = "copies" if number > 1 else "copy"
     return f"{number:,} {copies} of validation documents left out of training"
-
-
-def identity_of(files: Sequence[tuple[int, bytes]]) -> str:
-    """The sha256 of a corpus, from the part and the digest of each file."""
-    found = hashlib.sha256()
-    for part, one in files:
-        found.update(part.to_bytes(4, "big") + one)
-    return found.hexdigest()
 
 
 def ending_of(tokenizer: Tokenizer, separator: str) -> NDArray[np.int32]:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from transformer.data.record import identity_of
 from transformer.data.sources.reading import all_files
 from transformer.data.sources.settings import shown
-from transformer.data.text.collection import identity_of
 from transformer.data.text.documents import Split, split_of
 from transformer.data.text.settings import TextSettings
 from transformer.data.token_files.index import kept_survey

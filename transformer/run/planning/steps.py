@@ -35,7 +35,7 @@ PLACES_AND_ENDS = (
 # How the files of a corpus are read.
 READING = (
     *("data_weights", "text_field", "encoding", "skip_bad_files", "document_separator"),
-    *("val_path", "val_max_tokens", "token_files_from_mb"),
+    *("val_path", "test_path", "val_max_tokens", "token_files_from_mb"),
 )
 Size = tuple[int, int]
 
