@@ -72,6 +72,7 @@ BEFORE_TORCH = [
     train("--embedding_dim 22 --num_heads 3", "divisible", "embedding_dim=22", "num_heads=3"),
     train("--positions rotary", "even", "22 / 2 = 11"),
     train("--model bigram --dropout 0.1", "dropout does not apply to model: bigram", "remove it"),
+    train("--test_path a.tsv", "test_path does not apply to model: gpt", "remove it"),
     train("--plan", "--plan", "leaves nothing open", "auto"),
     train("--embedding_dim auto --max_steps none", "--embedding_dim", "max_minutes", "max_steps"),
     train("--data_path nowhere.txt", "nowhere.txt", "no such text file"),

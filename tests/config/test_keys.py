@@ -75,6 +75,7 @@ DEFAULTS = {
     "document_separator": r"\n\n",
     "token_files_from_mb": 64.0,
     "val_path": None,
+    "test_path": None,
     "val_max_tokens": "auto",
     "val_fraction": 0.1,
     "test_fraction": 0.0,

@@ -10,6 +10,7 @@ from transformer.config.types import (
     Boolean,
     DataPaths,
     Encoding,
+    FilePath,
     Fraction,
     Integer,
     Number,
@@ -123,7 +124,13 @@ class DataKeys(_ModelKeys):
     )
     val_path: DataPaths | None = Field(
         None,
-        description="files of your own for validation, as data_path; then nothing is split off",
+        description="files of your own for validation, as data_path; then nothing is split off; "
+        "for pairs, one file",
+    )
+    test_path: FilePath | None = Field(
+        None,
+        min_length=1,
+        description="pairs: a file of your own for the test; then nothing is split off for it",
     )
     val_max_tokens: Positive | Auto = Field(
         "auto",
@@ -140,5 +147,5 @@ class DataKeys(_ModelKeys):
     test_fraction: Fraction | Auto = Field(
         "auto",
         description="share for the last score alone: end of the text, or documents or sources "
-        "chosen by hash; auto: 0.1 for pairs, 0 for a text",
+        "chosen by hash; auto: 0.1 for pairs without a test_path, else 0",
     )

@@ -128,7 +128,7 @@ class Config(DataKeys):
     @model_validator(mode="after")
     def _check_fields_together(self) -> "Config":
         if self.test_fraction == "auto":
-            fraction = DATA[self.family.data].test_fraction
+            fraction = DATA[self.family.data].auto_test_fraction(self.test_path)
             object.__setattr__(self, "test_fraction", fraction)
         if self.epochs is self.max_steps is self.max_minutes is None:
             raise ValueError(

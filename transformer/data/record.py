@@ -1,7 +1,7 @@
 """Records a model's text in its file, and compares other texts with the record. No torch."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from transformer.data.tokenizers.utf8 import as_bytes
@@ -22,6 +22,14 @@ class Shared(NamedTuple):
 def digest(text: str) -> str:
     """The sha256 of the text in UTF-8; of a file that is no UTF-8, the one of its bytes."""
     return hashlib.sha256(as_bytes(text)).hexdigest()
+
+
+def identity_of(files: Sequence[tuple[int, bytes]]) -> str:
+    """The sha256 of a corpus, from the part and the digest of each file."""
+    found = hashlib.sha256()
+    for part, one in files:
+        found.update(part.to_bytes(4, "big") + one)
+    return found.hexdigest()
 
 
 def record_of(

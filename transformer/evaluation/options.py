@@ -13,7 +13,7 @@ class EvaluateOptions(SearchOptions):
         None,
         description="text or pairs to evaluate on; default: the model's own data. Of its own data "
         "(same sha256), the test split is used, or the validation split of a text without one; any "
-        "other file is used as a whole",
+        "other file is used as a whole, and so is a model's val_path or test_path",
     )
     split: Literal["auto", "test", "validation", "all"] = Field(
         "auto",

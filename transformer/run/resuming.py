@@ -30,6 +30,8 @@ KEPT_ON_RESUME = (
     *("source_units", "target_units", "skip_bad_lines", "seed", "optimizer"),
     *READING_KEYS,
 )
+# Files for one split. They may have been moved, but a run has them to its end or never.
+FILES_OF_A_SPLIT = ("val_path", "test_path")
 # Keys of an architecture that no weight depends on.
 CHANGED_ON_RESUME = ("dropout", "target_dropout")
 # Where a run is stored; it may have been moved.
@@ -74,6 +76,10 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
     if not is_rank_0():
         return {}
     saved = load_model(resume)
+    for key in FILES_OF_A_SPLIT:
+        value, was = getattr(config, key), saved.config.get(key)
+        if (value is None) != (was is None):
+            raise _changed(resume, key, was, value)
     if saved.corpus.get("sha256") != data.sha256:
         raise UserError(
             f"{resume}: {config.data_name} is not the data it was trained on: "
@@ -86,19 +92,23 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
         )
     keys = config.resolved()
     defaults = {key: Config.model_fields[key].default for key in keys}  # of keys the file lacks
-    defaults["test_fraction"] = DATA[config.family.data].test_fraction
+    defaults["test_fraction"] = DATA[config.family.data].auto_test_fraction(config.test_path)
     before = defaults | saved.config
     kept = [(key, keys[key], before.get(key)) for key in KEPT_ON_RESUME if key in keys]
     sizes = config.architecture(**data.tokenizer.sizes)
     built = before | saved.architecture
     for key, value, was in [*kept, *((key, sizes[key], built.get(key)) for key in sizes)]:
         if key not in CHANGED_ON_RESUME and was != value:
-            raise UserError(
-                f"{resume}: was trained with {key}={was}, not {value}: "
-                "leave it as it was, or start a new run without `resume`"
-            )
+            raise _changed(resume, key, was, value)
     report_changes(before, keys)
     return before
+
+
+def _changed(resume: Path, key: str, was: Any, value: Any) -> UserError:
+    return UserError(
+        f"{resume}: was trained with {key}={was}, not {value}: "
+        "leave it as it was, or start a new run without `resume`"
+    )
 
 
 def _change(config: Config, data: Any, record: Mapping[str, Any]) -> str:

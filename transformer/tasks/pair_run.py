@@ -63,9 +63,12 @@ class PairRun(TaskRun):
     def introduction(self) -> str:
         splits, sizes = self.data.splits, self.data.sizes
         skipped, padding = self.pairs.num_skipped, self.data.padding_fraction()
+        num_files = 1 + sum(map(bool, self.pairs.own))
         return (
             f"{self.config.data_name}: {len(self.pairs.sources):,} pairs"
-            f"{f', {skipped:,} bad lines left out' if skipped else ''}{self.pairs.note}; "
+            f"{f' in {num_files} files' if num_files > 1 else ''}"
+            f"{f', {skipped:,} bad lines left out' if skipped else ''}{self.pairs.note}"
+            f"{self.pairs.note_of_copies}; "
             f"{len(splits.train):,} to train on, {len(splits.val):,} for validation, "
             f"{len(splits.test):,} for testing; vocabularies of {sizes['source_vocab_size']} and "
             f"{sizes['vocab_size']}; padding is {padding:z.1%} of a batch"

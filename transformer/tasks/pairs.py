@@ -38,10 +38,9 @@ class PairTask(Task):
         return PairRun(config, data, num_workers)
 
     def evaluate(self, saved: "SavedModel", options: "EvaluateOptions") -> Report:
-        from transformer.evaluation.own_data import own_path
         from transformer.evaluation.pair_report import as_table, evaluate_pairs
 
-        report = evaluate_pairs(saved, _one_file(options.data_path) or own_path(saved), options)
+        report = evaluate_pairs(saved, _one_file(options.data_path), options)
         return Report(report, as_table(report))
 
     def explain(self, saved: "SavedModel", prompt: str, options: "ExplainOptions") -> "Explained":

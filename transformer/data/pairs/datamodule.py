@@ -27,7 +27,8 @@ from transformer.system.paths import expanded
 class PairDataModule(EndlessDataModule):
     """Pairs for training, validation and test; each source is in one of the three splits only.
 
-    `splits` holds indices into `pairs`. If `pairs` is given, the file is not read again.
+    `val_path` and `test_path` are files for these splits, of which then nothing is split off
+    `data_path`. `splits` holds indices into `pairs`. If `pairs` is given, no file is read again.
 
     Raises: UserError for a file that `read_pairs` rejects, or with an empty training or validation
     split.
@@ -42,7 +43,9 @@ class PairDataModule(EndlessDataModule):
         source_units: Units = "characters",
         target_units: Units = "characters",
         val_fraction: float = 0.1,
-        test_fraction: float = 0.1,
+        test_fraction: float | Literal["auto"] = "auto",
+        val_path: str | Path | None = None,
+        test_path: str | Path | None = None,
         skip_bad_lines: bool = False,
         shared_vocabulary: bool = False,
         vocab_size: int | Literal["auto"] = "auto",
@@ -54,11 +57,15 @@ class PairDataModule(EndlessDataModule):
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
         data_path = str(expanded(data_path))  # a checkpoint with a str loads without pickle
+        val_path = None if val_path is None else str(expanded(val_path))
+        test_path = None if test_path is None else str(expanded(test_path))
         self.save_hyperparameters(ignore=["pairs"])
         settings = PairSettings(
             block_size=block_size,
             val_fraction=val_fraction,
             test_fraction=test_fraction,
+            val_path=val_path,
+            test_path=test_path,
             source_units=source_units,
             target_units=target_units,
             skip_bad_lines=skip_bad_lines,
@@ -68,7 +75,7 @@ class PairDataModule(EndlessDataModule):
         )
         self.pairs = read_pairs(data_path, settings, build=True) if pairs is None else pairs
         self.pairs.check_splits(settings)
-        self.splits = self.pairs.split(val_fraction, test_fraction)
+        self.splits = self.pairs.split(*settings.fractions)
         self.train_pairs = self._encoded(self.splits.train)
         self.val_pairs = self._encoded(self.splits.val)
         self.num_train_tokens = int(self.train_pairs.num_tokens.sum())
@@ -124,6 +131,8 @@ class PairDataModule(EndlessDataModule):
 
     def _test_batches(self, rank: int, world_size: int) -> SortedPairBatches:
         if not self.splits.test:
-            raise UserError("test_fraction=0 keeps no pairs for a test: give a larger one")
+            raise UserError(
+                "test_fraction=0 keeps no pairs for a test: give a larger one, or a test_path"
+            )
         pairs = self._encoded(self.splits.test)
         return SortedPairBatches(pairs, torch.arange(rank, len(pairs), world_size))

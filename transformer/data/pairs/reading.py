@@ -1,35 +1,29 @@
-"""Reads a file of source -> target pairs, makes its vocabulary and splits it. Imports no torch."""
+"""Reads files of source -> target pairs, makes their vocabulary and splits. Imports no torch."""
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from transformer.data.built_in.registry import read_source
-from transformer.data.pairs.settings import PairSettings, Units
-from transformer.data.record import digest, record_of
-from transformer.data.tokenizers.pairs import SIDES, PairTokenizer, join_units, split_units
+from transformer.data.pairs.lines import PairFile, Sides, check_lines
+from transformer.data.pairs.settings import PairSettings
+from transformer.data.pairs.split import Own, Splits, split_sources, without_copies
+from transformer.data.record import digest, identity_of, record_of
+from transformer.data.sources.settings import shown
+from transformer.data.tokenizers.pairs import SIDES, PairTokenizer, join_units
 from transformer.system.errors import UserError
 
-_NAMED_LINES = 5
-
-# The units of a source and of its target.
-_Sides = tuple[tuple[str, ...], tuple[str, ...]]
-
-
-class Splits(NamedTuple):
-    train: list[int]
-    val: list[int]
-    test: list[int]
+_DIGITS = 12  # of the sha256 of each file that a model's file keeps
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The distinct valid lines of a file, in its order; a source may have several targets."""
+    """The distinct valid lines of each file, in its order; a source may have several targets.
+
+    The pairs of data_path come first, then those of val_path and of test_path.
+    """
 
     sources: list[str]
     targets: list[str]
@@ -37,35 +31,45 @@ class Pairs:
     sha256: str  # of the text as read; it does not depend on the file's line ends
     num_skipped: int = 0
     path: str | Path = "pairs"
-    note: str = ""  # about the line ends of the file
-    record: Mapping[str, Any] = field(default_factory=dict)  # see `record_of`
+    note: str = ""  # about the line ends of the files
+    record: Mapping[str, Any] = field(default_factory=dict)  # see `_identified`
+    own: Own = field(default_factory=Own)
 
     @property
     def facts(self) -> dict[str, Any]:
         return {"sha256": self.sha256, "num_pairs": len(self.sources), **self.record}
 
     def split(self, val_fraction: float, test_fraction: float) -> Splits:
-        """Puts each pair into a split by the hash of its source; the fractions hold on average.
+        """See `split_sources`; the fractions are shares of data_path alone."""
+        return split_sources(self.sources, val_fraction, test_fraction, self.own)
 
-        So all answers of a source are in one split, and they stay there if lines are added.
-        """
-        places = np.array([_place(source) for source in self.sources])
-        test = places < test_fraction
-        val = ~test & (places < test_fraction + val_fraction)
-        return Splits(*(np.flatnonzero(chosen).tolist() for chosen in (~test & ~val, val, test)))
+    @property
+    def note_of_copies(self) -> str:
+        """How many pairs are in no split, because a file for a later split has their source."""
+        left = without_copies(self.sources, self.own)
+        num_train = len(self.sources) - sum(self.own) - len(left.train)
+        held_out = " or ".join(f"{name}_path" for name, n in self.own._asdict().items() if n)
+        counts = [
+            (num_train, "training", held_out),
+            (self.own.val - len(left.val), "validation", "test_path"),
+        ]
+        return "".join(
+            f", {number:,} pair{'s' * (number > 1)} with sources of {file} left out of {split}"
+            for number, split, file in counts
+            if number
+        )
 
     def check_splits(self, settings: PairSettings) -> None:
         """Raises: UserError if no pair is left for training or for validation."""
-        val_fraction, test_fraction = settings.val_fraction, settings.test_fraction
-        splits = self.split(val_fraction, test_fraction)
+        splits = self.split(*settings.fractions)
         for name, indices in (("training", splits.train), ("validation", splits.val)):
             if not indices:
                 total = len(self.sources)
                 raise UserError(
                     f"{self.path}: {total:,} pair{'s' * (total > 1)}, and no pair is for {name}: "
                     f"{len(splits.train):,} training, {len(splits.val):,} validation, "
-                    f"{len(splits.test):,} test (val_fraction={val_fraction:g}, "
-                    f"test_fraction={test_fraction:g}): give more pairs, or change the fractions"
+                    f"{len(splits.test):,} test ({settings.shares}{self.note_of_copies}): give "
+                    f"more pairs, or change the fractions{' or the files' * any(self.own)}"
                 )
 
     def answers(self, indices: Iterable[int]) -> dict[str, list[str]]:
@@ -76,12 +80,6 @@ class Pairs:
         return dict(answers)
 
 
-def _place(source: str) -> float:
-    """A pseudorandom number from 0 to 1 that depends on the source alone."""
-    digest = hashlib.sha256(source.encode("utf-8")).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
-
-
 def read_pairs(
     path: str | Path,
     settings: PairSettings,
@@ -89,116 +87,79 @@ def read_pairs(
     build: bool = False,
     recall: Callable[[], PairTokenizer] | None = None,
 ) -> Pairs:
-    """Reads a UTF-8 file; each line is a source, a tab and a target.
+    """Reads UTF-8 files; each line is a source, a tab and a target.
 
-    The vocabulary is made from all valid lines, from every split; pieces are learned from the
-    training split, or are those of `recall`. With `shared_vocabulary` both sides have the same
-    vocabulary. White space between words becomes one space. With `build`, a built-in
-    file that is missing is built first.
+    The files are `path` and those that the settings name for validation and the test. The
+    vocabulary is made from all valid lines, from every split; pieces are learned from the training
+    split, or are those of `recall`. With `shared_vocabulary` both sides have the same vocabulary.
+    White space between words becomes one space. With `build`, a built-in file that is missing is
+    built first.
 
-    Raises: UserError if the file is missing, is a folder, is empty, or is not UTF-8. Without
+    Raises: UserError if a file is missing, is a folder, is empty, or is not UTF-8. Without
     `skip_bad_lines`, also for lines that are not a pair, or with more than `block_size` units in
     the source or in the target.
     """
-    units = settings.units
-    read = read_source(path, "file of pairs", build=build)
-    text = read.text
-    lines = text.rstrip("\n").split("\n")
-    if lines == [""]:
-        raise UserError(f"{path}: the file is empty; give a source, a tab and a target per line")
-    numbered, faults = _parse(lines, units, settings.block_size)
-    tokenizer = _tokenizer(list(numbered), settings, recall) if numbered else None
-    if tokenizer is not None and "pieces" in units:
-        _take_out_long(numbered, faults, tokenizer, settings)
-    pairs = list(numbered)
-    if faults and not (settings.skip_bad_lines and pairs):
-        raise UserError(f"{path}: {_described(faults, settings.skip_bad_lines)}")
-    assert tokenizer is not None  # or all lines were bad
+    paths = (path, settings.val_path, settings.test_path)
+    files = [
+        None if each is None else PairFile.read(str(each), settings, build=build) for each in paths
+    ]
+    found = [file for file in files if file is not None]
+    tokenizer = None
+    if all(file.pairs for file in found):
+        tokenizer = _tokenizer(files, settings, recall)
+        for file in found if "pieces" in settings.units else ():
+            file.take_out_long(tokenizer, settings)
+    check_lines(found, skip_bad_lines=settings.skip_bad_lines)
+    assert tokenizer is not None  # or all lines of a file were bad
+    sha256, record = _identified(files)
+    pairs = list(chain(*(file.pairs for file in found)))
     return Pairs(
-        sources=[join_units(source, units[0]) for source, _ in pairs],
-        targets=[join_units(target, units[1]) for _, target in pairs],
+        sources=[join_units(source, settings.source_units) for source, _ in pairs],
+        targets=[join_units(target, settings.target_units) for _, target in pairs],
         tokenizer=tokenizer,
-        sha256=digest(text),
-        record=record_of(text),
-        num_skipped=sum(map(len, faults.values())),
+        sha256=sha256,
+        record=record,
+        num_skipped=sum(file.num_bad for file in found),
         path=path,
-        note=read.note,
+        note=_note(found),
+        own=_own(files),
     )
 
 
-def _parse(
-    lines: list[str], units: tuple[Units, Units], block_size: int
-) -> tuple[dict[_Sides, list[int]], dict[str, list[int]]]:
-    """The valid pairs, each with its lines, and the numbers of the bad lines, grouped by fault."""
-    pairs: dict[_Sides, list[int]] = {}
-    faults = defaultdict(list)
-    for number, line in enumerate(lines, start=1):
-        parts = line.split("\t")
-        if len(parts) != 2:
-            faults["no tab" if len(parts) == 1 else "more than one tab"].append(number)
-            continue
-        source, target = (tuple(split_units(*side)) for side in zip(parts, units, strict=True))
-        fault = _fault(source, target, block_size)
-        if fault:
-            faults[fault].append(number)
-        else:
-            pairs.setdefault((source, target), []).append(number)
-    return pairs, faults
+def _note(files: Sequence[PairFile]) -> str:
+    """On the line ends; of several files, with the name of each."""
+    named = len(files) > 1
+    return "".join(f"{file.note}{f' in {file.path}' * named}" for file in files if file.note)
 
 
-def _take_out_long(
-    pairs: dict[_Sides, list[int]],
-    faults: dict[str, list[int]],
-    tokenizer: PairTokenizer,
-    settings: PairSettings,
-) -> None:
-    """Moves pairs with too many pieces to the faults; before, they could not be counted."""
-    units = (tokenizer.source, tokenizer.target)
-    for sides, numbers in list(pairs.items()):
-        texts = map(join_units, sides, settings.units)
-        lengths = [len(unit.split(text)) for unit, text in zip(units, texts, strict=True)]
-        for name, length in zip(("source", "target"), lengths, strict=True):
-            if length > settings.block_size:
-                fault = f"{name} longer than block_size={settings.block_size}"
-                faults.setdefault(fault, []).extend(pairs.pop(sides, numbers))
-                break
+def _own(files: Sequence[PairFile | None]) -> Own:
+    return Own(*(0 if file is None else len(file.pairs) for file in files[1:]))
 
 
-def _fault(source: tuple[str, ...], target: tuple[str, ...], block_size: int) -> str | None:
-    for name, side in (("source", source), ("target", target)):
-        if not side:
-            return f"empty {name}"
-        if len(side) > block_size:
-            return f"{name} longer than block_size={block_size}"
-    return None
+def _identified(files: Sequence[PairFile | None]) -> tuple[str, dict[str, Any]]:
+    """The sha256 of all files, and what a model's file holds about them besides.
 
-
-def _described(faults: dict[str, list[int]], skip_bad_lines: bool) -> str:
-    total = sum(map(len, faults.values()))
-    kinds = "; ".join(f"{fault} in {_numbered(lines)}" for fault, lines in faults.items())
-    ways_out = ["correct them" if total > 1 else "correct it"]
-    if any("block_size" in fault for fault in faults):
-        ways_out.append("train with a larger `block_size`")
-    if not skip_bad_lines:
-        ways_out.append("give `skip_bad_lines=True` to skip bad lines")
-    bad = "all lines are bad" if skip_bad_lines else f"{total:,} bad line{'s' * (total > 1)}"
-    return f"{bad}: {kinds}: {', or '.join(ways_out)}"
-
-
-def _numbered(lines: list[int]) -> str:
-    named = ", ".join(map(str, lines[:_NAMED_LINES]))
-    more = len(lines) - _NAMED_LINES
-    return f"line{'s' * (len(lines) > 1)} {named}" + f" and {more:,} more" * (more > 0)
+    A single file has the sha256 of its text and `record_of`, several have the digest of each.
+    """
+    found = [(part, file, digest(file.text)) for part, file in enumerate(files) if file is not None]
+    if len(found) == 1:
+        (_, file, sha256), *_ = found
+        return sha256, record_of(file.text)
+    sha256 = identity_of([(part, bytes.fromhex(one)) for part, _, one in found])
+    return sha256, {"files": {shown(str(file.path)): one[:_DIGITS] for _, file, one in found}}
 
 
 def _tokenizer(
-    pairs: list[_Sides], settings: PairSettings, recall: Callable[[], PairTokenizer] | None
+    files: Sequence[PairFile | None],
+    settings: PairSettings,
+    recall: Callable[[], PairTokenizer] | None,
 ) -> PairTokenizer:
     if recall is not None and "pieces" in settings.units:
         return recall()
-    kept_out = settings.val_fraction + settings.test_fraction
-    unit = settings.source_units
-    train = [pair for pair in pairs if _place(join_units(pair[0], unit)) >= kept_out] or pairs
+    pairs: list[Sides] = list(chain(*(file.pairs for file in files if file is not None)))
+    sources = [join_units(source, settings.source_units) for source, _ in pairs]
+    rows = split_sources(sources, *settings.fractions, _own(files)).train
+    train = [pairs[row] for row in rows] or pairs
     sides = [[list(side) for side in zip(*some, strict=True)] for some in (pairs, train)]
     if settings.shared_vocabulary:
         sides = [[source + target] * 2 for source, target in sides]

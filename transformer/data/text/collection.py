@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer.data.record import digest
+from transformer.data.record import digest, identity_of
 from transformer.data.sources.cleaning import Cleaning, cleaning_of
 from transformer.data.sources.reading import (
     Document,
@@ -204,14 +204,6 @@ class Collection:
         if self.source.num_no_text:
             note += f", {self.source.num_no_text:,} files of folders are no text"
         return note + self.source.faults.note
-
-
-def identity_of(files: Sequence[tuple[int, bytes]]) -> str:
-    """The sha256 of a corpus, from the part and the digest of each file."""
-    found = hashlib.sha256()
-    for part, one in files:
-        found.update(part.to_bytes(4, "big") + one)
-    return found.hexdigest()
 
 
 def ending_of(tokenizer: Tokenizer, separator: str) -> NDArray[np.int32]:

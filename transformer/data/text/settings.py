@@ -46,6 +46,10 @@ class TextSettings:
                 f"test_fraction={self.test_fraction:g} does not go with val_path: leave out one"
             )
 
+    @staticmethod
+    def auto_test_fraction(test_path: str | None) -> float:
+        return 0.0
+
     @property
     def separator(self) -> str:
         """The characters between two documents; `\\n` and `\\t` are written as in Python."""

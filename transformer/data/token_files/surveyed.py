@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from transformer.data.record import identity_of
 from transformer.data.sources.settings import Reading
-from transformer.data.text.collection import identity_of
 from transformer.data.text.documents import Split, split_of
 from transformer.data.text.settings import TextSettings
 from transformer.data.token_files.index import kept_survey

@@ -34,7 +34,7 @@ PLACES_AND_ENDS = (
     *("max_minutes", "max_steps", "epochs", "race"),
 )
 # How the files of a corpus are read.
-READING = (*READING_KEYS, "val_path", "val_max_tokens", "token_files_from_mb")
+READING = (*READING_KEYS, "val_path", "test_path", "val_max_tokens", "token_files_from_mb")
 Size = tuple[int, int]
 
 
