@@ -42,8 +42,7 @@ ROOMS = {
 PACKAGES = {
     "special_ids": "",
     "system": "filelock platformdirs torch tqdm",
-    "data": "charset_normalizer jaxtyping numpy pytorch_lightning safetensors tokenizers torch "
-    "tqdm",
+    "data": "charset_normalizer jaxtyping numpy pytorch_lightning safetensors tokenizers torch",
     "decoding": "jaxtyping torch",
     "models": "jaxtyping torch",
     "config": "pydantic pydantic_core yaml",

@@ -1,11 +1,14 @@
 """Token files hold what is otherwise held in memory, and nothing half-written counts as whole."""
 
 import json
+from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from transformer.data.reading import read_text_corpus
+from transformer.data.text.datamodule import CharacterDataModule
 from transformer.data.text.settings import TextSettings
 from transformer.data.token_files import encoding, index, units
 from transformer.data.token_files.index import TokenFiles
@@ -81,6 +84,46 @@ def test_files_are_cleaned_as_texts_in_memory_are(corpora, path, keys):
     assert [word in filed.note for word in changed] == [word in held.note for word in changed]
     again = read(corpora, path, token_files_from_mb=0.0, **keys)
     assert np.array_equal(again.tokens, held.tokens)
+
+
+def test_token_files_of_another_version_are_made_anew(corpora, monkeypatch):
+    first = read(corpora, "many", token_files_from_mb=0.0)
+    monkeypatch.setattr("transformer.data.token_files.listing.VERSION", -1)
+    monkeypatch.setattr("transformer.data.token_files.preparing.VERSION", -1)
+    second = read(corpora, "many", token_files_from_mb=0.0)
+    assert np.array_equal(first.tokens, second.tokens)
+    assert sum(path.is_dir() for path in (corpora / "cache/tokens").iterdir()) == 2
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_order_of_chunks_is_the_pure_one_also_after_a_resume(corpora, world_size, num_workers):
+    """On any number of ranks and workers: chunk n of the run is chunk `positions(n)`."""
+    corpus = read(corpora, "many one.txt", data_weights=[1, 2], token_files_from_mb=0.0)
+    sizes = {"block_size": 5, "batch_size": 6 // world_size}
+
+    def chunks(consumed, count):
+        loaders = []
+        for rank in range(world_size):
+            data = CharacterDataModule(
+                "none.txt", corpus=corpus, num_workers=num_workers, seed=3, endless=True,
+                **sizes,
+            )  # fmt: skip
+            data.load_state_dict({"examples_consumed": consumed})
+            loop = SimpleNamespace(batch_idx=-1, total_batch_idx=-1)
+            place = {"world_size": world_size, "global_rank": rank, "overfit_batches": 0}
+            data.trainer = SimpleNamespace(fit_loop=loop, **place)
+            loaders.append(data.train_dataloader())
+        steps = list(islice(zip(*loaders, strict=True), count))
+        for loader in loaders:
+            if num_workers:
+                loader._iterator._shutdown_workers()
+        return [chunk for step in steps for inputs, _ in step for chunk in inputs.tolist()], data
+
+    found, data = chunks(0, 40)
+    starts = data.order.positions(0, 40 * 6)
+    assert found == [corpus.tokens[start : start + 5].tolist() for start in starts.tolist()]
+    assert chunks(13 * 6, 27)[0] == found[13 * 6 :]
 
 
 def folder_of(corpora):

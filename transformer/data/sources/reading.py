@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from os.path import exists, getsize, isdir
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transformer.data.built_in.registry import provide_corpus
 from transformer.data.sources.compression import DAMAGED
@@ -14,6 +14,7 @@ from transformer.data.sources.paths import find_files, is_pattern
 from transformer.data.sources.settings import DataPath, Reading, listed, shown
 from transformer.data.tokenizers.utf8 import as_bytes
 from transformer.system.errors import UserError
+from transformer.system.progress import progress
 
 _WIDE = ("utf-16", "utf-32")
 
@@ -99,14 +100,22 @@ def read_documents(data_path: DataPath, reading: Reading, *, build: bool = False
     """Raises: UserError for what cannot be read, and for a part without any text."""
     faults = Faults(reading.skip_bad_files)
     parts, left_out = files_of(data_path, reading, build=build)
-    read = [
-        [document for file in files for document in documents_of(file, reading, faults)]
-        for files in parts
-    ]
+    total = sum(getsize(file) for files in parts for file in files if exists(file))
+    with progress("reading", total) as bar:
+        read = [
+            [document for file in files for document in _watched(file, reading, faults, bar)]
+            for files in parts
+        ]
     documents = Documents(read, sum(map(len, parts)), faults, left_out)
     documents.check(data_path)
     faults.report()
     return documents
+
+
+def _watched(file: str, reading: Reading, faults: Faults, bar: Any) -> list[Document]:
+    found = documents_of(file, reading, faults)
+    bar.update(getsize(file))
+    return found
 
 
 def documents_of(file: str, reading: Reading, faults: Faults) -> list[Document]:

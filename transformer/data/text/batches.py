@@ -1,7 +1,7 @@
 """Batches of chunks for training and of windows for validation, each read in one indexing."""
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 from torch import Tensor
 
 from transformer.data.endless import CountedBatches, EndlessBatches, Share
@@ -11,7 +11,7 @@ from transformer.special_ids import IGNORED
 Batch = tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]
 
 
-def chunk_batch(tokens: Int[Tensor, " N"], starts: Int[Tensor, " B"], block_size: int) -> Batch:
+def chunk_batch(tokens: Integer[Tensor, " N"], starts: Int[Tensor, " B"], block_size: int) -> Batch:
     """Inputs and targets of the chunks at `starts`; target t is the input at t + 1."""
     places = starts[:, None] + torch.arange(block_size + 1, device=starts.device)
     chunks = tokens[places].long()
@@ -28,7 +28,7 @@ class ChunkBatches(EndlessBatches):
 
     def __init__(
         self,
-        tokens: Int[Tensor, " N"],
+        tokens: Integer[Tensor, " N"],
         order: Order,
         share: Share,
         *,
@@ -71,7 +71,7 @@ class WindowBatches(CountedBatches):
 
     def __init__(
         self,
-        tokens: Int[Tensor, " N"],
+        tokens: Integer[Tensor, " N"],
         windows: Int[Tensor, " M"],
         block_size: int,
         batch_size: int,

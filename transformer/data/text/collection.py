@@ -33,6 +33,7 @@ from transformer.data.text.encoding import kept_ids
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.data.tokenizers.base import Tokenizer
+from transformer.system.progress import progress
 
 _BEGINNING = 1_000_000  # characters
 MOST_FILES = 10_000  # whose digests a model's file keeps
@@ -155,10 +156,12 @@ class Collection:
         def make() -> NDArray[np.int32]:
             lengths = np.zeros((len(SPLITS), num_parts), np.int64)
             found = []
-            for piece in placed:
-                ids = tokenizer.encode(piece.text)
-                found += [ids, ending] if piece.ends else [ids]
-                lengths[piece.split, piece.part] += len(ids) + len(ending) * piece.ends
+            with progress("encoding", length, " characters") as bar:
+                for piece in placed:
+                    ids = tokenizer.encode(piece.text)
+                    found += [ids, ending] if piece.ends else [ids]
+                    lengths[piece.split, piece.part] += len(ids) + len(ending) * piece.ends
+                    bar.update(len(piece.text))
             return np.concatenate([lengths.reshape(-1).astype(np.int32), *found])
 
         length = sum(len(piece.text) for piece in placed)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 from torch import Tensor
 
 from transformer.data.datamodule import MOST_VALIDATION_TOKENS, EndlessDataModule
@@ -140,6 +140,6 @@ class CharacterDataModule(EndlessDataModule):
         number = num_windows(len(tokens), self.block_size)
         return self._windows(torch.arange(rank, number, world_size), tokens)
 
-    def _windows(self, windows: Int[Tensor, " M"], tokens: Int[Tensor, " N"]) -> WindowBatches:
+    def _windows(self, windows: Int[Tensor, " M"], tokens: Integer[Tensor, " N"]) -> WindowBatches:
         batch_size = validation_batch_size(self.block_size)
         return WindowBatches(tokens, windows, self.block_size, batch_size)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from transformer.system.cores import available_cores
 from transformer.system.errors import UserError
-from transformer.system.processes import is_rank_0
+from transformer.system.progress import progress
 
 T = TypeVar("T")
 
@@ -29,19 +29,8 @@ def in_parallel(
     what: str,
 ) -> Iterator[T]:
     """`work(item, *shared)` for each item, in order; `sizes` are their bytes, for the bar."""
-    from tqdm import tqdm
-
     number = min(available_cores(), len(items))
-    bar = tqdm(
-        total=sum(sizes),
-        desc=what,
-        unit="B",
-        unit_scale=True,
-        delay=1,
-        disable=None if is_rank_0() else True,
-        leave=False,
-    )
-    with bar:
+    with progress(what, sum(sizes)) as bar:
         if number < 2 or sum(sizes) < _WORTH:
             results: Iterator[T] = (work(item, *shared) for item in items)
             yield from _counted(results, sizes, bar)

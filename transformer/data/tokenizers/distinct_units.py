@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from operator import add
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from transformer.data.tokenizers.splitting import BLANKS, blocks, code_points, unit_starts
 from transformer.data.tokenizers.utf8 import as_bytes
 from transformer.system.cores import available_cores
+from transformer.system.progress import progress
 
 _AT_ONCE = 1_000_000  # characters; NumPy needs about 100 bytes of memory for each
 _MOST_KNOWN = 1_000_000  # units, of about 150 bytes
@@ -44,9 +45,17 @@ class DistinctUnits:
         if number == 1:
             found = list(map(self._ids, blocks(text, _AT_ONCE)))
         else:
-            with ThreadPoolExecutor(number) as pool:
-                found = list(pool.map(self._ids, blocks(text, _AT_ONCE)))
+            with progress("encoding", len(text), " characters") as bar:
+                found = self._at_the_same_time(text, number, bar)
         return np.concatenate([np.zeros(0, np.int32), *found])
+
+    def _at_the_same_time(self, text: str, number: int, bar: Any) -> list[NDArray[np.int32]]:
+        parts, found = list(blocks(text, _AT_ONCE)), []
+        with ThreadPoolExecutor(number) as pool:
+            for part, ids in zip(parts, pool.map(self._ids, parts), strict=True):
+                found.append(ids)
+                bar.update(len(part))
+        return found
 
     def _ids(self, block: str) -> NDArray[np.int32]:
         bounds, numbers = distinct(code_points(block))

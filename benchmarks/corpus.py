@@ -1,0 +1,308 @@
+"""How a corpus larger than memory is prepared and trained on: `python benchmarks/corpus.py`
+
+[--gigabytes 8] [--kills 20] [--only preparing,memory,training,starts,kills]
+
+The corpus is 2,000 files, made from the plays by a seeded shuffle of their lines. Each part prints
+its figures and writes them to corpus.json:
+
+- preparing: megabytes a second of the first 400 MB, for each tokenizer.
+- memory: the whole corpus is prepared for pieces and trained on, with a limit of 2 GB where a group
+  of processes can be limited (Linux, as root). Memory is that of all processes of the run together,
+  without the pages of files, which the system may drop; a run on one small text stands beside it.
+- training: tokens a second from token files, over those of the same corpus in memory, in turn.
+- starts: the whole process of `train.py --max_steps 1`, with the prepared corpus and with a small
+  text, in turn.
+- kills: preparing is killed at random moments; the files that come of it in the end are compared.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from record import DEFAULT_CONFIG, RESULTS, ROOT, processor, save
+
+from transformer.data.built_in.registry import build_source
+
+NUM_FILES = 2_000
+NUM_MIXED = 25  # shuffles that are made; the files are made of their parts
+LIMIT = 2_000_000_000  # bytes
+TIMED_MB = 400
+TOKENIZERS = {"characters": (), "bytes": (), "bpe": ("--vocab_size", "4096")}
+GROUPS = Path("/sys/fs/cgroup/memory")  # of cgroups, version 1
+PREPARE = """
+import json, resource, sys, time
+from transformer.data.reading import read_text_corpus
+from transformer.data.text.settings import TextSettings
+from transformer.data.tokenizer_choice import TokenizerChoice
+if __name__ == "__main__":
+    path, tokenizer, cache = sys.argv[1:]
+    size = 4096 if tokenizer == "bpe" else "auto"
+    choice = TokenizerChoice(tokenizer=tokenizer, vocab_size=size, cache_dir=cache)
+    settings = TextSettings(block_size=128, tokenizer=tokenizer, token_files_from_mb=0.0)
+    started_at = time.perf_counter()
+    corpus = read_text_corpus(path, settings, choice, build=False)
+    print(json.dumps({"seconds": time.perf_counter() - started_at, "tokens": len(corpus.tokens)}))
+"""
+
+
+def make_corpus(folder: Path, gigabytes: float) -> Path:
+    """Files of equal size; the same again for the same size."""
+    plays = ROOT / "data" / "shakespeare.txt"
+    build_source(plays)
+    lines = plays.read_text(encoding="utf-8").splitlines(keepends=True)
+    size = int(gigabytes * 1e9) // NUM_FILES
+    folder.mkdir(parents=True)
+    for number in range(NUM_FILES):
+        if number % (NUM_FILES // NUM_MIXED) == 0:
+            random.Random(number).shuffle(lines)
+            mixed = "".join(lines)
+        start = random.Random(-number).randrange(len(mixed))
+        text = (mixed[start:] + mixed * (size // len(mixed) + 1))[:size]
+        (folder / f"{number:04}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+def prepare(home: Path, path: Path, tokenizer: str, cache: Path) -> subprocess.Popen[str]:
+    script = home / "prepare_corpus.py"  # a file, so that its helping processes can be started
+    script.write_text(PREPARE, encoding="utf-8")
+    command = [sys.executable, str(script), str(path), tokenizer, str(cache)]
+    return subprocess.Popen(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+
+
+def train(home: Path, data_path: Path, *flags: Any) -> list[str]:
+    where = ["--data_path", str(data_path), "--runs_dir", str(home / "runs")]
+    cache = ["--cache_dir", str(home / "cache")]
+    return [
+        sys.executable,
+        str(ROOT / "train.py"),
+        *DEFAULT_CONFIG,
+        *where,
+        *cache,
+        *map(str, flags),
+    ]
+
+
+def preparing(home: Path, corpus: Path) -> dict[str, Any]:
+    part = home / "part"
+    part.mkdir()
+    size = 0
+    for file in sorted(corpus.iterdir()):
+        if size < TIMED_MB * 1e6:
+            os.link(file, part / file.name)
+            size += file.stat().st_size
+    figures: dict[str, Any] = {}
+    for tokenizer in TOKENIZERS:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        out, _ = prepare(home, part, tokenizer, home / f"cache-{tokenizer}").communicate()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        found = json.loads(out)
+        figures[tokenizer] = {
+            "megabytes_per_second": size / 1e6 / found["seconds"],
+            "megabytes_per_processor_second": size / 1e6 / used,
+            "tokens": found["tokens"],
+        }
+        shutil.rmtree(home / f"cache-{tokenizer}")
+    return {"megabytes": size / 1e6, **figures}
+
+
+@contextmanager
+def limited_group() -> Iterator[Path | None]:
+    """A group of processes with LIMIT bytes, pages of files included; None where none can be."""
+    group = GROUPS / f"corpus-benchmark-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(LIMIT))
+    except OSError:
+        group = None
+    yield group
+    if group:
+        group.rmdir()
+
+
+class PeakMemory(threading.Thread):
+    """The most memory that a process and all that it has started had together."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.root, self.peak, self.ended = pid, 0, threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.wait(0.1):
+            self.peak = max(self.peak, sum(map(_anonymous_bytes, _family(self.root))))
+
+
+def _family(root: int) -> list[int]:
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+    found = [root]
+    for one in found:
+        found += [pid for pid, parent in parents.items() if parent == one]
+    return found
+
+
+def _anonymous_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+
+def measured(command: list[str], group: Path | None) -> dict[str, float]:
+    """Seconds and peak bytes of a whole process."""
+
+    def join() -> None:
+        if group:
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+
+    started_at = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=join)
+    memory = PeakMemory(process.pid)
+    memory.start()
+    if process.wait():
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+    memory.ended.set()
+    memory.join()
+    return {"seconds": time.perf_counter() - started_at, "gigabytes": memory.peak / 1e9}
+
+
+def in_memory_limit(home: Path, corpus: Path, small: Path) -> dict[str, Any]:
+    flags = ("--tokenizer", "bpe", *TOKENIZERS["bpe"], "--max_steps", 20)
+    alone = measured(train(home, small, *flags), None)
+    with limited_group() as group:
+        whole = measured(train(home, corpus, *flags), group)
+    size = sum(file.stat().st_size for file in corpus.iterdir())
+    return {
+        "corpus_gigabytes": size / 1e9,
+        "limited": group is not None,
+        "small text": alone,
+        "whole corpus": whole,
+        "gigabytes more": whole["gigabytes"] - alone["gigabytes"],
+    }
+
+
+def training(home: Path, small: Path, rounds: int = 7) -> dict[str, Any]:
+    """Seconds of 40 steps; both sides in turn."""
+    from variants import StepClock, Variant, fit
+
+    from transformer.config.files import load_config
+    from transformer.data.reading import read_text_corpus
+    from transformer.data.text.settings import TextSettings
+    from transformer.data.tokenizer_choice import TokenizerChoice
+    from transformer.system.terminal import quiet_libraries
+
+    quiet_libraries()
+    base = load_config(
+        DEFAULT_CONFIG[1], {"data_path": str(small), "cache_dir": str(home / "cache")}
+    )
+    sides = {"memory": 64.0, "token files": 0.0}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, least in sides.items():
+            settings = TextSettings(block_size=base.block_size, token_files_from_mb=least)
+            choice = TokenizerChoice(cache_dir=base.cache_dir)
+            corpus = read_text_corpus(str(small), settings, choice, build=False)
+            clock = StepClock()
+            fit(Variant(base), corpus, 0, 40, clock)
+            seconds[name].append(clock.seconds_per_step())
+    middle = {name: median(times) for name, times in seconds.items()}
+    return {
+        "seconds_per_step": middle,
+        "tokens per second, token files / memory": middle["memory"] / middle["token files"],
+    }
+
+
+def starts(home: Path, corpus: Path, small: Path, rounds: int = 5) -> dict[str, Any]:
+    """Both are prepared: the corpus by the part `memory`, and both by a first round."""
+    flags = ("--tokenizer", "bpe", *TOKENIZERS["bpe"], "--max_steps", 1)
+    sides = {"small text": small, "whole corpus": corpus}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        for name, path in sides.items():
+            taken = measured(train(home, path, *flags), None)["seconds"]
+            if number:
+                seconds[name].append(taken)
+    middle = {name: median(times) for name, times in seconds.items()}
+    return middle | {"later": middle["whole corpus"] - middle["small text"]}
+
+
+def kills(home: Path, corpus: Path, number: int) -> dict[str, Any]:
+    part = home / "killed"
+    part.mkdir()
+    for file in sorted(corpus.iterdir())[:60]:
+        os.link(file, part / file.name)
+    started_at = time.perf_counter()
+    prepare(home, part, "bpe", home / "whole").communicate()
+    whole = time.perf_counter() - started_at
+    chance = random.Random(0)
+    for _ in range(number):
+        process = prepare(home, part, "bpe", home / "often")
+        time.sleep(chance.random() * whole / 2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    prepare(home, part, "bpe", home / "often").communicate()
+    digests = [
+        {
+            path.relative_to(cache).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in cache.rglob("tokens/*/*.*")
+            if path.is_file()
+        }
+        for cache in (home / "whole", home / "often")
+    ]
+    return {"kills": number, "files": len(digests[0]), "the same": digests[0] == digests[1]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--gigabytes", type=float, default=8)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--only", default="preparing,memory,training,starts,kills")
+    parser.add_argument("--home", help="an empty folder for the corpus; by default a temporary one")
+    arguments = parser.parse_args()
+    path = RESULTS / processor() / "corpus.json"
+    figures = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else {}
+    with tempfile.TemporaryDirectory(dir=arguments.home) as folder:
+        home = Path(folder)
+        corpus = make_corpus(home / "corpus", arguments.gigabytes)
+        small = home / "small.txt"
+        shutil.copy(ROOT / "data" / "shakespeare.txt", small)
+        parts = {
+            "preparing": lambda: preparing(home, corpus),
+            "memory": lambda: in_memory_limit(home, corpus, small),
+            "training": lambda: training(home, small),
+            "starts": lambda: starts(home, corpus, small),
+            "kills": lambda: kills(home, corpus, arguments.kills),
+        }
+        for name in arguments.only.split(","):
+            figures[name] = parts[name]()
+            print(name, json.dumps(figures[name], indent=2), flush=True)
+            save("corpus", figures)
+
+
+if __name__ == "__main__":
+    main()
