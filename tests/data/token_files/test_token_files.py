@@ -20,9 +20,15 @@ LINES[::50] = ["  - header -\r\n"] * 20
 
 
 @pytest.fixture
-def corpora(tmp_path, monkeypatch):
+def batch_bytes():
+    return 1
+
+
+@pytest.fixture
+def corpora(tmp_path, monkeypatch, batch_bytes):
     """A long file, a folder and a file of records, in units of 2,000 bytes."""
     monkeypatch.setattr(units, "UNIT_BYTES", 2_000)
+    monkeypatch.setattr("transformer.data.token_files.preparing.BATCH_BYTES", batch_bytes)
     (tmp_path / "one.txt").write_text("\ufeff" + "".join(LINES), encoding="utf-8", newline="")
     (tmp_path / "many").mkdir()
     for number in range(23):
@@ -44,6 +50,7 @@ def read(corpora, path, tokenizer="bytes", given=None, **keys):
     return read_text_corpus(paths if len(paths) > 1 else paths[0], settings, choice, build=False)
 
 
+@pytest.mark.parametrize("batch_bytes", [1, 5_000, 10**9])
 @pytest.mark.parametrize("tokenizer", ["characters", "bytes", "bpe"])
 @pytest.mark.parametrize("path", ["one.txt", "many", "records.jsonl", "many one.txt"])
 def test_files_have_the_ids_splits_and_facts_that_are_held_in_memory_otherwise(
@@ -135,7 +142,7 @@ def test_the_next_start_reads_no_file_again_and_a_changed_file_is_seen(corpora, 
     first = read(corpora, "many", token_files_from_mb=0.0)
     with monkeypatch.context() as patch:
         patch.setattr("transformer.data.token_files.surveyed.survey_file", None)
-        patch.setattr("transformer.data.token_files.preparing.encode_unit", None)
+        patch.setattr("transformer.data.token_files.preparing.encode_batch", None)
         assert np.array_equal(read(corpora, "many", token_files_from_mb=0.0).tokens, first.tokens)
     (corpora / "many/05.txt").write_text("something else", encoding="utf-8")
     second = read(corpora, "many", token_files_from_mb=0.0)
@@ -150,16 +157,16 @@ def test_the_next_start_reads_no_file_again_and_a_changed_file_is_seen(corpora, 
 def test_a_start_after_a_kill_goes_on_with_the_units_that_are_done(corpora, monkeypatch, after):
     done = []
 
-    def encode(job, *arguments):
+    def encode(batch, *arguments):
         if len(done) == after:
             raise KeyboardInterrupt
-        done.append(job.number)
-        return encoding.encode_unit(job, *arguments)
+        done.append(batch.number)
+        return encoding.encode_batch(batch, *arguments)
 
     whole = read(corpora, "many", token_files_from_mb=0.0).tokens.tobytes()
     index.remove(folder_of(corpora))
     with monkeypatch.context() as patch:
-        patch.setattr("transformer.data.token_files.preparing.encode_unit", encode)
+        patch.setattr("transformer.data.token_files.preparing.encode_batch", encode)
         with pytest.raises(KeyboardInterrupt):
             read(corpora, "many", token_files_from_mb=0.0)
     assert TokenFiles.found(folder_of(corpora)) is None

@@ -1,10 +1,11 @@
-"""Encodes one unit into files of ids, one for each split. Imports no torch."""
+"""Encodes some units into files of ids, one for each split. Imports no torch."""
 
 import json
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -22,12 +23,18 @@ from transformer.data.tokenizers.utf8 import as_bytes
 class Job(NamedTuple):
     """One unit, with what is known of its documents; the first may have begun before it."""
 
-    number: int
     unit: Unit
     ends: str
     split: Split  # of the documents of the unit, counted from 0
     offset: int  # characters of the first document before the unit
     last: tuple[int, ...]  # by split: the number of its last document, if that is in this unit
+
+
+class Batch(NamedTuple):
+    """Units of one part of the data_path, which follow each other, and become the same files."""
+
+    number: int
+    jobs: list[Job]
 
 
 def info_path(folder: Path, number: int) -> Path:
@@ -39,7 +46,7 @@ def ids_path(folder: Path, number: int, split: int) -> Path:
 
 
 def known_info(folder: Path, number: int) -> dict[str, Any] | None:
-    """What was written for a unit before; None if it is missing or damaged."""
+    """What was written for a batch before; None if it is missing or damaged."""
     try:
         info = json.loads(info_path(folder, number).read_text(encoding="utf-8"))
         for split in SPLITS:
@@ -56,24 +63,24 @@ def known_info(folder: Path, number: int) -> dict[str, Any] | None:
         return None
 
 
-def encode_unit(
-    job: Job, folder: Path, state: str, ending: Any, reading: Reading
+def encode_batch(
+    batch: Batch, folder: Path, state: str, ending: Any, reading: Reading
 ) -> dict[str, Any]:
     """Writes the ids of each split, and then the facts of these files; gives the facts.
 
     `state` is the tokenizer's as JSON: processes started anew read it from there.
     """
-    if (known := known_info(folder, job.number)) is not None:
+    if (known := known_info(folder, batch.number)) is not None:
         return known
-    paths = [ids_path(folder, job.number, split) for split in SPLITS]
+    paths = [ids_path(folder, batch.number, split) for split in SPLITS]
     parts = [path.with_name(f".{path.name}.tmp") for path in paths]
     with ExitStack() as stack:
         files = [stack.enter_context(open(part, "wb")) for part in parts]
-        info = _write_ids(job, files, _tokenizer(state), ending, reading)
+        info = _write_ids(batch.jobs, files, _tokenizer(state), ending, reading)
     for part, path in zip(parts, paths, strict=True):
         part.replace(path) if part.stat().st_size else part.unlink()
     # Nothing is flushed to the disk: what a crash has damaged has other checksums and is made anew.
-    path = info_path(folder, job.number)
+    path = info_path(folder, batch.number)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(info), encoding="utf-8")
     temporary.replace(path)
@@ -81,13 +88,17 @@ def encode_unit(
 
 
 def _write_ids(
-    job: Job, files: Sequence[BinaryIO], tokenizer: Tokenizer, ending: Any, reading: Reading
+    jobs: Sequence[Job],
+    files: Sequence[BinaryIO],
+    tokenizer: Tokenizer,
+    ending: Any,
+    reading: Reading,
 ) -> dict[str, Any]:
     """Gives the facts of what was written, each by split."""
     kind = dtype_of(tokenizer.vocab_size)
     names = ("bytes", "checksums", "characters", "text_bytes")
     info: dict[str, Any] = {name: [0] * len(SPLITS) for name in names}
-    for split, text, ends in texts_of(job, reading):
+    for split, text, ends in chain.from_iterable(texts_of(job, reading) for job in jobs):
         ids = tokenizer.encode(text)
         data = (np.concatenate((ids, ending)) if ends else ids).astype(kind).tobytes()
         files[split].write(data)
@@ -95,7 +106,7 @@ def _write_ids(
         info["bytes"][split] += len(data)
         info["characters"][split] += len(text)
         info["text_bytes"][split] += len(text) if text.isascii() else len(as_bytes(text))
-    return info | {"part": job.unit.part}
+    return info | {"part": jobs[0].unit.part}
 
 
 @lru_cache(maxsize=1)

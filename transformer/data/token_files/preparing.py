@@ -25,7 +25,14 @@ from transformer.data.text.documents import (
 )
 from transformer.data.text.settings import TextSettings
 from transformer.data.token_files.counting import with_cleaning
-from transformer.data.token_files.encoding import Job, dtype_of, encode_unit, ids_path, texts_of
+from transformer.data.token_files.encoding import (
+    Batch,
+    Job,
+    dtype_of,
+    encode_batch,
+    ids_path,
+    texts_of,
+)
 from transformer.data.token_files.index import SAMPLED_CHARACTERS, TokenFiles, writing
 from transformer.data.token_files.listing import VERSION, Listing
 from transformer.data.token_files.surveyed import Surveyed, survey
@@ -37,6 +44,7 @@ from transformer.data.tokenizers.bpe_training import spread
 from transformer.system.cache import cache_folder, locked
 from transformer.system.errors import UserError
 
+BATCH_BYTES = 4_000_000
 _SAMPLE_OF_UNIT = 1_000_000  # characters
 
 log = logging.getLogger(__name__)
@@ -115,10 +123,30 @@ def _jobs(found: Surveyed, split: Split) -> list[Job]:
         ):
             own = split.part(document, ended + 1)  # the last one may go on behind the unit
             numbers = tuple(number - document for number in last)
-            jobs.append(Job(len(jobs), unit, facts.ends, own, offset, numbers))
+            jobs.append(Job(unit, facts.ends, own, offset, numbers))
             offset = 0 if ended else offset + length
             document += ended
     return jobs
+
+
+def _batches(jobs: Sequence[Job]) -> tuple[list[Batch], list[int]]:
+    """Small files are encoded together: to make a file takes longer than to encode a short text.
+
+    Also gives the bytes of each batch.
+    """
+    batches: list[Batch] = []
+    sizes: list[int] = []
+    for job in jobs:
+        size = _size(job.unit)
+        if batches and sizes[-1] + size <= BATCH_BYTES:
+            before = batches[-1].jobs
+            if before[0].unit.part == job.unit.part:
+                before.append(job)
+                sizes[-1] += size
+                continue
+        batches.append(Batch(len(batches), [job]))
+        sizes.append(size)
+    return batches, sizes
 
 
 def _find_or_make(
@@ -134,7 +162,7 @@ def _find_or_make(
     facts = [VERSION, found.sha256, state, separator, *split_key(settings)]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
     folder = cache_folder(cache_dir) / "tokens" / key
-    jobs = _jobs(found, split)
+    batches, sizes = _batches(_jobs(found, split))
     with writing(folder), locked(folder, f"{folder}: another process prepares this corpus"):
         files = TokenFiles.found(folder)
         if files is not None:
@@ -142,10 +170,9 @@ def _find_or_make(
         parts = folder / "parts"
         parts.mkdir(parents=True, exist_ok=True)
         ending = ending_of(tokenizer, separator)
-        sizes = [_size(job.unit) for job in jobs]
         shared = (parts, state, ending, reading)
-        infos = list(in_parallel(encode_unit, jobs, sizes, shared, "preparing"))
-        names = [ids_path(parts, job.number, split) for split in SPLITS for job in jobs]
+        infos = list(in_parallel(encode_batch, batches, sizes, shared, "preparing"))
+        names = [ids_path(parts, batch.number, split) for split in SPLITS for batch in batches]
         facts_of_files = {
             "lengths": _lengths(infos, len(found.listing.parts), tokenizer.vocab_size),
             "characters": [sum(info["characters"][split] for info in infos) for split in SPLITS],
