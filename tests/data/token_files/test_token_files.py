@@ -1,5 +1,6 @@
 """Token files hold what is otherwise held in memory, and nothing half-written counts as whole."""
 
+import gzip
 import json
 from itertools import islice
 from types import SimpleNamespace
@@ -34,6 +35,8 @@ def corpora(tmp_path, monkeypatch, batch_bytes):
     for number in range(23):
         text = "".join(LINES[number * 40 : number * 40 + 41])
         (tmp_path / f"many/{number:02}.txt").write_text(text, encoding="utf-8", newline="")
+    with gzip.open(tmp_path / "packed.txt.gz", "wt", encoding="utf-8", newline="") as file:
+        file.write("\ufeff" + "".join(LINES))
     records = (json.dumps({"text": line}) + "\n" for line in LINES)
     (tmp_path / "records.jsonl").write_text("".join(records), encoding="utf-8")
     return tmp_path
@@ -52,7 +55,9 @@ def read(corpora, path, tokenizer="bytes", given=None, **keys):
 
 @pytest.mark.parametrize("batch_bytes", [1, 5_000, 10**9])
 @pytest.mark.parametrize("tokenizer", ["characters", "bytes", "bpe"])
-@pytest.mark.parametrize("path", ["one.txt", "many", "records.jsonl", "many one.txt"])
+@pytest.mark.parametrize(
+    "path", ["one.txt", "many", "records.jsonl", "many one.txt", "packed.txt.gz many"]
+)
 def test_files_have_the_ids_splits_and_facts_that_are_held_in_memory_otherwise(
     corpora, path, tokenizer
 ):
@@ -71,7 +76,7 @@ def test_files_have_the_ids_splits_and_facts_that_are_held_in_memory_otherwise(
     assert {key: held.facts[key] for key in filed.facts} == filed.facts
 
 
-@pytest.mark.parametrize("path", ["one.txt", "many", "records.jsonl", "many one.txt"])
+@pytest.mark.parametrize("path", ["one.txt", "many", "records.jsonl", "packed.txt.gz many"])
 @pytest.mark.parametrize(
     "keys",
     [
@@ -91,6 +96,30 @@ def test_files_are_cleaned_as_texts_in_memory_are(corpora, path, keys):
     assert [word in filed.note for word in changed] == [word in held.note for word in changed]
     again = read(corpora, path, token_files_from_mb=0.0, **keys)
     assert np.array_equal(again.tokens, held.tokens)
+
+
+def test_a_packed_text_is_unpacked_in_blocks(corpora, monkeypatch):
+    read_at_once = []
+
+    def at_once(path, *arguments):
+        read_at_once.append(path)
+        return iter(())
+
+    monkeypatch.setattr(units, "checked", at_once)
+    corpus = read(corpora, "packed.txt.gz", token_files_from_mb=0.0)
+    assert read_at_once == []
+    assert bytes(corpus.tokens.tolist()) == "".join(LINES).replace("\r\n", "\n").encode()
+
+
+def test_a_long_packed_text_that_breaks_off_is_left_out_as_a_whole(corpora):
+    whole = read(corpora, "many").tokens
+    data = (corpora / "packed.txt.gz").read_bytes()
+    (corpora / "many/packed.txt.gz").write_bytes(data[:-100])
+    with pytest.raises(UserError, match=r"packed\.txt\.gz: cannot read this file"):
+        read(corpora, "many", token_files_from_mb=0.0)
+    kept = read(corpora, "many", token_files_from_mb=0.0, skip_bad_files=True)
+    assert "1 bad file left out" in kept.note
+    assert np.array_equal(kept.tokens, whole)
 
 
 def test_token_files_of_another_version_are_made_anew(corpora, monkeypatch):

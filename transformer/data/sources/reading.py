@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os.path import exists, getsize, isdir
 from typing import Any, NamedTuple
@@ -136,8 +137,15 @@ def documents_of(file: str, reading: Reading, faults: Faults) -> list[Document]:
 
 def checked(file: str, reading: Reading, faults: Faults) -> Iterator[Record]:
     """The records of a file. Raises: BadFile with the file and the reason."""
-    try:
+    with naming(file):
         yield from reader_of(file, reading)(file, reading, faults)
+
+
+@contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Raises: BadFile with the file and the reason, for what its reader raises."""
+    try:
+        yield
     except FileNotFoundError:
         raise UserError(
             f"{shown(file)}: no such text file: check the name and the folder"

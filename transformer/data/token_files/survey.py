@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from transformer.data.sources.compression import opened
 from transformer.data.sources.encodings import not_decoded
 from transformer.data.sources.faults import BadFile, Faults
+from transformer.data.sources.reading import naming
 from transformer.data.sources.settings import Reading
 from transformer.data.text.documents import keys_of
-from transformer.data.token_files.units import CR, LF, RAW, Unit, is_ranged, segments
+from transformer.data.token_files.units import CR, LF, RAW, Unit, is_in_blocks, segments
 from transformer.data.tokenizers.utf8 import as_bytes
 
 _BEGINNING = 100_000  # characters
@@ -115,16 +116,16 @@ class Symbols:
 def line_ends(units: Sequence[Unit], reading: Reading) -> str:
     """CR if a file has more lone CRs than other line ends; RAW for any bytes that are no UTF-8.
 
-    A file of one unit is read at once, and its reader looks itself.
+    A file that is read at once is looked at by its reader.
 
-    Raises: BadFile for a file that is no UTF-8.
+    Raises: BadFile for a file that is no UTF-8 or cannot be read.
     """
-    if not is_ranged(units[0]):
+    if not is_in_blocks(units[0], reading):
         return LF
     file = units[0].file
     num_crlf = num_cr = num_lf = num_read = 0
     decoder = codecs.getincrementaldecoder("utf-8")()
-    with opened(file) as stream:
+    with naming(file), opened(file) as stream:
         last = b""
         while block := stream.read(_BLOCK):
             try:

@@ -3,18 +3,19 @@
 import io
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transformer.data.sources.compression import endings, opened
 from transformer.data.sources.encodings import decoded
 from transformer.data.sources.faults import Faults
-from transformer.data.sources.formats import is_plain, json_lines
-from transformer.data.sources.reading import checked
+from transformer.data.sources.formats import RECORDS, Record, is_plain, json_lines
+from transformer.data.sources.reading import checked, naming
 from transformer.data.sources.settings import Reading
 
 LF, CR, RAW = "lf", "cr", "raw"
 UNIT_BYTES = 32_000_000
 _LOOKED_AT = 1 << 20  # bytes after a unit's end, in which a safe place is searched
+_PACKING = 8  # a packed text is unpacked in blocks if it may be longer than a unit
 _LINES = (".jsonl", ".ndjson")
 
 
@@ -71,41 +72,64 @@ def is_ranged(unit: Unit) -> bool:
     return unit.start > 0 or unit.end is not None
 
 
+def is_in_blocks(unit: Unit, reading: Reading) -> bool:
+    """Whether a unit is a part of a plain text, or a long one that is packed."""
+    ending, packed = endings(unit.file)
+    if ending in RECORDS or reading.encoding != "utf-8":
+        return False
+    return is_ranged(unit) or (bool(packed) and os.path.getsize(unit.file) > UNIT_BYTES / _PACKING)
+
+
 def segments(unit: Unit, reading: Reading, faults: Faults, ends: str) -> Iterator[Segment]:
     """The texts of a unit; `ends` are the line ends of its file: LF, CR, or RAW for any bytes.
 
     Raises: UserError for a file or a record that cannot be read, unless these are skipped.
     """
-    for text, reaches_end in _as_read(unit, reading, faults, ends):
-        text = reading.cleaned(text)
-        if text or is_ranged(unit):
-            yield Segment(text, reaches_end)
+    if not is_in_blocks(unit, reading):
+        for record in _records(unit, reading, faults):
+            if text := reading.cleaned(record.text):
+                yield Segment(text, True)
+        return
+    with naming(unit.file), opened(unit.file) as stream:
+        stream.seek(unit.start)
+        blocks = (
+            _blocks(stream) if unit.end is None else [(stream.read(unit.end - unit.start), False)]
+        )
+        for number, (data, is_last) in enumerate(blocks):
+            text = _text_of(data, unit, ends, is_first=number == unit.start == 0)
+            yield Segment(reading.cleaned(text), is_last)
 
 
-def _as_read(unit: Unit, reading: Reading, faults: Faults, ends: str) -> Iterator[Segment]:
+def _blocks(stream: Any) -> Iterator[tuple[bytes, bool]]:
+    """Bytes up to a safe place, and whether they are the last ones."""
+    rest = b""
+    while True:
+        data = rest + stream.read(UNIT_BYTES)
+        behind = stream.read(_LOOKED_AT)
+        if not behind:
+            yield data, True
+            return
+        border = _border(behind)
+        yield data + behind[:border], False
+        rest = behind[border:]
+
+
+def _text_of(data: bytes, unit: Unit, ends: str, *, is_first: bool) -> str:
+    if ends == RAW:
+        return data.decode("utf-8", "surrogateescape")
+    text = decoded(data, unit.file)
+    if is_first:
+        text = text.removeprefix("\ufeff")
+    text = text.replace("\r\n", "\n")
+    return text.replace("\r", "\n") if ends == CR else text
+
+
+def _records(unit: Unit, reading: Reading, faults: Faults) -> Iterator[Record]:
+    """Of a part of a file, whole lines; their numbers in messages count from the unit's start."""
     if not is_ranged(unit):
-        for record in checked(unit.file, reading, faults):
-            if record.text:
-                yield Segment(record.text, True)
+        yield from checked(unit.file, reading, faults)
         return
     with opened(unit.file) as stream:
         stream.seek(unit.start)
         data = stream.read(-1 if unit.end is None else unit.end - unit.start)
-    if not is_plain(unit.file):
-        yield from _records(unit, data, reading, faults)
-        return
-    if ends == RAW:
-        yield Segment(data.decode("utf-8", "surrogateescape"), unit.end is None)
-        return
-    text = decoded(data, unit.file, reading.encoding)
-    if unit.start == 0:
-        text = text.removeprefix("\ufeff")
-    text = text.replace("\r\n", "\n")
-    yield Segment(text.replace("\r", "\n") if ends == CR else text, unit.end is None)
-
-
-def _records(unit: Unit, data: bytes, reading: Reading, faults: Faults) -> Iterator[Segment]:
-    """Of whole lines; their numbers in messages count from the unit's start."""
-    for record in json_lines(io.BytesIO(data), unit.file, reading, faults, unit.start):
-        if record.text:
-            yield Segment(record.text, True)
+    yield from json_lines(io.BytesIO(data), unit.file, reading, faults, unit.start)
