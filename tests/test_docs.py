@@ -49,6 +49,29 @@ def test_the_table_of_busy_cores_is_that_of_its_file(load_benchmark):
     assert f"sleep after {content['chosen']} turns" in page
 
 
+TEXTS = {"plays": "all 38 plays", "tiny": "Tiny Shakespeare", "chinese": "reviews of books"}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_losses_by_tokenizer_are_the_means_of_their_runs(text):
+    path = RESULTS.parent / "amd-epyc-avx2" / "tokenizer_runs.json"
+    (row,) = re.findall(rf"^\| {TEXTS[text]}.*$", page("tokenizers"), re.MULTILINE)
+    (head,) = re.findall(r"^\| text \|.*$", page("tokenizers"), re.MULTILINE)
+    columns = {
+        name.strip(): cell.strip(" *")
+        for name, cell in zip(head.split("|"), row.split("|"), strict=True)
+    }
+    losses: dict[str, list[float]] = {}
+    for run in json.loads(path.read_text(encoding="utf-8"))["figures"]:
+        if run["text"] == text and run["keys"].keys() <= {"tokenizer", "vocab_size"}:
+            size = run["keys"].get("vocab_size")
+            name = f"{size:,} pieces" if size else run["keys"]["tokenizer"]
+            losses.setdefault(name, []).append(run["val_bits_per_byte"])
+    assert len(losses) >= 1 + (text == "plays")
+    for name, values in losses.items():
+        assert columns[name] == f"{sum(values) / len(values):.3f}"
+
+
 @each_page
 def test_every_link_inside_the_repository_leads_to_a_file_and_its_heading(path):
     for link in LINK.findall(path.read_text(encoding="utf-8")):
