@@ -35,6 +35,7 @@ R_DROPS = (0.0, 1.0)
 LARGER: Mapping[str, Any] = {"block_size": 256, "batch_size": 64}  # on a GPU
 WORTH = 0.002  # a larger model or more dropout must lower the loss by so much
 LEAST_TOKENS = 2_000
+SIZED_TOKENS = 100_000
 # Bytes of a text from which pieces are better than characters, in runs of five minutes: between
 # texts of 1.1 and of 4 MB (`benchmarks/tokenizer_runs.py`).
 PIECES_FROM = 2_000_000
@@ -51,6 +52,8 @@ StepsOf = Callable[[Size, Recipe], int]
 @dataclass(frozen=True)
 class TextPlanner(Planner):
     pilot_loss: float = 0.0  # for a plan that expects no loss
+    characters_per_token: float = 1.0  # 0: a text that is no UTF-8
+    bytes_per_token: float = 1.0
 
     @classmethod
     def read(cls, draft: Draft) -> tuple[Planner, Data]:
@@ -75,7 +78,13 @@ class TextPlanner(Planner):
             tokens_per_example=float(base.block_size),
         )
         free_bytes = free_memory(resolve_accelerator(base.accelerator))
-        return cls(draft, facts, plain, free_bytes=free_bytes), data
+        sized = data.val[:SIZED_TOKENS]
+        characters, num_bytes = data.tokenizer.size(sized)
+        size = {
+            "characters_per_token": (characters or 0) / len(sized),
+            "bytes_per_token": num_bytes / len(sized),
+        }
+        return cls(draft, facts, plain, free_bytes=free_bytes, **size), data
 
     def measured(self, settled: Config, data: Data) -> Planner:
         loss = pilot_loss(settled, data)
@@ -141,6 +150,24 @@ class TextPlanner(Planner):
             unique=float(self.facts.unique),
             **recipe._asdict(),
         )
+
+    def bits_per_byte(self, plan: Plan) -> float | None:
+        """As the law says per character, with pieces counted by their characters.
+
+        For pieces this is rough, as the law was fitted to losses per character.
+        """
+        length = self.characters_per_token
+        if not length:
+            return None
+        loss = LAW.loss(
+            self.pilot_loss / length,
+            width=plan.size.width,
+            num_blocks=plan.size.num_blocks,
+            seen=length * self.tokens(max(plan.steps, 1)),
+            unique=length * self.facts.unique,
+            **plan.recipe,
+        )
+        return loss * length / self.bytes_per_token / math.log(2)
 
     def block_parameters(self, size: Size) -> int:
         return block_parameters(size.width, size.num_blocks)
