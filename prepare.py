@@ -10,9 +10,11 @@ from typing import Any
 from transformer.config.drafts import Draft, read_draft
 from transformer.config.flags import FlagParser, add_flags, check_flags, given_flags
 from transformer.inspection.corpus.options import READING_KEYS, PrepareOptions
+from transformer.inspection.corpus.page import as_page, check_place
 from transformer.inspection.corpus.report import look_at
 from transformer.run.ahead import is_large, tokenize
-from transformer.system.errors import UserError
+from transformer.system.errors import UserError, in_flags
+from transformer.system.files import write_text
 from transformer.system.lean_imports import import_lightning
 from transformer.system.terminal import run_script, say_loading, tell, with_flags_in_errors
 
@@ -35,11 +37,16 @@ def main(argv: list[str] | None = None) -> int:
     flags = {key: value for key, value in flags.items() if key in READING_KEYS}
     draft = read_draft(AUTO_CONFIG, {"data_path": arguments.data_path, "max_minutes": "10"} | flags)
     draft.base()  # names values that do not go together
+    if options.page:
+        check_place(options.page, arguments.data_path)
     print_line = (lambda text: None) if arguments.json else tell
     report = look_at(arguments.data_path, options.settings)
     print_line(report.text)
     facts = report.facts
     facts |= prepared(arguments.data_path, options, draft, flags, print_line)
+    if options.page:
+        write_text(options.page, as_page(report, facts["suggestions"]))
+        print_line(f"\n{options.page}: open it in a browser")
     if arguments.json:
         print(json.dumps(facts, indent=2))
     return 0
@@ -65,8 +72,8 @@ def prepared(data_path: Any, options: PrepareOptions, draft: Draft, flags: Any, 
             facts["suggestions"] = [each.facts for each in found]
             tell(f"\n{as_table(found)}")
     except UserError as error:
-        facts["trouble"] = str(error)
-        tell(f"\ntraining would end with an error: {error}")
+        facts["trouble"] = in_flags(str(error))
+        tell(f"\ntraining would end with an error: {facts['trouble']}")
     return facts
 
 

@@ -21,7 +21,7 @@ _DOUBLED = re.compile(
 _BLOB = re.compile(
     r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{200,}|(?:[A-Za-z0-9+/]{60,}\n){3,}[A-Za-z0-9+/]*)={0,2}"
 )
-_BY_HAND = "the flags of train.py cannot: remove them from a copy of your files"
+_BY_HAND = "remove them from a copy of your files"
 
 Check = Callable[[Portion], Iterator[Finding]]
 
@@ -100,6 +100,6 @@ CHECKS: tuple[Check, ...] = (
         f"train with --replace_rare true if they are rare; otherwise {_BY_HAND}", in_ascii=False,
     ),
     odd_line_ends,
-    _matches(_BLOB, "blobs", "long runs of base64 or the like", f"they are no text; {_BY_HAND}"),
+    _matches(_BLOB, "blobs", "long runs of base64 or the like", f"they are no text: {_BY_HAND}"),
     rare_symbols,
 )  # fmt: skip

@@ -22,10 +22,10 @@ def misfits(portion: Portion) -> Iterator[Finding]:
     if others:
         assert others[0].misfits is not None  # as it was chosen
         encoding = others[0].misfits.encoding
-        advice = f"train with --encoding {encoding}, as charset-normalizer proposes"
+        advice = f"train with --encoding {encoding}, which is the likeliest"
         if len(others) < len(portion.samples):
             advice = (
-                f"save them as UTF-8 (charset-normalizer proposes that they are {encoding}); "
+                f"save them as UTF-8 ({encoding} is the likeliest now); "
                 "--skip_bad_files true leaves them out; --encoding would read all files so"
             )
         what = f"bytes that are no UTF-8, in {_files(others)} in another encoding"

@@ -97,6 +97,6 @@ def two_languages(languages: Languages | None) -> Iterator[Finding]:
         for name in named[1 : NAMED + 1]
     ]
     yield Finding(
-        "several languages", len(named), f"languages; most of the text is {named[0]}", places,
+        "several languages", len(named), f"most of the text is {named[0]}", places,
         "nothing need be done if you want them all; otherwise give only the files in one of them",
     )  # fmt: skip

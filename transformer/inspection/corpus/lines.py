@@ -82,7 +82,8 @@ def advice_to_drop(lines: Sequence[str], portion: Portion) -> str:
     """The flag that leaves out these lines, if it leaves out no others."""
     counts = _counts_of_frequent(portion)
     least = min((counts[line] for line in lines), default=0)
-    others = [line for line, number in counts.items() if number >= least and line not in lines]
+    own = set(lines)
+    others = [line for line, number in counts.items() if number >= least and line not in own]
     if least < 2:
         return "a model learns them by heart: remove them from a copy of the files"
     if not others:

@@ -94,4 +94,4 @@ def _counted(number: int, noun: str) -> str:
 
 def _told(finding: Finding) -> str:
     places = "".join(f"\n  {place}" for place in finding.places)
-    return f"{finding.kind}: {finding.number:,} {finding.what}{places}\n  -> {finding.advice}"
+    return f"{finding.kind} ({finding.number:,}): {finding.what}{places}\n  -> {finding.advice}"

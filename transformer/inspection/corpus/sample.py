@@ -12,6 +12,7 @@ from transformer.inspection.corpus.findings import NAMED
 from transformer.system.files import as_lines
 
 _BLOCK = 1 << 22
+_SURE = 20  # bytes from which charset-normalizer tells an encoding; few are likely cp1252
 _MISFIT = re.compile("[\udc80-\udcff]")  # Python's surrogateescape
 # What cp1252 makes of a byte; of the five that it does not have, Latin-1.
 HIGH = "".join(
@@ -93,7 +94,7 @@ def _without_misfits(text: str, data: bytes) -> tuple[str, Misfits | None]:
     if len(found) <= num_others:
         return text.translate(_AS_CP1252), Misfits(len(found), first, num_others)
     at = len(text[: found[0]].encode("utf-8", "surrogateescape"))
-    encoding = proposed(data, at)
+    encoding = proposed(data, at) if len(found) >= _SURE else "cp1252"
     if encoding is None:
         return text.translate(_AS_CP1252), Misfits(len(found), first, num_others)
     whole = as_lines(data.decode(encoding, "replace")).text

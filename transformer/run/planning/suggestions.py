@@ -12,6 +12,7 @@ from transformer.run.planning.race import entries_of
 from transformer.system.shell import flag, quoted
 
 MINUTES = (10, 60)
+UNKNOWN = "the law that predicts a loss was fitted to characters, not to other tokens\n"
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,10 @@ def _flag(name: str, value: Any) -> str:
 def as_table(found: Sequence[Suggestion]) -> str:
     rows = [
         {"minutes": each.minutes, **each.sizes, "steps": f"{each.steps:,}"}
-        | {"bits per byte": "" if each.bits_per_byte is None else f"{each.bits_per_byte:.2f}"}
+        | {"bits per byte": f"{each.bits_per_byte:.2f}" if each.bits_per_byte else "not known"}
         for each in found
     ]
     table = tabulate(rows, "keys", disable_numparse=True)
     commands = "\n".join(f"  {each.command}" for each in found)
-    return f"training on this machine would bring about:\n{table}\n{commands}"
+    note = "" if all(each.bits_per_byte for each in found) else UNKNOWN
+    return f"training on this machine would bring about:\n{table}\n{note}{commands}"
