@@ -35,15 +35,17 @@ def main(argv: list[str] | None = None) -> int:
     flags = given_flags(arguments, PrepareOptions)
     options = check_flags(PrepareOptions, flags)
     flags = {key: value for key, value in flags.items() if key in READING_KEYS}
-    draft = read_draft(AUTO_CONFIG, {"data_path": arguments.data_path, "max_minutes": "10"} | flags)
+    paths = arguments.data_path
+    data_path = paths[0] if len(paths) == 1 else paths
+    draft = read_draft(AUTO_CONFIG, {"data_path": data_path, "max_minutes": "10"} | flags)
     draft.base()  # names values that do not go together
     if options.page:
-        check_place(options.page, arguments.data_path)
+        check_place(options.page, data_path)
     print_line = (lambda text: None) if arguments.json else tell
-    report = look_at(arguments.data_path, options.settings)
+    report = look_at(data_path, options.settings)
     print_line(report.text)
     facts = report.facts
-    facts |= prepared(arguments.data_path, options, draft, flags, print_line)
+    facts |= prepared(data_path, options, draft, flags, print_line)
     if options.page:
         write_text(options.page, as_page(report, facts["suggestions"]))
         print_line(f"\n{options.page}: open it in a browser")

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
 from transformer.config.drafts import Draft
+from transformer.data.sources.settings import listed
 from transformer.run.planning.planned import make_planner
 from transformer.run.planning.race import entries_of
 from transformer.system.shell import flag, quoted
@@ -29,9 +31,7 @@ class Suggestion:
         return {"minutes": self.minutes, **self.sizes, **rest}
 
 
-def suggestions(
-    draft: Draft, data_path: Sequence[str], flags: Mapping[str, Any]
-) -> list[Suggestion]:
+def suggestions(draft: Draft, data_path: Any, flags: Mapping[str, Any]) -> list[Suggestion]:
     """For each of MINUTES; a pilot is trained and steps are timed, unless that is remembered.
 
     `flags` are those that were given beside the data_path.
@@ -39,7 +39,7 @@ def suggestions(
     Raises: UserError for a text that no plan is for.
     """
     planner = make_planner(draft, timed=True)
-    words = " ".join(quoted(path) for path in data_path)
+    words = " ".join(quoted(Path(path)) for path in listed(data_path))
     given = "".join(_flag(name, value) for name, value in flags.items())
     found = []
     for minutes in MINUTES:
