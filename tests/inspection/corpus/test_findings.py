@@ -80,12 +80,21 @@ def test_a_header_is_dropped_by_a_flag_only_if_no_other_line_would_go(tmp_path, 
     assert "--drop_lines_seen 9 would leave out 2 other lines too, such as 'HAMLET.'" in told
 
 
-def test_page_numbers_count_up_and_numbers_of_chapters_do_so_too_seldom(tmp_path, capsys):
-    line = "A line of the page, as long as any.\n"
-    for name, lengths in (("book", [30] * 20), ("chapters", [40, 90, 300, 35, 500, 61, 77, 250])):
+LINE = "A line of the page, as long as any.\n"
+PAGES = {
+    "book": [(number, 30) for number in range(1, 21)],
+    # Chapters are not equally long, years do not count up, and a sonnet is no page.
+    "chapters": [*enumerate((40, 90, 300, 35, 500, 61, 77, 250), start=1)],
+    "years": [(1500 + 37 * number % 100, 30) for number in range(20)],
+    "sonnets": [(number, 14) for number in range(1, 21)],
+}
+
+
+def test_page_numbers_count_up_from_page_to_page(tmp_path, capsys):
+    for name, pages in PAGES.items():
         text = "".join(
-            f"{number}\n" + "".join(f"{at}-{n} {line}" for n in range(length))
-            for number, (at, length) in enumerate(zip(range(99), lengths, strict=False), start=1)
+            f"{number}\n" + "".join(f"{name} {number}-{n} {LINE}" for n in range(length))
+            for number, length in pages
         )
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
     (told,) = kinds(tmp_path, capsys)["page numbers"]
@@ -112,7 +121,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_looked_at(plays, capsys):
 
 def test_a_passage_is_in_both_splits_only_if_a_run_would_split_it_so(plays, capsys):
     own = plays.parent / "own.txt"
-    own.write_text((plays / "1.txt").read_text(encoding="utf-8")[2000:9000], encoding="utf-8")
+    own.write_text((plays / "1.txt").read_text(encoding="utf-8")[2000:26_000], encoding="utf-8")
     assert "text in both splits" not in kinds(plays, capsys)
     named = kinds(plays, capsys, "--val_path", str(own))["text in both splits"]
     assert "1.txt, line " in named[0]

@@ -27,6 +27,7 @@ MOST_BYTES = 64_000_000  # of text that is held
 _LEAST_WINDOW = 64_000  # bytes of a file that are looked at, if any are
 _MOST_PACKED = 8  # times the bytes of a file that is read as a whole
 _WIDE = ("utf-16", "utf-32")
+_INSIDE = bytes(range(0x80, 0xC0))  # bytes of a character of UTF-8 behind its first one
 
 
 @dataclass(frozen=True)
@@ -213,12 +214,10 @@ def _window(file: str, start: int, share: int) -> tuple[int, bytes, bool]:
     if is_whole:
         return 0, data, True
     first = data.find(b"\n") + 1 if start else 0
-    while start and not first and first < len(data) and data[first] & 0xC0 == 0x80:
-        first += 1
+    if start and not first:
+        first = len(data) - len(data.lstrip(_INSIDE))
     last = data.rfind(b"\n") + 1
     if last <= first:
-        last = len(data)
-        while last > first and data[last - 1] & 0xC0 == 0x80:
-            last -= 1
+        last = len(data.rstrip(_INSIDE))
         last -= last > first and data[last - 1] >= 0xC0  # the first byte of a longer character
     return start + first, data[first:last], False
