@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+
 from transformer.inspection.corpus.findings import NAMED, Finding
 from transformer.inspection.corpus.portion import Portion
 
@@ -26,7 +28,7 @@ def copies(portion: Portion) -> Iterator[Finding]:
             continue
         first[sample.text] = number
         hashes = portion.fingerprints[number].hashes
-        sketch = frozenset(sorted(set(hashes.tolist()))[:_KEPT])
+        sketch = frozenset(np.unique(hashes)[:_KEPT].tolist())
         if len(sketch) < _FEWEST:
             continue
         candidates = Counter(other for one in sketch for other in by_hash.get(one, ()))
