@@ -1,17 +1,28 @@
 """Look at a corpus before training, and say what is odd in it: `python prepare.py my_books/`.
 
-It changes none of your files.
+It changes none of your files. With `--tokenizer`, it makes the token files of a large corpus.
 """
 
 import json
-from collections import Counter
+from pathlib import Path
+from typing import Any
 
+from transformer.config.drafts import Draft, read_draft
 from transformer.config.flags import FlagParser, add_flags, check_flags, given_flags
-from transformer.data.sources.reading import read_documents
-from transformer.data.sources.settings import Reading, in_words
-from transformer.inspection.corpus_findings import look
-from transformer.inspection.corpus_options import PrepareOptions
-from transformer.system.terminal import run_script, with_flags_in_errors
+from transformer.inspection.corpus.options import READING_KEYS, PrepareOptions
+from transformer.inspection.corpus.page import as_page, check_place
+from transformer.inspection.corpus.report import look_at
+from transformer.run.ahead import is_large, tokenize
+from transformer.system.errors import UserError, in_flags
+from transformer.system.files import write_text
+from transformer.system.lean_imports import import_lightning
+from transformer.system.terminal import run_script, say_loading, tell, with_flags_in_errors
+
+AUTO_CONFIG = Path(__file__).parent / "configs" / "auto.yaml"
+LARGE = (
+    "to tokenize it ahead, and to see what training for 10 and 60 minutes would bring, give the "
+    "tokenizer: --tokenizer bpe"
+)
 
 
 @with_flags_in_errors()
@@ -21,33 +32,51 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_flags(parser, PrepareOptions)
     arguments = parser.parse(argv)
-    options = check_flags(PrepareOptions, given_flags(arguments, PrepareOptions))
-    read = read_documents(arguments.data_path, Reading(**dict(options)))
-    documents = read.every
-    findings = look(documents)
-    facts = {
-        "data_path": in_words(arguments.data_path),
-        "files": read.num_files,
-        "documents": len(documents),
-        "characters": sum(len(document.text) for document in documents),
-        "symbols": len(Counter(symbol for document in documents for symbol in set(document.text))),
-        "findings": [finding._asdict() for finding in findings],
-    }
+    flags = given_flags(arguments, PrepareOptions)
+    options = check_flags(PrepareOptions, flags)
+    flags = {key: value for key, value in flags.items() if key in READING_KEYS}
+    paths = arguments.data_path
+    data_path = paths[0] if len(paths) == 1 else paths
+    draft = read_draft(AUTO_CONFIG, {"data_path": data_path, "max_minutes": "10"} | flags)
+    draft.base()  # names values that do not go together
+    if options.page:
+        check_place(options.page, data_path)
+    print_line = (lambda text: None) if arguments.json else tell
+    report = look_at(data_path, options.settings)
+    print_line(report.text)
+    facts = report.facts
+    facts |= prepared(data_path, options, draft, flags, print_line)
+    if options.page:
+        write_text(options.page, as_page(report, facts["suggestions"]))
+        print_line(f"\n{options.page}: open it in a browser")
     if arguments.json:
         print(json.dumps(facts, indent=2))
-        return 0
-    print(
-        f"{facts['data_path']}: {facts['characters']:,} characters, {facts['symbols']:,} symbols, "
-        f"{facts['documents']:,} documents in {facts['files']:,} files{read.faults.note}"
-    )
-    for finding in findings:
-        print(f"\n{finding.kind}: {finding.number:,} {finding.what}")
-        for place in finding.places:
-            print(f"  {place}")
-        print(f"  -> {finding.advice}")
-    if not findings:
-        print("nothing odd was found")
     return 0
+
+
+def prepared(data_path: Any, options: PrepareOptions, draft: Draft, flags: Any, tell: Any) -> Any:
+    """Makes token files if a tokenizer is given, and plans; what was done, for JSON."""
+    facts: dict[str, Any] = {"token_files": None, "suggestions": []}
+    large = is_large(data_path, options.settings)
+    if large and "tokenizer" not in flags:
+        tell(f"\n{LARGE}")
+        return facts
+    try:
+        if large:
+            facts["token_files"] = tokenize(data_path, options.settings, options.choice)
+            tell(f"\ntoken files: {facts['token_files']}")
+        if options.plan:
+            say_loading("PyTorch")
+            import_lightning()
+            from transformer.run.planning.suggestions import as_table, suggestions
+
+            found = suggestions(draft, data_path, flags)
+            facts["suggestions"] = [each.facts for each in found]
+            tell(f"\n{as_table(found)}")
+    except UserError as error:
+        facts["trouble"] = in_flags(str(error))
+        tell(f"\ntraining would end with an error: {facts['trouble']}")
+    return facts
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ PACKAGES = {
     "training": "jaxtyping numpy pytorch_lightning torch tqdm",
     "generation": "jaxtyping numpy pydantic torch",
     "evaluation": "numpy pydantic rapidfuzz tabulate torch",
-    "inspection": "jaxtyping matplotlib numpy pydantic safetensors torch",
+    "inspection": "jaxtyping matplotlib numpy pydantic safetensors torch tqdm",
     "tasks": "pydantic",
     "run": "pytorch_lightning tabulate torch",
     "lessons": "jaxtyping numpy torch",
@@ -68,14 +68,16 @@ WITHOUT_TORCH = """
     transformer.evaluation.error_rates transformer.evaluation.own_data
     transformer.generation.continuation transformer.generation.options
     transformer.generation.prompts transformer.generation.speed
-    transformer.inspection.curve_figures transformer.inspection.curves
+    transformer.inspection.corpus.options transformer.inspection.corpus.page
+    transformer.inspection.corpus.report
+    transformer.inspection.curve_figures transformer.inspection.curves transformer.run.ahead
     transformer.run.folder_keeper transformer.special_ids
     transformer.storage.events transformer.storage.run_folder transformer.storage.run_lock
     transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.output
     transformer.system.paths transformer.system.processes transformer.system.shell
     transformer.system.signals transformer.system.terminal
-    train generate evaluate explain plot
+    train generate evaluate explain plot prepare
 """.split()
 WITHOUT_LIGHTNING = """
     transformer.data.pairs.batches transformer.data.text.batches

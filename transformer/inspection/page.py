@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import zlib
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
 from transformer.inspection.explanation import Explanation
+from transformer.inspection.template import template
 
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
@@ -29,11 +29,6 @@ def as_page(explanation: Explanation, *, model: str, num_written: int = 0, cut: 
         return data if match[1] == "data" else template(match[1])
 
     return re.sub(r"\{\{([\w.]+)\}\}", part, template("explain.html"))
-
-
-def template(name: str) -> str:
-    templates = resources.files("transformer.inspection") / "templates"
-    return (templates / name).read_text(encoding="utf-8")
 
 
 def as_data(explanation: Explanation) -> dict[str, Any]:

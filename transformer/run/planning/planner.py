@@ -104,6 +104,10 @@ class Planner(ABC):
         """The expected loss in words; empty if nothing predicts it."""
         return ""
 
+    def bits_per_byte(self, plan: Plan) -> float | None:
+        """The expected loss of a text in bits per byte; None if nothing predicts it."""
+        return None
+
     @cached_property
     def sizes(self) -> list[Size]:
         """All sizes that the given keys allow, the smallest first.

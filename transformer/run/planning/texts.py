@@ -35,6 +35,7 @@ R_DROPS = (0.0, 1.0)
 LARGER: Mapping[str, Any] = {"block_size": 256, "batch_size": 64}  # on a GPU
 WORTH = 0.002  # a larger model or more dropout must lower the loss by so much
 LEAST_TOKENS = 2_000
+SIZED_TOKENS = 100_000
 # Bytes of a text from which pieces are better than characters, in runs of five minutes: between
 # texts of 1.1 and of 4 MB (`benchmarks/tokenizer_runs.py`).
 PIECES_FROM = 2_000_000
@@ -51,6 +52,7 @@ StepsOf = Callable[[Size, Recipe], int]
 @dataclass(frozen=True)
 class TextPlanner(Planner):
     pilot_loss: float = 0.0  # for a plan that expects no loss
+    bytes_per_token: float = 1.0
 
     @classmethod
     def read(cls, draft: Draft) -> tuple[Planner, Data]:
@@ -75,7 +77,9 @@ class TextPlanner(Planner):
             tokens_per_example=float(base.block_size),
         )
         free_bytes = free_memory(resolve_accelerator(base.accelerator))
-        return cls(draft, facts, plain, free_bytes=free_bytes), data
+        sized = data.val[:SIZED_TOKENS]
+        size = {"bytes_per_token": data.tokenizer.size(sized).num_bytes / len(sized)}
+        return cls(draft, facts, plain, free_bytes=free_bytes, **size), data
 
     def measured(self, settled: Config, data: Data) -> Planner:
         loss = pilot_loss(settled, data)
@@ -141,6 +145,16 @@ class TextPlanner(Planner):
             unique=float(self.facts.unique),
             **recipe._asdict(),
         )
+
+    def bits_per_byte(self, plan: Plan) -> float | None:
+        """The law was fitted to losses per character.
+
+        For pieces it is far off: 1.6 for a run on the plays that reached 2.1
+        (`benchmarks/results/*/tokenizer_runs.json`).
+        """
+        if self.base.tokenizer != TextSettings.tokenizer:
+            return None
+        return _loss(plan) / self.bytes_per_token / math.log(2)
 
     def block_parameters(self, size: Size) -> int:
         return block_parameters(size.width, size.num_blocks)

@@ -1,0 +1,24 @@
+"""Makes the token files of a corpus before its first run. Imports no torch."""
+
+from typing import Any
+
+from transformer.data.reading import read_text_corpus
+from transformer.data.sources.reading import total_bytes
+from transformer.data.text.settings import TextSettings
+from transformer.data.tokenizer_choice import TokenizerChoice
+
+
+def is_large(data_path: Any, settings: TextSettings) -> bool:
+    """Whether a run reads this corpus from token files."""
+    size = total_bytes(data_path, settings.val_path, settings.reading(), build=False)
+    return size > 1e6 * settings.token_files_from_mb
+
+
+def tokenize(data_path: Any, settings: TextSettings, choice: TokenizerChoice) -> str:
+    """The file with the tokens, which a run with the same keys finds.
+
+    Raises: UserError for what cannot be read, and for a disk that is full.
+    """
+    corpus = read_text_corpus(data_path, settings, choice, build=False)
+    tokens: Any = corpus.tokens  # a memory map
+    return str(tokens.filename)
