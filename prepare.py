@@ -9,7 +9,7 @@ from typing import Any
 
 from transformer.config.drafts import Draft, read_draft
 from transformer.config.flags import FlagParser, add_flags, check_flags, given_flags
-from transformer.inspection.corpus.options import READING_KEYS, PrepareOptions
+from transformer.inspection.corpus.options import CORPUS_KEYS, PrepareOptions
 from transformer.inspection.corpus.page import as_page, check_place
 from transformer.inspection.corpus.report import look_at
 from transformer.run.ahead import is_large, tokenize
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse(argv)
     flags = given_flags(arguments, PrepareOptions)
     options = check_flags(PrepareOptions, flags)
-    flags = {key: value for key, value in flags.items() if key in READING_KEYS}
+    flags = {key: value for key, value in flags.items() if key in CORPUS_KEYS}
     paths = arguments.data_path
     data_path = paths[0] if len(paths) == 1 else paths
     draft = read_draft(AUTO_CONFIG, {"data_path": data_path, "max_minutes": "10"} | flags)

@@ -12,7 +12,7 @@ from transformer.data.built_in.shakespeare import tiny_shakespeare
 from transformer.data.text.settings import TextSettings
 from transformer.data.token_files import preparing
 from transformer.data.tokenizer_choice import TokenizerChoice
-from transformer.inspection.corpus.options import READING_KEYS
+from transformer.inspection.corpus.options import CORPUS_KEYS
 from transformer.run.planning import suggestions
 from transformer.system.errors import UserError
 from transformer.tasks.registry import task_of
@@ -50,7 +50,7 @@ def test_token_files_made_ahead_are_those_that_a_run_opens(books, capsys, monkey
     given = {"data_path": "books", "block_size": "16", "embedding_dim": "8", "num_heads": "2"}
     config = load_config(train.DEFAULT_CONFIG, given | flags)
     # Nothing is encoded again: the files are found.
-    monkeypatch.setattr(preparing, "encode_unit", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(preparing, "encode_batch", lambda *_: pytest.fail("encoded again"))
     assert str(task_of(config.model).read(config).tokens.filename) == made
 
 
@@ -89,11 +89,11 @@ def test_what_would_end_a_run_is_told_where_the_plan_would_be(books, capsys):
 def test_its_keys_are_those_of_a_config_with_the_same_defaults():
     options = prepare.PrepareOptions()
     fields = train.Config.model_fields
-    assert {key: getattr(options, key) for key in READING_KEYS} == {
-        key: fields[key].default for key in READING_KEYS
+    assert {key: getattr(options, key) for key in CORPUS_KEYS} == {
+        key: fields[key].default for key in CORPUS_KEYS
     }
     known = vars(TextSettings(block_size=1)) | vars(TokenizerChoice())
-    assert set(READING_KEYS) <= set(known)
+    assert set(CORPUS_KEYS) <= set(known)
 
 
 @pytest.mark.parametrize(

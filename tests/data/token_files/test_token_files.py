@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from itertools import islice
 from types import SimpleNamespace
 
@@ -67,7 +68,7 @@ def test_files_have_the_ids_splits_and_facts_that_are_held_in_memory_otherwise(
     held = read(corpora, path, tokenizer, **keys)
     given = held.tokenizer if tokenizer == "bpe" else None
     filed = read(corpora, path, tokenizer, given, token_files_from_mb=0.0, **keys)
-    assert filed.tokens.dtype == np.uint16
+    assert filed.tokens.dtype == (np.uint8 if tokenizer == "characters" else np.uint16)
     assert np.array_equal(filed.train, held.train)
     assert np.array_equal(filed.val, held.val)
     assert np.array_equal(filed.test, held.test)
@@ -120,6 +121,16 @@ def test_a_long_packed_text_that_breaks_off_is_left_out_as_a_whole(corpora):
     kept = read(corpora, "many", token_files_from_mb=0.0, skip_bad_files=True)
     assert "1 bad file left out" in kept.note
     assert np.array_equal(kept.tokens, whole)
+
+
+def test_each_block_of_the_joined_parts_has_its_checksum(corpora, monkeypatch):
+    monkeypatch.setattr(index, "_BLOCK", 1000)
+    corpus = read(corpora, "many", token_files_from_mb=0.0)
+    folder = folder_of(corpora)
+    sums = json.loads((folder / "index.json").read_text(encoding="utf-8"))["checksums"]
+    data = corpus.tokens.tobytes()
+    assert sums == [zlib.crc32(data[at : at + 1000]) for at in range(0, len(data), 1000)]
+    assert TokenFiles.found(folder, whole=True) is not None
 
 
 def test_token_files_of_another_version_are_made_anew(corpora, monkeypatch):

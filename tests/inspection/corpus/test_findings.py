@@ -3,12 +3,16 @@
 import base64
 import json
 import random
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
 import prepare
+from transformer.config.keys import Config
 from transformer.data.built_in.shakespeare import tiny_shakespeare
+from transformer.inspection.corpus import findings
 
 FAULTS = {
     "replaced characters": lambda text: text[:5000] + "caf\ufffd" + text[5000:],
@@ -134,3 +138,10 @@ def test_without_its_package_languages_are_left_out_with_the_way_to_get_it(plays
         assert prepare.main([str(plays), "--plan", "false"]) == 0
     told = capsys.readouterr().out
     assert "py3langid is missing: pip install -r requirements-corpus.txt" in told
+
+
+def test_every_flag_that_an_advice_names_is_one():
+    files = Path(findings.__file__).parent.glob("*.py")
+    named = {flag for file in files for flag in re.findall(r"--(\w+)", file.read_text("utf-8"))}
+    assert {"drop_lines_seen", "encoding"} <= named
+    assert named <= {*Config.model_fields, "out"}

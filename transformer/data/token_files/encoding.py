@@ -20,6 +20,10 @@ from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.data.tokenizers.utf8 import as_bytes
 
 
+# Numbers of 1, 2 and 4 bytes, and the most symbols that they can count.
+_TYPES = {"u1": 2**8, "<u2": 2**16, "<u4": 2**32}
+
+
 class Job(NamedTuple):
     """One unit, with what is known of its documents; the first may have begun before it."""
 
@@ -130,4 +134,4 @@ def texts_of(job: Job, reading: Reading) -> Iterator[tuple[int, str, bool]]:
 
 
 def dtype_of(vocab_size: int) -> str:
-    return "<u2" if vocab_size <= 2**16 else "<u4"
+    return next(kind for kind, most in _TYPES.items() if vocab_size <= most)

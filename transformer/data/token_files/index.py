@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,19 +76,27 @@ class TokenFiles:
         """Joins the parts, those that exist, in one file; the index is written last."""
         path = folder / _TOKENS
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            for part in parts:
-                if part.exists():
-                    with open(part, "rb") as source:
-                        shutil.copyfileobj(source, file, _BLOCK)
-        sums = []
-        with open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                sums.append(zlib.crc32(block))
+            sums = _join([part for part in parts if part.exists()], file)
         index = {"dtype": dtype_of(vocab_size), "bytes": path.stat().st_size, "checksums": sums}
         index |= facts
         with replacing(folder / _INDEX) as temporary:
             temporary.write_text(json.dumps(index), encoding="utf-8")
         return cls._of(path, index)
+
+
+def _join(parts: Sequence[Path], file: BinaryIO) -> list[int]:
+    """Writes the parts one after the other; gives the checksum of each block of the whole."""
+    sums: list[int] = []
+    found = filled = 0
+    for part in parts:
+        with open(part, "rb") as source:
+            while data := source.read(_BLOCK - filled):
+                file.write(data)
+                found, filled = zlib.crc32(data, found), filled + len(data)
+                if filled == _BLOCK:
+                    sums.append(found)
+                    found = filled = 0
+    return [*sums, found] if filled else sums
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 from transformer.data.tokenizers.hugging_face import WORDS
 from transformer.data.tokenizers.splitting import units
 from transformer.data.tokenizers.utf8 import as_bytes, as_text
+from transformer.system.progress import progress
 
 # The sizes that `vocab_size: auto` takes: about one piece for so many bytes of training text, as
 # the nearest power of two. With 4.3 MB, 1,024 pieces were better than 2,048 and 4,096 in runs of
@@ -53,6 +54,12 @@ def sample(text: str) -> Iterator[str]:
             return
 
 
+def _watched(parts: Iterator[str], bar: Any) -> Iterator[str]:
+    for part in parts:
+        yield part
+        bar.update(len(part))
+
+
 def learned(text: str, vocab_size: int, min_frequency: int, end_of_text: str) -> dict[str, Any]:
     """The content of a `tokenizer.json` with at most `vocab_size` pieces."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -73,5 +80,6 @@ def learned(text: str, vocab_size: int, min_frequency: int, end_of_text: str) ->
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(sample(text), trainer)
+    with progress("learning pieces", min(len(text), SAMPLE), " characters") as bar:
+        tokenizer.train_from_iterator(_watched(sample(text), bar), trainer)
     return json.loads(tokenizer.to_str())

@@ -8,14 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from transformer.config.groups import taken
 from transformer.config.keys import Config
 from transformer.config.types import Boolean, FilePath
-from transformer.data.text.settings import TextSettings
+from transformer.data.text.settings import READING_KEYS, TextSettings
 from transformer.data.tokenizer_choice import TokenizerChoice
 
 # Keys of a config, with the same meaning: how a text is read, split and made into tokens.
-READING_KEYS = (
-    *("tokenizer", "vocab_size", "min_frequency", "data_weights", "text_field", "encoding"),
-    *("skip_bad_files", "document_separator", "token_files_from_mb", "val_path", "val_fraction"),
-    "cache_dir",
+CORPUS_KEYS = (
+    *("tokenizer", "vocab_size", "min_frequency", *READING_KEYS),
+    *("token_files_from_mb", "val_path", "val_fraction", "cache_dir"),
 )
 
 
@@ -51,6 +50,6 @@ if TYPE_CHECKING:
     PrepareOptions = _Options
 else:
     _keys: dict[str, Any] = {
-        key: (Config.model_fields[key].annotation, Config.model_fields[key]) for key in READING_KEYS
+        key: (Config.model_fields[key].annotation, Config.model_fields[key]) for key in CORPUS_KEYS
     }
     PrepareOptions = create_model("PrepareOptions", __base__=_Options, **_keys)
