@@ -19,7 +19,6 @@ from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.data.tokenizers.utf8 import as_bytes
 
-
 # Numbers of 1, 2 and 4 bytes, and the most symbols that they can count.
 _TYPES = {"u1": 2**8, "<u2": 2**16, "<u4": 2**32}
 

@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from transformer.data.sources.compression import DAMAGED, endings, opened
 from transformer.data.sources.faults import BadFile, Faults
@@ -21,7 +20,7 @@ from transformer.inspection.corpus.fingerprints import Fingerprints, fingerprint
 from transformer.inspection.corpus.sample import Sample, sample_of
 from transformer.inspection.corpus.symbols import symbol_counts
 from transformer.system.errors import UserError
-from transformer.system.processes import is_rank_0
+from transformer.system.progress import progress
 
 MOST_BYTES = 64_000_000  # of text that is held
 _LEAST_WINDOW = 64_000  # bytes of a file that are looked at, if any are
@@ -79,15 +78,14 @@ def read_portion(
     sizes = [_size(file) for _, file in files]
     samples: list[Sample] = []
     faults, is_whole = Faults(skip=True), True
-    bar = tqdm(
-        zip(files, sizes, _shares(files, sizes, most), strict=True),
-        desc="reading", total=len(files), delay=1, disable=None if is_rank_0() else True,
-        leave=False,
-    )  # fmt: skip
-    for (part, file), size, share in bar:
-        found = _look_at(file, part, size, share, reading, faults) if share else None
-        is_whole &= found is not None and found[1]
-        samples += found[0] if found else []
+    with progress("reading", sum(sizes)) as bar:
+        for (part, file), size, share in zip(
+            files, sizes, _shares(files, sizes, most), strict=True
+        ):
+            found = _look_at(file, part, size, share, reading, faults) if share else None
+            is_whole &= found is not None and found[1]
+            samples += found[0] if found else []
+            bar.update(size)
     if not samples:
         reasons = faults.files + [faults.first_record] * bool(faults.num_records)
         why = f": {reasons[0]}" if reasons else "; give files with text"

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tqdm import tqdm
-
 from transformer.data.text.settings import TextSettings
 from transformer.inspection.corpus import characters, copies, encodings, lines, pages, passages
 from transformer.inspection.corpus.findings import Finding
@@ -16,7 +14,7 @@ from transformer.inspection.corpus.languages import (
     two_languages,
 )
 from transformer.inspection.corpus.portion import MOST_BYTES, Portion, read_portion
-from transformer.system.processes import is_rank_0
+from transformer.system.progress import progress
 
 CHECKS = tuple(
     check
@@ -82,8 +80,11 @@ class Report:
 def look_at(data_path: Any, settings: TextSettings, most_bytes: int = MOST_BYTES) -> Report:
     """Holds at most about `most_bytes` of text. Raises: UserError for a corpus without text."""
     portion = read_portion(data_path, settings, most_bytes)
-    bar = tqdm(CHECKS, desc="looking", delay=1, disable=None if is_rank_0() else True, leave=False)
-    findings = [finding for check in bar for finding in check(portion)]
+    findings: list[Finding] = []
+    with progress("looking", len(CHECKS), " checks") as bar:
+        for check in CHECKS:
+            findings += check(portion)
+            bar.update()
     languages = languages_of(portion)
     return Report(portion, [*findings, *two_languages(languages)], languages)
 
