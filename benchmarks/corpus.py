@@ -1,6 +1,6 @@
 """How a corpus larger than memory is prepared and trained on: `python benchmarks/corpus.py`
 
-[--gigabytes 8] [--kills 20] [--only preparing,memory,training,starts,kills]
+[--gigabytes 8] [--kills 20] [--only preparing,memory,training,starts,kills,resumes]
 
 The corpus is 2,000 files, made from the plays by a seeded shuffle of their lines. Each part prints
 its figures and writes them to corpus.json:
@@ -13,6 +13,7 @@ its figures and writes them to corpus.json:
 - starts: the whole process of `train.py --max_steps 1`, with the prepared corpus and with a small
   text, in turn.
 - kills: preparing is killed at random moments; the files that come of it in the end are compared.
+- resumes: training on token files is killed at random moments; the resumed runs are compared.
 """
 
 import argparse
@@ -275,13 +276,21 @@ def kills(home: Path, corpus: Path, number: int) -> dict[str, Any]:
     return {"kills": number, "files": len(digests[0]), "the same": digests[0] == digests[1]}
 
 
+def resumes(home: Path, number: int) -> dict[str, Any]:
+    """Runs on token files that are killed while they train, and resumed: see crash_test.py."""
+    import crash_test
+
+    crash_test.FLAGS.update({"token_files_from_mb": 0.0, "cache_dir": str(home / "cache")})
+    return crash_test.counted("killed", number, processes=2, seed=0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--gigabytes", type=float, default=8)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--only", default="preparing,memory,training,starts,kills")
+    parser.add_argument("--only", default="preparing,memory,training,starts,kills,resumes")
     parser.add_argument("--home", help="an empty folder for the corpus; by default a temporary one")
     arguments = parser.parse_args()
     path = RESULTS / processor() / "corpus.json"
@@ -297,6 +306,7 @@ def main() -> None:
             "training": lambda: training(home, small),
             "starts": lambda: starts(home, corpus, small),
             "kills": lambda: kills(home, corpus, arguments.kills),
+            "resumes": lambda: resumes(home, arguments.kills),
         }
         for name in arguments.only.split(","):
             figures[name] = parts[name]()

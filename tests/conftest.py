@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -216,3 +217,22 @@ def make_encoder_decoder() -> Callable[..., "EncoderDecoder"]:
         return model.eval()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def not_drawn() -> dict[str, Callable]:
+    """Half of a tiny run is drawing and packing its pictures and estimating its memory.
+
+    These have tests of their own, and so has what a whole run shows: `finished` draws all of it.
+    """
+    import numpy as np
+
+    from transformer.inspection import validation_pictures as pictures
+    from transformer.run.footprint import Footprint
+
+    pixel = SimpleNamespace(paint=lambda maps: np.zeros((1, 1, 3), np.uint8))
+    return {
+        f"{pictures.__name__}.attention_picture": lambda *_: pixel,
+        f"{pictures.__name__}.similarity_picture": lambda *_: pixel,
+        "transformer.run.estimation.step_memory": lambda step: Footprint({}, ()),
+    }

@@ -19,11 +19,15 @@ def test_a_covering_array_has_every_pair_of_values_and_few_rows(load_benchmark):
 
 
 @pytest.mark.slow
-def test_every_pair_of_options_trains_or_is_warned_of(load_benchmark, tmp_path, monkeypatch):
+def test_every_pair_of_options_trains_or_is_warned_of(
+    load_benchmark, not_drawn, tmp_path, monkeypatch
+):
     """A row that a run has doubts of may be anywhere; the script explains the margins."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
     monkeypatch.setattr("transformer.tasks.text_run.SAMPLE_TOKENS", 5)
+    for name, function in not_drawn.items():
+        monkeypatch.setattr(name, function)
     script = load_benchmark("combinations")
     rows = script.covering_array(script.OPTIONS)
     losses = [row | {"loss": script.train_row(row)} for row in rows]

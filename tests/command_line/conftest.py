@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,25 +133,6 @@ def finished(
     folder = home / "runs" / "tiny" / "version_0"
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     return Finished(home, folder, said.read_text(encoding="utf-8"), summary)
-
-
-@pytest.fixture(scope="session")
-def not_drawn() -> dict[str, Callable]:
-    """Half of a tiny run is drawing and packing its pictures and estimating its memory.
-
-    These have tests of their own, and so has what a whole run shows: `finished` draws all of it.
-    """
-    import numpy as np
-
-    from transformer.inspection import validation_pictures as pictures
-    from transformer.run.footprint import Footprint
-
-    pixel = SimpleNamespace(paint=lambda maps: np.zeros((1, 1, 3), np.uint8))
-    return {
-        f"{pictures.__name__}.attention_picture": lambda *_: pixel,
-        f"{pictures.__name__}.similarity_picture": lambda *_: pixel,
-        "transformer.run.estimation.step_memory": lambda step: Footprint({}, ()),
-    }
 
 
 @pytest.fixture
