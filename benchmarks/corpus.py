@@ -30,7 +30,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -134,9 +134,14 @@ def limited_group() -> Iterator[Path | None]:
         (group / "memory.limit_in_bytes").write_text(str(LIMIT))
     except OSError:
         group = None
-    yield group
-    if group:
-        group.rmdir()
+    try:
+        yield group
+    finally:
+        for _ in range(50 if group else 0):  # ended processes leave it a little later
+            with suppress(OSError):
+                group.rmdir()
+                break
+            time.sleep(0.1)
 
 
 class PeakMemory(threading.Thread):
@@ -195,6 +200,7 @@ def in_memory_limit(home: Path, corpus: Path, small: Path) -> dict[str, Any]:
     alone = measured(train(home, small, *flags), None)
     with limited_group() as group:
         whole = measured(train(home, corpus, *flags), group)
+    print(alone, whole, flush=True)
     size = sum(file.stat().st_size for file in corpus.iterdir())
     return {
         "corpus_gigabytes": size / 1e9,
