@@ -9,10 +9,11 @@ from typing import Any
 
 from transformer.config.drafts import Draft, read_draft
 from transformer.config.flags import FlagParser, add_flags, check_flags, given_flags
+from transformer.data.reading import is_large
 from transformer.inspection.corpus.options import CORPUS_KEYS, PrepareOptions
 from transformer.inspection.corpus.page import as_page, check_place
 from transformer.inspection.corpus.report import look_at
-from transformer.run.ahead import is_large, tokenize
+from transformer.run.ahead import tokenize
 from transformer.system.errors import UserError, in_flags
 from transformer.system.files import write_text
 from transformer.system.lean_imports import import_lightning
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     draft = read_draft(AUTO_CONFIG, {"data_path": data_path, "max_minutes": "10"} | flags)
     draft.base()  # names values that do not go together
     if options.page:
-        check_place(options.page, data_path)
+        check_place(options.page, data_path, options.settings.val_path)
     print_line = (lambda text: None) if arguments.json else tell
     report = look_at(data_path, options.settings)
     print_line(report.text)
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 def prepared(data_path: Any, options: PrepareOptions, draft: Draft, flags: Any, tell: Any) -> Any:
     """Makes token files if a tokenizer is given, and plans; what was done, for JSON."""
     facts: dict[str, Any] = {"token_files": None, "suggestions": []}
-    large = is_large(data_path, options.settings)
+    large = is_large(data_path, options.settings, build=False)
     if large and "tokenizer" not in flags:
         tell(f"\n{LARGE}")
         return facts

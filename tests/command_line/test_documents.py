@@ -9,6 +9,7 @@ import train
 from tests.command_line.conftest import TEXT
 from transformer.system.errors import UserError
 
+OTHERS = (("replace_rare", "5"), ("text_field", "body"))
 CLEANED = ("--drop_lines_seen", 24, "--drop_duplicates", "--replace_rare", 3)
 
 
@@ -41,8 +42,20 @@ def test_the_cleaned_texts_are_those_of_the_resume_and_of_the_evaluation(call, b
         facts_of(tmp_path)["val_loss"], rel=1e-6
     )
     assert call(train, "--resume", "runs/tiny/version_0", "--max_steps", 6)
-    with pytest.raises(UserError, match="drop_duplicates"):
-        call(train, "--resume", "runs/tiny/version_0", "--drop_duplicates", "false")
+    for flag, value in (("drop_duplicates", "false"), ("drop_lines_seen", "none"), *OTHERS):
+        with pytest.raises(UserError, match=f"was trained with {flag}="):
+            call(train, "--resume", "runs/tiny/version_0", f"--{flag}", value)
+
+
+def test_one_cleaned_text_is_known_as_the_models_own(call, tmp_path):
+    text = TEXT.replace("\n", "\n- Hamlet -\n") + "\u00e9"
+    (tmp_path / "one.txt").write_text(text, encoding="utf-8")
+    tiny = ("--config", "tiny.yaml", "--data_path", "one.txt", "--max_steps", 2)
+    call(train, *tiny, "--replace_rare", "--drop_lines_seen", 3)
+    own = json.loads(call(evaluate, "--json"))
+    named = json.loads(call(evaluate, "--data_path", "one.txt", "--json"))
+    assert named == own
+    assert own["split"] == "validation"
 
 
 def test_other_texts_are_evaluated_as_they_are(call, books, tmp_path):

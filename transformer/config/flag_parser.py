@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from transformer.config.files import unknown_name
-from transformer.config.scalars import TRUTHS
+from transformer.config.scalars import TRUTHS, number
 from transformer.system.errors import UserError
 
 
@@ -78,7 +78,7 @@ class FlagParser(argparse.ArgumentParser):
 
     def _takes(self, name: str, word: str) -> bool:
         """Whether a word behind a switch is its value."""
-        is_number = name in self._numbered and word.lstrip("+-").isdigit()
+        is_number = name in self._numbered and number(word) is not None
         return is_number or word in self._switches.get(name, ())
 
     def _mistake(self, name: str, argv: list[str]) -> UserError:

@@ -87,7 +87,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
 
     @abstractmethod
     def _val_batches(self, rank: int, world_size: int) -> CountedBatches:
-        """Every world_size-th validation example; of a large split, an even sample."""
+        """Every world_size-th validation example; of a large split, a sample."""
 
     @abstractmethod
     def _test_batches(self, rank: int, world_size: int) -> CountedBatches:
@@ -187,7 +187,7 @@ class EndlessDataModule(pl.LightningDataModule, ABC):
         most = _SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]
         if tokens.nbytes > most:
             return tokens
-        # CUDA lacks some operations for the unsigned numbers of token files.
+        # CUDA lacks some operations for the two bytes of token files.
         return tokens.to(device, torch.int32) if tokens.dtype == torch.uint16 else tokens.to(device)
 
     def _loader(

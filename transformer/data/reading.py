@@ -12,12 +12,17 @@ from transformer.data.tokenizer_choice import TokenizerChoice
 _MB = 1_000_000
 
 
+def is_large(data_path: Any, settings: TextSettings, *, build: bool) -> bool:
+    """Whether this corpus is read from token files. Raises: UserError if there is none."""
+    size = total_bytes(data_path, settings.val_path, settings.reading(), build=build)
+    return size > settings.token_files_from_mb * _MB
+
+
 def read_text_corpus(
     data_path: Any, settings: TextSettings, choice: TokenizerChoice = CHARACTERS, *, build: bool
 ) -> Corpus:
     """Raises: UserError for what cannot be read or is empty."""
-    size = total_bytes(data_path, settings.val_path, settings.reading(), build=build)
-    if size > settings.token_files_from_mb * _MB:
+    if is_large(data_path, settings, build=build):
         from transformer.data.token_files.preparing import open_corpus  # most texts are short
 
         return open_corpus(data_path, settings, choice, build=build)

@@ -5,7 +5,7 @@ from typing import Any
 from tabulate import tabulate
 
 from transformer.data.sources.paths import is_one_text
-from transformer.data.sources.settings import in_words
+from transformer.data.sources.settings import in_words, listed
 from transformer.data.text.corpus import Text, read_corpus
 from transformer.data.text.split import recorded_cuts
 from transformer.data.tokenizers.base import Tokenizer
@@ -47,11 +47,13 @@ def report_on_text(saved: SavedModel, options: EvaluateOptions) -> dict[str, Any
     Raises: UserError for a text that is missing, has changed, or has unknown units.
     """
     from_documents = "num_documents" in saved.corpus
+    own = saved.config.get("data_path")
     if options.data_path is None and not from_documents:
         path: Any = own_path(saved)
     else:
-        path = options.data_path or saved.config.get("data_path")
-        if (from_documents and options.data_path is None) or not is_one_text(path):
+        path = options.data_path or own
+        is_own = listed(path) == listed(own)
+        if (from_documents and is_own) or not is_one_text(path):
             return evaluate_documents(saved, path, options)
     settings = settings_of(saved)
     text = read_corpus(path, any_bytes=saved.tokenizer.reads_any_file, encoding=settings.encoding)

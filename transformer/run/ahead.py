@@ -3,15 +3,8 @@
 from typing import Any
 
 from transformer.data.reading import read_text_corpus
-from transformer.data.sources.reading import total_bytes
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizer_choice import TokenizerChoice
-
-
-def is_large(data_path: Any, settings: TextSettings) -> bool:
-    """Whether a run reads this corpus from token files."""
-    size = total_bytes(data_path, settings.val_path, settings.reading(), build=False)
-    return size > 1e6 * settings.token_files_from_mb
 
 
 def tokenize(data_path: Any, settings: TextSettings, choice: TokenizerChoice) -> str:

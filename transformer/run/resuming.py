@@ -28,7 +28,6 @@ from transformer.training.estimates import ENDLESS_STEPS
 KEPT_ON_RESUME = (
     *("val_fraction", "test_fraction", "tokenizer", "vocab_size", "min_frequency", "stride"),
     *("source_units", "target_units", "skip_bad_lines", "seed", "optimizer"),
-    *READING_KEYS,
 )
 # Files for one split. They may have been moved, but a run has them to its end or never.
 FILES_OF_A_SPLIT = ("val_path", "test_path")
@@ -80,6 +79,13 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
         value, was = getattr(config, key), saved.config.get(key)
         if (value is None) != (was is None):
             raise _changed(resume, key, was, value)
+    keys = config.resolved()
+    defaults = {key: Config.model_fields[key].default for key in keys}  # of keys the file lacks
+    defaults["test_fraction"] = DATA[config.family.data].auto_test_fraction(config.test_path)
+    before = defaults | saved.config
+    for key in READING_KEYS:
+        if keys[key] != before[key]:
+            raise _changed(resume, key, before[key], keys[key])
     if saved.corpus.get("sha256") != data.sha256:
         raise UserError(
             f"{resume}: {config.data_name} is not the data it was trained on: "
@@ -90,10 +96,6 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
         raise UserError(
             f"{resume}: a run goes on in its own folder: leave out run_name={config.run_name}"
         )
-    keys = config.resolved()
-    defaults = {key: Config.model_fields[key].default for key in keys}  # of keys the file lacks
-    defaults["test_fraction"] = DATA[config.family.data].auto_test_fraction(config.test_path)
-    before = defaults | saved.config
     kept = [(key, keys[key], before.get(key)) for key in KEPT_ON_RESUME if key in keys]
     sizes = config.architecture(**data.tokenizer.sizes)
     built = before | saved.architecture

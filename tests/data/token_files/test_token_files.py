@@ -92,11 +92,79 @@ def test_files_are_cleaned_as_texts_in_memory_are(corpora, path, keys):
     filed = read(corpora, path, token_files_from_mb=0.0, **keys)
     assert np.array_equal(filed.tokens, held.tokens)
     assert {key: held.facts[key] for key in filed.facts} == filed.facts
-    assert filed.facts["sha256"] != read(corpora, path).sha256 or "drop_duplicates" in keys
-    changed = ("left out", "replaced")
-    assert [word in filed.note for word in changed] == [word in held.note for word in changed]
+    assert not np.array_equal(held.tokens, read(corpora, path).tokens)
+    changed = "recurring line left out" if "drop_lines_seen" in keys else "replaced"
+    assert changed in filed.note
+    assert changed in held.note
     again = read(corpora, path, token_files_from_mb=0.0, **keys)
     assert np.array_equal(again.tokens, held.tokens)
+
+
+def test_a_start_after_a_kill_takes_no_part_that_was_cut_in_another_way(corpora, monkeypatch):
+    """The same text may be in packed files by then, of which more fit into one batch."""
+    monkeypatch.setattr("transformer.data.token_files.preparing.BATCH_BYTES", 1_500)
+    whole = read(corpora, "many").tokens
+    calls = []
+
+    def encode(batch, *arguments):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(batch)
+        return encoding.encode_batch(batch, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("transformer.data.token_files.preparing.encode_batch", encode)
+        with pytest.raises(KeyboardInterrupt):
+            read(corpora, "many", token_files_from_mb=0.0)
+    for path in (corpora / "many").iterdir():
+        packed = path.with_suffix(".txt.gz")
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert np.array_equal(read(corpora, "many", token_files_from_mb=0.0).tokens, whole)
+    assert not list(folder_of(corpora).glob("parts*"))
+
+
+def test_a_text_of_which_cleaning_leaves_nothing_is_no_document(corpora):
+    for number in range(2):
+        (corpora / f"many/z{number}.txt").write_text("  - header -\n" * 400, encoding="utf-8")
+    held = read(corpora, "many", drop_lines_seen=100)
+    filed = read(corpora, "many", token_files_from_mb=0.0, drop_lines_seen=100)
+    assert filed.facts["num_documents"] == held.facts["num_documents"] == 23
+    assert filed.sha256 == held.sha256
+    assert np.array_equal(filed.tokens, held.tokens)
+    only = f"many/z{0}.txt"
+    for least in (0.0, 64.0):
+        with pytest.raises(UserError, match="has no text"):
+            read(corpora, only, token_files_from_mb=least, drop_lines_seen=100)
+
+
+def test_lines_of_many_files_are_counted_with_few_files_open(corpora):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for number in range(150):
+        (corpora / f"many/{number:03}.txt").write_text(f"- top -\n{number}\n", encoding="utf-8")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, before[1]))
+    try:
+        corpus = read(corpora, "many", token_files_from_mb=0.0, drop_lines_seen=100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert "1 recurring line left out" in corpus.note
+
+
+def test_lines_without_a_text_field_are_plain_text_however_long(corpora):
+    held = read(corpora, "records.jsonl", text_field=None)
+    filed = read(corpora, "records.jsonl", text_field=None, token_files_from_mb=0.0)
+    assert np.array_equal(filed.tokens, held.tokens)
+
+
+@pytest.mark.parametrize("end", [b"\xc3", b"\xff\n", b"\xc3\n"])
+def test_a_long_file_with_bytes_that_are_no_utf8_is_read_or_named_by_its_byte(corpora, end):
+    data = b"line\n" * 1000 + end
+    (corpora / "odd.txt").write_bytes(data)
+    corpus = read(corpora, "odd.txt", "bytes", token_files_from_mb=0.0)
+    assert bytes(corpus.tokens.tolist()) == data
+    with pytest.raises(UserError, match=r"not UTF-8 at byte 5,?000"):
+        read(corpora, "odd.txt", "characters", token_files_from_mb=0.0)
 
 
 def test_a_packed_text_is_unpacked_in_blocks(corpora, monkeypatch):
@@ -235,7 +303,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing_that_counts(corpora, 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("shutil.copyfileobj", full)
+    monkeypatch.setattr(index, "_join", full)
     with pytest.raises(UserError, match=r"cannot write the token files: No space left.*make room"):
         read(corpora, "many", token_files_from_mb=0.0)
     assert TokenFiles.found(folder_of(corpora)) is None

@@ -1,4 +1,4 @@
-"""Leaves out lines and replaces characters, by how often they stand in a corpus. No torch."""
+"""Leaves out lines and replaces characters, by how often they occur in a corpus. No torch."""
 
 import hashlib
 import unicodedata
@@ -33,13 +33,17 @@ class Cleaning:
         return text.translate(self.symbols) if self.symbols else text
 
     def _without_lines(self, text: str) -> str:
-        lines = text.split("\n")
-        stripped = list(map(str.strip, lines))
-        distinct = list(dict.fromkeys(stripped))
-        seen = np.isin(line_hashes(distinct), self.lines)
+        """A line goes with the line end behind it, so that each part of a text tells its own."""
+        *lines, last = text.split("\n")
+        distinct = list(dict.fromkeys(map(str.strip, [*lines, last])))
+        hashes = line_hashes(distinct)
+        places = np.minimum(np.searchsorted(self.lines, hashes), len(self.lines) - 1)
+        seen = self.lines[places] == hashes
+        if not seen.any():
+            return text
         dropped = {line for line, one in zip(distinct, seen, strict=True) if one}
-        kept = (line for line, bare in zip(lines, stripped, strict=True) if bare not in dropped)
-        return "\n".join(kept) if dropped else text
+        kept = [line + "\n" for line in lines if line.strip() not in dropped]
+        return "".join([*kept, "" if last.strip() in dropped else last])
 
     @property
     def note(self) -> str:
@@ -59,7 +63,7 @@ class Cleaning:
 
 
 class LineCounts(NamedTuple):
-    """The distinct lines of some texts: their hashes, sorted, and how often each stands there."""
+    """The distinct lines of some texts: their hashes, sorted, and how often each occurs."""
 
     hashes: NDArray[np.uint64]
     numbers: NDArray[np.int64]
@@ -91,7 +95,7 @@ def added(counts: Iterable[LineCounts]) -> LineCounts:
 
 
 def count_symbols(texts: Iterable[str]) -> Counter[int]:
-    """How often each code point stands in the texts."""
+    """How often each code point occurs in the texts."""
     counts = np.zeros(_CODE_POINTS, np.int64)
     waiting, length = [], 0
     for text in chain(texts, [None]):
@@ -113,8 +117,8 @@ def _count(counts: NDArray[np.int64], text: str) -> None:
 
 
 def replacements(counts: Mapping[int, int], fewest: int) -> dict[int, str]:
-    """What replaces each character that stands there fewer times: its plain form, such as e for
-    é, if all of it stands there often enough, otherwise U+FFFD.
+    """What replaces each character that occurs fewer times: its plain form, such as e for é, if
+    all of it occurs often enough, otherwise U+FFFD.
 
     White space stays, and so do bytes that are no UTF-8.
     """
@@ -124,10 +128,19 @@ def replacements(counts: Mapping[int, int], fewest: int) -> dict[int, str]:
         symbol = chr(point)
         is_byte = 0xD800 <= point <= 0xDFFF
         if number < fewest and symbol != REPLACEMENT and not symbol.isspace() and not is_byte:
-            whole = unicodedata.normalize("NFKD", symbol.translate(_PLAIN))
-            plain = "".join(part for part in whole if not unicodedata.combining(part))
-            found[point] = plain if plain and set(plain) <= often else REPLACEMENT
+            plain = _plain_form(symbol)
+            found[point] = plain if set(plain) <= often else REPLACEMENT
     return found
+
+
+def _plain_form(symbol: str) -> str:
+    """Without marks; nothing for a mark itself, and for a character without width."""
+    whole = unicodedata.normalize("NFKD", symbol.translate(_PLAIN))
+    return "".join(
+        part
+        for part in whole
+        if not unicodedata.combining(part) and unicodedata.category(part) != "Cf"
+    )
 
 
 def cleaning_of(

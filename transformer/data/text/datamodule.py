@@ -101,7 +101,7 @@ class CharacterDataModule(EndlessDataModule):
 
     @property
     def most_scored_tokens(self) -> int:
-        """Tokens of a split that the last score reads, evenly spread over it."""
+        """Tokens of a split that the last score reads, in windows drawn from it."""
         if self.corpus.val_size is not None:  # in token files
             return self.val_max_tokens or MOST_VALIDATION_TOKENS
         return self.val_max_tokens or self.num_val_tokens + len(self.test_tokens)

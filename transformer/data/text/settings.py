@@ -9,7 +9,7 @@ from transformer.data.sources.settings import DataPath, Reading
 from transformer.data.tokenizers.registry import TOKENIZERS
 from transformer.system.errors import UserError
 
-_RARE = 10  # times, for `replace_rare: true`
+RARE = 10  # times, for `replace_rare: true`
 # The keys by which the documents of given files are read, and so their tokens.
 READING_KEYS = (
     *("data_weights", "text_field", "encoding", "skip_bad_files", "document_separator"),
@@ -57,8 +57,8 @@ class TextSettings:
 
     @property
     def as_counted(self) -> dict[str, int | None]:
-        """How often lines and characters must stand in a corpus; none: that plays no part."""
-        rare = _RARE if self.replace_rare is True else self.replace_rare or None
+        """How often lines and characters must stand in a corpus; None: it is not counted."""
+        rare = RARE if self.replace_rare is True else self.replace_rare or None
         return {"drop_lines_seen": self.drop_lines_seen, "replace_rare": rare}
 
     @property

@@ -30,6 +30,7 @@ from transformer.data.token_files.workers import in_parallel
 from transformer.system.cache import cache_folder, kept
 
 _RANGES = 64  # of the hashes, which are added up one after the other
+_AT_ONCE = 8_000_000  # characters
 _MOST_KEPT = 16
 
 
@@ -81,8 +82,7 @@ def _count_file(
     lines = []
     try:
         ends = line_ends(units, reading)
-        for unit in units:
-            texts = [segment.text for segment in segments(unit, reading, faults, ends)]
+        for texts in _groups(units, reading, faults, ends):
             if counts_symbols:
                 symbols.update(count_symbols(texts))
             if counts_lines:
@@ -97,17 +97,34 @@ def _count_file(
     return symbols
 
 
+def _groups(units: list[Unit], reading: Reading, faults: Faults, ends: str) -> Iterator[list[str]]:
+    """The texts of a file, a few MB at a time."""
+    group: list[str] = []
+    length = 0
+    for unit in units:
+        for segment in segments(unit, reading, faults, ends):
+            group.append(segment.text)
+            length += len(segment.text)
+            if length >= _AT_ONCE:
+                yield group
+                group, length = [], 0
+    if group:
+        yield group
+
+
 def _by_range(files: list[Path]) -> Iterator[LineCounts]:
-    """The counts of all units, of one part of the hashes after the other."""
-    maps = [np.load(file, mmap_mode="r") for file in files]
+    """The counts of all files, of one part of the hashes after the other.
+
+    Each file is opened anew, as a process may have only so many open.
+    """
     borders = [(number << 64) // _RANGES for number in range(1, _RANGES)]
     starts = np.array(borders, dtype=np.uint64)
-    cuts = [[0, *np.searchsorted(one[0], starts).tolist(), one.shape[1]] for one in maps]
     for number in range(_RANGES):
-        parts = [
-            LineCounts(*one[:, cut[number] : cut[number + 1]])
-            for one, cut in zip(maps, cuts, strict=True)
-        ]
+        parts = []
+        for file in files:
+            counts = np.load(file, mmap_mode="r")
+            cuts = [0, *np.searchsorted(counts[0], starts).tolist(), counts.shape[1]]
+            parts.append(LineCounts(*np.array(counts[:, cuts[number] : cuts[number + 1]])))
         yield added(parts)
 
 

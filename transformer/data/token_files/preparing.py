@@ -44,6 +44,7 @@ from transformer.data.tokenizers.bpe_training import spread
 from transformer.system.cache import cache_folder, locked
 from transformer.system.errors import UserError
 
+_PARTS = "parts-"
 BATCH_BYTES = 4_000_000
 _SAMPLE_OF_UNIT = 1_000_000  # characters
 
@@ -167,7 +168,9 @@ def _find_or_make(
         files = TokenFiles.found(folder)
         if files is not None:
             return files
-        parts = folder / "parts"
+        # The same text may be in other files now, which are cut in another way.
+        cut = hashlib.sha256(json.dumps(found.listing.question(reading)).encode()).hexdigest()
+        parts = folder / f"{_PARTS}{cut[:16]}"
         parts.mkdir(parents=True, exist_ok=True)
         ending = ending_of(tokenizer, separator)
         shared = (parts, state, ending, reading)
@@ -179,7 +182,8 @@ def _find_or_make(
             "text_bytes": [sum(info["text_bytes"][split] for info in infos) for split in SPLITS],
         }
         files = TokenFiles.written(folder, names, tokenizer.vocab_size, facts_of_files)
-        shutil.rmtree(parts, ignore_errors=True)
+        for old in folder.glob(f"{_PARTS}*"):
+            shutil.rmtree(old, ignore_errors=True)
         return files
 
 

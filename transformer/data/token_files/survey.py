@@ -71,9 +71,10 @@ def _surveyed(units: Sequence[Unit], reading: Reading, faults: Faults) -> FileFa
             total += len(segment.text)
             if before + total - len(segment.text) < _BEGINNING:
                 beginning += segment.text[:_BEGINNING]
-            if segment.ends:
+            if segment.ends and length:  # cleaning may have left nothing
                 digests.append(digest.digest())
                 lengths.append(length)
+            if segment.ends:
                 digest, length = hashlib.sha256(), 0
         unit_lengths.append(total)
         unit_documents.append(len(digests) - documents)
@@ -126,14 +127,16 @@ def line_ends(units: Sequence[Unit], reading: Reading) -> str:
     num_crlf = num_cr = num_lf = num_read = 0
     decoder = codecs.getincrementaldecoder("utf-8")()
     with naming(file), opened(file) as stream:
-        last = b""
-        while block := stream.read(_BLOCK):
+        last = block = b"\n"
+        while block:
+            block = stream.read(_BLOCK)
             try:
-                decoder.decode(block)
+                decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
                 if reading.any_bytes:
                     return RAW
-                raise not_decoded(block, error.start, file, "utf-8", before=num_read) from None
+                before = num_read - (len(error.object) - len(block))
+                raise not_decoded(error.object, error.start, file, "utf-8", before=before) from None
             num_crlf += block.count(b"\r\n") + (last == b"\r" and block[:1] == b"\n")
             num_cr += block.count(b"\r")
             num_lf += block.count(b"\n")

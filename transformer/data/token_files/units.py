@@ -38,8 +38,9 @@ class Segment(NamedTuple):
 def units_of(file: str, part: int, reading: Reading) -> list[Unit]:
     """One unit, or several for a long file of plain lines in UTF-8."""
     size = os.path.getsize(file)
-    plain = is_plain(file) or endings(file) in [(ending, "") for ending in _LINES]
-    if not plain or size <= UNIT_BYTES or reading.encoding != "utf-8":
+    has_records = reading.text_field is not None
+    has_lines = has_records and endings(file) in [(ending, "") for ending in _LINES]
+    if not (is_plain(file) or has_lines) or size <= UNIT_BYTES or reading.encoding != "utf-8":
         return [Unit(file, part)]
     starts = [0]
     with open(file, "rb") as stream:

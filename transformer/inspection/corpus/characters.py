@@ -1,13 +1,13 @@
-"""Characters that do not belong into a text. Imports no torch."""
+"""Characters that do not belong in a text. Imports no torch."""
 
 import re
 from collections.abc import Callable, Iterator
 
+from transformer.data.text.settings import RARE
 from transformer.inspection.corpus.findings import NAMED, Finding, shortened
 from transformer.inspection.corpus.portion import Portion
 from transformer.inspection.corpus.sample import HIGH
 
-RARE = 10  # symbols seen fewer times
 _SURE = 1000  # characters for each rare symbol; a shorter text has many of them
 # UTF-8 that was read as cp1252 or Latin-1 and saved again: a lead byte and what follows it. After
 # the leads of Greek and Cyrillic, three in a row, as German writes such pairs in quotation marks.

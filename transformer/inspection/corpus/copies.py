@@ -47,7 +47,7 @@ def copies(portion: Portion) -> Iterator[Finding]:
     if near:
         yield Finding(
             "near copies", len(near), "documents that are nearly equal to another", near[:NAMED],
-            "keep one of them; --drop_duplicates leaves out only those that are quite equal",
+            "keep one of them; --drop_duplicates leaves out only those that are exactly equal",
         )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def misfits(portion: Portion) -> Iterator[Finding]:
         if len(others) < len(portion.samples):
             advice = (
                 f"save them as UTF-8 ({encoding} is the likeliest now); "
-                "--skip_bad_files true leaves them out; --encoding would read all files so"
+                "--skip_bad_files true leaves them out; --encoding would apply to all files"
             )
         what = f"bytes that are no UTF-8, in {_files(others)} in another encoding"
         yield Finding("other encoding", _number(others), what, _places(others), advice)

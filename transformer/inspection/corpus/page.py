@@ -4,6 +4,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,13 @@ _NAMES = {" ": "space", "\n": "line end", "\t": "tab", "\r": "carriage return"}
 _MADE_BY = "prepare.py of transformer-trainer"
 
 
-def check_place(path: str, data_path: Any) -> None:
+def check_place(path: str, data_path: Any, val_path: Any = None) -> None:
     """Raises: UserError for a place in the corpus, and for a file that is no page of prepare.py."""
     own = os.path.realpath(path)
-    for part in listed(data_path):
-        if is_pattern(part):
-            continue
+    for part in [*listed(data_path), *(listed(val_path) if val_path else [])]:
         corpus = os.path.realpath(part)
-        if own == corpus or own.startswith(corpus + os.sep):
+        matches = is_pattern(part) and fnmatch(own, corpus)
+        if matches or own == corpus or own.startswith(corpus + os.sep):
             raise UserError(f"{path}: this is in the corpus; give another `out`")
     if os.path.exists(path):
         try:

@@ -11,7 +11,7 @@ from transformer.data.text.documents import TRAIN, Split, keys_of, split_of
 from transformer.inspection.corpus.findings import NAMED, Finding, shortened
 from transformer.inspection.corpus.portion import Portion
 
-LEAST = 1000  # characters of a passage that is told
+LEAST = 1000  # characters of a passage that is reported
 LEAST_IN_SPLITS = 300
 _STEP = 1 << 14  # characters that are compared at once
 _MOST = 20_000  # pairs of places that are compared in full
@@ -51,7 +51,7 @@ def passages(portion: Portion) -> Iterator[Finding]:
         total = sum(one.length for one in within)
         yield Finding(
             "repeated passages", len(within), f"passages of {LEAST:,} characters or more that "
-            f"stand there again, {total:,} characters together", _places(within, portion),
+            f"occur again, {total:,} characters together", _places(within, portion),
             "a model learns them by heart: remove one of the two from a copy of the file",
         )  # fmt: skip
 
@@ -105,7 +105,8 @@ def _pairs(
 ) -> NDArray[np.int64]:
     """Neighbours with equal fingerprints: text, place, text, place; those of a match together.
 
-    A match that is told has several fingerprints at the same distance, so single ones are left out.
+    A match that is reported has several fingerprints at the same distance, so single ones are left
+    out.
     """
     order = np.argsort(hashes, kind="stable")
     same = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])

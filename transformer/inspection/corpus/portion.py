@@ -10,15 +10,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer.data.sources.compression import DAMAGED, endings, opened
+from transformer.data.sources.cleaning import count_symbols
+from transformer.data.sources.compression import endings, opened
 from transformer.data.sources.faults import BadFile, Faults
 from transformer.data.sources.formats import RECORDS, Record, json_lines, reader_of
-from transformer.data.sources.reading import checked, files_of
-from transformer.data.sources.settings import Reading, in_words, shown
+from transformer.data.sources.reading import all_files, checked, naming
+from transformer.data.sources.settings import Reading, in_words, listed, shown
 from transformer.data.text.settings import TextSettings
 from transformer.inspection.corpus.fingerprints import Fingerprints, fingerprints
 from transformer.inspection.corpus.sample import Sample, sample_of
-from transformer.inspection.corpus.symbols import symbol_counts
 from transformer.system.errors import UserError
 from transformer.system.progress import progress
 
@@ -45,7 +45,10 @@ class Portion:
     @cached_property
     def symbols(self) -> dict[str, int]:
         """How often each symbol occurs, the most frequent first."""
-        return symbol_counts(sample.text for sample in self.samples)
+        counts = count_symbols(sample.text for sample in self.samples)
+        return {
+            chr(point): counts[point] for point in sorted(counts, key=lambda n: (-counts[n], n))
+        }
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
@@ -69,11 +72,8 @@ def read_portion(
 ) -> Portion:
     """Raises: UserError for a path that names no file, and if there is no text at all."""
     reading = settings.reading()
-    parts, _ = files_of(data_path, reading, build=False)
-    num_parts = len(parts)
-    if settings.val_path is not None:
-        own, _ = files_of(settings.val_path, reading, build=False)
-        parts = [*parts, [file for files in own for file in files]]
+    num_parts = len(listed(data_path))
+    parts, _ = all_files(data_path, settings.val_path, reading, build=False)
     files = [(number, file) for number, found in enumerate(parts) for file in found]
     sizes = [_size(file) for _, file in files]
     samples: list[Sample] = []
@@ -150,15 +150,8 @@ def _plain(
     start = 0
     if not endings(file)[1] and share < size and not reading.encoding.startswith(_WIDE):
         start = _start_of(file, size, share)
-    try:
+    with naming(file):
         start, data, is_whole = _window(file, start, share)
-    except FileNotFoundError:
-        raise UserError(
-            f"{shown(file)}: no such text file: check the name and the folder"
-        ) from None
-    except (*DAMAGED, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise BadFile(f"{shown(file)}: cannot read this file: {reason}") from None
     if not data:
         return [], is_whole
     sample = sample_of(data, reading, file=file, part=part, start=start, is_whole=is_whole)
