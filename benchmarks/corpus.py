@@ -245,6 +245,7 @@ def training(home: Path, small: Path, rounds: int = 7) -> dict[str, Any]:
 def starts(home: Path, corpus: Path, small: Path, rounds: int = 5) -> dict[str, Any]:
     """Both are prepared: the corpus by the part `memory`, and both by a first round."""
     flags = ("--tokenizer", "bpe", *TOKENIZERS["bpe"], "--max_steps", 1)
+    flags += ("--val_max_tokens", 20_000)  # or the large corpus would be scored for longer
     sides = {"small text": small, "whole corpus": corpus}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds + 1):

@@ -85,7 +85,10 @@ class TokenFiles:
 
 
 def _join(parts: Sequence[Path], file: BinaryIO) -> list[int]:
-    """Writes the parts one after the other; gives the checksum of each block of the whole."""
+    """Writes the parts one after the other; gives the checksum of each block of the whole.
+
+    A part is deleted as soon as it is joined: so the disk need not hold, or even write, both.
+    """
     sums: list[int] = []
     found = filled = 0
     for part in parts:
@@ -96,6 +99,7 @@ def _join(parts: Sequence[Path], file: BinaryIO) -> list[int]:
                 if filled == _BLOCK:
                     sums.append(found)
                     found = filled = 0
+        part.unlink()
     return [*sums, found] if filled else sums
 
 

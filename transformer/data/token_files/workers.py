@@ -6,9 +6,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from transformer.system.cores import available_cores
@@ -18,6 +19,13 @@ from transformer.system.progress import progress
 T = TypeVar("T")
 
 _WORTH = 8_000_000  # bytes, for fewer no processes are started
+# For the C library of Linux: memory for long texts is used again, not given back and filled with
+# zeros for the next text, which takes as long as encoding it.
+_KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
 _kept: dict[str, Any] = {}  # of a worker: the arguments that all its calls share
 
 
@@ -38,7 +46,10 @@ def in_parallel(
         start = multiprocessing.get_context("spawn")
         own = (os.getpid(), work, shared)
         try:
-            with ProcessPoolExecutor(number, start, _begin, own) as pool:
+            with (
+                _environment(_KEEP_MEMORY),
+                ProcessPoolExecutor(number, start, _begin, own) as pool,
+            ):
                 try:
                     yield from _counted(pool.map(_call, items), sizes, bar)
                 finally:
@@ -48,6 +59,18 @@ def in_parallel(
                 f"{what}: a helping process has ended, perhaps for lack of memory: start again; "
                 "what is done is kept"
             ) from None
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """For processes that are started in the block; what the user has set stays."""
+    added = changes.keys() - os.environ.keys()
+    os.environ.update({name: changes[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _counted(results: Iterator[T], sizes: Sequence[int], bar: Any) -> Iterator[T]:
