@@ -83,7 +83,7 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
     defaults = {key: Config.model_fields[key].default for key in keys}  # of keys the file lacks
     defaults["test_fraction"] = DATA[config.family.data].auto_test_fraction(config.test_path)
     before = defaults | saved.config
-    for key in READING_KEYS:
+    for key in (key for key in READING_KEYS if key in keys):
         if keys[key] != before[key]:
             raise _changed(resume, key, before[key], keys[key])
     if saved.corpus.get("sha256") != data.sha256:
