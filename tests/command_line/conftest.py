@@ -136,11 +136,24 @@ def finished(
 
 
 @pytest.fixture
-def train_here(
+def short_runs(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     write_inputs: Callable[[Path], None],
     not_drawn: dict[str, Callable],
+) -> None:
+    """Runs in this process and in tmp_path, with short samples and without pictures."""
+    write_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
+    monkeypatch.setattr("transformer.tasks.text_run.SAMPLE_TOKENS", 5)
+    for name, function in not_drawn.items():
+        monkeypatch.setattr(name, function)
+
+
+@pytest.fixture
+def train_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_runs: None
 ) -> Callable[..., Path]:
     """`train.train` in this process and in tmp_path, with keys changed; gives the run's folder."""
     import torch
@@ -149,12 +162,6 @@ def train_here(
     import train
     from transformer.config.files import load_config
 
-    write_inputs(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
-    monkeypatch.setattr("transformer.tasks.text_run.SAMPLE_TOKENS", 5)
-    for name, function in not_drawn.items():
-        monkeypatch.setattr(name, function)
     # Files of one second are ordered by this number, as text: so many digits stay as many.
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(100))
     torch.set_num_threads(1)
@@ -171,20 +178,8 @@ def train_here(
 
 
 @pytest.fixture
-def call(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    write_inputs: Callable[[Path], None],
-    not_drawn: dict[str, Callable],
-    capsys: pytest.CaptureFixture[str],
-) -> Callable[..., str]:
+def call(short_runs: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """A script's main in this process and in tmp_path; gives what it has printed on stdout."""
-    write_inputs(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
-    monkeypatch.setattr("transformer.tasks.text_run.SAMPLE_TOKENS", 5)
-    for name, function in not_drawn.items():
-        monkeypatch.setattr(name, function)
 
     def run(script: Any, *flags: Any) -> str:
         capsys.readouterr()

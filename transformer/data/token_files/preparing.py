@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -47,8 +46,6 @@ from transformer.system.errors import UserError
 _PARTS = "parts-"
 BATCH_BYTES = 4_000_000
 _SAMPLE_OF_UNIT = 1_000_000  # characters
-
-log = logging.getLogger(__name__)
 
 
 def open_corpus(
@@ -163,7 +160,6 @@ def _find_or_make(
     facts = [VERSION, found.sha256, state, separator, *split_key(settings)]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
     folder = cache_folder(cache_dir) / "tokens" / key
-    batches, sizes = _batches(_jobs(found, split))
     with writing(folder), locked(folder, f"{folder}: another process prepares this corpus"):
         files = TokenFiles.found(folder)
         if files is not None:
@@ -172,6 +168,7 @@ def _find_or_make(
         cut = hashlib.sha256(json.dumps(found.listing.question(reading)).encode()).hexdigest()
         parts = folder / f"{_PARTS}{cut[:16]}"
         parts.mkdir(parents=True, exist_ok=True)
+        batches, sizes = _batches(_jobs(found, split))
         ending = ending_of(tokenizer, separator)
         shared = (parts, state, ending, reading)
         infos = list(in_parallel(encode_batch, batches, sizes, shared, "preparing"))
