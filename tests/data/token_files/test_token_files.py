@@ -1,5 +1,6 @@
 """Token files hold what is otherwise held in memory, and nothing half-written counts as whole."""
 
+import io
 import json
 import zlib
 from itertools import islice
@@ -10,7 +11,7 @@ import pytest
 
 from tests.data.token_files.corpora import folder_of, read
 from transformer.data.text.datamodule import CharacterDataModule
-from transformer.data.token_files import encoding, index
+from transformer.data.token_files import checksums, encoding, index, joining
 from transformer.data.token_files.index import TokenFiles
 from transformer.system.errors import UserError
 
@@ -38,13 +39,17 @@ def test_files_have_the_ids_splits_and_facts_that_are_held_in_memory_otherwise(
     assert {key: held.facts[key] for key in filed.facts} == filed.facts
 
 
-def test_each_block_of_the_joined_parts_has_its_checksum(corpora, monkeypatch):
-    monkeypatch.setattr(index, "_BLOCK", 1000)
+@pytest.mark.parametrize("batch_bytes", [1, 10**9])
+def test_each_block_of_the_file_has_its_checksum(corpora, monkeypatch, batch_bytes):
+    monkeypatch.setattr(checksums, "_BLOCK", 1000)
+    monkeypatch.setattr("transformer.data.token_files.preparing.BATCH_BYTES", batch_bytes)
     corpus = read(corpora, "many", token_files_from_mb=0.0)
     folder = folder_of(corpora)
-    sums = json.loads((folder / "index.json").read_text(encoding="utf-8"))["checksums"]
-    data = corpus.tokens.tobytes()
-    assert sums == [zlib.crc32(data[at : at + 1000]) for at in range(0, len(data), 1000)]
+    found = json.loads((folder / "index.json").read_text(encoding="utf-8"))["checksums"]
+    data = io.BytesIO(corpus.tokens.tobytes())
+    assert [zlib.crc32(data.read(size)) for size, _ in found] == [wanted for _, wanted in found]
+    assert len(found) > 2
+    assert not data.read()
     assert TokenFiles.found(folder, whole=True) is not None
 
 
@@ -132,6 +137,36 @@ def test_a_start_after_a_kill_goes_on_with_the_units_that_are_done(corpora, monk
     assert len(made) == 23 - after
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_start_after_a_kill_at_the_end_uses_what_was_joined(corpora, monkeypatch, damaged):
+    monkeypatch.setattr("transformer.data.token_files.preparing.BATCH_BYTES", 1)
+    whole = read(corpora, "many", token_files_from_mb=0.0).tokens.tobytes()
+    index.remove(folder_of(corpora))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TokenFiles, "written", killed)
+        with pytest.raises(KeyboardInterrupt):
+            read(corpora, "many", token_files_from_mb=0.0)
+    assert TokenFiles.found(folder_of(corpora)) is None
+    (joined,) = folder_of(corpora).glob("*/joined")
+    assert joined.read_bytes() == whole
+    if damaged:
+        middle = len(whole) // 2
+        joined.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    made = []
+
+    def count(batch, *arguments):
+        made.append(batch.number)
+        return encoding.encode_batch(batch, *arguments)
+
+    monkeypatch.setattr("transformer.data.token_files.preparing.encode_batch", count)
+    assert read(corpora, "many", token_files_from_mb=0.0).tokens.tobytes() == whole
+    assert len(made) in (range(5, 20) if damaged else [0])
+
+
 def test_damaged_and_cut_files_are_made_again(corpora):
     whole = read(corpora, "many", token_files_from_mb=0.0).tokens.tobytes()
     path = folder_of(corpora) / "tokens.bin"
@@ -145,7 +180,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing_that_counts(corpora, 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(index, "_join", full)
+    monkeypatch.setattr(joining.Joining, "add", full)
     with pytest.raises(UserError, match=r"cannot write the token files: No space left.*make room"):
         read(corpora, "many", token_files_from_mb=0.0)
     assert TokenFiles.found(folder_of(corpora)) is None

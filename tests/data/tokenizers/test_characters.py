@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from transformer.data.tokenizers import characters
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.system.errors import UserError
@@ -39,6 +40,24 @@ def test_each_code_point_is_one_id_and_ids_follow_the_order_of_code_points(text)
     tokenizer = CharacterTokenizer.from_text(text)
     assert tokenizer.encode(text).tolist() == [sorted(set(text)).index(c) for c in text]
     assert tokenizer.vocab_size == len(set(text))
+
+
+@pytest.mark.parametrize("block", [1, 3, 1000])
+@pytest.mark.parametrize("last", ["\xff", "\u0100", "字"])
+def test_blocks_with_and_without_characters_beyond_latin_1_have_the_same_ids(
+    monkeypatch, block, last
+):
+    monkeypatch.setattr(characters, "_BLOCK", block)
+    vocabulary = "".join(map(chr, range(1, 256))) + (last if last > "\xff" else "")
+    tokenizer = CharacterTokenizer(vocabulary)
+    text = vocabulary[::-1] + last + vocabulary
+    wanted = [vocabulary.index(character) for character in text]
+    assert tokenizer.encode(text).tolist() == wanted
+    assert tokenizer.encode_as(text, "u1").tolist() == wanted
+    for unknown in ("\0", "語"):
+        with pytest.raises(UserError, match="never saw"):
+            tokenizer.encode_as(text + unknown + text, "u1")
+        assert tokenizer.encode_known(text + unknown + text)[0].tolist() == wanted + wanted
 
 
 def test_empty_text_has_no_ids():

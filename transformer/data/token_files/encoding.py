@@ -1,7 +1,6 @@
 """Encodes some units into files of ids, one for each split. Imports no torch."""
 
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
@@ -9,11 +8,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import numpy as np
-
 from transformer.data.sources.faults import Faults
 from transformer.data.sources.settings import Reading
 from transformer.data.text.documents import SPLITS, Split
+from transformer.data.token_files import checksums
 from transformer.data.token_files.units import Unit, segments
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.registry import tokenizer_from_state
@@ -48,22 +46,31 @@ def ids_path(folder: Path, number: int, split: int) -> Path:
     return folder / f"{number:06}.{split}"
 
 
-def known_info(folder: Path, number: int) -> dict[str, Any] | None:
-    """What was written for a batch before; None if it is missing or damaged."""
+def read_info(folder: Path, number: int) -> dict[str, Any] | None:
+    """What was written about the files of a batch; None if it is missing or damaged."""
     try:
         info = json.loads(info_path(folder, number).read_text(encoding="utf-8"))
         for split in SPLITS:
-            size, wanted = 0, info["bytes"][split]
-            if wanted:
-                data = ids_path(folder, number, split)
-                size = data.stat().st_size
-                if zlib.crc32(data.read_bytes()) != info["checksums"][split]:
-                    return None
-            if size != wanted:
-                return None
+            checksums.num_bytes(info["checksums"][split])
         return info
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return None
+
+
+def known_info(folder: Path, number: int) -> dict[str, Any] | None:
+    """`read_info`; None also if a file of the batch is missing or damaged."""
+    info = read_info(folder, number)
+    if info is None:
+        return None
+    for split in SPLITS:
+        path, wanted = ids_path(folder, number, split), info["checksums"][split]
+        if (path.stat().st_size if path.exists() else 0) != checksums.num_bytes(wanted):
+            return None
+        if wanted:
+            with open(path, "rb") as file:
+                if not checksums.fit(file, wanted):
+                    return None
+    return info
 
 
 def encode_batch(
@@ -99,14 +106,14 @@ def _write_ids(
 ) -> dict[str, Any]:
     """Gives the facts of what was written, each by split."""
     kind = dtype_of(tokenizer.vocab_size)
-    names = ("bytes", "checksums", "characters", "text_bytes")
+    names = ("tokens", "characters", "text_bytes")
     info: dict[str, Any] = {name: [0] * len(SPLITS) for name in names}
+    info["checksums"] = [[] for _ in SPLITS]
     for split, text, ends in chain.from_iterable(texts_of(job, reading) for job in jobs):
-        ids = tokenizer.encode(text)
-        data = (np.concatenate((ids, ending)) if ends else ids).astype(kind).tobytes()
-        files[split].write(data)
-        info["checksums"][split] = zlib.crc32(data, info["checksums"][split])
-        info["bytes"][split] += len(data)
+        for ids in (tokenizer.encode_as(text, kind), *([ending.astype(kind)] if ends else [])):
+            files[split].write(ids.data)
+            checksums.add(info["checksums"][split], ids.data)
+            info["tokens"][split] += ids.size
         info["characters"][split] += len(text)
         info["text_bytes"][split] += len(text) if text.isascii() else len(as_bytes(text))
     return info | {"part": jobs[0].unit.part}

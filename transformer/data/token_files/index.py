@@ -6,25 +6,25 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transformer.data.sources.faults import Faults
+from transformer.data.token_files import checksums
 from transformer.data.token_files.encoding import dtype_of
 from transformer.data.token_files.survey import FileFacts
 from transformer.system.cache import kept
 from transformer.system.errors import UserError
-from transformer.system.files import replacing
+from transformer.system.files import write_text
 
 SAMPLED_CHARACTERS = 20_000_000  # of which a tokenizer learns
 _INDEX, _TOKENS = "index.json", "tokens.bin"
-_BLOCK = 1 << 24  # bytes with one checksum
 _CHECKED = 4  # blocks that are checked when a corpus is opened
 _MOST_SURVEYS = 16
 
@@ -49,16 +49,14 @@ class TokenFiles:
         """
         try:
             index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-            path, sums = folder / _TOKENS, index["checksums"]
-            if path.stat().st_size != index["bytes"] or len(sums) != -(-index["bytes"] // _BLOCK):
+            path, wanted = folder / _TOKENS, index["checksums"]
+            if path.stat().st_size != checksums.num_bytes(wanted):
                 return None
-            step = 1 if whole else max(1, len(sums) // _CHECKED)
-            wanted = sorted({*range(0, len(sums), step), *range(len(sums))[-1:]})
+            step = 1 if whole else max(1, len(wanted) // _CHECKED)
+            numbers = {*range(0, len(wanted), step), *range(len(wanted))[-1:]}
             with open(path, "rb") as file:
-                for number in wanted:
-                    file.seek(number * _BLOCK)
-                    if zlib.crc32(file.read(_BLOCK)) != sums[number]:
-                        return None
+                if not checksums.fit(file, wanted, numbers):
+                    return None
             return cls._of(path, index)
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -71,36 +69,13 @@ class TokenFiles:
 
     @classmethod
     def written(
-        cls, folder: Path, parts: Sequence[Path], vocab_size: int, facts: Mapping[str, Any]
+        cls, folder: Path, joined: Path, vocab_size: int, facts: Mapping[str, Any]
     ) -> "TokenFiles":
-        """Joins the parts, those that exist, in one file; the index is written last."""
-        path = folder / _TOKENS
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            sums = _join([part for part in parts if part.exists()], file)
-        index = {"dtype": dtype_of(vocab_size), "bytes": path.stat().st_size, "checksums": sums}
-        index |= facts
-        with replacing(folder / _INDEX) as temporary:
-            temporary.write_text(json.dumps(index), encoding="utf-8")
-        return cls._of(path, index)
-
-
-def _join(parts: Sequence[Path], file: BinaryIO) -> list[int]:
-    """Writes the parts one after the other; gives the checksum of each block of the whole.
-
-    A part is deleted as soon as it is joined: so the disk need not hold, or even write, both.
-    """
-    sums: list[int] = []
-    found = filled = 0
-    for part in parts:
-        with open(part, "rb") as source:
-            while data := source.read(_BLOCK - filled):
-                file.write(data)
-                found, filled = zlib.crc32(data, found), filled + len(data)
-                if filled == _BLOCK:
-                    sums.append(found)
-                    found = filled = 0
-        part.unlink()
-    return [*sums, found] if filled else sums
+        """Renames a complete file, whose index is written before."""
+        index = {"dtype": dtype_of(vocab_size), **facts}
+        write_text(folder / _INDEX, json.dumps(index))
+        os.replace(joined, folder / _TOKENS)
+        return cls._of(folder / _TOKENS, index)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from transformer.data.text.settings import TextSettings
 from transformer.data.token_files.units import Unit, units_of
 from transformer.system.errors import UserError
 
-VERSION = 4  # of the way in which token files are made
+VERSION = 5  # of the way in which token files are made
 
 
 class Stamp(NamedTuple):

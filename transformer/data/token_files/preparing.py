@@ -15,7 +15,6 @@ from transformer.data.sources.settings import Reading, in_words, listed
 from transformer.data.text.collection import MOST_FILES, ending_of, split_key
 from transformer.data.text.corpus import Corpus, mix_of
 from transformer.data.text.documents import (
-    SPLITS,
     TRAIN,
     VAL,
     Split,
@@ -27,12 +26,11 @@ from transformer.data.token_files.counting import with_cleaning
 from transformer.data.token_files.encoding import (
     Batch,
     Job,
-    dtype_of,
     encode_batch,
-    ids_path,
     texts_of,
 )
 from transformer.data.token_files.index import SAMPLED_CHARACTERS, TokenFiles, writing
+from transformer.data.token_files.joining import Joining
 from transformer.data.token_files.listing import VERSION, Listing
 from transformer.data.token_files.surveyed import Surveyed, survey
 from transformer.data.token_files.units import Unit
@@ -157,8 +155,8 @@ def _find_or_make(
     cache_dir: str | None,
 ) -> TokenFiles:
     state = json.dumps(tokenizer.state, sort_keys=True)
-    facts = [VERSION, found.sha256, state, separator, *split_key(settings)]
-    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+    question = [VERSION, found.sha256, state, separator, *split_key(settings)]
+    key = hashlib.sha256(json.dumps(question).encode()).hexdigest()[:32]
     folder = cache_folder(cache_dir) / "tokens" / key
     with writing(folder), locked(folder, f"{folder}: another process prepares this corpus"):
         files = TokenFiles.found(folder)
@@ -169,16 +167,13 @@ def _find_or_make(
         parts = folder / f"{_PARTS}{cut[:16]}"
         parts.mkdir(parents=True, exist_ok=True)
         batches, sizes = _batches(_jobs(found, split))
-        ending = ending_of(tokenizer, separator)
-        shared = (parts, state, ending, reading)
-        infos = list(in_parallel(encode_batch, batches, sizes, shared, "preparing"))
-        names = [ids_path(parts, batch.number, split) for split in SPLITS for batch in batches]
-        facts_of_files = {
-            "lengths": _lengths(infos, len(found.listing.parts), tokenizer.vocab_size),
-            "characters": [sum(info["characters"][split] for info in infos) for split in SPLITS],
-            "text_bytes": [sum(info["text_bytes"][split] for info in infos) for split in SPLITS],
-        }
-        files = TokenFiles.written(folder, names, tokenizer.vocab_size, facts_of_files)
+        shared = (parts, state, ending_of(tokenizer, separator), reading)
+        with Joining.of(parts, len(batches)) as joining:
+            left = slice(len(joining.infos), None)
+            for info in in_parallel(encode_batch, batches[left], sizes[left], shared, "preparing"):
+                joining.add(info)
+            facts = joining.finish(len(found.listing.parts))
+        files = TokenFiles.written(folder, joining.path, tokenizer.vocab_size, facts)
         for old in folder.glob(f"{_PARTS}*"):
             shutil.rmtree(old, ignore_errors=True)
         return files
@@ -187,16 +182,6 @@ def _find_or_make(
 def _size(unit: Unit) -> int:
     end = os.path.getsize(unit.file) if unit.end is None else unit.end
     return end - unit.start
-
-
-def _lengths(infos: Sequence[dict[str, Any]], num_parts: int, vocab_size: int) -> list[list[int]]:
-    """The tokens of each part in each split."""
-    width = np.dtype(dtype_of(vocab_size)).itemsize
-    lengths = [[0] * num_parts for _ in SPLITS]
-    for info in infos:
-        for split in SPLITS:
-            lengths[split][info["part"]] += info["bytes"][split] // width
-    return lengths
 
 
 def _corpus(

@@ -101,10 +101,9 @@ class Symbols:
 
     def add(self, text: str, data: bytes) -> None:
         """`data` is the text in UTF-8."""
-        new = data.translate(None, self._ascii + _NOT_ASCII)
-        while new:
-            self._ascii += bytes(set(new[:_FIRST]))
-            new = new.translate(None, self._ascii)
+        for new in (data[:_FIRST], data):
+            while new := new.translate(None, self._ascii + _NOT_ASCII):
+                self._ascii += bytes(set(new[:_FIRST]))
         if not text.isascii():
             others = data.translate(None, _ASCII).decode("utf-8", "surrogateescape")
             self._others |= set(others)

@@ -5,11 +5,12 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
 from transformer.system.cores import available_cores
@@ -26,6 +27,7 @@ _KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
+_IMPORTED_ONCE = "transformer.data.token_files.preparing"
 _kept: dict[str, Any] = {}  # of a worker: the arguments that all its calls share
 
 
@@ -43,12 +45,10 @@ def in_parallel(
             results: Iterator[T] = (work(item, *shared) for item in items)
             yield from _counted(results, sizes, bar)
             return
-        start = multiprocessing.get_context("spawn")
-        own = (os.getpid(), work, shared)
         try:
             with (
                 _environment(_KEEP_MEMORY),
-                ProcessPoolExecutor(number, start, _begin, own) as pool,
+                ProcessPoolExecutor(number, _context(), _begin, (work, shared)) as pool,
             ):
                 try:
                     yield from _counted(pool.map(_call, items), sizes, bar)
@@ -79,19 +79,30 @@ def _counted(results: Iterator[T], sizes: Sequence[int], bar: Any) -> Iterator[T
         yield result
 
 
-def _begin(parent: int, work: Any, shared: tuple[Any, ...]) -> None:
+def _context() -> BaseContext:
+    """How processes begin. On Linux one process imports, and all others are copies of it.
+
+    So a second pass begins at once. Other systems' libraries may not survive to be copied.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_IMPORTED_ONCE])
+    return context
+
+
+def _begin(work: Any, shared: tuple[Any, ...]) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # each process has one core
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its helpers
     _kept.update(work=work, shared=shared)
 
     def watch() -> None:
         """Ends this process if its parent was killed."""
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
+        if (parent := multiprocessing.parent_process()) is not None:
+            wait([parent.sentinel])
+            os._exit(1)
 
-    if sys.platform != "win32":
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _call(item: Any) -> Any:

@@ -56,6 +56,10 @@ class Tokenizer(ABC):
     def encode(self, text: str) -> NDArray[int32]:
         """Raises: UserError that names the unknown units of the text."""
 
+    def encode_as(self, text: str, dtype: str) -> NDArray[Any]:
+        """`encode`, as numbers of a type that holds all ids."""
+        return self.encode(text).astype(dtype)
+
     @abstractmethod
     def decode(self, ids: ArrayLike) -> str: ...
 

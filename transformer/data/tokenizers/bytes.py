@@ -37,7 +37,10 @@ class ByteTokenizer(ByteLevelTokenizer):
         return {"kind": self.name}
 
     def encode(self, text: str) -> NDArray[np.int32]:
-        return np.frombuffer(as_bytes(text), dtype=np.uint8).astype(np.int32)
+        return self.encode_as(text, "i4")
+
+    def encode_as(self, text: str, dtype: str) -> NDArray[Any]:
+        return np.frombuffer(as_bytes(text), dtype=np.uint8).astype(dtype)
 
     def decode_bytes(self, ids: ArrayLike) -> bytes:
         numbers = np.asarray(ids, dtype=np.int64)

@@ -1,5 +1,7 @@
 """One token for each character. Imports no torch."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,10 @@ class CharacterTokenizer(Tokenizer):
         self._characters = _code_points(vocabulary)
         self._ids = np.full(int(self._characters[-1]) + 2, _UNKNOWN, dtype=np.int32)
         self._ids[self._characters] = np.arange(len(vocabulary), dtype=np.int32)
+        # The first 256 code points are one byte each in Latin-1, and their ids are below 256.
+        found = [(point, place) for place, point in enumerate(map(ord, vocabulary)) if point < 256]
+        self._latin_1 = bytes(dict(found).get(point, 0) for point in range(256))
+        self._known = bytes(point for point, _ in found)
 
     @classmethod
     def from_text(cls, text: str, num_train: int | None = None) -> "CharacterTokenizer":
@@ -58,13 +64,20 @@ class CharacterTokenizer(Tokenizer):
         """One id for each character; `skip_unknown` drops unknown characters."""
         if skip_unknown:
             return self.encode_known(text)[0]
-        ids = self._lookup(text)
-        if ids.size and ids.min() == _UNKNOWN:
-            raise unknown_units(self.units, self.unknown(text))
+        return self.encode_as(text, "i4")
+
+    def encode_as(self, text: str, dtype: str) -> NDArray[Any]:
+        ids = np.empty(len(text), dtype)
+        at = 0
+        for found in self._lookup(text):
+            if found.dtype == np.int32 and found.min() == _UNKNOWN:
+                raise unknown_units(self.units, self.unknown(text))
+            ids[at : at + found.size] = found
+            at += found.size
         return ids
 
     def encode_known(self, text: str) -> tuple[NDArray[np.int32], int]:
-        ids = self._lookup(text)
+        ids = np.concatenate([np.empty(0, np.int32), *self._lookup(text)])
         known = ids[ids != _UNKNOWN]
         return known, ids.size - known.size
 
@@ -81,10 +94,14 @@ class CharacterTokenizer(Tokenizer):
         ids = np.asarray(ids, dtype=np.int64)
         return TextSize(ids.size, int(num_bytes[ids].sum()))
 
-    def _lookup(self, text: str) -> NDArray[np.int32]:
-        """Code points beyond the table use its last entry, which is _UNKNOWN."""
-        ids = np.empty(len(text), np.int32)
+    def _lookup(self, text: str) -> Iterator[NDArray[Any]]:
+        """The ids of one block after the other, with _UNKNOWN for an unknown character."""
         for at in range(0, len(text), _BLOCK):
-            points = _code_points(text[at : at + _BLOCK])
-            self._ids.take(points, mode="clip", out=ids[at : at + _BLOCK])
-        return ids
+            block = text[at : at + _BLOCK]
+            with suppress(UnicodeEncodeError):
+                data = block.encode("latin-1")
+                if not data.translate(None, self._known):
+                    yield np.frombuffer(data.translate(self._latin_1), np.uint8)
+                    continue
+            # Code points beyond the table use its last entry, which is _UNKNOWN.
+            yield self._ids.take(_code_points(block), mode="clip")
