@@ -36,6 +36,7 @@ OPTIONS = [
     {"ngram_size": 2},
     {"ngram_size": 3, "ngram_buckets": 200},  # room for the 169 bigrams, not for the trigrams
     {"ngram_size": 4, "ngram_buckets": 17, "token_shift": True, "positions": "sinusoidal"},
+    {"ngram_size": 3, "ngram_buckets": 200, "ngram_vocab_size": 9, "head_bias": True},
     # Its 5-grams have numbers beyond 2^63:
     {"ngram_size": 5, "ngram_buckets": 101, "vocab_size": 50021, "embedding_dim": 6},
 ]

@@ -31,7 +31,11 @@ class GPT(TokenModel, BlockModel):
         super().__init__(settings)
         vocab_size, width = settings.vocab_size, settings.embedding_dim
         self.token_embedding = NgramEmbedding(
-            vocab_size, width, settings.ngram_size, settings.ngram_buckets
+            vocab_size,
+            width,
+            settings.ngram_size,
+            settings.ngram_buckets,
+            settings.ngram_vocab_size,
         )
         self.token_shift = TokenShift(width) if settings.token_shift else nn.Identity()
         # Earlier tokens that the embedding of a token depends on:
@@ -42,7 +46,7 @@ class GPT(TokenModel, BlockModel):
         self.dropout = Dropout(settings.dropout)
         self.blocks = nn.ModuleList(self._make_block() for _ in range(settings.num_blocks))
         self.final_norm = self._make_norm() if settings.norm_first else nn.Identity()
-        self.lm_head = nn.Linear(width, vocab_size, bias=False)
+        self.lm_head = nn.Linear(width, vocab_size, bias=settings.head_bias)
         if settings.tie_weights:
             self.lm_head.weight = self.token_embedding.weight
         self._initialize()

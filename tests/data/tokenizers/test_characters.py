@@ -121,9 +121,21 @@ def test_state_without_a_vocabulary_is_an_error(state):
         tokenizer_from_state({"kind": "character"} | state)
 
 
-@pytest.mark.parametrize("vocabulary", ["", "ba", "aa", "abb"])
-def test_vocabulary_that_is_empty_unsorted_or_doubled_is_an_error(vocabulary):
-    with pytest.raises(ValueError, match="one or more distinct characters in sorted order"):
+@MANY
+@given(text=TEXTS, more=TEXTS)
+def test_a_tokenizer_that_has_grown_keeps_all_ids(text, more):
+    tokenizer = CharacterTokenizer.from_text(text)
+    grown = tokenizer.grown(more)
+    assert grown.encode(text).tolist() == tokenizer.encode(text).tolist()
+    assert grown.decode(grown.encode(more + text)) == more + text
+    assert grown.vocab_size == len(set(more + text))
+    assert tokenizer_from_state(grown.state).encode(more).tolist() == grown.encode(more).tolist()
+    assert grown.grown(text + more) is grown
+
+
+@pytest.mark.parametrize("vocabulary", ["", "aa", "abb"])
+def test_vocabulary_that_is_empty_or_doubled_is_an_error(vocabulary):
+    with pytest.raises(ValueError, match="one or more distinct characters"):
         tokenizer_from_state({"kind": "character", "vocabulary": vocabulary})
 
 

@@ -66,6 +66,10 @@ class Tokenizer(ABC):
     @abstractmethod
     def size(self, ids: ArrayLike) -> TextSize: ...
 
+    def grown(self, symbols: str) -> "Tokenizer":
+        """One that also knows these characters; all ids stay as they are."""
+        return self
+
     def bytes_of(self, token: int) -> bytes:
         """The UTF-8 of a token, which may be a part of a character."""
         return self.pieces[token].encode("utf-8", "surrogatepass")

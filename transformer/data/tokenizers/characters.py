@@ -23,21 +23,22 @@ def _code_points(text: str) -> NDArray[np.uint32]:
 class CharacterTokenizer(Tokenizer):
     """Each code point of the vocabulary is one token; its id is its place in the vocabulary.
 
-    Raises: ValueError if the vocabulary is empty, not sorted, or has a character twice.
+    Raises: ValueError if the vocabulary is empty, or has a character twice.
     """
 
     name = units = "characters"
     bits_per = "char"
 
     def __init__(self, vocabulary: str) -> None:
-        if not vocabulary or list(vocabulary) != sorted(set(vocabulary)):
-            raise ValueError("a vocabulary must be one or more distinct characters in sorted order")
+        if not vocabulary or len(vocabulary) != len(set(vocabulary)):
+            raise ValueError("a vocabulary must be one or more distinct characters")
         self.vocabulary = self.pieces = vocabulary
         self._characters = _code_points(vocabulary)
-        self._ids = np.full(int(self._characters[-1]) + 2, _UNKNOWN, dtype=np.int32)
+        self._ids = np.full(int(self._characters.max()) + 2, _UNKNOWN, dtype=np.int32)
         self._ids[self._characters] = np.arange(len(vocabulary), dtype=np.int32)
-        # The first 256 code points are one byte each in Latin-1, and their ids are below 256.
-        found = [(point, place) for place, point in enumerate(map(ord, vocabulary)) if point < 256]
+        # The first 256 code points are one byte each in Latin-1, and so are most of their ids.
+        first = enumerate(map(ord, vocabulary[:256]))
+        found = [(point, place) for place, point in first if point < 256]
         self._latin_1 = bytes(dict(found).get(point, 0) for point in range(256))
         self._known = bytes(point for point, _ in found)
 
@@ -56,6 +57,10 @@ class CharacterTokenizer(Tokenizer):
     @property
     def state(self) -> dict[str, Any]:
         return {"kind": "character", "vocabulary": self.vocabulary}
+
+    def grown(self, symbols: str) -> "CharacterTokenizer":
+        new = sorted(set(symbols) - set(self.vocabulary))
+        return CharacterTokenizer(self.vocabulary + "".join(new)) if new else self
 
     def described(self, num_tokens: int) -> str:
         return f"{self.vocab_size} symbols"

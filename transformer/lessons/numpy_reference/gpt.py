@@ -111,6 +111,8 @@ class Architecture:
     ngram_buckets: int
     token_shift: bool
     position_gain: bool = False  # older files do not name it
+    head_bias: bool = False
+    ngram_vocab_size: int | None = None
 
     def __post_init__(self) -> None:
         for name, known in _KNOWN.items():
@@ -140,23 +142,25 @@ class GPT:
         if shape.norm_first:
             x = self._norm(x, "final_norm")
         head = "token_embedding" if shape.tie_weights else "lm_head"
-        return x @ self.tensors[f"{head}.weight"].T
+        logits = x @ self.tensors[f"{head}.weight"].T
+        return logits + self.tensors["lm_head.bias"] if shape.head_bias else logits
 
     def _embed(self, tokens: Array) -> Floats:
         """The sum of the vectors of the token and of each n-gram that ends with it.
 
         If a table has fewer rows than there are n-grams, a hash (int64, wrapping around) chooses
-        the row. Cf. Huang et al. 2025 (arXiv:2501.16975). `token_shift` adds a learned share of the
+        the row. Cf. Huang et al. 2025 (arXiv:2501.16975). A vocabulary that has grown numbers them as
+        before. `token_shift` adds a learned share of the
         previous position's vector: cf. Peng et al. 2023 (arXiv:2305.13048), 3.1.1.
         """
         shape = self.architecture
         x = self.tensors["token_embedding.weight"][tokens]
-        ngrams = tokens.astype(np.int64)
+        ngrams, base = tokens.astype(np.int64), shape.ngram_vocab_size or shape.vocab_size
         for back in range(1, shape.ngram_size):
             table = self.tensors[f"token_embedding.ngram_tables.{back - 1}"]
-            ngrams = ngrams + shift(tokens.astype(np.int64), back) * shape.vocab_size**back
-            own_row = shape.vocab_size ** (back + 1) <= len(table)
-            x = x + table[ngrams if own_row else (ngrams * _MULTIPLIER >> 32) % len(table)]
+            ngrams = ngrams + shift(tokens.astype(np.int64), back) * base**back
+            hashed = base ** (back + 1) > len(table)
+            x = x + table[(ngrams * _MULTIPLIER >> 32 if hashed else ngrams) % len(table)]
         return x + self.tensors["token_shift.weight"] * shift(x, 1) if shape.token_shift else x
 
     def _add_positions(self, x: Floats) -> Floats:

@@ -8,7 +8,11 @@ from transformer.models.families.base import TransformerSettings, key
 
 @dataclass(frozen=True, kw_only=True)
 class GPTSettings(TransformerSettings):
-    """`position_gain` scales sinusoids by a learned number: `ScaledSinusoidalPositions`."""
+    """`position_gain` scales sinusoids by a learned number: `ScaledSinusoidalPositions`.
+
+    A model whose vocabulary has grown has a `head_bias`, and its n-grams are numbered as in the
+    vocabulary of `ngram_vocab_size` symbols with which it began: see `transformer.models.growing`.
+    """
 
     name = "gpt"
     model_class = "transformer.models.gpt:GPT"
@@ -18,6 +22,8 @@ class GPTSettings(TransformerSettings):
         False, "add to each embedding a learned share, by channel, of the previous one"
     )
     position_gain: bool = True
+    head_bias: bool = False
+    ngram_vocab_size: int | None = None  # None: vocab_size
 
     @property
     def attention_dropout(self) -> float:

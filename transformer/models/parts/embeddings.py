@@ -17,14 +17,23 @@ class NgramEmbedding(nn.Embedding):
     Each n has a table with one row per n-gram. If there are more n-grams than `ngram_buckets`, they
     share that many rows by hashing. Tokens before the first one count as token 0. With ngram_size 1
     this is a plain embedding. Cf. Huang et al. 2025 (arXiv:2501.16975).
+
+    N-grams are numbered as in a vocabulary of `ngram_vocab_size` symbols, by default all; those
+    with other symbols share rows with them.
     """
 
     def __init__(
-        self, vocab_size: int, embedding_dim: int, ngram_size: int = 1, ngram_buckets: int = 8192
+        self,
+        vocab_size: int,
+        embedding_dim: int,
+        ngram_size: int = 1,
+        ngram_buckets: int = 8192,
+        ngram_vocab_size: int | None = None,
     ) -> None:
         super().__init__(vocab_size, embedding_dim)
+        self.base = ngram_vocab_size or vocab_size
         self.ngram_tables = nn.ParameterList(
-            torch.zeros(min(vocab_size**size, ngram_buckets), embedding_dim)
+            torch.zeros(min(self.base**size, ngram_buckets), embedding_dim)
             for size in range(2, ngram_size + 1)
         )
 
@@ -33,9 +42,11 @@ class NgramEmbedding(nn.Embedding):
         ngrams = input
         for back, table in enumerate(self.ngram_tables, start=1):
             earlier = F.pad(input[:, :-back], (min(back, input.shape[1]), 0))
-            ngrams = ngrams + earlier * _wrapped(self.num_embeddings**back)
-            own_row = self.num_embeddings ** (back + 1) <= len(table)
-            rows = ngrams if own_row else (ngrams * _MULTIPLIER >> 32) % len(table)
+            ngrams = ngrams + earlier * _wrapped(self.base**back)
+            if self.base ** (back + 1) > len(table):
+                rows = (ngrams * _MULTIPLIER >> 32) % len(table)
+            else:  # each has its own row
+                rows = ngrams if self.base == self.num_embeddings else ngrams % len(table)
             x = x + F.embedding(rows, table)
         return x
 
