@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transformer.config.drafts import Draft, read_draft
-from transformer.config.files import load_config, to_yaml
+from transformer.config.files import load_config, read_settings, to_yaml
 from transformer.config.flags import FlagParser, add_flags, given_flags, path_argument
 from transformer.config.keys import Config
 from transformer.models.families.registry import DEFAULT
-from transformer.run.fit import saved_tokenizer, train
+from transformer.run.fit import read_data, train
 from transformer.storage.run_folder import CONFIG, Resume, find_restart, find_resume, run_of
 from transformer.storage.run_names import check_name
 from transformer.system.errors import UserError
@@ -41,7 +41,6 @@ from transformer.system.terminal import (
     tell,
     with_flags_in_errors,
 )
-from transformer.tasks.registry import task_of
 
 if TYPE_CHECKING:
     from transformer.run.planning.race import Entry
@@ -125,6 +124,8 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
         raise UserError("--verify_resume makes its own runs: leave out --resume")
     if arguments.config:
         raise UserError("--config does not go with --resume: a run uses its own config.yaml")
+    if "start_from" in flags:
+        raise UserError("--start_from does not go with --resume: the run has its own weights")
     if "run_name" in flags:
         raise UserError("--run_name does not go with --resume: a run goes on in its own folder")
     if "runs_dir" in flags and arguments.resume:
@@ -139,6 +140,9 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
 
 def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config | Draft:
     """A draft if the planner has to choose a value or, with --plan, to show some."""
+    start_from = flags.get("start_from") or in_file(arguments.config, "start_from")
+    if start_from:
+        return read_config_of_start(start_from, arguments, flags)
     planned_here = arguments.plan or ("data_path" in flags and may_be_planned(flags))
     if arguments.plan and "max_steps" in flags:
         raise UserError("--plan shows what minutes would bring: leave out --max_steps")
@@ -151,6 +155,20 @@ def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config 
     if arguments.plan:
         raise UserError(f"--plan: {path} leaves nothing open; leave out --config, or give auto")
     return named(draft.config(), path)
+
+
+def in_file(path: str | None, key: str) -> Any:
+    settings = read_settings(path) if path else {}
+    return settings[key].value if key in settings else None
+
+
+def read_config_of_start(start_from: str, arguments: argparse.Namespace, flags: Any) -> Config:
+    if arguments.plan:
+        raise UserError("--plan is for a new model: leave out --start_from")
+    say_loading("PyTorch")
+    from transformer.run.starting import config_of_start
+
+    return named(config_of_start(start_from, arguments.config, flags), arguments.config or "")
 
 
 def may_be_planned(flags: dict[str, Any]) -> bool:
@@ -188,8 +206,7 @@ def main(argv: list[str] | None = None) -> int:
         from transformer.run.estimation import estimate
 
         checkpoints = arguments.resume.checkpoints
-        recall = partial(saved_tokenizer, checkpoints[0]) if checkpoints else None
-        data = task_of(config.model).read(config, build=not checkpoints, recall=recall)
+        data = read_data(config, checkpoints[0] if checkpoints else None)
         for part in estimate(config, data):
             print(part, flush=True)
         return 0

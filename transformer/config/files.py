@@ -53,14 +53,19 @@ def planned_keys(settings: Mapping[str, Setting]) -> list[str]:
 
 
 def gather(
-    path: str | Path, flags: Mapping[str, Any] | None = None, *, same_text: bool = False
+    path: str | Path | None,
+    flags: Mapping[str, Any] | None = None,
+    *,
+    same_text: bool = False,
+    base: Mapping[str, Setting] | None = None,
 ) -> dict[str, Setting]:
     """The settings of a file and of flags, as `load_config` joins them; values are not checked.
 
+    `base` are those of keys that neither of them gives.
+
     Raises: UserError for a file that cannot be read or is not flat YAML, and for a missing key.
     """
-    path = expanded(path)
-    settings = read_settings(path)
+    settings = {**(base or {}), **({} if path is None else read_settings(expanded(path)))}
     flags = flags or {}
     if not same_text and "data_path" in settings and "data_path" in flags:
         own, given = settings["data_path"].value, flags["data_path"]
@@ -75,8 +80,9 @@ def gather(
             if key not in Config.model_fields:
                 hint = unknown_name("key", key, Config.model_fields)
                 raise UserError(f"{setting.origin}: {hint}")
+        where = "command line" if path is None else path
         raise UserError(
-            f"{path}: missing key {', '.join(missing)}: every config holds "
+            f"{where}: missing key {', '.join(missing)}: every config holds "
             f"{' '.join(REQUIRED_KEYS)} (or give `{missing[0]}=VALUE`)"
         )
     return settings

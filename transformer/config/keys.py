@@ -15,6 +15,7 @@ from transformer.config.planned_keys import allow_auto
 from transformer.config.types import (
     Auto,
     Boolean,
+    DataPaths,
     FilePath,
     Fraction,
     Integer,
@@ -112,6 +113,20 @@ class Config(DataKeys):
     activation_checkpointing: Boolean = Field(
         False, description="compute each block again in the backward pass: less memory, more time"
     )
+    start_from: FilePath | None = Field(
+        None,
+        min_length=1,
+        description="the model whose weights the run begins with: a run, a model.safetensors or a "
+        ".ckpt; keys that are not given come from it",
+    )
+    old_data_path: DataPaths | None = Field(
+        None,
+        description="start_from: the text that the model was trained on, whose old_val_loss is "
+        "reported; by default its own data_path, if that has not changed",
+    )
+    replay_fraction: Fraction = Field(
+        0.0, description="start_from: share of the old text in training"
+    )
     race: Boolean = Field(
         True,
         description="a plan for ten minutes or more: train three models for a tenth of the time, "
@@ -141,6 +156,9 @@ class Config(DataKeys):
         self._check_data_paths()
         if self.r_drop and not (values.get("dropout") or values.get("target_dropout")):
             raise ValueError(f"r_drop: {self.r_drop:g} needs a dropout above 0; set both or none")
+        if self.start_from is None and (self.old_data_path or self.replay_fraction):
+            key = "old_data_path" if self.old_data_path else "replay_fraction"
+            raise ValueError(f"{key} goes with start_from; give start_from or leave out {key}")
         if self.strategy == "fsdp":
             self._check_sharding()
         self.family_settings()

@@ -19,21 +19,29 @@ _VERSION = "1"  # of the way in which tokenizers are learned
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerChoice:
-    """The keys of a config about a tokenizer; `recall` gives the one of a resumed run."""
+    """The keys of a config about a tokenizer.
+
+    `recall` gives the one of a resumed run, or of the model that a run starts from.
+    """
 
     tokenizer: str = "characters"  # the name of a kind, or the path of a file
     vocab_size: int | Literal["auto"] = "auto"
     min_frequency: int = 2
     cache_dir: str | None = None
+    start_from: str | None = None
     recall: Callable[[], Any] | None = None
 
     @cached_property
     def given(self) -> Tokenizer | None:
-        """The tokenizer that is there already: of a resumed run, or of a file."""
+        """The tokenizer that is there already: of another run, or of a file."""
         kind = TOKENIZERS.get(self.tokenizer)
-        if self.recall and (kind is None or kind.is_learned):
+        if self.recall and (self.start_from or kind is None or kind.is_learned):
             return self.recall()
         return read_tokenizer(self.tokenizer) if kind is None else None
+
+    def given_for(self, symbols: str) -> Tokenizer | None:
+        """`given`; the one of a model that a run starts from also learns these characters."""
+        return self.given.grown(symbols) if self.given and self.start_from else self.given
 
     @property
     def reads_any_file(self) -> bool:
@@ -49,8 +57,8 @@ class TokenizerChoice:
 
         What is learned from a long text is kept in the cache folder.
         """
-        if self.given is not None:
-            return self.given
+        if (given := self.given_for(text)) is not None:
+            return given
         kind = TOKENIZERS[self.tokenizer]
         settings = {key: getattr(self, key) for key in kind.keys}
         if kind.kept_from is None or num_train < kind.kept_from:

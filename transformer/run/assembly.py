@@ -15,11 +15,13 @@ from pytorch_lightning.profilers import PyTorchProfiler
 from transformer.config.keys import Config
 from transformer.models import build_model
 from transformer.models.base import SequenceModel
+from transformer.models.growing import grown
 from transformer.models.parts.attention import use_attention
 from transformer.models.parts.layers import recompute_blocks, skipped_initialization
 from transformer.run.callbacks import build_callbacks
 from transformer.run.compiling import compile_model
 from transformer.run.parts import Run
+from transformer.run.starting import begin, read_start
 from transformer.storage.model_file import read_architecture
 from transformer.system.cores import available_cores
 from transformer.system.devices import resolve_accelerator
@@ -135,10 +137,15 @@ def build_module(
     `recorded` makes each training step one CUDA graph.
     """
     architecture = config.architecture(**task.data.sizes)
+    start = read_start(config.start_from) if config.start_from and resume is None else None
     if resume is not None:
         architecture = read_architecture(resume) | architecture
+    elif start is not None:
+        architecture = grown(start.architecture, architecture["vocab_size"]) | architecture
     num_tokens = total_steps * config.batch_size * task.tokens_per_example if recorded else math.inf
     model = build_model_of(config, architecture, num_tokens)
+    if start is not None:
+        begin(model, start)
     settings = asdict(config.group(TrainingSettings))
     metadata = {
         "tokenizer": task.data.tokenizer_state,

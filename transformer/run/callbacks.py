@@ -1,5 +1,6 @@
 """Builds the callbacks of a run, in the order in which Lightning calls them."""
 
+import logging
 import math
 from collections.abc import Mapping
 from functools import partial
@@ -16,12 +17,15 @@ from transformer.training.callbacks.agreement import Agreement
 from transformer.training.callbacks.announcements import Announcements
 from transformer.training.callbacks.checkpoints import RunCheckpoints
 from transformer.training.callbacks.interruption import Interruption
+from transformer.training.callbacks.old_text import OLD_VAL_LOSS, OldText
 from transformer.training.callbacks.progress_bar import RunProgressBar
 from transformer.training.callbacks.random_state import RandomState
 from transformer.training.callbacks.showing import Advising, Introduction, Samples
 from transformer.training.callbacks.stopping import LastStep, Patience, TimeLimit, WholeSteps
 from transformer.training.callbacks.timed_validations import TimedValidations
 from transformer.training.estimates import ENDLESS_STEPS
+
+log = logging.getLogger(__name__)
 
 
 def tokens_afterwards(run: Run) -> float:
@@ -82,6 +86,10 @@ def _advice(run: Run, step: int) -> str:
     return "\n".join(map(str, advice(finished(run, step))))
 
 
+def _say_old_loss(loss: float) -> None:
+    log.info("%s before the first step: %.4f", OLD_VAL_LOSS, loss)
+
+
 def _save(run: Run, step: int, val_loss: float, weights: Mapping[str, Tensor]) -> None:
     results = {"results": {"best_step": step, "val_loss": val_loss}}
     save_weights(run.folder / WEIGHTS, weights, run.module.metadata | results)
@@ -120,6 +128,8 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         RandomState(run.config.seed),
         checkpoints,
     ]
+    if run.task.scores_old_text:
+        parts.insert(0, OldText(run.task.old_loss, _say_old_loss))
     if limit is not None:
         parts.append(limit)
     if run.config.patience is not None:

@@ -6,7 +6,7 @@ Imports torch and Lightning only after the input was checked.
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,11 +103,34 @@ def saved_tokenizer(checkpoint: Path) -> Any:
     return read_tokenizer(checkpoint)
 
 
+def recall_of(config: Config, resume: Path | None) -> Callable[[], Any] | None:
+    """Gives the tokenizer that is known before the data is read."""
+    if resume is not None:
+        return partial(saved_tokenizer, resume)
+    return partial(start_tokenizer, config.start_from) if config.start_from else None
+
+
+def start_tokenizer(path: str) -> Any:
+    from transformer.run.starting import read_start
+
+    return read_start(path).tokenizer
+
+
+def read_data(config: Config, resume: Path | None) -> Data:
+    """The data of a new run, or of the run to resume, with the old text if there is one."""
+    build, recall = resume is None, recall_of(config, resume)
+    data: Any = task_of(config.model).read(config, build=build, recall=recall)
+    if config.start_from is None:
+        return data
+    from transformer.run.old_text import with_old_text
+
+    return with_old_text(config, data, resume)
+
+
 def read_input(config: Config, resume: Path | None) -> tuple[Config, Data, Mapping[str, Any]]:
     """The config with what depends on the data, the data, and the config before resuming."""
     kind = task_of(config.model)
-    recall = partial(saved_tokenizer, resume) if resume else None
-    data = kind.read(config, build=resume is None, recall=recall)
+    data = read_data(config, resume)
     config = kind.settle(config, data)
 
     from transformer.run import resuming  # imports no Lightning: a bad checkpoint is found sooner

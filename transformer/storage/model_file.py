@@ -155,6 +155,15 @@ def read_tokenizer(path: Path) -> Tokenizer | PairTokenizer:
         raise UserError(f"{path}: damaged: it has no tokenizer ({error})") from None
 
 
+def read_corpus_facts(path: Path) -> dict[str, Any]:
+    """What a run's .ckpt says about its corpus. Raises: UserError if it is damaged."""
+    _, texts = read_with_metadata(path)
+    try:
+        return dict(json.loads(texts.get("corpus", "{}")))
+    except READ_ERRORS as error:
+        raise UserError(f"{path}: damaged: its corpus is not described ({error})") from None
+
+
 def read_architecture(path: Path) -> dict[str, Any]:
     """The architecture of the model in a run's .ckpt. Raises: UserError if it is damaged."""
     state = read_training_state(path)

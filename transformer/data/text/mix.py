@@ -12,7 +12,7 @@ from transformer.data.order import EndlessOrder
 _LONGEST = 1_000_000  # entries of the pattern in which parts follow each other
 
 
-def pattern_of(weights: Sequence[int | float]) -> NDArray[np.uint8]:
+def pattern_of(weights: Sequence[int | float | Fraction]) -> NDArray[np.uint8]:
     """Which part comes when, over and over: after any number of entries, each part has come as
     often as its share says, to less than one.
 
@@ -63,7 +63,7 @@ class MixedOrder:
         orders: Sequence[EndlessOrder],
         offsets: Sequence[int],
         stride: int,
-        weights: Sequence[int | float],
+        weights: Sequence[int | float | Fraction],
     ) -> None:
         self.size = sum(order.size for order in orders)
         self._orders = orders

@@ -78,9 +78,9 @@ def _tokenizer(
     found: Surveyed, split: Split, choice: TokenizerChoice, reading: Reading, separator: str
 ) -> Tokenizer:
     """Learned from a sample of the training split; of characters, from all that occur."""
-    if choice.given is not None:
-        return choice.given
     symbols = {symbol for facts in found.facts for symbol in facts.characters} | set(separator)
+    if (given := choice.given_for("".join(symbols))) is not None:
+        return given
     if choice.learns:
         sample = _sample(found, split, reading)
         return choice.make(sample, len(sample))

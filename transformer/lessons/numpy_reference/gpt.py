@@ -149,9 +149,9 @@ class GPT:
         """The sum of the vectors of the token and of each n-gram that ends with it.
 
         If a table has fewer rows than there are n-grams, a hash (int64, wrapping around) chooses
-        the row. Cf. Huang et al. 2025 (arXiv:2501.16975). A vocabulary that has grown numbers them as
-        before. `token_shift` adds a learned share of the
-        previous position's vector: cf. Peng et al. 2023 (arXiv:2305.13048), 3.1.1.
+        the row. Cf. Huang et al. 2025 (arXiv:2501.16975). A vocabulary that has grown numbers them
+        as before. `token_shift` adds a learned share of the previous position's vector: cf. Peng et
+        al. 2023 (arXiv:2305.13048), 3.1.1.
         """
         shape = self.architecture
         x = self.tensors["token_embedding.weight"][tokens]

@@ -1,0 +1,131 @@
+"""A run that starts from a model: its config, and the weights it begins with."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from transformer.config.files import Setting, check, gather
+from transformer.config.keys import Config
+from transformer.config.planned_keys import PLANNED_KEYS
+from transformer.data.tokenizers.base import Tokenizer
+from transformer.data.tokenizers.registry import PIECE_KEYS
+from transformer.models.base import SequenceModel
+from transformer.models.growing import begin_with
+from transformer.storage.model_file import SavedModel, load_model
+from transformer.storage.run_folder import find_model
+from transformer.system.errors import UserError
+from transformer.system.paths import expanded
+from transformer.system.processes import is_rank_0
+from transformer.training.settings import TrainingSettings
+
+log = logging.getLogger(__name__)
+
+# What a model was trained with, where its file says so. Its limits were for another text.
+_RECIPE = (
+    *(field.name for field in fields(TrainingSettings) if field.name not in ("lr", "warmup_steps")),
+    *("batch_size", "stride", "val_fraction", "accumulate_grad_batches"),
+)
+_LIMITS = ("epochs", "max_steps", "max_minutes")
+_MINUTES = 3.0
+# Of the highest learning rate with which the model was trained: see docs/start_from.md.
+LR_FACTOR = 0.3
+LR = 3e-4  # for a model that does not say its own
+# Keys of an architecture that may be others than the model's.
+_FREE = ("block_size", "dropout")
+
+
+@lru_cache(maxsize=1)
+def read_start(path: str) -> SavedModel:
+    """The model of a run, a model.safetensors or a .ckpt. The last one stays in memory.
+
+    Raises: UserError for what cannot be loaded, and for a model that no run starts from.
+    """
+    saved = load_model(find_model(path, path))
+    kind = saved.architecture["model"]
+    if kind != "gpt":
+        raise UserError(
+            f"{path}: a run starts from a gpt, and this is a {kind}: leave out start_from"
+        )
+    return saved
+
+
+def begin(model: SequenceModel, start: SavedModel) -> None:
+    """Gives a new model the weights of the one that its run starts from, and says so."""
+    begin_with(model, start.model)
+    num_new = model.architecture["vocab_size"] - start.architecture["vocab_size"]
+    new = f"; its vocabulary grows by {num_new:,} characters" if num_new else ""
+    if is_rank_0():
+        log.info("starts from %s%s", start.path, new)
+    read_start.cache_clear()
+
+
+def name_of_start(saved: SavedModel) -> str:
+    """For the folder of a run that starts from it."""
+    return f"from-{saved.config.get('run_name') or saved.path.resolve().parent.name}"
+
+
+def config_of_start(start_from: str, path: str | Path | None, flags: Mapping[str, Any]) -> Config:
+    """The config of a run that starts from a model; `path` is a config file, if one was given.
+
+    Keys that are not given come from the model: its architecture, its tokenizer and its recipe.
+
+    Raises: UserError for a given key that contradicts the model.
+    """
+    saved = read_start(start_from)
+    own = {key: Setting(value, start_from) for key, value in _own_values(saved).items()}
+    settings = gather(path, flags, base=own)
+    for key in PLANNED_KEYS:
+        if key in settings and settings[key].value == "auto":
+            settings[key] = own[key] if key in own else Setting(None, start_from)
+    settings["start_from"] = Setting(str(expanded(start_from)), "--start_from")
+    _check_tokenizer(settings, own)
+    if all(key not in settings or settings[key].value in (None, "none") for key in _LIMITS):
+        settings["max_minutes"] = Setting(_MINUTES, start_from)
+    config = check(Config, settings, str(path or start_from))
+    _check_architecture(config, saved, settings)
+    if config.run_name is None and path is None:
+        return config.model_copy(update={"run_name": name_of_start(saved)})
+    return config
+
+
+def _own_values(saved: SavedModel) -> dict[str, Any]:
+    tokenizer = saved.tokenizer
+    assert isinstance(tokenizer, Tokenizer)
+    keys = Config.model_fields
+    values = {key: value for key, value in saved.architecture.items() if key in keys}
+    del values["vocab_size"]
+    values["tokenizer"] = tokenizer.name
+    values |= {key: saved.config[key] for key in PIECE_KEYS if key in saved.config}
+    if "vocab_size" in tokenizer.keys:
+        values["vocab_size"] = tokenizer.vocab_size
+    values |= {key: saved.config[key] for key in _RECIPE if key in saved.config}
+    lr = LR_FACTOR * saved.config["lr"] if "lr" in saved.config else LR
+    return {"batch_size": 8, "epochs": None, "num_workers": 0, **values, "lr": lr}
+
+
+def _check_tokenizer(settings: Mapping[str, Setting], own: Mapping[str, Setting]) -> None:
+    for key in ("model", "tokenizer", "vocab_size"):
+        given, was = settings.get(key), own.get(key)
+        if given is None or given is was or str(given.value) == "auto":
+            continue
+        if was is None or str(given.value) != str(was.value):
+            has = (
+                f"has {was.value}" if was else f"has none: its tokens are {own['tokenizer'].value}"
+            )
+            raise UserError(
+                f"{given.origin}: {key} is {given.value}, but the model of start_from {has}: "
+                f"leave out {key}"
+            )
+
+
+def _check_architecture(config: Config, saved: SavedModel, settings: Mapping[str, Setting]) -> None:
+    for key, value in config.architecture(vocab_size=saved.architecture["vocab_size"]).items():
+        was = saved.architecture[key]
+        if value != was and key not in _FREE:
+            raise UserError(
+                f"{settings[key].origin}: {key} is {value}, but the model of start_from has {was}: "
+                f"leave out {key}"
+            )
