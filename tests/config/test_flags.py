@@ -54,6 +54,7 @@ GIVEN = {
         "race": "false",
         "seed": "13",
     },
+    **{"start_from": "runs/first", "old_data_path": "old.txt", "replay_fraction": "0.2"},
     **{"accumulate_grad_batches": "2", "activation_checkpointing": "true"},
     **{"runs_dir": "elsewhere", "run_name": "first"},
 }

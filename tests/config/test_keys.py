@@ -95,6 +95,7 @@ DEFAULTS = {
     "accumulate_grad_batches": 1,
     "activation_checkpointing": False,
     "race": True,
+    **{"start_from": None, "old_data_path": None, "replay_fraction": 0.0},
     "seed": 0,
     "runs_dir": "runs",
     "run_name": None,

@@ -3,17 +3,14 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from transformer.config.groups import taken
 from transformer.config.keys import Config
 from transformer.data.reading import is_large, read_text_corpus
 from transformer.data.sources.settings import in_words
-from transformer.data.text.corpus import Corpus, Part
+from transformer.data.text.corpus import Corpus
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.run.starting import read_start
@@ -52,7 +49,7 @@ def with_old_text(config: Config, corpus: Corpus, resume: Path | None) -> Corpus
         return corpus
     facts = {**corpus.facts, _RECORD: {**record, "sha256": old.sha256}}
     corpus = replace(corpus, facts=facts, old_val=old.val)
-    return _mixed(corpus, old, config.replay_fraction) if config.replay_fraction else corpus
+    return corpus.with_replay(old, config.replay_fraction) if config.replay_fraction else corpus
 
 
 def _record_of_start(config: Config) -> dict[str, Any] | None:
@@ -90,17 +87,3 @@ def _read(record: Mapping[str, Any], corpus: Corpus, config: Config) -> Corpus:
         )
     old.check_length(config.block_size, settings.val_fraction, in_words(path))
     return old
-
-
-def _mixed(corpus: Corpus, old: Corpus, replay_fraction: float) -> Corpus:
-    """Old chunks have exactly this share of the endless order."""
-    share = Fraction(str(replay_fraction))
-    own = corpus.mix or [Part(1, corpus.num_train)]
-    total = sum(Fraction(str(part.weight)) for part in own)
-    parts = [Part(Fraction(str(w)) / total * (1 - share), length) for w, length in own]
-    return replace(
-        corpus,
-        tokens=np.concatenate((corpus.train, old.train, corpus.val, corpus.test)),
-        num_train=corpus.num_train + old.num_train,
-        mix=[*parts, Part(share, old.num_train)],
-    )

@@ -7,12 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from transformer.config.files import Setting, check, gather
+from transformer.config.files import Setting, check, gather, planned_keys
 from transformer.config.keys import Config
-from transformer.config.planned_keys import PLANNED_KEYS
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.registry import PIECE_KEYS
 from transformer.models.base import SequenceModel
+from transformer.models.families.registry import FAMILIES
 from transformer.models.growing import begin_with
 from transformer.storage.model_file import SavedModel, load_model
 from transformer.storage.run_folder import find_model
@@ -34,7 +34,13 @@ _MINUTES = 3.0
 LR_FACTOR = 0.3
 LR = 3e-4  # for a model that does not say its own
 # Keys of an architecture that may be others than the model's.
-_FREE = ("block_size", "dropout")
+_FREE = {"block_size", "dropout"}
+_MODEL_KEYS = {
+    *FAMILIES["gpt"].own_keys(),
+    *("model", "embedding_dim", "num_heads", "num_blocks", "block_size"),
+    *("tokenizer", "vocab_size"),
+}
+_OPEN = (None, "none", "auto")
 
 
 @lru_cache(maxsize=1)
@@ -77,15 +83,14 @@ def config_of_start(start_from: str, path: str | Path | None, flags: Mapping[str
     saved = read_start(start_from)
     own = {key: Setting(value, start_from) for key, value in _own_values(saved).items()}
     settings = gather(path, flags, base=own)
-    for key in PLANNED_KEYS:
-        if key in settings and settings[key].value == "auto":
-            settings[key] = own[key] if key in own else Setting(None, start_from)
+    left_open = [key for key in _MODEL_KEYS if key in own and settings[key].value in _OPEN]
+    for key in {*planned_keys(settings), *left_open}:
+        settings[key] = own[key] if key in own else Setting(None, start_from)
     settings["start_from"] = Setting(str(expanded(start_from)), "--start_from")
-    _check_tokenizer(settings, own)
-    if all(key not in settings or settings[key].value in (None, "none") for key in _LIMITS):
+    _check_given(settings, own)
+    if all(key not in settings or settings[key].value in _OPEN for key in _LIMITS):
         settings["max_minutes"] = Setting(_MINUTES, start_from)
     config = check(Config, settings, str(path or start_from))
-    _check_architecture(config, saved, settings)
     if config.run_name is None and path is None:
         return config.model_copy(update={"run_name": name_of_start(saved)})
     return config
@@ -106,26 +111,24 @@ def _own_values(saved: SavedModel) -> dict[str, Any]:
     return {"batch_size": 8, "epochs": None, "num_workers": 0, **values, "lr": lr}
 
 
-def _check_tokenizer(settings: Mapping[str, Setting], own: Mapping[str, Setting]) -> None:
-    for key in ("model", "tokenizer", "vocab_size"):
-        given, was = settings.get(key), own.get(key)
-        if given is None or given is was or str(given.value) == "auto":
+def _check_given(settings: Mapping[str, Setting], own: Mapping[str, Setting]) -> None:
+    """Raises: UserError for a key of the model or its tokenizer with another value."""
+    keys = {"vocab_size", *(own.keys() & _MODEL_KEYS)} - _FREE
+    for key in sorted(keys & settings.keys()):
+        given, was = settings[key], own.get(key)
+        if given is was or given.value in _OPEN or (was and _same(given, was)):
             continue
-        if was is None or str(given.value) != str(was.value):
-            has = (
-                f"has {was.value}" if was else f"has none: its tokens are {own['tokenizer'].value}"
-            )
-            raise UserError(
-                f"{given.origin}: {key} is {given.value}, but the model of start_from {has}: "
-                f"leave out {key}"
-            )
+        has = f"has {was.value}" if was else f"has none: its tokens are {own['tokenizer'].value}"
+        raise UserError(
+            f"{given.origin}: {key} is {given.value}, but the model of start_from {has}: "
+            f"leave out {key}"
+        )
 
 
-def _check_architecture(config: Config, saved: SavedModel, settings: Mapping[str, Setting]) -> None:
-    for key, value in config.architecture(vocab_size=saved.architecture["vocab_size"]).items():
-        was = saved.architecture[key]
-        if value != was and key not in _FREE:
-            raise UserError(
-                f"{settings[key].origin}: {key} is {value}, but the model of start_from has {was}: "
-                f"leave out {key}"
-            )
+def _same(one: Setting, other: Setting) -> bool:
+    """Whether the texts of a file or a flag are the same value."""
+    texts = [str(setting.value).lower() for setting in (one, other)]
+    try:
+        return texts[0] == texts[1] or float(texts[0]) == float(texts[1])
+    except ValueError:
+        return False

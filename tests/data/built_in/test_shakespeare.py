@@ -114,7 +114,7 @@ def test_no_part_of_a_heading_or_stage_direction_is_left(folder, line):
 
 def test_shakespeare_has_all_38_plays_and_input_is_cut_from_them(folder):
     everything = (folder / "shakespeare.txt").read_text("utf-8")
-    assert len(shakespeare._plays()) == 38
+    assert len(shakespeare.plays()) == 38
     speeches = set(everything.rstrip("\n").split("\n\n"))
     tiny = (folder / "input.txt").read_text("utf-8").rstrip("\n").split("\n\n")
     assert [speech for speech in tiny if speech not in speeches] == []

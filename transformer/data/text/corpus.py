@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,6 +139,19 @@ class Corpus:
     @property
     def test(self) -> NDArray[Any]:
         return self.tokens[len(self.tokens) - self.num_test :]
+
+    def with_replay(self, old: "Corpus", fraction: float) -> "Corpus":
+        """With the training split of another corpus, whose chunks have this share of the order."""
+        share = Fraction(str(fraction))
+        own = self.mix or [Part(1, self.num_train)]
+        total = sum(Fraction(str(part.weight)) for part in own)
+        parts = [Part(Fraction(str(w)) / total * (1 - share), length) for w, length in own]
+        return replace(
+            self,
+            tokens=np.concatenate((self.train, old.train, self.val, self.test)),
+            num_train=self.num_train + old.num_train,
+            mix=[*parts, Part(share, old.num_train)],
+        )
 
     def check_length(self, block_size: int, val_fraction: float, path: str | Path) -> None:
         splits, kept = [("training", self.train), ("validation", self.val)], ""
