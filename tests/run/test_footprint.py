@@ -84,7 +84,7 @@ def test_attention_with_dropout_keeps_its_weights_on_a_cpu_alone():
 @pytest.mark.slow
 def test_heads_that_share_keys_take_less_memory_and_fewer_flops():
     own, shared = (footprint(num_kv_heads=number).bytes_by_part for number in (2, 1))
-    fewer = 4 * 2 * 16 * (32 + 1)  # keys and values of one head in each block, of 4 bytes
+    fewer = 2 * 2 * 16 * (32 + 1)  # keys and values of one head, in each of two blocks
     assert own["weights"] - shared["weights"] == 4 * fewer
     assert shared["activations"] < own["activations"]
     assert step_flops(step(num_kv_heads=1)) < step_flops(step(num_kv_heads=2))
