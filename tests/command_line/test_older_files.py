@@ -20,10 +20,12 @@ from transformer.storage.metadata import (
 from transformer.storage.model_file import load_model, save_model
 
 NEWER = "position_gain"  # named by no file before sinusoidal positions had one
+# Named by no file before heads could share keys; all of them mean what was there before.
+OPTIONS = ("rotary_base", "rotary_scaling", "num_kv_heads", "head_dim", "norm_eps")
 
 
 def older(architecture):
-    return {name: value for name, value in architecture.items() if name != NEWER}
+    return {name: value for name, value in architecture.items() if name not in (NEWER, *OPTIONS)}
 
 
 @pytest.fixture

@@ -20,8 +20,10 @@ from transformer.system.terminal import run_script
 GIVEN = {
     **{"batch_size": "5", "epochs": "3", "lr": "1e-3", "data_path": "a b.txt", "block_size": "7"},
     **{"num_heads": "3", "embedding_dim": "33", "num_blocks": "2", "num_workers": "0"},
-    **{"model": "gpt", "positions": "sinusoidal", "norm": "rmsnorm", "norm_first": "false"},
+    **{"model": "gpt", "positions": "rotary", "norm": "rmsnorm", "norm_first": "false"},
     **{"activation": "swiglu", "feedforward_dim": "17", "dropout": "0.2", "bias": "false"},
+    **{"rotary_base": "1e6", "rotary_scaling": "8", "num_kv_heads": "3", "head_dim": "16"},
+    "norm_eps": "1e-6",
     **{"qk_norm": "true", "ngram_size": "2", "ngram_buckets": "64"},
     **{
         "tokenizer": "bpe",
@@ -88,7 +90,8 @@ def test_every_key_is_a_flag(key):
 
 
 def test_flags_alone_make_a_config_with_their_values():
-    given = {key: GIVEN[key] for key in GIVEN.keys() - foreign_keys("gpt")}
+    left_out = foreign_keys("gpt") | {"rotary_scaling"}  # needs four values
+    given = {key: GIVEN[key] for key in GIVEN.keys() - left_out}
     config = check_flags(Config, parse(*(part for k, v in given.items() for part in (f"--{k}", v))))
     assert (config.lr, config.max_steps, config.stride) == (1e-3, 1000, "block_size")
     assert (config.norm_first, config.compile, config.data_path) == (False, False, "a b.txt")

@@ -30,6 +30,34 @@ def test_rotary_positions_refuse_an_odd_head_width():
 
 
 @pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"num_kv_heads": 3}, "num_heads must be divisible by num_kv_heads, got num_heads=8 and"),
+        ({"num_kv_heads": 16}, "num_heads must be divisible by num_kv_heads, got num_heads=8 and"),
+        ({"num_kv_heads": 0}, "num_kv_heads must be greater than 0"),
+        ({"num_kv_heads": "all"}, "num_kv_heads must be a whole number or 'auto'"),
+        ({"head_dim": 7, "positions": "rotary"}, "rotary positions need an even head_dim, got 7"),
+        ({"rotary_base": 1}, "rotary_base must be greater than 1"),
+        ({"rotary_base": 500}, "rotary_base is for rotary positions, got rotary_base=500.0 and"),
+        ({"rotary_scaling": [8, 1, 4, 64]}, "rotary_scaling is for rotary positions, got"),
+        ({"rotary_scaling": [8, 1], "positions": "rotary"}, "must be 4 numbers .*, got 2"),
+        ({"rotary_scaling": [8, 4, 1, 64], "positions": "rotary"}, "must be below .* 4 and 1"),
+        ({"norm_eps": 0}, "norm_eps must be greater than 0"),
+    ],
+    ids=str,
+)
+def test_heads_positions_and_norms_that_do_not_go_together_are_refused(flags, words):
+    with pytest.raises(UserError, match=words):
+        load_config(NINE_KEYS, flags)
+
+
+def test_heads_may_be_wider_than_their_share_of_the_width():
+    flags = {"head_dim": 128, "num_kv_heads": 2, "embedding_dim": 130}
+    architecture = load_config(NINE_KEYS, flags).architecture(13)
+    assert {key: architecture[key] for key in flags} == flags
+
+
+@pytest.mark.parametrize(
     ("model", "key"),
     [
         *(("bigram", key) for family in FAMILIES.values() for key in family.own_keys()),
@@ -110,7 +138,8 @@ def test_architecture_holds_the_plain_arguments_of_the_model():
         **{"vocab_size": 65, "model": "gpt", "block_size": 256, "positions": "learned"},
         **{"norm": "layernorm", "norm_first": True, "activation": "gelu", "bias": True},
         **{"feedforward_dim": 2048, "dropout": 0.0, "tie_weights": True, "num_blocks": 6},
-        **{"embedding_dim": 512, "num_heads": 8, "qk_norm": False},
+        **{"embedding_dim": 512, "num_heads": 8, "qk_norm": False, "num_kv_heads": 8},
+        **{"head_dim": 64, "rotary_base": 10000.0, "rotary_scaling": None, "norm_eps": 1e-5},
         **{"ngram_size": 1, "ngram_buckets": 8192, "token_shift": False},
     }
 

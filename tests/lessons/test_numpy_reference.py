@@ -32,6 +32,11 @@ OPTIONS = [
     {"tie_weights": False},
     {"qk_norm": True},
     {"qk_norm": True, "positions": "rotary", "norm": "rmsnorm", "activation": "swiglu"},
+    *({"num_heads": 6, "head_dim": 4, "num_kv_heads": number} for number in (1, 2, 3, 6)),
+    {"num_heads": 6, "num_kv_heads": 2, "head_dim": 10, "qk_norm": True, "positions": "rotary"},
+    {"positions": "rotary", "rotary_base": 11.0, "norm_eps": 0.1, "qk_norm": True},
+    {"positions": "rotary", "rotary_base": 101.0, "rotary_scaling": [3.0, 0.2, 0.9, 5.0]},
+    {"norm": "rmsnorm", "norm_eps": 0.1},
     {"token_shift": True},
     {"ngram_size": 2},
     {"ngram_size": 3, "ngram_buckets": 200},  # room for the 169 bigrams, not for the trigrams

@@ -17,6 +17,7 @@ OPTIONS = [
     {"positions": "none"},
     {"norm_first": True, "norm": "rmsnorm", "activation": "swiglu"},
     {"qk_norm": True, "positions": "rotary"},
+    {"num_heads": 6, "num_kv_heads": 2, "head_dim": 4, "qk_norm": True},
     {"ngram_size": 3, "ngram_buckets": 17},
     {"shared_vocabulary": True, "source_vocab_size": V},
 ]

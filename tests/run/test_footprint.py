@@ -24,11 +24,13 @@ def step(
     recompute=False,
     bf16=False,
     num_blocks=2,
+    num_kv_heads=2,
     dropout=0.0,
     on_cpu=True,
 ) -> Step:
     def make_module():
-        model = build_model("gpt", **SHAPE | {"num_blocks": num_blocks, "dropout": dropout})
+        changes = {"num_blocks": num_blocks, "num_kv_heads": num_kv_heads, "dropout": dropout}
+        model = build_model("gpt", **SHAPE | changes)
         if recompute:
             recompute_blocks(model)
         return LanguageModule(model, lr=1e-3)
@@ -77,6 +79,15 @@ def test_attention_with_dropout_keeps_its_weights_on_a_cpu_alone():
     on_cpu, on_gpu = (footprint(dropout=0.1, on_cpu=on_cpu) for on_cpu in (True, False))
     weights = 4 * 8 * 2 * 64 * 64 * 4
     assert on_cpu.total_bytes > on_gpu.total_bytes + weights
+
+
+@pytest.mark.slow
+def test_heads_that_share_keys_take_less_memory_and_fewer_flops():
+    own, shared = (footprint(num_kv_heads=number).bytes_by_part for number in (2, 1))
+    fewer = 2 * 2 * 16 * (32 + 1)  # keys and values of one head, in each of two blocks
+    assert own["weights"] - shared["weights"] == 4 * fewer
+    assert shared["activations"] < own["activations"]
+    assert step_flops(step(num_kv_heads=1)) < step_flops(step(num_kv_heads=2))
 
 
 @pytest.mark.slow

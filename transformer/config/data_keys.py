@@ -14,10 +14,10 @@ from transformer.config.types import (
     Fraction,
     Integer,
     Number,
+    Numbers,
     Positive,
     Rare,
     VocabSize,
-    Weights,
 )
 from transformer.data.pairs.settings import Units
 from transformer.data.text.settings import TextSettings
@@ -88,7 +88,7 @@ class DataKeys(_ModelKeys):
     skip_bad_lines: Boolean = Field(
         False, description="leave out and count lines that are not a source, a tab and a target"
     )
-    data_weights: Weights | None = Field(
+    data_weights: Numbers | None = Field(
         None,
         description="the share of each data_path in training, one number each; none: by length",
     )

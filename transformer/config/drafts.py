@@ -37,7 +37,7 @@ class Draft:
 
         Raises: UserError for a given value that no plan can have.
         """
-        num_heads = self.number("num_heads") or 1
+        num_heads = self.number("num_heads") or self.number("num_kv_heads") or 1
         width = self.number("embedding_dim") or 32 * num_heads
         sizes = {"embedding_dim": width, "num_heads": num_heads, "num_blocks": 2}
         tokenizer = "bpe" if self.given(*PIECE_KEYS) else "characters"

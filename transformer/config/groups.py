@@ -5,11 +5,11 @@ from dataclasses import fields
 from functools import reduce
 from operator import or_
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import Field
 
-from transformer.config.types import Boolean, Integer, Number, TokenizerFile
+from transformer.config.types import Auto, Boolean, Integer, Number, Numbers, TokenizerFile
 from transformer.data.pairs.settings import PairSettings
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizers.registry import TOKENIZERS
@@ -25,7 +25,7 @@ else:
 
 # A family's `data` -> the class of its settings.
 DATA = {"text": TextSettings, "pairs": PairSettings}
-_READ_AS: dict[Any, Any] = {bool: Boolean, int: Integer, float: Number}
+_READ_AS: dict[Any, Any] = {bool: Boolean, int: Integer, float: Number, list[float]: Numbers}
 
 
 def names(kind: type) -> list[str]:
@@ -55,7 +55,11 @@ def family_keys() -> dict[str, tuple[Any, Any]]:
         for name, (annotation, field) in family.own_keys().items():
             about = field.metadata
             kind = Literal[*about["choices"]] if about["choices"] else _read_as(annotation)
-            rest = Field(field.default, description=about["description"], **about["bounds"])
+            bounds = about["bounds"]
+            if field.default == "auto":  # the bounds are those of the number, not of the word
+                number = next(part for part in get_args(annotation) if part in _READ_AS)
+                kind, bounds = Annotated[_READ_AS[number], Field(**bounds)] | Auto, {}
+            rest = Field(field.default, description=about["description"], **bounds)
             found.setdefault(name, (kind, rest))
     return found
 

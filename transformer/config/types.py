@@ -92,7 +92,7 @@ FilePath = Annotated[str, BeforeValidator(_path)]  # of a file or a folder
 _NamedPath = Annotated[FilePath, Field(min_length=1)]
 # Of a file, a folder or a pattern, or several of these.
 DataPaths = Annotated[_NamedPath | list[_NamedPath], BeforeValidator(_one_or_several)]
-Weights = Annotated[
+Numbers = Annotated[
     list[Annotated[Number, Field(gt=0)]], Field(min_length=1), BeforeValidator(_several)
 ]
 Encoding = Annotated[str, BeforeValidator(_encoding)]

@@ -5,8 +5,8 @@ from typing import Any
 from transformer.data.sources.settings import in_words
 from transformer.storage.model_file import SavedModel
 
-_SIZES = ("block_size", "embedding_dim", "num_heads", "num_blocks", "feedforward_dim")
-_SIZES += ("vocab_size", "source_vocab_size")
+_SIZES = ("block_size", "embedding_dim", "num_heads", "num_kv_heads", "head_dim", "num_blocks")
+_SIZES += ("feedforward_dim", "vocab_size", "source_vocab_size")
 _PARTS = ("positions", "norm", "activation")
 _TRAINING = ("batch_size", "lr", "optimizer", "seed")
 _RESULTS = (

@@ -16,7 +16,7 @@ from transformer.models.parts.attention import MultiHeadAttention
 from transformer.models.parts.cache import Cache
 from transformer.models.parts.layers import make_feedforward
 from transformer.models.parts.norms import make_norm
-from transformer.models.parts.positions import RotaryPositions
+from transformer.models.parts.positions import RotaryPositions, rotary_frequencies
 
 
 @contextmanager
@@ -52,23 +52,40 @@ class BlockModel(SequenceModel):
 
     def _make_norm(self) -> nn.Module:
         settings = self.settings
-        return make_norm(settings.norm, settings.embedding_dim, bias=settings.bias)
+        return make_norm(
+            settings.norm, settings.embedding_dim, bias=settings.bias, eps=settings.norm_eps
+        )
 
     def _self_attention(
         self, num_positions: int, *, causal: bool, dropout: float = 0.0
     ) -> MultiHeadAttention:
-        settings, rotate = self.settings, None
-        if settings.positions == "rotary":
-            rotate = RotaryPositions(num_positions, settings.head_dim)
-        return MultiHeadAttention(
-            settings.embedding_dim,
-            settings.num_heads,
-            causal=causal,
-            bias=settings.bias,
-            dropout=dropout,
-            qk_norm=settings.qk_norm,
-            rotate=rotate,
+        if not hasattr(self, "rotation"):  # one table for all blocks
+            self.rotation = self._make_rotation(num_positions)
+        rotate = self.rotation
+        given = {"causal": causal, "dropout": dropout, "rotate": rotate}
+        return MultiHeadAttention(**self._heads(), **given)
+
+    def _make_rotation(self, num_positions: int) -> RotaryPositions | None:
+        settings = self.settings
+        if settings.positions != "rotary":
+            return None
+        frequencies = rotary_frequencies(
+            settings.head_dim, settings.rotary_base, settings.rotary_scaling
         )
+        return RotaryPositions(num_positions, settings.head_dim, frequencies)
+
+    def _heads(self) -> dict[str, Any]:
+        """The arguments that all kinds of attention have."""
+        settings = self.settings
+        return {
+            "embedding_dim": settings.embedding_dim,
+            "num_heads": settings.num_heads,
+            "num_kv_heads": settings.num_kv_heads,
+            "head_dim": settings.head_dim,
+            "bias": settings.bias,
+            "qk_norm": settings.qk_norm,
+            "norm_eps": settings.norm_eps,
+        }
 
     def _other_parts(self) -> dict[str, Any]:
         settings = self.settings

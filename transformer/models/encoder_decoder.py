@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from transformer.models.base import BlockModel
 from transformer.models.families.encoder_decoder import EncoderDecoderSettings
-from transformer.models.parts.attention import CrossAttention, recorded_weights
+from transformer.models.parts.attention import CrossAttention
 from transformer.models.parts.cache import Positions
 from transformer.models.parts.decoder_cache import DecoderCache
 from transformer.models.parts.embeddings import NgramEmbedding
 from transformer.models.parts.layers import Block, DecoderBlock, Dropout, initialize_linears
 from transformer.models.parts.positions import LearnedPositions, make_positions
+from transformer.models.parts.recording import recorded_weights
 from transformer.special_ids import PADDING
 
 # Guesses of the CTC head at each source position. A target may be longer than its source.
@@ -73,11 +74,8 @@ class EncoderDecoder(BlockModel):
         return Block(attention, **self._other_parts())
 
     def _decoder_block(self) -> DecoderBlock:
-        settings = self.settings
-        cross_attention = CrossAttention(
-            settings.embedding_dim, settings.num_heads, bias=settings.bias, qk_norm=settings.qk_norm
-        )
-        attention = self._self_attention(settings.block_size + 1, causal=True)
+        cross_attention = CrossAttention(**self._heads())
+        attention = self._self_attention(self.settings.block_size + 1, causal=True)
         return DecoderBlock(attention, cross_attention, **self._other_parts())
 
     def _initialize(self) -> None:

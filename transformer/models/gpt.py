@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from transformer.models.base import BlockModel, TokenModel
 from transformer.models.families.gpt import GPTSettings
 from transformer.models.gpt_step import make_block_step
-from transformer.models.parts.attention import recorded_weights
 from transformer.models.parts.cache import Cache, Positions
 from transformer.models.parts.embeddings import NgramEmbedding, TokenShift
 from transformer.models.parts.layers import INITIAL_STD, Block, Dropout
 from transformer.models.parts.positions import make_positions
+from transformer.models.parts.recording import recorded_weights
 
 
 class GPT(TokenModel, BlockModel):

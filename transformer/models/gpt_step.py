@@ -43,18 +43,23 @@ def make_step(module: nn.Module) -> Callable[[Tensor], Tensor]:
 
 def make_attention_step(module: MultiHeadAttention) -> Callable[[Tensor, BlockCache], Tensor]:
     qkv, output = make_step(module.qkv), make_step(module.output)
-    num_heads, rotate, attend = module.num_heads, module.rotate, module.attend_step
+    rotate, attend = module.rotate, module.attend_step
+    num_heads, num_kv_heads, head_dim = module.num_heads, module.num_kv_heads, module.head_dim
+    numbers = (num_heads, num_kv_heads, num_kv_heads)
     query_norm, key_norm = make_step(module.query_norm), make_step(module.key_norm)
     normalized = isinstance(module.query_norm, RMSNorm)
 
     def step(x: Float[Tensor, "B C"], cache: BlockCache) -> Float[Tensor, "B C"]:
         num_rows = x.shape[0]
-        q, k, v = qkv(x).view(num_rows, 3, num_heads, 1, -1).unbind(1)  # (B, H, 1, D)
+        heads = qkv(x).view(num_rows, sum(numbers), 1, head_dim)
+        q, k, v = heads.split(numbers, dim=1)  # (B, H, 1, D), twice (B, G, 1, D)
         if normalized:
             q, k = query_norm(q), key_norm(k)
         if rotate is not None:
             q, k = rotate(q, cache.positions), rotate(k, cache.positions)
-        k, v = cache.append(k, v)  # (B, H, S, D)
+        k, v = cache.append(k, v)  # (B, G, S, D)
+        # Heads that share keys stand in the places of positions: so no key is read twice.
+        q = q.reshape(num_rows, num_kv_heads, -1, head_dim)
         heads = attend(q.to(k.dtype), k, v)
         return output(heads.reshape(num_rows, -1).to(x.dtype))
 

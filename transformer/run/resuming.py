@@ -99,7 +99,7 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
         )
     kept = [(key, keys[key], before.get(key)) for key in KEPT_ON_RESUME if key in keys]
     sizes = config.architecture(**data.tokenizer.sizes)
-    built = before | saved.architecture
+    built = before | saved.model.architecture  # older files lack settings
     for key, value, was in [*kept, *((key, sizes[key], built.get(key)) for key in sizes)]:
         if key not in CHANGED_ON_RESUME and was != value:
             raise _changed(resume, key, was, value)

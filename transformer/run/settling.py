@@ -44,6 +44,7 @@ def settle(config: Config) -> Config:
         attention = chooser.attention(
             config.attention,
             heads=settings.num_heads,
+            num_kv_heads=settings.num_kv_heads,
             length=settings.block_size,
             head_dim=settings.head_dim,
             dropout=settings.attention_dropout,

@@ -58,17 +58,30 @@ class Chooser:
         return self._faster(f"training, width {width}", formats, "float32")
 
     def attention(
-        self, given: str, *, heads: int, length: int, head_dim: int, dropout: float, bf16: bool
+        self,
+        given: str,
+        *,
+        heads: int,
+        num_kv_heads: int | None = None,
+        length: int,
+        head_dim: int,
+        dropout: float,
+        bf16: bool,
     ) -> Choice:
         """auto on a CPU: what trains faster on `length` positions; elsewhere torch's kernel."""
         if given != "auto":
             return Choice(given)
         if self.accelerator != "cpu" or length > LONGEST:
             return Choice("fused")
-        heads = min(heads, MOST_HEADS)
+        shared_by = heads // (num_kv_heads or heads)  # heads that read the same keys
+        heads = max(shared_by, min(heads, MOST_HEADS) // shared_by * shared_by)
         shape = (heads, length, head_dim)
-        ways = {name: training_attention(f, shape, dropout, bf16) for name, f in ATTENTIONS.items()}
+        ways = {
+            name: training_attention(f, shape, dropout, bf16, shared_by)
+            for name, f in ATTENTIONS.items()
+        }
         question = f"attention, {heads} heads, {length} positions, head_dim {head_dim}"
+        question += f", {shared_by} share keys" * (shared_by > 1)
         question += ", dropout" * (dropout > 0) + ", bf16" * bf16
         return self._faster(question, ways, "fused", BATCHES)
 
@@ -129,13 +142,25 @@ def training_products(width: int, bf16: bool = False) -> Candidate:
 
 
 def training_attention(
-    attend: Callable[..., Tensor], shape: tuple[int, int, int], dropout: float, bf16: bool
+    attend: Callable[..., Tensor],
+    shape: tuple[int, int, int],
+    dropout: float,
+    bf16: bool,
+    shared_by: int = 1,
 ) -> Candidate:
-    """Causal attention of heads, positions and head_dim, forward and backward."""
+    """Causal attention of heads, positions and head_dim, forward and backward.
+
+    `shared_by` heads of queries share one of keys and values.
+    """
     dtype = torch.bfloat16 if bf16 else torch.float32
+    heads, *size = shape
 
     def work(num_rows: int) -> None:
-        qkv = torch.full((3, num_rows, *shape), 0.1, dtype=dtype, requires_grad=True)
+        numbers = (heads, heads // shared_by, heads // shared_by)
+        qkv = [
+            torch.full((num_rows, number, *size), 0.1, dtype=dtype, requires_grad=True)
+            for number in numbers
+        ]
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):  # dropout draws numbers
             result = attend(*qkv, None, dropout, causal=True)
             torch.autograd.grad(result.sum(), qkv)

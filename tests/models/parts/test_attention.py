@@ -67,6 +67,22 @@ def test_explicit_equals_fused_with_a_mask(qkv, mask):
     same(attention(*qkv, mask), fused_attention(*qkv, mask))
 
 
+@pytest.mark.parametrize("attend", [attention, fused_attention])
+def test_neighboring_heads_share_keys_and_values(attend, mask, generator):
+    """As if each had its own, with and without a mask, and for the gradients too."""
+    q = torch.randn(B, 2 * H, T, D, generator=generator)
+    shared = [torch.randn(B, H, S, D, generator=generator, requires_grad=True) for _ in range(2)]
+    own = [x.detach().repeat_interleave(2, dim=1).requires_grad_() for x in shared]
+    for each in (None, mask.repeat_interleave(2, dim=1)):
+        ours, theirs = attend(q, *shared, each), attend(q, *own, each)
+        same(ours, theirs)
+        gradients = torch.autograd.grad(ours.square().sum(), shared)
+        of_own = torch.autograd.grad(theirs.square().sum(), own)
+        for gradient, expected in zip(gradients, of_own, strict=True):
+            same(gradient, expected.unflatten(1, (H, 2)).sum(2))
+    same(attention_weights(q, shared[0]), attention_weights(q, own[0]))
+
+
 @pytest.mark.parametrize("shape", [(1, 1, T, S), (B, 1, T, S), (1, H, T, S)])
 def test_a_mask_may_be_shared_by_rows_of_the_batch_and_by_heads(qkv, mask, shape):
     shared = mask[: shape[0], : shape[1]]

@@ -21,6 +21,8 @@ OPTIONS = [
     {"activation": "swiglu", "bias": False},
     {"activation": "relu2"},
     {"positions": "rotary", "norm": "rmsnorm", "qk_norm": True},
+    {"num_kv_heads": 1},
+    {"num_heads": 6, "num_kv_heads": 2, "head_dim": 4, "positions": "rotary", "qk_norm": True},
     {"ngram_size": 2},
     {"ngram_size": 3, "ngram_buckets": 17},
     {"token_shift": True},

@@ -41,12 +41,12 @@ def test_queries_and_keys_are_normalized_per_head_before_they_are_turned(generat
 
 
 def test_a_fused_layer_is_its_matrices_one_below_the_other(generator):
-    layer = FusedLinear(C := H * D, S, 3, bias=True)
+    layer = FusedLinear(C := H * D, (S, S, S), bias=True)
     x = torch.randn(B, T, C, generator=generator)
     parts = zip(layer.weight.chunk(3), layer.bias.chunk(3), strict=True)
     for ours, (weight, bias) in zip(layer(x).chunk(3, dim=-1), parts, strict=True):
         same(ours, x @ weight.T + bias)
-    assert layer.num_parts == 3
+    assert layer.part_sizes == (S, S, S)
 
 
 def test_heads_read_with_their_own_slice_of_queries_keys_and_values(generator):

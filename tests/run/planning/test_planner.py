@@ -185,6 +185,16 @@ def test_the_base_of_a_draft_holds_what_is_given():
     assert (base.num_heads, base.data_path, base.max_minutes) == (6, "a.txt", 3)
 
 
+@pytest.mark.parametrize("num_kv_heads", [1, 3, 4])
+def test_planned_heads_can_share_the_given_number_of_keys(num_kv_heads):
+    made = planner(num_kv_heads=num_kv_heads)
+    sizes = made.sizes
+    assert sizes
+    assert all(size.num_heads % num_kv_heads == 0 for size in sizes)
+    config = made.config_of(made.for_minutes(3.0))
+    assert config.num_heads % config.num_kv_heads == 0
+
+
 def test_the_law_is_the_one_that_was_fitted(load_benchmark):
     record = load_benchmark("record")
     fitted = record.load("law", record.SHOWN["without bf16"])["figures"]

@@ -84,6 +84,26 @@ def test_matrices_fused_in_one_parameter_move_apart(all_float64, num_parts, gene
         same([part for p in ours[:2] for part in p.chunk(num_parts)] + ours[2:], theirs, 1e-10)
 
 
+def test_queries_and_fewer_keys_and_values_move_apart(make_gpt, all_float64, generator):
+    """The group of a model whose heads share keys, beside torch's Muon on each of the matrices."""
+    groups = muon_groups(make_gpt(num_kv_heads=1), 0.1)
+    (group,) = [group for group in groups if group.get("part_sizes")]
+    sizes = group["part_sizes"]
+    assert (group["num_parts"], sizes) == (3, [30, 10, 10])
+    ours = make_parameters([(50, 30), (50, 30)], generator)
+    theirs = copies(part for p in ours for part in p.split(sizes))
+    made = Muon([{"params": ours, "num_parts": 3, "part_sizes": sizes}], **SETTINGS)
+    reference = torchs_muon(theirs)
+    for _ in range(NUM_STEPS):
+        give_gradients(ours, generator)
+        gradients = [part for p in ours for part in p.grad.split(sizes)]
+        for q, gradient in zip(theirs, gradients, strict=True):
+            q.grad = gradient.clone()
+        made.step()
+        reference.step()
+        same([part for p in ours for part in p.split(sizes)], theirs, 1e-10)
+
+
 def test_matrices_of_one_shape_or_its_transpose_share_one_product(
     all_float64, generator, monkeypatch
 ):

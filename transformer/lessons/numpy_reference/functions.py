@@ -96,16 +96,18 @@ def check_tokens(tokens: Array, vocab_size: int) -> None:
     check_ids("tokens", tokens, vocab_size)
 
 
-def normalize(x: Array) -> tuple[Floats, Floats]:
+def normalize(x: Array, eps: float = NORM_EPS) -> tuple[Floats, Floats]:
     """(x - mean) / deviation along the last axis, and the deviation, sqrt(variance + eps)."""
     x = x.astype(np.float64)
-    deviation = np.sqrt(x.var(axis=-1, keepdims=True) + NORM_EPS)
+    deviation = np.sqrt(x.var(axis=-1, keepdims=True) + eps)
     return (x - x.mean(axis=-1, keepdims=True)) / deviation, deviation
 
 
-def layer_norm(x: Array, weight: Floats, bias: Floats | float = 0.0) -> Floats:
+def layer_norm(
+    x: Array, weight: Floats, bias: Floats | float = 0.0, eps: float = NORM_EPS
+) -> Floats:
     """weight * (x - mean) / sqrt(variance + eps) + bias: Ba et al. 2016 (arXiv:1607.06450)."""
-    return weight * normalize(x)[0] + bias
+    return weight * normalize(x, eps)[0] + bias
 
 
 def positional_encoding(length: int, d_model: int) -> Floats:

@@ -5,7 +5,7 @@ The file also holds the model's arguments, under the project's own names.
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from transformer.lessons.numpy_reference.functions import (
     Floats,
     check_tokens,
     layer_norm,
-    position_angles,
     positional_encoding,
     scaled_dot_product_attention,
 )
 from transformer.lessons.numpy_reference.safetensors_file import read_safetensors
 
+ROTARY_BASE = 10000.0  # arXiv:2104.09864, 3.2.2
 _MULTIPLIER = -7046029254386353131  # 2^64 / golden ratio as int64: Fibonacci hashing (Knuth)
 
 
@@ -50,17 +50,36 @@ def silu(x: Floats) -> Floats:
     return x * (1 + np.tanh(x / 2)) / 2
 
 
-def rms_norm(x: Floats, weight: Floats) -> Floats:
+def rms_norm(x: Floats, weight: Floats, eps: float = NORM_EPS) -> Floats:
     """weight * x / sqrt(mean of x^2 + eps): Zhang and Sennrich 2019 (arXiv:1910.07467)."""
-    return weight * x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + NORM_EPS)
+    return weight * x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + eps)
 
 
-def rotate(x: Floats) -> Floats:
-    """Rotates the numbers i and i + D/2 of each head at position t by the angle t / 10000^(2i/D).
+def rotary_frequencies(
+    head_dim: int, base: float = ROTARY_BASE, scaling: Sequence[float] | None = None
+) -> Floats:
+    """base^(-2i/D) for each pair i: arXiv:2104.09864, 3.2.2.
+
+    `scaling` is that of Llama 3.1 (arXiv:2407.21783): a factor, two numbers of turns and a length.
+    What turns less than `low` times in the length turns `factor` times slower.
+    """
+    frequencies = base ** -(np.arange(0, head_dim, 2) / head_dim)
+    if scaling is None:
+        return frequencies
+    factor, low, high, length = scaling
+    turns = length * frequencies / (2 * np.pi)
+    kept = np.clip((turns - low) / (high - low), 0, 1)
+    return kept * frequencies + (1 - kept) * frequencies / factor
+
+
+def rotate(x: Floats, frequencies: Floats | None = None) -> Floats:
+    """Rotates the numbers i and i + D/2 of each head at position t by t times frequency i.
 
     Su et al. 2021 (arXiv:2104.09864), eq. 34. x is (B, H, T, D).
     """
-    angles = position_angles(*x.shape[-2:])  # (T, D / 2)
+    if frequencies is None:
+        frequencies = rotary_frequencies(x.shape[-1])
+    angles = np.arange(x.shape[-2])[:, None] * frequencies  # (T, D / 2)
     first, second = np.split(x, 2, axis=-1)
     cos, sin = np.cos(angles), np.sin(angles)
     return np.concatenate((first * cos - second * sin, second * cos + first * sin), axis=-1)
@@ -110,7 +129,12 @@ class Architecture:
     ngram_size: int
     ngram_buckets: int
     token_shift: bool
-    position_gain: bool = False  # older files do not name it
+    position_gain: bool = False  # older files do not name this and the following
+    rotary_base: float = ROTARY_BASE
+    rotary_scaling: Sequence[float] | None = None
+    num_kv_heads: int | None = None  # as many as num_heads
+    head_dim: int | None = None  # embedding_dim / num_heads
+    norm_eps: float = NORM_EPS
     head_bias: bool = False
     ngram_vocab_size: int | None = None
 
@@ -182,17 +206,26 @@ class GPT:
         return x
 
     def _attention(self, x: Floats, name: str) -> Floats:
-        """Causal self-attention in num_heads heads."""
+        """Causal self-attention in num_heads heads.
+
+        Neighboring heads share a head of keys and values: Ainslie et al. 2023 (arXiv:2305.13245).
+        """
         shape, (num_rows, length, width) = self.architecture, x.shape
-        qkv = self._linear(x, f"{name}.qkv").reshape(num_rows, length, 3, shape.num_heads, -1)
-        q, k, v = qkv.transpose(2, 0, 3, 1, 4)  # (B, H, T, D)
+        num_kv_heads = shape.num_kv_heads or shape.num_heads
+        num_all = shape.num_heads + 2 * num_kv_heads
+        head_dim = shape.head_dim or width // shape.num_heads
+        qkv = self._linear(x, f"{name}.qkv").reshape(num_rows, length, num_all, head_dim)
+        bounds = [shape.num_heads, shape.num_heads + num_kv_heads]
+        q, k, v = np.split(qkv.swapaxes(1, 2), bounds, axis=1)  # (B, H or G, T, D)
         if shape.qk_norm:  # Henry et al. 2020 (arXiv:2010.04245)
-            q = rms_norm(q, self.tensors[f"{name}.query_norm.weight"])
-            k = rms_norm(k, self.tensors[f"{name}.key_norm.weight"])
+            q = rms_norm(q, self.tensors[f"{name}.query_norm.weight"], shape.norm_eps)
+            k = rms_norm(k, self.tensors[f"{name}.key_norm.weight"], shape.norm_eps)
         if shape.positions == "rotary":
-            q, k = rotate(q), rotate(k)
+            frequencies = rotary_frequencies(head_dim, shape.rotary_base, shape.rotary_scaling)
+            q, k = rotate(q, frequencies), rotate(k, frequencies)
+        k, v = (np.repeat(x, shape.num_heads // num_kv_heads, axis=1) for x in (k, v))
         heads = scaled_dot_product_attention(q, k, v, np.tri(length, dtype=np.bool_))
-        joined = heads.swapaxes(1, 2).reshape(num_rows, length, width)
+        joined = heads.swapaxes(1, 2).reshape(num_rows, length, shape.num_heads * head_dim)
         return self._linear(joined, f"{name}.output")
 
     def _feedforward(self, x: Floats, name: str) -> Floats:
@@ -212,9 +245,9 @@ class GPT:
     def _norm(self, x: Floats, name: str) -> Floats:
         weight = self.tensors[f"{name}.weight"]
         if self.architecture.norm == "rmsnorm":
-            return rms_norm(x, weight)
+            return rms_norm(x, weight, self.architecture.norm_eps)
         bias = self.tensors[f"{name}.bias"] if self.architecture.bias else 0.0
-        return layer_norm(x, weight, bias)
+        return layer_norm(x, weight, bias, self.architecture.norm_eps)
 
 
 def load_gpt(path: str | Path) -> GPT:

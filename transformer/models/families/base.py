@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import Any, ClassVar, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
+
+ROTARY_BASE = 10000.0  # arXiv:2104.09864, 3.2.2
+_SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+
+if TYPE_CHECKING:  # after `__post_init__`
+    AutoInt = int
+else:
+    AutoInt = int | Literal["auto"]
 
 
 def key(
@@ -69,6 +77,15 @@ def check_heads(embedding_dim: int, num_heads: int) -> None:
         )
 
 
+def check_kv_heads(num_heads: int, num_kv_heads: int) -> None:
+    """Raises: ValueError if num_heads is not divisible by num_kv_heads."""
+    if num_kv_heads < 1 or num_heads % num_kv_heads:
+        raise ValueError(
+            "num_heads must be divisible by num_kv_heads, "
+            f"got num_heads={num_heads} and num_kv_heads={num_kv_heads}"
+        )
+
+
 # Xiong et al. 2020 (arXiv:2002.04745) could not train 6 post-norm blocks without a warmup. Here,
 # 2 blocks train well without it.
 DEEP = 6
@@ -84,10 +101,23 @@ class TransformerSettings(Family):
         "how the model knows the positions of tokens",
         choices=("learned", "sinusoidal", "rotary", "none"),
     )
+    rotary_base: float = key(
+        ROTARY_BASE, "rotary: the larger, the more slowly the slowest numbers of a head turn", gt=1
+    )
+    rotary_scaling: list[float] | None = key(
+        None,
+        "rotary: stretched for long contexts as in Llama 3.1: factor, low_freq_factor, "
+        "high_freq_factor, original_max_position_embeddings",
+    )
+    num_kv_heads: AutoInt = key(
+        "auto", "heads of keys and values, each for several of the heads; auto: num_heads", gt=0
+    )
+    head_dim: AutoInt = key("auto", "width of a head; auto: embedding_dim / num_heads", gt=0)
     norm: str = key("layernorm", "normalization", choices=("layernorm", "rmsnorm"))
     norm_first: bool = key(
         True, "normalize before attention and feed-forward (pre-norm); false: after (post-norm)"
     )
+    norm_eps: float = key(1e-5, "norms: number added against division by zero", gt=0)
     qk_norm: bool = key(False, "normalize each head's queries and keys with RMSNorm")
     activation: str = key(
         "gelu",
@@ -114,20 +144,51 @@ class TransformerSettings(Family):
     )
 
     def __post_init__(self) -> None:
-        check_heads(self.embedding_dim, self.num_heads)
-        if self.positions == "rotary" and self.head_dim % 2:
-            raise ValueError(
-                "rotary positions need an even embedding_dim / num_heads, "
-                f"got {self.embedding_dim} / {self.num_heads} = {self.head_dim}"
-            )
+        self._resolve_heads()
+        self._check_rotary()
         width = 4 * self.embedding_dim
         if self.activation == "swiglu":  # it has three matrices: 8/3 C, a multiple of 8
             width = max(8, 8 * round(self.embedding_dim / 3))
         object.__setattr__(self, "feedforward_dim", self.feedforward_dim or width)
 
-    @property
-    def head_dim(self) -> int:
-        return self.embedding_dim // self.num_heads
+    def _resolve_heads(self) -> None:
+        if self.head_dim == "auto":
+            check_heads(self.embedding_dim, self.num_heads)
+            object.__setattr__(self, "head_dim", self.embedding_dim // self.num_heads)
+        if self.num_kv_heads == "auto":
+            object.__setattr__(self, "num_kv_heads", self.num_heads)
+        check_kv_heads(self.num_heads, self.num_kv_heads)
+
+    def _check_rotary(self) -> None:
+        for name, default in (("rotary_base", ROTARY_BASE), ("rotary_scaling", None)):
+            if self.positions != "rotary" and (value := getattr(self, name)) != default:
+                raise ValueError(
+                    f"{name} is for rotary positions, got {name}={value} and "
+                    f"positions={self.positions}: leave it out, or give positions rotary"
+                )
+        if self.positions == "rotary" and self.head_dim % 2:
+            if self.head_dim * self.num_heads != self.embedding_dim:
+                raise ValueError(f"rotary positions need an even head_dim, got {self.head_dim}")
+            raise ValueError(
+                "rotary positions need an even embedding_dim / num_heads, "
+                f"got {self.embedding_dim} / {self.num_heads} = {self.head_dim}"
+            )
+        if self.rotary_scaling is not None:
+            self._check_scaling(self.rotary_scaling)
+
+    def _check_scaling(self, scaling: list[float]) -> None:
+        object.__setattr__(self, "rotary_scaling", list(scaling))
+        if len(scaling) != len(_SCALING):
+            raise ValueError(
+                f"rotary_scaling must be {len(_SCALING)} numbers ({', '.join(_SCALING)}), "
+                f"got {len(scaling)}"
+            )
+        _, low, high, _ = scaling
+        if low >= high:
+            raise ValueError(
+                "rotary_scaling: low_freq_factor must be below high_freq_factor, "
+                f"got {low:g} and {high:g}"
+            )
 
     @property
     def attention_dropout(self) -> float:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Positions = slice | Int[Tensor, "*B T"]
-KeysValues = tuple[Float[Tensor, "B H S D"], Float[Tensor, "B H S D"]]
+KeysValues = tuple[Float[Tensor, "B G S D"], Float[Tensor, "B G S D"]]
 
 LEAST_ROOM = 16  # positions that a new cache has room for, if block_size is not less
 
@@ -57,7 +57,7 @@ class BlockCache(KeptRows):
     def positions(self) -> Positions:
         return self._cache.positions
 
-    def append(self, key: Float[Tensor, "B H T D"], value: Float[Tensor, "B H T D"]) -> KeysValues:
+    def append(self, key: Float[Tensor, "B G T D"], value: Float[Tensor, "B G T D"]) -> KeysValues:
         """Stores keys and values at the new places; returns those of all places up to `stop`."""
         stop, places = self._cache.stop, self._cache.places
         keys, values = self._with_room(stop, key)
@@ -79,7 +79,7 @@ class BlockCache(KeptRows):
         for ours, theirs in zip(self._with_room(room, self.kept[0]), other.kept, strict=True):
             ours[rows, :, :room] = theirs
 
-    def _with_room(self, num_positions: int, like: Float[Tensor, "B H T D"]) -> KeysValues:
+    def _with_room(self, num_positions: int, like: Float[Tensor, "B G T D"]) -> KeysValues:
         """Allocates at least twice the room if there is too little, so that copies are rare."""
         before = 0 if self.kept is None else self.kept[0].shape[2]
         if self.kept is not None and num_positions <= before:

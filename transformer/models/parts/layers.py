@@ -61,7 +61,7 @@ class GatedFeedForward(nn.Module):
 
     def __init__(self, embedding_dim: int, feedforward_dim: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.input = FusedLinear(embedding_dim, feedforward_dim, 2, bias=bias)
+        self.input = FusedLinear(embedding_dim, (feedforward_dim, feedforward_dim), bias=bias)
         self.output = nn.Linear(feedforward_dim, embedding_dim, bias=bias)
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
@@ -84,8 +84,8 @@ def initialize_linears(module: nn.Module) -> None:
     """Glorot and Bengio 2010 for each matrix, also for those fused into one; zero for biases."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
-            num_parts = part.num_parts if isinstance(part, FusedLinear) else 1
-            for matrix in part.weight.chunk(num_parts):
+            fused = isinstance(part, FusedLinear)
+            for matrix in part.weight.split(part.part_sizes if fused else part.out_features):
                 nn.init.xavier_uniform_(matrix)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)

@@ -17,10 +17,12 @@ class RMSNorm(nn.RMSNorm):
         return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
-def make_norm(name: str, embedding_dim: int, *, bias: bool = True) -> nn.Module:
+def make_norm(
+    name: str, embedding_dim: int, *, bias: bool = True, eps: float = NORM_EPS
+) -> nn.Module:
     """`layernorm` (Ba et al. 2016), or `rmsnorm`, which has no bias."""
     if name == "layernorm":
-        return nn.LayerNorm(embedding_dim, eps=NORM_EPS, bias=bias)
+        return nn.LayerNorm(embedding_dim, eps=eps, bias=bias)
     if name == "rmsnorm":
-        return RMSNorm(embedding_dim, eps=NORM_EPS)
+        return RMSNorm(embedding_dim, eps=eps)
     raise ValueError(f"norm must be layernorm or rmsnorm, got {name!r}")

@@ -3,14 +3,18 @@
 `positions` are those of the T tokens in x: a slice for all rows, or a number per token (B, T).
 """
 
+import math
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from transformer.models.families.base import ROTARY_BASE
 from transformer.models.parts.cache import Positions
 
-_BASE = 10000.0  # arXiv:1706.03762, 3.5; arXiv:2104.09864, 3.2.2
+_BASE = 10000.0  # arXiv:1706.03762, 3.5
 _INITIAL_STD = 0.02  # the same as for a GPT's token embeddings
 
 
@@ -71,10 +75,11 @@ class ScaledSinusoidalPositions(SinusoidalPositions):
 
 
 class RotaryPositions(nn.Module):
-    """Rotates the pair (i, i + D/2) of a head's numbers at position t by t / 10000^(2i/D).
+    """Rotates the pair (i, i + D/2) of a head's numbers at position t by t x frequency i.
 
     Su et al. 2021 (arXiv:2104.09864), eq. 34, but with the halves paired, as in Llama and Qwen3,
-    not neighbors. The product of a rotated query and key depends only on their distance.
+    not neighbors. The product of a rotated query and key depends only on their distance. By
+    default, the frequencies are those of `rotary_frequencies`.
 
     Raises: ValueError for an odd head_dim, which has no pairs.
     """
@@ -82,11 +87,15 @@ class RotaryPositions(nn.Module):
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, block_size: int, head_dim: int) -> None:
+    def __init__(
+        self, block_size: int, head_dim: int, frequencies: Float[Tensor, " P"] | None = None
+    ) -> None:
         super().__init__()
         if head_dim % 2:
             raise ValueError(f"rotary positions need an even head_dim, got head_dim={head_dim}")
-        angles = position_angles(block_size, head_dim)
+        if frequencies is None:
+            frequencies = rotary_frequencies(head_dim)
+        angles = _angles(block_size, frequencies)
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
 
@@ -126,16 +135,39 @@ def make_positions(
 
 def sinusoids(size: int, dim: int) -> Float[Tensor, "T C"]:
     """PE(t, 2i) = sin(t / 10000^(2i/C)), PE(t, 2i+1) = cos of the same: arXiv:1706.03762, 3.5."""
-    angles = position_angles(size, dim)
+    angles = _angles(size, _frequencies(dim, _BASE))
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :dim]
 
 
-def position_angles(size: int, dim: int) -> Float[Tensor, "T P"]:
-    """t / 10000^(2i/dim) for positions t and pairs i: in float64, then cast to the default dtype.
+def rotary_frequencies(
+    head_dim: int, base: float = ROTARY_BASE, scaling: Sequence[float] | None = None
+) -> Float[Tensor, " P"]:
+    """base^(-2i/D) radians a position for each pair i: arXiv:2104.09864, 3.2.2. In float64.
 
-    On the CPU even if a model is made on the meta device: nothing would fill these in later.
+    `scaling` stretches them for contexts longer than those of training, as Llama 3.1 does (Dubey et
+    al. 2024, arXiv:2407.21783). It is a factor, two further numbers low and high, and the length L
+    of the contexts of training. A pair that turns fewer than `low` times within L turns `factor`
+    times slower, one that turns more than `high` times keeps its frequency, and those between are
+    interpolated by their number of turns.
     """
-    numbers = {"dtype": torch.float64, "device": "cpu"}
-    frequencies = _BASE ** -(torch.arange(0, dim, 2, **numbers) / dim)
-    angles = torch.arange(size, **numbers)[:, None] * frequencies
+    frequencies = _frequencies(head_dim, base)
+    if scaling is None:
+        return frequencies
+    factor, low, high, length = scaling
+    turns = length * frequencies / (2 * math.pi)
+    kept = ((turns - low) / (high - low)).clamp(0, 1)
+    return kept * frequencies + (1 - kept) * frequencies / factor
+
+
+# On the CPU even if a model is made on the meta device: nothing would fill these in later.
+_NUMBERS = {"dtype": torch.float64, "device": "cpu"}
+
+
+def _frequencies(dim: int, base: float) -> Float[Tensor, " P"]:
+    return base ** -(torch.arange(0, dim, 2, **_NUMBERS) / dim)
+
+
+def _angles(size: int, frequencies: Float[Tensor, " P"]) -> Float[Tensor, "T P"]:
+    """Position t times each frequency: in float64, then cast to the default dtype."""
+    angles = torch.arange(size, **_NUMBERS)[:, None] * frequencies
     return angles.to(torch.get_default_dtype())

@@ -6,13 +6,13 @@ from transformer.config.keys import Config
 from transformer.evaluation.text import score_model
 from transformer.run import assembly
 from transformer.run.planning.law import PLAIN
-from transformer.run.planning.steps import recipe_hash
+from transformer.run.planning.steps import OWN_HEADS, recipe_hash
 from transformer.system.cache import cache_folder
 from transformer.system.speed import recalled, remember
 from transformer.tasks.base import Data
 
 PILOT_STEPS = 100
-SIZES = {"embedding_dim": 64, "num_heads": 2, "num_blocks": 2, "dropout": 0.0}
+SIZES = {"embedding_dim": 64, "num_heads": 2, "num_blocks": 2, "dropout": 0.0} | OWN_HEADS
 SCORED_TOKENS = 100_000  # at most
 
 

@@ -12,6 +12,7 @@ from transformer.config.keys import Config
 from transformer.run.planning.pairs import PairPlanner
 from transformer.run.planning.planner import Plan, Planner
 from transformer.run.planning.race import Entry, entries_of, entry_of
+from transformer.run.planning.steps import OWN_HEADS
 from transformer.run.planning.texts import TextPlanner
 from transformer.run.settling import settle
 from transformer.system.devices import resolve_accelerator
@@ -85,7 +86,7 @@ def make_planner(draft: Draft, *, timed: bool = False) -> Planner:
     if not timed and planner.base.max_minutes is None:
         return planner
     # Of a usual width: what is fast for it is taken for all that are timed.
-    usual = {key: value for key, value in USUAL.items() if key in draft.auto}
+    usual = {key: value for key, value in USUAL.items() if key in draft.auto} | OWN_HEADS
     with quietly():  # the run will say what it settles
         return planner.measured(settle(planner.base.model_copy(update=usual)), data)
 
@@ -106,7 +107,7 @@ def _planner_class(draft: Draft, base: Config) -> type[Planner]:
 def explained(planner: Planner, plan: Plan, more: str) -> str:
     config = planner.config_of(plan)
     reasons = {
-        "num_heads": f"heads are {config.embedding_dim // config.num_heads} numbers wide",
+        "num_heads": f"heads are {config.architecture(1)['head_dim']} numbers wide",
         "max_steps": "as many as the minutes allow",
     } | planner.reasons(plan)
     values = {key: getattr(config, key) for key in planner.draft.auto}

@@ -116,10 +116,11 @@ class Planner(ABC):
         """
         found = sorted(self._sizes(), key=self.cost)
         if not found:
+            given = self.draft.given("embedding_dim", "num_heads", "num_kv_heads")
             raise UserError(
-                f"no model can be planned with {self.draft.given('embedding_dim', 'num_heads')}: "
-                "num_heads must divide embedding_dim into heads of an even width; give other "
-                "values, or auto"
+                f"no model can be planned with {given}: "
+                "num_heads must divide embedding_dim into heads of an even width, and a "
+                "num_kv_heads must divide num_heads; give other values, or auto"
             )
         fitting = [size for size in found if self._bytes(size) <= self.free_bytes]
         if not fitting:
@@ -143,8 +144,10 @@ class Planner(ABC):
 
     def _sizes(self) -> Iterator[Size]:
         for width in self.open("embedding_dim", WIDTHS):
-            for num_heads in self.open("num_heads", (usual_heads(width),)):
-                if width % num_heads == 0 and width // num_heads % 2 == 0:
+            num_kv_heads = self.draft.number("num_kv_heads") or 1
+            for num_heads in self.open("num_heads", (usual_heads(width, num_kv_heads),)):
+                even = width % num_heads == 0 and width // num_heads % 2 == 0
+                if even and num_heads % num_kv_heads == 0:
                     for num_blocks in self.open("num_blocks", self.num_blocks):
                         yield Size(width, num_heads, num_blocks)
 
@@ -218,7 +221,8 @@ class Planner(ABC):
         )
 
 
-def usual_heads(width: int) -> int:
-    """The number whose heads have an even width nearest to HEAD_DIM."""
-    numbers = [n for n in range(1, width + 1) if width % n == 0 and width // n % 2 == 0]
+def usual_heads(width: int, num_kv_heads: int = 1) -> int:
+    """The multiple of num_kv_heads whose heads have an even width nearest to HEAD_DIM; else 1."""
+    multiples = range(num_kv_heads, width + 1, num_kv_heads)
+    numbers = [n for n in multiples if width % n == 0 and width // n % 2 == 0]
     return min(numbers, key=lambda n: abs(width // n - HEAD_DIM), default=1)

@@ -35,6 +35,8 @@ PLACES_AND_ENDS = (
 )
 # How the files of a corpus are read.
 READING = (*READING_KEYS, "val_path", "test_path", "val_max_tokens", "token_files_from_mb")
+# The numbers of heads that are timed need not be divisible by a given one of keys and values.
+OWN_HEADS = {"num_kv_heads": "auto", "head_dim": "auto"}
 Size = tuple[int, int]
 
 
@@ -88,7 +90,7 @@ def timed_steps(settled: Config, data: Data) -> StepSeconds:
 
 def sized(config: Config, width: int, num_blocks: int) -> Config:
     changes = {"embedding_dim": width, "num_heads": width // 32, "num_blocks": num_blocks}
-    return config.model_copy(update=changes)
+    return config.model_copy(update=changes | OWN_HEADS)
 
 
 def _question(config: Config, task: TaskRun) -> str:

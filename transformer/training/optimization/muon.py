@@ -22,8 +22,9 @@ class Muon(Optimizer):
     Muon replaces a matrix's momentum by approximately the nearest orthogonal matrix and scales it
     by 0.2 sqrt(max(rows, columns)). The step is then as large as AdamW's, so both use one `lr`. A
     parameter with `num_parts` above 1 is that many matrices below each other; each is updated
-    separately. It computes the same as torch.optim.Muon with adjust_lr_fn="match_rms_adamw", but
-    multiplies matrices of one shape in one batch.
+    separately. They are of equal sizes unless the group has `part_sizes`, the rows of each. It
+    computes the same as torch.optim.Muon with adjust_lr_fn="match_rms_adamw", but multiplies
+    matrices of one shape in one batch.
 
     If the tensor `found_inf` is 1, a step changes nothing, as in torch's fused optimizers.
     """
@@ -63,11 +64,11 @@ class Muon(Optimizer):
         counts = 1.0 if self.found_inf is None else 1 - self.found_inf  # 0: the step is skipped
         parts: list[Tensor] = []
         for p, group in matrices:
-            parts += self._nesterov(p, group["momentum"], counts).chunk(group["num_parts"])
+            parts += _split(self._nesterov(p, group["momentum"], counts), group)
         updates = iter(orthogonalize(parts, bf16=self.bf16))
         for p, group in matrices:
             p.mul_(1 - counts * (group["lr"] * group["weight_decay"]))
-            for part in p.chunk(group["num_parts"]):
+            for part in _split(p, group):
                 _subtract(part, next(updates), group["lr"] * _ADAMW_RMS * max(part.shape) ** 0.5)
 
     def _nesterov(self, p: Tensor, momentum: float, counts: Tensor | float) -> Tensor:
@@ -105,6 +106,12 @@ class Muon(Optimizer):
             maximize=False,
             found_inf=self.found_inf,
         )
+
+
+def _split(matrix: Tensor, group: dict[str, Any]) -> tuple[Tensor, ...]:
+    """The matrices that are fused in one; groups of older checkpoints have no `part_sizes`."""
+    sizes = group.get("part_sizes")
+    return matrix.split(sizes) if sizes else matrix.chunk(group["num_parts"])
 
 
 def _subtract(matrix: Tensor, update: Tensor, size: float | Tensor) -> None:

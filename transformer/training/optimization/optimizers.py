@@ -37,19 +37,31 @@ def muon_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     Muon's groups differ in `num_parts`, the number of matrices that are fused in one. Embeddings
     and the output head are matrices too, but each row is a symbol's own vector: they go to AdamW.
     """
-    by_parts: dict[int, list[Tensor]] = {}
+    by_parts: dict[int | tuple[int, ...], list[Tensor]] = {}
     blocks = [module for module in model.modules() if isinstance(module, ResidualPaths)]
     for module in (part for block in blocks for part in block.modules()):
         if isinstance(module, nn.Linear) and module.weight.requires_grad:
-            num_parts = module.num_parts if isinstance(module, FusedLinear) else 1
-            by_parts.setdefault(num_parts, []).append(module.weight)
+            by_parts.setdefault(_parts_of(module), []).append(module.weight)
     matrices = {id(p) for params in by_parts.values() for p in params}
     groups: list[dict[str, Any]] = [
-        {"params": params, "num_parts": num_parts, "weight_decay": weight_decay}
-        for num_parts, params in by_parts.items()
+        {"params": params, "weight_decay": weight_decay}
+        | ({"num_parts": parts} if isinstance(parts, int) else _unequal(parts))
+        for parts, params in by_parts.items()
     ]
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in matrices]
     return [*groups, {"params": rest, "num_parts": 0, "weight_decay": 0.0}]
+
+
+def _parts_of(module: nn.Linear) -> int | tuple[int, ...]:
+    """The number of matrices of one size that are fused in one, or the rows of each."""
+    if not isinstance(module, FusedLinear):
+        return 1
+    sizes = module.part_sizes
+    return len(sizes) if len(set(sizes)) == 1 else sizes
+
+
+def _unequal(sizes: tuple[int, ...]) -> dict[str, Any]:
+    return {"num_parts": len(sizes), "part_sizes": list(sizes)}
 
 
 def make_optimizer(
