@@ -158,7 +158,7 @@ def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config 
 
 
 def in_file(path: str | None, key: str) -> Any:
-    settings = read_settings(path) if path else {}
+    settings = read_settings(path) if path and Path(path).is_file() else {}
     return settings[key].value if key in settings else None
 
 

@@ -101,6 +101,9 @@ def test_training_commands_are_accepted(command, tmp_path, monkeypatch):
     if {"--help", "--print_schema"} & {*arguments}:
         with pytest.raises(SystemExit, match="0"):
             train.parse_arguments(arguments)
+    elif "--start_from" in arguments:
+        with pytest.raises(UserError, match="no such (folder|checkpoint)"):
+            train.parse_arguments(arguments)
     else:
         config = train.parse_arguments(arguments).config
         config = config.base() if isinstance(config, train.Draft) else config

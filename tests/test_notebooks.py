@@ -17,6 +17,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.marks import last_long
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -32,6 +34,8 @@ MOST_PICTURE_BYTES = 60_000
 MOST_LINES = 15  # of a cell of code
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+TAKE_MINUTES = ("attention_is_a_graph", "basic_self_attention")
+SHORT_FIRST = sorted(NOTEBOOKS, key=lambda path: path.stem in TAKE_MINUTES)
 
 
 def cells(path, kind):
@@ -256,7 +260,7 @@ def test_the_committed_run_took_about_as_long_as_the_notebook_says(path):
 
 
 @pytest.mark.slow
-@each_notebook
+@pytest.mark.parametrize("path", last_long(SHORT_FIRST, 2), ids=lambda path: path.stem)
 def test_it_runs_in_time_and_every_assert_in_it_holds(path, tmp_path, monkeypatch):
     """On one thread, and by what the processor worked: a busy machine changes neither."""
     with warnings.catch_warnings():

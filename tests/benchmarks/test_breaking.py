@@ -3,6 +3,8 @@
 import pytest
 from hypothesis import strategies as st
 
+from tests.marks import last_long
+
 pytestmark = pytest.mark.slow
 
 
@@ -24,7 +26,12 @@ def test_drawn_configs_and_pairs_are_taken_or_refused(load_benchmark, tmp_path):
     assert set(fuzz.run(60, st.tuples(fuzz.STATES), fuzz.try_state)) == {"taken", "refused"}
 
 
-@pytest.mark.parametrize(("kind", "count"), [("killed", 3), ("asked to end", 2)])
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    last_long(
+        [("killed", 1), ("asked to end", 1), ("killed", 3), ("asked to end", 3)], 2, several=True
+    ),
+)
 def test_killed_and_interrupted_runs_end_as_if_nothing_had_been(load_benchmark, kind, count):
     told = load_benchmark("crash_test").counted(kind, count, processes=1, seed=1)
     assert told["identical"] == told["trials"] == count

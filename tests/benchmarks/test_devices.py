@@ -24,6 +24,7 @@ def test_one_process_ddp_and_fsdp_are_one_run_and_take_over_each_others(devices,
     assert max(devices.moved(tmp_path, moves).values()) < TOLERANCE
 
 
+@pytest.mark.long
 def test_a_worker_that_is_lost_is_started_again_and_nothing_with_it(devices, tmp_path):
     figures = devices.restarted(tmp_path)
     assert figures["differs in"] == []

@@ -75,6 +75,7 @@ def test_a_user_can_have_it_proved(run, tmp_path, write_inputs):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_compiled_run_is_the_same_each_time_and_so_is_its_resumption(run, tmp_path):
     """Embeddings of a batch so large that two threads share the sums of their gradient."""
     (tmp_path / "text.txt").write_text("to be or not to be, that is " * 400, encoding="utf-8")

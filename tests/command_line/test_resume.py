@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.marks import last_long
 from transformer.run.comparison import curves
 from transformer.system.errors import UserError
 
@@ -98,7 +99,7 @@ def test_a_resume_that_cannot_be_leaves_the_run_as_it_is(train_here, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal there cannot be sent to one process")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", last_long(["SIGTERM", "SIGINT", "SIGUSR1"], 2))
 def test_an_interrupted_run_is_saved_and_goes_on(run, environment, tmp_path, write_inputs, name):
     number = getattr(signal, name)
     write_inputs(tmp_path)

@@ -59,6 +59,7 @@ def test_a_shipped_config_trains_a_step(train_here, summary_of, tmp_path, path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="its memory is read the POSIX way")
 def test_the_nine_key_file_as_it_stands_makes_a_step_in_under_20_gb(run, tmp_path):
     """The file names data/input.txt, which is built on first use, so this is the whole set-up."""
@@ -78,6 +79,7 @@ def test_the_nine_key_file_as_it_stands_makes_a_step_in_under_20_gb(run, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_reversing_words_is_learned_wholly_by_the_shipped_config(tmp_path, run):
     config = ROOT / "configs" / "reverse.yaml"
     result = run("train.py", "--config", config, cwd=tmp_path, python=("-W", "error"))

@@ -4,6 +4,7 @@ import jaxtyping
 import pytest
 import torch
 
+from tests.marks import last_long
 from transformer.models.parts.layers import Dropout, recompute_blocks
 from transformer.models.parts.positions import POSITIONS
 from transformer.special_ids import END, IGNORED, NUM_SPECIALS, PADDING
@@ -108,12 +109,17 @@ def test_a_pair_models_training_steps_are_one_graph_for_each_kind_of_size(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "positions", "recomputed"),
-    [
-        *(("text", name, False) for name in POSITIONS),
-        ("text", "rotary", True),
-        ("pairs", "rotary", True),  # the encoder has the positions of a text
-        ("pairs", "learned", False),
-    ],
+    last_long(
+        [
+            ("pairs", "rotary", True),  # the encoder has the positions of a text
+            ("text", "learned", False),
+            *(("text", name, False) for name in POSITIONS if name != "learned"),
+            ("text", "rotary", True),
+            ("pairs", "learned", False),
+        ],
+        number=len(POSITIONS) + 1,
+        several=True,
+    ),
 )
 def test_no_kind_of_positions_and_no_recomputed_block_breaks_a_graph_or_its_backward_pass(
     request, compile_model, kind, positions, recomputed

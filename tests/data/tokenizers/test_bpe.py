@@ -21,7 +21,7 @@ from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.system.errors import UserError
 
 
-@pytest.mark.parametrize("number", first_fast([60, 10_000]))
+@pytest.mark.parametrize("number", first_fast([60, 1_000, 10_000], num_long=1))
 def test_decoding_undoes_encoding_and_the_ids_are_the_librarys(pairs, number):
     @settings(max_examples=number)
     @given(text=TEXTS)
