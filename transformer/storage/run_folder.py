@@ -169,7 +169,10 @@ def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
         models = [file for name in (WEIGHTS, BEST, LAST) if isfile(file := run / name)]
         path = models[0] if models else run / WEIGHTS
     if not isfile(path):
-        raise UserError(f"{path}: no such checkpoint: name a model.safetensors, a .ckpt or a run")
+        raise UserError(
+            f"{path}: no such checkpoint: name a model.safetensors, a .ckpt, a run, or a folder "
+            "with a config.json"
+        )
     return path
 
 

@@ -33,7 +33,7 @@ class PretrainedFolder:
         if not isfile(self.path / CONFIG):
             raise UserError(
                 f"{self.path}: has no {CONFIG}, which says what the model is: copy it there, as "
-                "`save_pretrained` writes it"
+                "save_pretrained writes it"
             )
         self.values = Values.read(self.path / CONFIG, "config of a model")
         self.family = family_of(self.values)
