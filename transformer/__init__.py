@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # `as` says to type checkers that the name is public here
     from transformer.models.encoder_decoder import EncoderDecoder as EncoderDecoder
     from transformer.models.gpt import GPT as GPT
     from transformer.storage.model_file import save_model as save_model
+    from transformer.storage.pretrained.folder import read_pretrained as read_pretrained
     from transformer.system.errors import UserError as UserError
     from transformer.training.lightning_module import LanguageModule as LanguageModule
     from transformer.training.pair_module import PairModule as PairModule
@@ -55,6 +56,7 @@ _HOMES = {
     "load": "generation.text",
     "load_config": "config.files",
     "load_translator": "generation.translation",
+    "read_pretrained": "storage.pretrained.folder",
     "save_model": "storage.model_file",
 }
 

@@ -41,7 +41,8 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         "checkpoint",
         nargs="?",
         type=path_argument,
-        help="model.safetensors, a .ckpt or a run's folder; by default the newest run's best model",
+        help="model.safetensors, a .ckpt, a run's folder, or the folder of a model of another "
+        "program (docs/start_from.md); by default the newest run's best model",
     )
 
 

@@ -116,8 +116,8 @@ class Config(DataKeys):
     start_from: FilePath | None = Field(
         None,
         min_length=1,
-        description="the model whose weights the run begins with: a run, a model.safetensors or a "
-        ".ckpt; keys that are not given come from it",
+        description="the model whose weights the run begins with: a run, a model.safetensors, a "
+        ".ckpt or a folder of save_pretrained; keys that are not given come from it",
     )
     old_data_path: DataPaths | None = Field(
         None,

@@ -1,8 +1,10 @@
 """Reads a tokenizer from a file: a `tokenizer.json`, or a model's file. Imports no torch."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 
@@ -11,6 +13,8 @@ from transformer.data.tokenizers.bpe import BpeTokenizer
 from transformer.data.tokenizers.registry import tokenizer_from_state
 from transformer.system.errors import UserError
 from transformer.system.files import read_bytes, read_utf8
+
+T = TypeVar("T")
 
 MODEL_FILE = ".safetensors"
 ENDINGS = (".json", MODEL_FILE)
@@ -21,21 +25,30 @@ def read_tokenizer(path: str | Path) -> Tokenizer:
 
     Raises: UserError for a file that is missing, damaged, or holds another kind of tokenizer.
     """
-    of_model = Path(path).suffix.lower() == MODEL_FILE
-    content = _of_model(path) if of_model else _of_json(path)
-    try:
-        made = tokenizer_from_state(content) if of_model else BpeTokenizer(content)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
-            f"{path}: cannot be used as a tokenizer: {error}: give a tokenizer.json with "
-            "byte-level BPE, or a model.safetensors of this program"
-        ) from None
+    if Path(path).suffix.lower() == MODEL_FILE:
+        made = tokenizer_of(path, partial(tokenizer_from_state, _of_model(path)))
+    else:
+        made = tokenizer_of(path, partial(BpeTokenizer, read_json(path)))
     if not isinstance(made, Tokenizer):
         raise UserError(f"{path}: holds a model of pairs, whose tokenizer is not for a text")
     return made
 
 
-def _of_json(path: str | Path) -> Any:
+def tokenizer_of(path: str | Path, make: Callable[[], T]) -> T:
+    """What `make` makes of the content of a file. Raises: UserError that names the file."""
+    try:
+        return make()
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{path}: cannot be used as a tokenizer: {error}: give a tokenizer.json with "
+            "byte-level BPE, or a model.safetensors of this program"
+        ) from None
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Raises: UserError for a file that is missing, or is not a JSON object."""
     try:
         content = json.loads(read_utf8(path, "tokenizer file"))
     except (ValueError, RecursionError) as error:

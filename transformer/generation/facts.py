@@ -43,7 +43,7 @@ def as_lines(facts: dict[str, Any]) -> str:
     lines = {
         "checkpoint": facts["checkpoint"],
         "model": f"{architecture['model']}, {facts['parameters']:,} parameters",
-        "sizes": _listed(architecture, _SIZES),
+        "sizes": _listed(_unusual(architecture), _SIZES),
         "parts": _listed(architecture, _PARTS),
         "results": _listed(facts["results"], _RESULTS),
         "trained on": ", ".join(text),
@@ -51,6 +51,16 @@ def as_lines(facts: dict[str, Any]) -> str:
     }
     shown = [f"{name + ':':14}{line}" for name, line in lines.items() if line]
     return "\n".join([*shown, "(--json shows everything)"])
+
+
+def _unusual(architecture: dict[str, Any]) -> dict[str, Any]:
+    """Without the sizes of heads that follow from the others."""
+    heads = architecture.get("num_heads")
+    usual = {
+        "num_kv_heads": heads,
+        "head_dim": architecture.get("embedding_dim", 0) // (heads or 1),
+    }
+    return {key: v for key, v in architecture.items() if key not in usual or v != usual[key]}
 
 
 def _listed(facts: dict[str, Any], names: tuple[str, ...]) -> str:

@@ -32,6 +32,8 @@ def load(
 ) -> "TextGenerator":
     """Loads a model file (`model.safetensors` or a run's `.ckpt`), ready to `generate("ROMEO:")`.
 
+    A folder with a model of another program is loaded too: docs/start_from.md says which.
+
     `precision` is the number format of the weights: float32, bf16, int8, or auto for the fastest.
     On a CPU, auto measures it once for about `num_rows` texts at a time, and keeps the answer in
     `cache_dir`, by default the user's cache folder.

@@ -6,7 +6,6 @@ the same metadata under one key. Loading either file runs no code from it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,9 @@ from transformer.storage.metadata import (
     encode_metadata,
     model_tensors,
 )
+from transformer.storage.pretrained.loading import load_pretrained
+from transformer.storage.pretrained.places import CONFIG, is_pretrained
+from transformer.storage.saved_model import SavedModel as SavedModel
 from transformer.storage.training_state import READ_ERRORS, read_training_state, read_with_metadata
 from transformer.system.errors import UserError
 from transformer.system.files import read_bytes, replacing
@@ -44,19 +46,6 @@ _NO_TOKENIZER = (
     "module = LanguageModule.load_from_checkpoint(path), then transformer.save_model("
     "'model.safetensors', module.model, module.metadata | {'tokenizer': data.tokenizer_state})"
 )
-
-
-@dataclass(frozen=True)
-class SavedModel:
-    """A model in eval mode, and the metadata of its file."""
-
-    path: Path
-    model: SequenceModel
-    tokenizer: Tokenizer | PairTokenizer
-    architecture: dict[str, Any]
-    config: dict[str, Any]
-    corpus: dict[str, Any]
-    results: dict[str, Any]
 
 
 def save_model(path: str | Path, model: SequenceModel, metadata: Mapping[str, Any]) -> None:
@@ -83,19 +72,19 @@ def save_weights(
 def load_model(path: str | Path) -> SavedModel:
     """The model of a `.safetensors` or `.ckpt` file, on the CPU.
 
+    A folder is read as a model of another program: see `storage/pretrained/folder.py`.
+
     Raises: UserError if the file is missing, truncated, from another program, of another format,
     contains code, has tensors that do not fit its architecture, or has no tokenizer.
     """
     path = Path(path)
+    return load_pretrained(path) if is_pretrained(path) else _load_file(path)
+
+
+def _load_file(path: Path) -> SavedModel:
     _check_is_file(path)
     tensors, texts = _read_ckpt(path) if path.suffix == ".ckpt" else _read_safetensors(path)
-    if "format_version" not in texts:
-        raise UserError(f"{path}: not a model of this program: it has no format_version")
-    if texts["format_version"] != FORMAT_VERSION:
-        raise UserError(
-            f"{path}: format_version {texts['format_version']!r}, but this program reads "
-            f"{FORMAT_VERSION!r}: use a model that this program trained, or a newer program"
-        )
+    _check_version(path, texts)
     try:
         expected = texts.pop(CHECKSUM, None)
         if expected != checksum(texts, tensors):
@@ -116,6 +105,19 @@ def load_model(path: str | Path) -> SavedModel:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{path}: damaged or not a model of this program: {reason}") from None
     return SavedModel(path, model, tokenizer, architecture, **others)
+
+
+def _check_version(path: Path, texts: Mapping[str, str]) -> None:
+    if "format_version" not in texts:
+        raise UserError(
+            f"{path}: not a model of this program: it has no format_version; for a model of "
+            f"another program give its folder, with a {CONFIG}"
+        )
+    if texts["format_version"] != FORMAT_VERSION:
+        raise UserError(
+            f"{path}: format_version {texts['format_version']!r}, but this program reads "
+            f"{FORMAT_VERSION!r}: use a model that this program trained, or a newer program"
+        )
 
 
 def _check_is_file(path: Path) -> None:
@@ -202,6 +204,8 @@ def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> Sequence
 def _check_sizes(architecture: dict[str, Any], num_tensors: int) -> None:
     """Raises: ValueError for sizes that would cost memory or time before shapes are compared."""
     block_size, width = architecture["block_size"], architecture.get("embedding_dim", 1)
+    if architecture.get("positions") == "rotary":  # its table is as wide as a head
+        width = architecture.get("head_dim") or width
     if block_size > _LONGEST_BLOCK or block_size * width > _LARGEST_TABLE:
         raise ValueError(f"block_size={block_size} is too large")
     if (num_blocks := architecture.get("num_blocks", 0)) > num_tensors:

@@ -9,6 +9,7 @@ from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import NamedTuple
 
+from transformer.storage.pretrained.places import is_pretrained
 from transformer.storage.run_lock import holder_of
 from transformer.system.errors import UserError
 from transformer.system.files import read_utf8
@@ -155,17 +156,23 @@ def _path(name: str | Path) -> Path:
 def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
     """The named file, or the best model of the named run, or else of the newest run.
 
-    That is its model.safetensors; before that is written, its best or last checkpoint.
+    That is its model.safetensors; before that is written, its best or last checkpoint. The folder
+    of a model of another program is found as it is.
 
     Raises: UserError if there is no such file.
     """
     path = None if checkpoint is None else _path(checkpoint)
+    if path is not None and is_pretrained(path):
+        return path
     if path is None or isdir(path):
         run = find_run(checkpoint, runs_dir)
         models = [file for name in (WEIGHTS, BEST, LAST) if isfile(file := run / name)]
         path = models[0] if models else run / WEIGHTS
     if not isfile(path):
-        raise UserError(f"{path}: no such checkpoint: name a model.safetensors, a .ckpt or a run")
+        raise UserError(
+            f"{path}: no such checkpoint: name a model.safetensors, a .ckpt, a run, or a folder "
+            "with a config.json"
+        )
     return path
 
 

@@ -39,7 +39,9 @@ FAULTS = {
     ),
     "its model has dropout": lambda p: changed(p, model__dropout=0.1),
     "its model has byte_fallback": lambda p: changed(p, model__byte_fallback=True),
-    r"its normalizer \(NFC\) would change a text": lambda p: changed(p, normalizer={"type": "NFC"}),
+    r"its normalizer \(NFKC\) would change a text": lambda p: changed(
+        p, normalizer={"type": "NFKC"}
+    ),
     "400 ids have a gap: no piece has the id 300": lambda p: changed(
         p, model__vocab=p.spec["model"]["vocab"] | {piece_of(p, 300): 1000}
     ),

@@ -46,6 +46,9 @@ class BpeTokenizer(ByteLevelTokenizer):
     `spec` is the content of a `tokenizer.json` of Hugging Face's tokenizers. `split` names how a
     text is cut into words, which no piece crosses; it is `custom` for an unknown way.
 
+    `end_of_text` is the name of the special token that ends a text; by default it is the first of
+    some usual names. With the normalizer NFC (as Qwen has it), a text becomes NFC first.
+
     Raises: ValueError for a spec that is damaged or of another kind.
     """
 
@@ -55,9 +58,10 @@ class BpeTokenizer(ByteLevelTokenizer):
     is_learned = True
     kept_from = 4_000_000
 
-    def __init__(self, spec: dict[str, Any]) -> None:
+    def __init__(self, spec: dict[str, Any], end_of_text: str | None = None) -> None:
         check_spec(spec)
         self.spec = spec
+        self._end = end_of_text
         self.split = words_name(spec)
         self._library = library(spec)
         tokens = self._library.get_vocab(with_added_tokens=True)
@@ -70,8 +74,11 @@ class BpeTokenizer(ByteLevelTokenizer):
         parts = (texts[n] if n in texts else part_of(name) for n, name in enumerate(names))
         super().__init__(list(parts), specials)
         ends = {name: id_ for id_, name in specials.items()}
-        self.end_of_text = next((ends[name] for name in _ENDS if name in ends), None)
-        if self.decode(self.encode(_PROBE)) != _PROBE:
+        if end_of_text is not None and end_of_text not in ends:
+            raise ValueError(f"its end of a text, {end_of_text[:40]!r}, is no special token")
+        names = _ENDS if end_of_text is None else (end_of_text,)
+        self.end_of_text = next((ends[name] for name in names if name in ends), None)
+        if self.decode(self.encode(_PROBE)) != self._normalized(_PROBE):
             raise ValueError("it does not give a text back as it was")
 
     @classmethod
@@ -107,11 +114,19 @@ class BpeTokenizer(ByteLevelTokenizer):
     def from_state(cls, state: dict[str, Any]) -> "BpeTokenizer":
         if state.get("kind") != cls.name or not isinstance(state.get("tokenizer"), dict):
             raise ValueError("not the state of a tokenizer of byte pairs")
-        return cls(state["tokenizer"])
+        return cls(state["tokenizer"], state.get("end_of_text"))
 
     @property
     def state(self) -> dict[str, Any]:
-        return {"kind": self.name, "split": self.split, "tokenizer": self.spec}
+        state = {"kind": self.name, "split": self.split, "tokenizer": self.spec}
+        return state if self._end is None else state | {"end_of_text": self._end}
+
+    def ended_by(self, token: int) -> "BpeTokenizer":
+        """The same tokenizer with another token that ends a text, if this one is special."""
+        is_special = any(t["id"] == token and t["special"] for t in self.spec["added_tokens"])
+        if token == self.end_of_text or not is_special:
+            return self
+        return BpeTokenizer(self.spec, self.pieces[token])
 
     @cached_property
     def digest(self) -> str:
@@ -130,7 +145,11 @@ class BpeTokenizer(ByteLevelTokenizer):
             at_once = iter(lambda: list(islice(parts, _BLOCKS_AT_ONCE)), [])  # by several threads
             encoded = chain.from_iterable(map(self._ids, at_once))
             return np.concatenate([np.zeros(0, np.int32), *encoded])
-        return self._units.encode(text)
+        return self._units.encode(self._normalized(text))
+
+    def _normalized(self, text: str) -> str:
+        normalizer = self._library.normalizer
+        return text if normalizer is None else normalizer.normalize_str(text)
 
     @cached_property
     def _units(self) -> DistinctUnits:

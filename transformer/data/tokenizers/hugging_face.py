@@ -18,6 +18,7 @@ WORDS_NAME, OTHER_WORDS = "qwen2", "custom"
 _SPLIT = {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": False}
 # Of an added token: whether it takes the white space beside it, which would then be lost.
 _GREEDY = ("lstrip", "rstrip", "single_word")
+_PLAIN = dict.fromkeys((*_GREEDY, "normalized"), False)
 
 
 def _letters() -> dict[str, int]:
@@ -71,10 +72,41 @@ def check_spec(spec: dict[str, Any]) -> None:
     for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
         if model.get(key):
             raise ValueError(f"its model has {key}, which is not read")
-    if normalizer := spec.get("normalizer"):
-        kind = normalizer.get("type") if isinstance(normalizer, dict) else normalizer
-        raise ValueError(f"its normalizer ({kind!s:.40}) would change a text; set it to null")
+    _check_normalizer(spec.get("normalizer"))
     _check_ids(model["vocab"], spec.setdefault("added_tokens", []))
+
+
+def _check_normalizer(normalizer: Any) -> None:
+    """Raises: ValueError for one that would change what a reader sees: all but NFC."""
+    if not normalizer:
+        return
+    kind = normalizer.get("type") if isinstance(normalizer, dict) else normalizer
+    steps = normalizer.get("normalizers") if kind == "Sequence" else None
+    for step in steps if isinstance(steps, list) else ():
+        _check_normalizer(step)
+    if kind != "NFC" and not isinstance(steps, list):
+        raise ValueError(
+            f"its normalizer ({kind!s:.40}) would change a text; only NFC is read: set it to null"
+        )
+
+
+def filled(spec: dict[str, Any], vocab_size: int) -> dict[str, Any]:
+    """The spec with a token for each id below vocab_size that has none: no text has such a token.
+
+    Models have more rows than their tokenizers have tokens, so that their number is a round one.
+    """
+    model, added = spec.get("model"), spec.get("added_tokens") or []
+    model = model if isinstance(model, dict) else {}
+    vocabulary = model.get("vocab")
+    if not isinstance(vocabulary, dict) or not isinstance(added, list):
+        return spec  # damaged, as `check_spec` will say
+    taken = {token.get("id") for token in added if isinstance(token, dict)}
+    taken.update(id_ for id_ in vocabulary.values() if isinstance(id_, int))
+    # The space in its name is none of the letters in which the bytes of a text are written.
+    names = {f"<unused {id_}>": id_ for id_ in range(vocab_size) if id_ not in taken}
+    more = [{"id": id_, "content": name, "special": True} | _PLAIN for name, id_ in names.items()]
+    model = {**model, "vocab": vocabulary | names} if names else model
+    return {**spec, "model": model, "added_tokens": [*added, *more]}
 
 
 def words_name(spec: dict[str, Any]) -> str:
