@@ -6,7 +6,8 @@ The corpus is the plays over and over, each time with the letters of every third
 text has one passage of its training split for each length from 30 to 300, with random letters
 between them. It is looked up together with a million characters of the validation split, many of
 whose lines are in the training split, so that there is much to find. Each process starts anew: the
-first one reads the corpus twice, as its files are not known yet. Memory is the
+first one reads the corpus twice, as its files are not known yet. The share of the plays' last tenth
+that is in passages of the rest is the human baseline, for several lengths of a passage. Memory is the
 peak of a process, and what that adds to its imports (Linux).
 """
 
@@ -24,9 +25,13 @@ from record import ROOT, save
 from tokenizer_speed import varied
 
 from transformer.data.built_in.registry import build_source
+from transformer.data.placed_texts import PlacedText
 from transformer.data.text.split import cuts_at
+from transformer.evaluation.copying.figures import Copied
+from transformer.evaluation.copying.search import find_copied
 
 LENGTHS = range(30, 301)
+BASELINES = (20, 25, 30, 40)  # characters of a passage
 BORDER = "\u00a7"  # no passage goes on behind it: the plays do not have it
 SEARCH = """
 import json, resource, sys, time
@@ -84,7 +89,7 @@ def search(home: Path, corpus: Path, text: Path) -> dict[str, Any]:
 
 
 def judged(found: dict[str, Any], corpus: str, text: str, copies: list[Any]) -> dict[str, Any]:
-    """The figures, and how many copies were found, missed, reported wrongly, or at a wrong place."""
+    """The figures, with the copies that were found, and what was reported wrongly."""
     passages = found.pop("passages")
     known = {(one["start"], one["length"]) for one in passages}
     lines = corpus.split("\n")
@@ -103,19 +108,28 @@ def judged(found: dict[str, Any], corpus: str, text: str, copies: list[Any]) -> 
     }
 
 
+def repeated(text: str) -> dict[int, float]:
+    """By the length of a passage: the share of the validation split that the training split has."""
+    cut = cuts_at(len(text), 0.1).train
+    held_out, sources = text[cut:], [PlacedText(text[:cut])]
+    found = {least: find_copied([held_out], sources, least) for least in BASELINES}
+    return {least: Copied([held_out], one).share or 0.0 for least, one in found.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=float, default=100)
     arguments = parser.parse_args()
     plays = ROOT / "data" / "shakespeare.txt"
     build_source(plays)
-    corpus = varied(plays.read_text(encoding="utf-8"), arguments.megabytes)
+    once = plays.read_text(encoding="utf-8")
+    corpus = varied(once, arguments.megabytes)
     text, copies = planted(corpus[: cuts_at(len(corpus), 0.1).train])
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         (home / "corpus.txt").write_text(corpus, encoding="utf-8")
         (home / "text.txt").write_text(text, encoding="utf-8")
-        figures = {"megabytes": len(corpus.encode()) / 1e6}
+        figures = {"megabytes": len(corpus.encode()) / 1e6, "repeated": repeated(once)}
         for name in ("first", "again"):
             found = search(home, home / "corpus.txt", home / "text.txt")
             figures[name] = judged(found, corpus, text, copies)

@@ -1,12 +1,14 @@
 """Copied passages are those that a naive search finds, for any text, corpus and length."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transformer.data.placed_texts import PlacedText
 from transformer.evaluation.copying import search
-from transformer.evaluation.copying.search import find_copied
+from transformer.evaluation.copying.search import Passage, Place, find_copied, spans
 
 
 def naive(text: str, documents: list[str], least: int) -> list[tuple[int, int]]:
@@ -49,3 +51,37 @@ def test_passages_are_those_of_a_naive_search(at_once, block, texts, documents, 
     for text, passages in zip(texts, found, strict=True):
         wanted = naive(text, documents, least)
         assert [(one.start, one.length) for one in passages] == wanted
+
+
+def test_each_planted_copy_is_found_with_its_line_and_nothing_else():
+    chance = random.Random(0)
+    documents = [
+        "\n".join("".join(chance.choices("abcde \u00e9", k=67)) for _ in range(50))
+        for _ in range(7)
+    ]
+    parts, wanted, at = [], [], 0
+    for length in range(30, 301):
+        number = chance.randrange(7)
+        start = chance.randrange(len(documents[number]) - length)
+        parts.append("#" + documents[number][start : start + length] + "#")
+        line = 1 + documents[number].count("\n", 0, start)
+        wanted.append(Passage(at + 1, length, Place(str(number), "", line)))
+        at += length + 2
+    sources = [PlacedText(text, str(number)) for number, text in enumerate(documents)]
+    assert find_copied(["".join(parts)], sources, 30) == [wanted]
+
+
+def test_a_document_in_several_texts_is_searched_as_one():
+    text = "".join(f"line {n}\n" for n in range(100))
+    sources = [PlacedText(text[:300], "a"), PlacedText(text[300:], "a", "", 39, continues=True)]
+    assert find_copied(["#" + text[280:350] + "#"], sources, 30) == [
+        [Passage(1, 70, Place("a", "", 1 + text.count("\n", 0, 280)))]
+    ]
+    apart = [sources[0], sources[1]._replace(continues=False)]
+    assert [one.length for one in find_copied([text[280:350]], apart, 10)[0]] == [20, 50]
+
+
+def test_overlapping_passages_are_counted_once():
+    place = Place("a", "", 1)
+    found = [Passage(0, 5, place), Passage(3, 5, place), Passage(8, 5, place)]
+    assert spans(found) == [(0, 8), (8, 13)]
