@@ -7,8 +7,8 @@ text has one passage of its training split for each length from 30 to 300, with 
 between them. It is looked up together with a million characters of the validation split, many of
 whose lines are in the training split, so that there is much to find. Each process starts anew: the
 first one reads the corpus twice, as its files are not known yet. The share of the plays' last tenth
-that is in passages of the rest is the human baseline, for several lengths of a passage. Memory is the
-peak of a process, and what that adds to its imports (Linux).
+that is in passages of the rest is the human baseline, for several lengths of a passage. Memory is
+the peak of a process, and what that adds to its imports (Linux).
 """
 
 import argparse
