@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from transformer.config.flags import FlagParser, add_checkpoint, add_flags, check_flags, given_flags
+from transformer.data.sources.paths import check_paths
 from transformer.generation.options import GenerateOptions
 from transformer.generation.prompts import read_prompts
 from transformer.storage.run_folder import find_model
@@ -32,7 +33,8 @@ def make_parser() -> FlagParser:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print one JSON object per sample: text, tokens, offsets, bytes, log_probabilities",
+        help="print one JSON object per sample: text, tokens, offsets, bytes, "
+        "log_probabilities, and copied with --mark_copied",
     )
     add_flags(parser, GenerateOptions)
     return parser
@@ -64,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     if as_json and options.interactive:
         raise UserError("--interactive does not go with --json: leave out one of them")
     path = find_model(arguments.checkpoint, options.runs_dir)
+    if options.data_path is not None:
+        check_paths(options.data_path)  # before torch is imported
     prompts = [] if options.info else read_prompts(options)
     say_loading(path)
     with ended_at_once():

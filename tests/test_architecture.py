@@ -65,6 +65,7 @@ WITHOUT_TORCH = """
     transformer.data.pairs.reading transformer.data.text.corpus
     transformer.data.tokenizer_choice transformer.data.tokenizer_files
     transformer.data.tokenizers.registry
+    transformer.evaluation.copying.marks transformer.evaluation.copying.search
     transformer.evaluation.error_rates transformer.evaluation.own_data
     transformer.generation.continuation transformer.generation.options
     transformer.generation.prompts transformer.generation.speed
@@ -81,6 +82,7 @@ WITHOUT_TORCH = """
 """.split()
 WITHOUT_LIGHTNING = """
     transformer.data.pairs.batches transformer.data.text.batches
+    transformer.evaluation.copying.report
     transformer.evaluation.pair_report transformer.evaluation.text_report
     transformer.generation.text_output transformer.generation.translation_output
     transformer.inspection.attention_figures transformer.inspection.explanation

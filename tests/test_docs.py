@@ -49,6 +49,21 @@ def test_the_table_of_busy_cores_is_that_of_its_file(load_benchmark):
     assert f"sleep after {content['chosen']} turns" in page
 
 
+def test_the_figures_on_copies_are_those_of_their_file():
+    path = RESULTS.parent / "amd-epyc-avx2" / "copied.json"
+    content = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    (row,) = re.findall(r"^\| share of the text \| (.*) \|$", page("generation"), re.MULTILINE)
+    shares = [float(cell.strip(" %")) for cell in row.split("|")]
+    assert shares == [round(100 * share, 2) for share in content["repeated"].values()]
+    for run in (content["first"], content["again"]):
+        assert run["planted"] == run["found"] == 271
+        assert run["others"] == run["wrong_lines"] == 0
+        assert run["seconds"] <= 60
+        assert f"{round(run['added_megabytes'], -1):.0f} MB beside" in page("generation")
+    seconds = max(content[name]["processor_seconds"] for name in ("first", "again"))
+    assert f"took {seconds:.0f} seconds" in page("generation")
+
+
 TEXTS = {"plays": "all 38 plays", "tiny": "Tiny Shakespeare", "chinese": "reviews of books"}
 
 

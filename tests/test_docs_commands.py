@@ -102,7 +102,7 @@ def test_training_commands_are_accepted(command, tmp_path, monkeypatch):
         with pytest.raises(SystemExit, match="0"):
             train.parse_arguments(arguments)
     elif "--start_from" in arguments:
-        with pytest.raises(UserError, match="no such (folder|checkpoint)"):
+        with pytest.raises(UserError, match=r"no such (folder|checkpoint)"):
             train.parse_arguments(arguments)
     else:
         config = train.parse_arguments(arguments).config

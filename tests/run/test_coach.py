@@ -15,7 +15,7 @@ from transformer.run.coach import (
     spikes,
     still_falling,
 )
-from transformer.tasks.text_run import longest_shared
+from transformer.tasks.text_run import longest_copied
 from transformer.training.callbacks.curves import thin
 
 STEPS = range(10, 1001, 10)
@@ -162,6 +162,6 @@ def test_the_longest_passage_of_two_texts_is_found(length, start):
     text = "".join(chr(200 + (7 * n * n + n) % 1000) for n in range(300))
     passage = text[120 : 120 + length]
     written = "a" * start + passage + "b" * 50
-    assert longest_shared(written, text) == length
-    assert longest_shared("ab" * 100, text) == 0
-    assert longest_shared("-" * 70, "a" + "-" * 80) == 0  # a ruler
+    assert longest_copied(written, text) == length
+    assert longest_copied("ab" * 100, text) == 0
+    assert longest_copied("-" * 70, "a" + "-" * 80) == 0  # a ruler

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from transformer.config.types import Boolean, DataPaths
-from transformer.generation.options import PairField, SearchOptions
+from transformer.config.types import Boolean, DataPaths, Integer
+from transformer.generation.options import PairField, SearchOptions, TextField, min_copied_field
 
 
 class EvaluateOptions(SearchOptions):
@@ -23,3 +23,22 @@ class EvaluateOptions(SearchOptions):
     skip_bad_lines: Boolean = PairField(
         False, description="skip lines that are not a source, a tab and a target"
     )
+    copied: Boolean = TextField(
+        False,
+        description="let the model write, and report how much of it stands in the training split",
+    )
+    min_copied: Integer = min_copied_field()
+    num_characters: Integer = TextField(
+        20_000, gt=0, description="with --copied: characters that the model writes"
+    )
+    seed: Integer = TextField(0, ge=0, description="with --copied: of what the model writes")
+
+    @model_validator(mode="after")
+    def _check_fields_together(self) -> "EvaluateOptions":
+        for name in ("min_copied", "num_characters", "seed"):
+            if name in self.model_fields_set and not self.copied:
+                raise ValueError(f"--{name} needs --copied")
+        for name in ("split", "skip_unknown"):
+            if name in self.model_fields_set and self.copied:
+                raise ValueError(f"--copied reads the training split: leave --{name} out")
+        return self

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from transformer.config.groups import taken
 from transformer.data.record import describe_change, describe_inside, describe_shared, digest
 from transformer.data.sources.encodings import read_as_text
+from transformer.data.sources.paths import is_pattern
+from transformer.data.sources.settings import listed
 from transformer.data.text.corpus import Text, read_corpus
 from transformer.data.text.settings import TextSettings
 from transformer.data.text.split import recorded_cuts
@@ -23,21 +25,31 @@ def settings_of(saved: "SavedModel") -> TextSettings:
     return taken(TextSettings, {"block_size": 1} | saved.config)
 
 
+def recorded_path(saved: "SavedModel") -> Any:
+    """The data_path that a model was trained with.
+
+    Raises: UserError if the model does not name it, and if it is not there.
+    """
+    path = saved.config.get("data_path")
+    if path is None or "sha256" not in saved.corpus:
+        raise UserError(f"{saved.path}: does not name its training data: give --data_path")
+    for part in listed(path):
+        if not is_pattern(part) and not exists(part):
+            raise UserError(
+                f"{part}: the training data of {saved.path} is missing: start from the folder "
+                "where training was started, or give its path with --data_path"
+            )
+    return path
+
+
 def own_path(saved: "SavedModel") -> str:
     """The path of the text or the pairs that a model was trained on.
 
     Raises: UserError if the file is missing or has changed.
     """
-    path = saved.config.get("data_path")
     if "num_documents" in saved.corpus:
         raise UserError(f"{saved.path}: was trained on documents, not on one text")
-    if not isinstance(path, str) or "sha256" not in saved.corpus:
-        raise UserError(f"{saved.path}: does not name its training data: give --data_path")
-    if not exists(path):
-        raise UserError(
-            f"{path}: the training data of {saved.path} is missing: start from the folder where "
-            "training was started, or give its path with --data_path"
-        )
+    path = str(recorded_path(saved))
     encoding = saved.config.get("encoding", "utf-8")
     any_bytes = saved.tokenizer.reads_any_file
     text = read_as_text(read_bytes(path, "file"), path, encoding, any_bytes=any_bytes).text

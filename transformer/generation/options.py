@@ -2,18 +2,29 @@
 
 import secrets
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from transformer.config.flags import ModelOptions, only_for
 from transformer.config.groups import taken
-from transformer.config.types import Boolean, FilePath, Integer, Number
+from transformer.config.types import Boolean, DataPaths, FilePath, Integer, Number
 from transformer.decoding.settings import TEMPERATURE, Sampling, Search
 
 TextField = partial(Field, json_schema_extra=only_for("text"))
 PairField = partial(Field, json_schema_extra=only_for("pairs"))
-_INTERACTIVE_LEAVES_OUT = ("prompt", "prompt_file", "info", "verbose")
+_INTERACTIVE_LEAVES_OUT = ("prompt", "prompt_file", "info", "verbose", "mark_copied")
+# Authors repeat themselves: of the last tenth of Shakespeare's plays, 3.4 % is in passages of 20
+# characters that the rest has, and 0.07 % in passages of 30.
+MIN_COPIED = 30
+
+
+def min_copied_field() -> Any:
+    return TextField(
+        MIN_COPIED,
+        ge=1,
+        description="characters of a copied passage, at least; few recur by chance",
+    )
 
 
 class SearchOptions(ModelOptions):
@@ -83,6 +94,14 @@ class GenerateOptions(SearchOptions):
         min_length=1,
         description="folder that remembers what is fast here; by default the user's cache folder",
     )
+    mark_copied: Boolean = TextField(
+        False,
+        description="mark what is in the training split, letter for letter, when the text is done",
+    )
+    min_copied: Integer = min_copied_field()
+    data_path: DataPaths | None = TextField(
+        None, description="with --mark_copied: where to look; default: the model's own data"
+    )
     interactive: Boolean = Field(False, description="ask for prompts; /help lists the commands")
     info: Boolean = Field(
         False, description="show facts about the checkpoint, write no text; --json: all facts"
@@ -113,6 +132,9 @@ class GenerateOptions(SearchOptions):
             raise ValueError("--split_lines needs a --prompt_file, whose lines are the prompts")
         if self.skip_bad_lines and not self.split_lines:
             raise ValueError("--skip_bad_lines needs --split_lines")
+        for name in ("min_copied", "data_path"):
+            if name in self.model_fields_set and not self.mark_copied:
+                raise ValueError(f"--{name} needs --mark_copied")
         for name in _INTERACTIVE_LEAVES_OUT:
             if self.interactive and getattr(self, name):
                 raise ValueError(f"--interactive asks for prompts itself: leave --{name} out")

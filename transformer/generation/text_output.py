@@ -9,6 +9,7 @@ from typing import Any
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.decoding.sampling import Sampler
 from transformer.generation.continuation import Continuation
+from transformer.generation.marking import FindMarks, after_all, marked_texts
 from transformer.generation.options import GenerateOptions
 from transformer.generation.prompts import good_prompts
 from transformer.generation.speed import Speed
@@ -16,6 +17,7 @@ from transformer.generation.text import TextGenerator
 from transformer.system.terminal import say
 
 Show = Callable[[str], None]
+AsLine = Callable[[Continuation], dict[str, Any]]
 
 SEPARATOR = "-" * 40
 
@@ -28,8 +30,12 @@ def write_texts(
     show: Show,
     *,
     as_json: bool,
+    find: FindMarks | None = None,
 ) -> None:
-    """Generates all samples of all prompts in one batch; Ctrl+C shows the texts so far."""
+    """Generates all samples of all prompts in one batch; Ctrl+C shows the texts so far.
+
+    With `find`, what it finds is marked, when all texts are done.
+    """
     prompts = good_prompts(generator, prompts, options)
     rows = generator.begin(
         [prompt for prompt in prompts for _ in range(options.num_samples)],
@@ -49,7 +55,8 @@ def write_texts(
     speed = Speed(rows, generator.model.block_size)
     try:
         as_line = partial(as_dict, seed=seed, tokenizer=generator.tokenizer) if as_json else None
-        show_rows(rows, speed.timed(steps), show, as_line)
+        shower = show_rows if find is None else partial(show_marked, find)
+        shower(rows, speed.timed(steps), show, as_line)
     finally:  # after the text and its line end
         if options.verbose and speed.times:
             say(str(speed))
@@ -59,7 +66,7 @@ def show_rows(
     rows: list[Continuation],
     steps: Iterator[None],
     show: Show,
-    as_line: Callable[[Continuation], dict[str, Any]] | None = None,
+    as_line: AsLine | None = None,
 ) -> None:
     """As texts, or with `as_line` as lines of JSON."""
     if len(rows) == 1 and not as_line:
@@ -70,10 +77,36 @@ def show_rows(
         for _ in steps:
             started = True
     finally:
-        if started and as_line:
-            show("".join(f"{json.dumps(as_line(row))}\n" for row in rows))
-        elif started:
-            show(f"\n{SEPARATOR}\n".join(row.prompt + row.text for row in rows) + "\n")
+        if started:
+            _show_all(rows, show, as_line)
+
+
+def _show_all(rows: Sequence[Continuation], show: Show, as_line: AsLine | None) -> None:
+    if as_line:
+        show("".join(f"{json.dumps(as_line(row))}\n" for row in rows))
+    else:
+        show(f"\n{SEPARATOR}\n".join(row.prompt + row.text for row in rows) + "\n")
+
+
+def show_marked(
+    find: FindMarks,
+    rows: list[Continuation],
+    steps: Iterator[None],
+    show: Show,
+    as_line: AsLine | None = None,
+) -> None:
+    """As `show_rows`, but with marks, and so not before all texts are done."""
+    if not after_all(steps, partial(_show_all, rows, show, as_line)):
+        return
+    marks = find(rows)
+    if as_line:
+        both = zip(rows, marks.facts, strict=True)
+        show("".join(f"{json.dumps(as_line(row) | {'copied': facts})}\n" for row, facts in both))
+        say(f"copied: {marks.summary}")
+        return
+    texts, legend = marked_texts(rows, marks)
+    show(f"\n{SEPARATOR}\n".join(texts) + "\n")
+    say(legend)
 
 
 def stream(row: Continuation, steps: Iterator[None], show: Show) -> None:

@@ -48,6 +48,11 @@ class TextTask(Task):
         return TextRun(config, data, num_workers)
 
     def evaluate(self, saved: "SavedModel", options: "EvaluateOptions") -> Report:
+        if options.copied:
+            from transformer.evaluation.copying import report as copying
+
+            facts = copying.report_on_copying(saved, options)
+            return Report(facts, copying.as_table(facts))
         from transformer.evaluation.text_report import as_table, report_on_text
 
         report = report_on_text(saved, options)
@@ -62,6 +67,11 @@ class TextTask(Task):
         from transformer.generation.text import make_generator
         from transformer.generation.text_output import write_texts
 
+        find = None
+        if options.mark_copied:
+            from transformer.evaluation.copying.marks import marker
+
+            find = marker(saved, options.data_path, options.min_copied, options.cache_dir)
         generator = make_generator(
             saved,
             options.device,
@@ -75,4 +85,6 @@ class TextTask(Task):
 
             now.talk(PromptLoop(generator, options, seed, now.show))
         else:
-            write_texts(generator, now.prompts, options, seed, now.show, as_json=now.as_json)
+            write_texts(
+                generator, now.prompts, options, seed, now.show, as_json=now.as_json, find=find
+            )

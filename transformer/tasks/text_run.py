@@ -1,15 +1,16 @@
 """A run that trains on a text."""
 
 import re
-from collections.abc import Iterable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from transformer.config.keys import Config
+from transformer.data.placed_texts import PlacedText
 from transformer.data.text.corpus import Corpus
 from transformer.data.text.datamodule import CharacterDataModule
 from transformer.data.text.settings import TextSettings
 from transformer.decoding.settings import TEMPERATURE
+from transformer.evaluation.copying.search import find_copied
 from transformer.evaluation.text import score_model
 from transformer.generation.text import TextGenerator
 from transformer.models.base import SequenceModel, TokenModel
@@ -24,37 +25,18 @@ SAMPLE_TOKENS = 300
 # Decoding one token alone takes at most about as long as this number of tokens in a batch.
 TOKENS_OF_A_STEP = 100
 SEARCHED_TOKENS = 10**7
-LEAST_SYMBOLS = 6  # different ones, in a piece that a sample may have copied
+COPIED = 20  # characters; shorter passages are copied by chance
+LEAST_SYMBOLS = 6  # different ones, in a passage that a sample may have copied
 
 
-def longest_shared(text: str, others: str, piece: int = 20) -> int:
+def longest_copied(text: str, others: str) -> int:
     """The number of characters of the longest passage of `text` that is also in `others`.
 
-    `text` is looked up in pieces, each at the first place where it stands, so a passage shorter
-    than two pieces may be missed. Rulers, such as lines of dashes, do not count.
+    0 if it is shorter than COPIED. Rulers, such as lines of dashes, do not count.
     """
-    longest = start = 0
-    while start + piece <= len(text):
-        part = text[start : start + piece]
-        place = others.find(part) if len(set(part)) >= LEAST_SYMBOLS else -1
-        if place < 0:
-            start += piece
-            continue
-        before = _alike(reversed(text[:start]), others[max(0, place - start) : place][::-1])
-        after = _alike(text[start:], others[place : place + len(text)])
-        longest = max(longest, before + after)
-        start += max(piece, after)
-    return longest
-
-
-def _alike(one: Iterable[str], other: Iterable[str]) -> int:
-    """How many characters are the same, from the first on."""
-    pairs = enumerate(zip(one, other, strict=False))
-    last = -1
-    for last, (a, b) in pairs:
-        if a != b:
-            return last
-    return last + 1
+    (passages,) = find_copied([text], [PlacedText(others)], COPIED)
+    found = (one for one in passages if len(set(text[one.start : one.end])) >= LEAST_SYMBOLS)
+    return max((one.length for one in found), default=0)
 
 
 class TextRun(TaskRun):
@@ -129,7 +111,7 @@ class TextRun(TaskRun):
         if self.corpus.num_train > SEARCHED_TOKENS:
             return 0
         train = self.corpus.tokenizer.decode(self.corpus.train)
-        return longest_shared(shown.removeprefix(self.config.sample_prompt.strip()), train)
+        return longest_copied(shown.removeprefix(self.config.sample_prompt.strip()), train)
 
     def old_loss(self, model: SequenceModel) -> float:
         assert isinstance(model, TokenModel)

@@ -3,7 +3,7 @@
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -35,15 +35,23 @@ class Cleaning:
     def _without_lines(self, text: str) -> str:
         """A line goes with the line end behind it, so that each part of a text tells its own."""
         *lines, last = text.split("\n")
-        distinct = list(dict.fromkeys(map(str.strip, [*lines, last])))
+        dropped = self._left_out([*lines, last])
+        if not dropped:
+            return text
+        kept = [line + "\n" for line in lines if line.strip() not in dropped]
+        return "".join([*kept, "" if last.strip() in dropped else last])
+
+    def keeps(self, lines: Sequence[str]) -> list[bool]:
+        dropped = self._left_out(lines) if len(self.lines) else set()
+        return [line.strip() not in dropped for line in lines]
+
+    def _left_out(self, lines: Iterable[str]) -> set[str]:
+        """Without the white space around them."""
+        distinct = list(dict.fromkeys(map(str.strip, lines)))
         hashes = line_hashes(distinct)
         places = np.minimum(np.searchsorted(self.lines, hashes), len(self.lines) - 1)
         seen = self.lines[places] == hashes
-        if not seen.any():
-            return text
-        dropped = {line for line, one in zip(distinct, seen, strict=True) if one}
-        kept = [line + "\n" for line in lines if line.strip() not in dropped]
-        return "".join([*kept, "" if last.strip() in dropped else last])
+        return {line for line, one in zip(distinct, seen, strict=True) if one}
 
     @property
     def note(self) -> str:

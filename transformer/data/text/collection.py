@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -82,9 +83,7 @@ class Collection:
         return cls(read.every + own, parts, len(own), read, cleaning)
 
     def corpus(self, settings: TextSettings, choice: TokenizerChoice) -> Corpus:
-        digests = [document_digest(document.text) for document in self.documents]
-        keys = keys_of(digests)
-        split = self._split(keys, settings)
+        keys, split = self.keys, self.split(settings)
         placed = list(self._placed(split))
         separator = settings.separator if len(self.documents) > 1 else ""
         train, rest = (
@@ -92,7 +91,7 @@ class Collection:
             for wanted in (True, False)
         )
         tokenizer = choice.make(train + separator + rest, len(train))
-        facts = self._facts(digests)
+        facts = self._facts()
         ids, lengths = self._encoded(tokenizer, placed, separator, facts, settings, choice)
         by_split = lengths.sum(axis=1).tolist()
         return Corpus(
@@ -119,9 +118,17 @@ class Collection:
     def texts(self) -> list[str]:
         return [document.text for document in self.documents]
 
-    def _split(self, keys: NDArray[np.uint64], settings: TextSettings) -> Split:
+    @cached_property
+    def _digests(self) -> list[bytes]:
+        return [document_digest(text) for text in self.texts]
+
+    @property
+    def keys(self) -> NDArray[np.uint64]:
+        return keys_of(self._digests)
+
+    def split(self, settings: TextSettings) -> Split:
         lengths = np.array(list(map(len, self.texts)), dtype=np.int64)
-        return split_of(keys, lengths, self.parts, settings, num_own=self.num_validation)
+        return split_of(self.keys, lengths, self.parts, settings, num_own=self.num_validation)
 
     def _placed(self, split: Split) -> Iterator[Placed]:
         """In the order of the splits; within one, in the order of the documents."""
@@ -171,34 +178,35 @@ class Collection:
         )
         return both[head:], both[:head].astype(np.int64).reshape(len(SPLITS), num_parts)
 
-    def _facts(self, digests: Sequence[bytes]) -> dict[str, Any]:
+    def _facts(self) -> dict[str, Any]:
         """What a model's file holds about its documents."""
         facts: dict[str, Any] = {
-            "sha256": self._identity(digests),
+            "sha256": self.sha256,
             "num_characters": sum(map(len, self.texts)),
             "num_documents": len(self.documents),
         }
-        by_file = self._by_file(digests)
+        by_file = self._by_file()
         files = {shown(file): found.hex()[:12] for (_, file), found in by_file.items()}
         return facts | ({"files": files} if len(files) <= MOST_FILES else {})
 
-    def _by_file(self, digests: Sequence[bytes]) -> dict[tuple[int, str], bytes]:
+    def _by_file(self) -> dict[tuple[int, str], bytes]:
         """The digest of all documents of each file, by part and file."""
         names = [
             (int(part), document.file)
             for part, document in zip(self.parts, self.documents, strict=True)
         ]
-        groups = groupby(zip(names, digests, strict=True), key=lambda pair: pair[0])
+        groups = groupby(zip(names, self._digests, strict=True), key=lambda pair: pair[0])
         return {
             name: hashlib.sha256(b"".join(one for _, one in group)).digest()
             for name, group in groups
         }
 
-    def _identity(self, digests: Sequence[bytes]) -> str:
+    @property
+    def sha256(self) -> str:
         """Of a single document, the sha256 of its text, as for a file of plain text."""
-        if len(digests) == 1:
+        if len(self.documents) == 1:
             return digest(self.documents[0].text)
-        return identity_of([(part, found) for (part, _), found in self._by_file(digests).items()])
+        return identity_of([(part, found) for (part, _), found in self._by_file().items()])
 
     def _note(self, left_out: str) -> str:
         files, number = self.source.num_files, len(self.documents)

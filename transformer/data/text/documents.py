@@ -28,6 +28,10 @@ class Piece(NamedTuple):
 class Split(Protocol):
     """Which parts of each document are in which split."""
 
+    def __len__(self) -> int:
+        """The number of documents."""
+        ...
+
     def pieces(self, number: int) -> list[Piece]: ...
 
     def part(self, first: int, count: int) -> "Split":
@@ -40,6 +44,9 @@ class WholeDocuments:
     """`places` has the split of each document."""
 
     places: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.places)
 
     def pieces(self, number: int) -> list[Piece]:
         place = int(self.places[number])
@@ -61,6 +68,9 @@ class Tails:
     lengths: NDArray[np.int64]
     cuts: Sequence[Cuts]
     parts: NDArray[np.int64]  # the part of each document
+
+    def __len__(self) -> int:
+        return len(self.starts)
 
     def pieces(self, number: int) -> list[Piece]:
         start, length = int(self.starts[number]), int(self.lengths[number])

@@ -29,6 +29,28 @@ class Job(NamedTuple):
     split: Split  # of the documents of the unit, counted from 0
     offset: int  # characters of the first document before the unit
     last: tuple[int, ...]  # by split: the number of its last document, if that is in this unit
+    length: int  # characters of the unit
+
+    def may_have(self, split: int) -> bool:
+        """False if no text of the unit is in this split."""
+        first, *others = map(self.split.pieces, range(len(self.split)))
+        here = [
+            piece
+            for piece in first
+            if piece.start < self.offset + self.length
+            and (piece.end is None or piece.end > self.offset)
+        ]
+        return any(piece.split == split for pieces in (here, *others) for piece in pieces)
+
+
+class TextOfJob(NamedTuple):
+    """A text of a unit in a split; `closes` if another document follows it there."""
+
+    split: int
+    text: str
+    closes: bool
+    start: int  # in its document, in characters
+    record: str  # within its file, such as `line 3`
 
 
 class Batch(NamedTuple):
@@ -109,8 +131,9 @@ def _write_ids(
     names = ("tokens", "characters", "text_bytes")
     info: dict[str, Any] = {name: [0] * len(SPLITS) for name in names}
     info["checksums"] = [[] for _ in SPLITS]
-    for split, text, ends in chain.from_iterable(texts_of(job, reading) for job in jobs):
-        for ids in (tokenizer.encode_as(text, kind), *([ending.astype(kind)] if ends else [])):
+    for one in chain.from_iterable(texts_of(job, reading) for job in jobs):
+        split, text, end = one.split, one.text, [ending.astype(kind)] if one.closes else []
+        for ids in (tokenizer.encode_as(text, kind), *end):
             files[split].write(ids.data)
             checksums.add(info["checksums"][split], ids.data)
             info["tokens"][split] += ids.size
@@ -126,16 +149,17 @@ def _tokenizer(state: str) -> Tokenizer:
     return made
 
 
-def texts_of(job: Job, reading: Reading) -> Iterator[tuple[int, str, bool]]:
-    """The split of each text of a unit, the text, and whether another document follows it."""
+def texts_of(job: Job, reading: Reading) -> Iterator[TextOfJob]:
     document, offset = 0, job.offset
-    for text, ends in segments(job.unit, reading, Faults(reading.skip_bad_files), job.ends):
+    for segment in segments(job.unit, reading, Faults(reading.skip_bad_files), job.ends):
+        text, ends = segment.text, segment.ends
         for piece in job.split.pieces(document):
             start = max(piece.start - offset, 0)
             end = len(text) if piece.end is None else min(piece.end - offset, len(text))
             closes = ends and piece.end is None and job.last[piece.split] != document
             if end > start or (closes and start <= len(text)):
-                yield piece.split, text[start:end], closes
+                found = text[start:end]
+                yield TextOfJob(piece.split, found, closes, offset + start, segment.record)
         document, offset = (document + 1, 0) if ends else (document, offset + len(text))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from transformer.data.sources.cleaning import Cleaning
 from transformer.data.sources.faults import Faults
 from transformer.data.sources.reading import shown
 from transformer.data.sources.settings import Reading, in_words, listed
@@ -53,6 +54,23 @@ def open_corpus(
 
     Raises: UserError for what cannot be read, and for a disk that is full.
     """
+    found, reading, cleaning, faults = surveyed(data_path, settings, choice, build=build)
+    split = found.split(settings)
+    separator = settings.separator if len(found.keys) > 1 else ""
+    tokenizer = _tokenizer(found, split, choice, reading, separator)
+    files = _find_or_make(found, split, tokenizer, separator, settings, reading, choice.cache_dir)
+    note = note_of_left_out(split, found.keys, settings, num_own=found.num_own)
+    note += (cleaning.note if cleaning else "") + faults.note
+    return _corpus(found, tokenizer, files, settings, note)
+
+
+def surveyed(
+    data_path: Any, settings: TextSettings, choice: TokenizerChoice, *, build: bool
+) -> tuple[Surveyed, Reading, Cleaning | None, Faults]:
+    """The first passes over a corpus, or what is kept of them; how its texts are read after them.
+
+    Raises: UserError for what cannot be read, and for a part without text.
+    """
     reading = settings.reading(any_bytes=choice.reads_any_file)
     listing = Listing.of(data_path, settings, reading, build=build)
     reading, cleaning = with_cleaning(reading, listing, settings, choice.cache_dir)
@@ -65,13 +83,7 @@ def open_corpus(
     if not counts.all():
         empty = [*listed(data_path), settings.val_path][int(np.argmin(counts))]
         raise UserError(f"{in_words(empty)}: has no text{faults.note}: give files with text")
-    split = found.split(settings)
-    separator = settings.separator if len(found.keys) > 1 else ""
-    tokenizer = _tokenizer(found, split, choice, reading, separator)
-    files = _find_or_make(found, split, tokenizer, separator, settings, reading, choice.cache_dir)
-    note = note_of_left_out(split, found.keys, settings, num_own=found.num_own)
-    note += (cleaning.note if cleaning else "") + faults.note
-    return _corpus(found, tokenizer, files, settings, note)
+    return found, reading, cleaning, faults
 
 
 def _tokenizer(
@@ -89,14 +101,14 @@ def _tokenizer(
 
 def _sample(found: Surveyed, split: Split, reading: Reading) -> str:
     """Training text of units that are spread over the corpus."""
-    jobs = _jobs(found, split)
+    jobs = jobs_of(found, split)
     parts: list[str] = []
     left = SAMPLED_CHARACTERS
     for number in spread(len(jobs)):
         left_of_unit = _SAMPLE_OF_UNIT
-        for place, text, _ in texts_of(jobs[number], reading):
-            if place == TRAIN:
-                parts.append(text[:left_of_unit])
+        for one in texts_of(jobs[number], reading):
+            if one.split == TRAIN:
+                parts.append(one.text[:left_of_unit])
                 left_of_unit -= len(parts[-1])
             if left_of_unit <= 0:
                 break
@@ -106,7 +118,7 @@ def _sample(found: Surveyed, split: Split, reading: Reading) -> str:
     return "\n".join(parts)
 
 
-def _jobs(found: Surveyed, split: Split) -> list[Job]:
+def jobs_of(found: Surveyed, split: Split) -> list[Job]:
     last = last_documents(split, len(found.keys))
     jobs: list[Job] = []
     document = 0
@@ -119,7 +131,7 @@ def _jobs(found: Surveyed, split: Split) -> list[Job]:
         ):
             own = split.part(document, ended + 1)  # the last one may go on behind the unit
             numbers = tuple(number - document for number in last)
-            jobs.append(Job(unit, facts.ends, own, offset, numbers))
+            jobs.append(Job(unit, facts.ends, own, offset, numbers, length))
             offset = 0 if ended else offset + length
             document += ended
     return jobs
@@ -166,7 +178,7 @@ def _find_or_make(
         cut = hashlib.sha256(json.dumps(found.listing.question(reading)).encode()).hexdigest()
         parts = folder / f"{_PARTS}{cut[:16]}"
         parts.mkdir(parents=True, exist_ok=True)
-        batches, sizes = _batches(_jobs(found, split))
+        batches, sizes = _batches(jobs_of(found, split))
         shared = (parts, state, ending_of(tokenizer, separator), reading)
         with Joining.of(parts, len(batches)) as joining:
             left = slice(len(joining.infos), None)

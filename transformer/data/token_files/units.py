@@ -33,6 +33,7 @@ class Segment(NamedTuple):
 
     text: str
     ends: bool
+    record: str = ""  # within its file, such as `line 3`
 
 
 def units_of(file: str, part: int, reading: Reading) -> list[Unit]:
@@ -89,7 +90,7 @@ def segments(unit: Unit, reading: Reading, faults: Faults, ends: str) -> Iterato
     if not is_in_blocks(unit, reading):
         for record in _records(unit, reading, faults):
             if text := reading.cleaned(record.text):
-                yield Segment(text, True)
+                yield Segment(text, True, record.place)
         return
     with naming(unit.file), opened(unit.file) as stream:
         stream.seek(unit.start)

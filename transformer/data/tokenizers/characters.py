@@ -15,7 +15,7 @@ _BLOCK = 1 << 16  # characters that are looked up at once: few enough for the pr
 _LARGEST = np.array([0x7F, 0x7FF, 0xFFFF])  # code points of 1, 2 and 3 bytes of UTF-8
 
 
-def _code_points(text: str) -> NDArray[np.uint32]:
+def code_points(text: str) -> NDArray[np.uint32]:
     """One number for each character, also for lone surrogates, which a shell may pass."""
     return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4")
 
@@ -33,7 +33,7 @@ class CharacterTokenizer(Tokenizer):
         if not vocabulary or len(vocabulary) != len(set(vocabulary)):
             raise ValueError("a vocabulary must be one or more distinct characters")
         self.vocabulary = self.pieces = vocabulary
-        self._characters = _code_points(vocabulary)
+        self._characters = code_points(vocabulary)
         self._ids = np.full(int(self._characters.max()) + 2, _UNKNOWN, dtype=np.int32)
         self._ids[self._characters] = np.arange(len(vocabulary), dtype=np.int32)
         # The first 256 code points are one byte each in Latin-1, and so are most of their ids.
@@ -45,7 +45,7 @@ class CharacterTokenizer(Tokenizer):
     @classmethod
     def from_text(cls, text: str, num_train: int | None = None) -> "CharacterTokenizer":
         """Takes the characters of the whole text, so validation has no unknown characters."""
-        counts = np.bincount(_code_points(text), minlength=1)
+        counts = np.bincount(code_points(text), minlength=1)
         return cls("".join(map(chr, np.flatnonzero(counts))))
 
     @classmethod
@@ -109,4 +109,4 @@ class CharacterTokenizer(Tokenizer):
                     yield np.frombuffer(data.translate(self._latin_1), np.uint8)
                     continue
             # Code points beyond the table use its last entry, which is _UNKNOWN.
-            yield self._ids.take(_code_points(block), mode="clip")
+            yield self._ids.take(code_points(block), mode="clip")

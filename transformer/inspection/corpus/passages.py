@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from transformer.data.sources.reading import document_digest
 from transformer.data.text.documents import TRAIN, Split, keys_of, split_of
+from transformer.data.text.pieces import common_before, common_from
 from transformer.inspection.corpus.findings import NAMED, Finding, shortened
 from transformer.inspection.corpus.portion import Portion
 
 LEAST = 1000  # characters of a passage that is reported
 LEAST_IN_SPLITS = 300
-_STEP = 1 << 14  # characters that are compared at once
 _MOST = 20_000  # pairs of places that are compared in full
 _FACTOR = 0x2545F4914F6CDD1D  # odd, with bits all over
 _COPY = 0.9  # a passage that is so much of both its texts: the texts are copies
@@ -123,39 +123,12 @@ def _pairs(
 def _longest(portion: Portion, first: int, start: int, second: int, other: int) -> Passage:
     """The match around two places; in one text, at most up to where it begins again."""
     one, two = portion.samples[first].text, portion.samples[second].text
-    back = _common_before(one, start, two, other)
+    back = common_before(one, start, two, other)
     start, other = start - back, other - back
-    length = _common_from(one, start, two, other)
+    length = common_from(one, start, two, other)
     if first == second:
         length = min(length, other - start)
     return Passage(length, first, start, second, other)
-
-
-def _common_before(one: str, start: int, two: str, other: int) -> int:
-    """How many characters are equal before two places."""
-    length, step = 0, _STEP
-    while step:
-        step = min(step, start - length, other - length)
-        here = slice(start - length - step, start - length)
-        if step and one[here] == two[other - length - step : other - length]:
-            length += step
-        else:
-            step //= 2
-    return length
-
-
-def _common_from(one: str, start: int, two: str, other: int) -> int:
-    """How many characters are equal from two places on."""
-    length, step = 0, _STEP
-    most = min(len(one) - start, len(two) - other)
-    while step:
-        step = min(step, most - length)
-        here = slice(start + length, start + length + step)
-        if step and one[here] == two[other + length : other + length + step]:
-            length += step
-        else:
-            step //= 2
-    return length
 
 
 def _split(portion: Portion) -> Split | None:

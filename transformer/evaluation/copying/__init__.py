@@ -1,0 +1,1 @@
+"""How much of a text stands verbatim in a corpus."""
