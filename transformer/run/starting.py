@@ -70,7 +70,9 @@ def begin(model: SequenceModel, start: SavedModel) -> None:
 
 def name_of_start(saved: SavedModel) -> str:
     """For the folder of a run that starts from it."""
-    return f"from-{saved.config.get('run_name') or saved.path.resolve().parent.name}"
+    path = saved.path.resolve()
+    folder = path if path.is_dir() else path.parent
+    return f"from-{saved.config.get('run_name') or folder.name}"
 
 
 def config_of_start(start_from: str, path: str | Path | None, flags: Mapping[str, Any]) -> Config:
