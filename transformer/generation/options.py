@@ -132,8 +132,8 @@ class GenerateOptions(SearchOptions):
             raise ValueError("--split_lines needs a --prompt_file, whose lines are the prompts")
         if self.skip_bad_lines and not self.split_lines:
             raise ValueError("--skip_bad_lines needs --split_lines")
-        for name in ("min_copied", "data_path"):
-            if name in self.model_fields_set and not self.mark_copied:
+        for name, default in (("min_copied", MIN_COPIED), ("data_path", None)):
+            if getattr(self, name) != default and not self.mark_copied:
                 raise ValueError(f"--{name} needs --mark_copied")
         for name in _INTERACTIVE_LEAVES_OUT:
             if self.interactive and getattr(self, name):
