@@ -1,6 +1,7 @@
 """Token files of texts that are cleaned, packed or odd hold what memory would hold."""
 
 import gzip
+import json
 
 import numpy as np
 import pytest
@@ -122,3 +123,18 @@ def test_a_long_packed_text_that_breaks_off_is_left_out_as_a_whole(corpora):
     kept = read(corpora, "many", token_files_from_mb=0.0, skip_bad_files=True)
     assert "1 bad file left out" in kept.note
     assert np.array_equal(kept.tokens, whole)
+
+
+@pytest.mark.parametrize("last", ["\n", ""])
+@pytest.mark.parametrize("length", [500, 30_000])
+def test_no_record_is_cut_however_long_and_without_a_last_line_end(
+    corpora, monkeypatch, length, last
+):
+    monkeypatch.setattr(units, "_LOOKED_AT", 300)
+    records = [json.dumps({"text": f"{number} " * (length // 4)}) for number in range(20, 40)]
+    (corpora / "long.jsonl").write_text("\n".join(records) + last, encoding="utf-8")
+    held = read(corpora, "long.jsonl")
+    filed = read(corpora, "long.jsonl", token_files_from_mb=0.0)
+    assert filed.facts["num_documents"] == 20
+    assert np.array_equal(filed.train, held.train)
+    assert np.array_equal(filed.val, held.val)

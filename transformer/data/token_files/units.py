@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from transformer.data.sources.compression import endings, opened
 from transformer.data.sources.encodings import decoded
@@ -47,12 +47,22 @@ def units_of(file: str, part: int, reading: Reading) -> list[Unit]:
     with open(file, "rb") as stream:
         while (at := starts[-1] + UNIT_BYTES) < size:
             stream.seek(at)
-            border = at + _border(stream.read(_LOOKED_AT))
+            border = at + (_rest_of_line(stream) if has_lines else _border(stream.read(_LOOKED_AT)))
             if border >= size:
                 break
             starts.append(border)
     ends = [*starts[1:], None]
     return [Unit(file, part, start, end) for start, end in zip(starts, ends, strict=True)]
+
+
+def _rest_of_line(stream: BinaryIO) -> int:
+    """The bytes up to behind the next line end, or to the end of the file; a record is a line."""
+    num_bytes = 0
+    while data := stream.read(_LOOKED_AT):
+        if end := data.find(b"\n") + 1:
+            return num_bytes + end
+        num_bytes += len(data)
+    return num_bytes
 
 
 def _border(data: bytes) -> int:
