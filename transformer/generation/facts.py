@@ -43,7 +43,7 @@ def as_lines(facts: dict[str, Any]) -> str:
     lines = {
         "checkpoint": facts["checkpoint"],
         "model": f"{architecture['model']}, {facts['parameters']:,} parameters",
-        "sizes": _listed(architecture, _SIZES),
+        "sizes": _listed(_without_usual_heads(architecture), _SIZES),
         "parts": _listed(architecture, _PARTS),
         "results": _listed(facts["results"], _RESULTS),
         "trained on": ", ".join(text),
@@ -51,6 +51,16 @@ def as_lines(facts: dict[str, Any]) -> str:
     }
     shown = [f"{name + ':':14}{line}" for name, line in lines.items() if line]
     return "\n".join([*shown, "(--json shows everything)"])
+
+
+def _without_usual_heads(architecture: dict[str, Any]) -> dict[str, Any]:
+    """Without what follows from the other sizes: heads that share nothing and split the width."""
+    shown, num_heads = dict(architecture), architecture.get("num_heads")
+    if shown.get("num_kv_heads") == num_heads:
+        shown.pop("num_kv_heads", None)
+    if num_heads and shown.get("head_dim") == architecture["embedding_dim"] // num_heads:
+        shown.pop("head_dim")
+    return shown
 
 
 def _listed(facts: dict[str, Any], names: tuple[str, ...]) -> str:
