@@ -1,8 +1,13 @@
 """What a run gains that starts from a model: `OMP_NUM_THREADS=1 python benchmarks/start_from.py`
 
+[--kills 0]
+
 A model learns all plays of Shakespeare but the comedies, with default.yaml's recipe; then runs that
 start from it learn the comedies, and so do runs that start from nothing, for three times as many
 steps. `start_from.json` keeps what each reached, and a run that it has is not made again.
+
+With `--kills`, runs that start from a model and replay its text are killed as often and resumed
+instead, and compared with one that was not: `start_from_kills.json`.
 """
 
 import argparse
@@ -14,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from record import DEFAULT_CONFIG, ROOT, make_missing
+from record import DEFAULT_CONFIG, ROOT, make_missing, save
 
 from transformer.data.built_in.shakespeare import plays, read_play
 
@@ -83,8 +88,25 @@ def measure(run: dict[str, Any]) -> dict[str, Any]:
     return run | found | {"old_val_loss_before": before["val_loss"]}
 
 
+def kills(number: int) -> dict[str, Any]:
+    import crash_test
+
+    flags = [part for key, value in crash_test.FLAGS.items() for part in (f"--{key}", value)]
+    others = (*DEFAULT_CONFIG, "--data_path", text("others"))
+    old = train("small", *others, *flags, "--max_steps", 60, "--val_every_steps", 30)
+    crash_test.FLAGS.update({"start_from": str(old), "replay_fraction": 0.2})
+    return crash_test.counted("killed", number, processes=1, seed=0)
+
+
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.kills:
+        print(save("start_from_kills", kills(arguments.kills)))
+        return
     names = ("kind", "keys", "seed")
     make_missing(NAME, (dict(zip(names, run, strict=True)) for run in RUNS), measure)
 
