@@ -5,7 +5,7 @@
 The corpus is 2,000 files, made from the plays by a seeded shuffle of their lines. Each part prints
 its figures and writes them to corpus.json:
 
-- preparing: megabytes a second of the first 400 MB, for each tokenizer.
+- preparing: megabytes a second of the first 400 MB, for each tokenizer; medians of three.
 - memory: the whole corpus is prepared for pieces and trained on, with a limit of 2 GB where a group
   of processes can be limited (Linux, as root). Memory is that of all processes of the run together,
   without the pages of files, which the system may drop; a run on one small text stands beside it.
@@ -21,7 +21,6 @@ import hashlib
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -43,6 +42,7 @@ NUM_FILES = 2_000
 NUM_MIXED = 25  # shuffles that are made; the files are made of their parts
 LIMIT = 2_000_000_000  # bytes
 TIMED_MB = 400
+REPEATS = 3
 TOKENIZERS = {"characters": (), "bytes": (), "bpe": ("--vocab_size", "4096")}
 GROUPS = Path("/sys/fs/cgroup/memory")  # of cgroups, version 1
 PREPARE = """
@@ -111,17 +111,14 @@ def preparing(home: Path, corpus: Path) -> dict[str, Any]:
             size += file.stat().st_size
     figures: dict[str, Any] = {}
     for tokenizer in TOKENIZERS:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        out, _ = prepare(home, part, tokenizer, home / f"cache-{tokenizer}").communicate()
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        found = json.loads(out)
-        figures[tokenizer] = {
-            "megabytes_per_second": size / 1e6 / found["seconds"],
-            "megabytes_per_processor_second": size / 1e6 / used,
-            "tokens": found["tokens"],
-        }
-        shutil.rmtree(home / f"cache-{tokenizer}")
+        cache = home / f"cache-{tokenizer}"
+        speeds = []
+        for _ in range(REPEATS):
+            out, _ = prepare(home, part, tokenizer, cache).communicate()
+            found = json.loads(out)
+            speeds.append(size / 1e6 / found["seconds"])
+            shutil.rmtree(cache)
+        figures[tokenizer] = {"megabytes_per_second": median(speeds), "tokens": found["tokens"]}
     return {"megabytes": size / 1e6, **figures}
 
 
