@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transformer.config.drafts import Draft, read_draft
-from transformer.config.files import load_config, read_settings, to_yaml
+from transformer.config.files import is_unset_by, load_config, read_settings, to_yaml
 from transformer.config.flags import FlagParser, add_flags, given_flags, path_argument
 from transformer.config.keys import Config
 from transformer.models.families.registry import DEFAULT
@@ -140,8 +140,7 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
 
 def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config | Draft:
     """A draft if the planner has to choose a value or, with --plan, to show some."""
-    start_from = flags.get("start_from") or in_file(arguments.config, "start_from")
-    if start_from:
+    if start_from := flags.get("start_from", in_file(arguments.config, "start_from")):
         return read_config_of_start(start_from, arguments, flags)
     planned_here = arguments.plan or ("data_path" in flags and may_be_planned(flags))
     if arguments.plan and "max_steps" in flags:
@@ -158,8 +157,10 @@ def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config 
 
 
 def in_file(path: str | None, key: str) -> Any:
+    """The value of a key in a config file, or None; other faults of the file are found later."""
     settings = read_settings(path) if path and Path(path).is_file() else {}
-    return settings[key].value if key in settings else None
+    text = settings[key].value if key in settings else None
+    return None if is_unset_by(text, Config.model_fields[key]) else text
 
 
 def read_config_of_start(start_from: str, arguments: argparse.Namespace, flags: Any) -> Config:

@@ -85,6 +85,21 @@ def test_what_contradicts_the_model_is_named_with_both_values(start, flags, mess
         start(*flags)
 
 
+def test_a_config_file_may_name_the_model_or_none(call, old, tmp_path):
+    text = (tmp_path / "tiny.yaml").read_text(encoding="utf-8").replace("hamlet.txt", "new.txt")
+    for name in ("none", str(old)):
+        (tmp_path / "own.yaml").write_text(f"{text}start_from: {name}\n", encoding="utf-8")
+        config = yaml.safe_load(call(train, "--config", "own.yaml", "--print_config"))
+        assert config["start_from"] == (None if name == "none" else name)
+        assert config["run_name"] == "own"
+
+
+def test_texts_in_token_files_are_not_replayed(start):
+    flags = ("--replay_fraction", 0.2, "--token_files_from_mb", 0)
+    with pytest.raises(UserError, match="give a larger --token_files_from_mb"):
+        start(*flags)
+
+
 @pytest.mark.slow
 def test_a_config_file_that_fits_may_be_given(start):
     folder = start("--config", "tiny.yaml", "--run_name", "from-tiny", "--lr", 1e-4)

@@ -68,10 +68,11 @@ def _record_of_start(config: Config) -> dict[str, Any] | None:
 
 def _read(record: Mapping[str, Any], corpus: Corpus, config: Config) -> Corpus:
     """Raises: UserError if it is not there, or has changed."""
-    path, settings = record["data_path"], TextSettings(**record["settings"])
-    if config.replay_fraction and any(
-        is_large(data_path, settings, build=False) for data_path in (path, config.data_path)
-    ):
+    path, own = record["data_path"], config.group(TextSettings)
+    settings = TextSettings(**record["settings"])
+    settings = replace(settings, token_files_from_mb=own.token_files_from_mb)
+    both = ((path, settings), (config.data_path, own))
+    if config.replay_fraction and any(is_large(*one, build=False) for one in both):
         raise UserError(
             "replay_fraction is for texts that fit in memory, and not for token files: give a "
             "larger `token_files_from_mb`, or leave out replay_fraction"
