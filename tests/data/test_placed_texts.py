@@ -1,6 +1,7 @@
 """The texts of a corpus by split are those of its training, in memory and from files alike."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -70,9 +71,11 @@ def test_splits_lines_and_digests_are_those_of_training(kind, tmp_path, monkeypa
 
 def line_of(number, one, keys):
     """A line of a file, or of a record's text."""
-    with open(one.file, encoding=keys.get("encoding", "utf-8")) as file:
-        text = file.read()
-    if one.record:
-        record = text.split("\n")[int(one.record.split()[1].replace(",", "")) - 1]
-        text = json.loads(record)["body"]
+    data = Path(one.file).read_bytes()
+    if one.record:  # `line 3` or `line 3 after byte 1,061`
+        record, *after = [
+            int(word) for word in one.record.replace(",", "").split() if word.isdigit()
+        ]
+        data = json.loads(data[sum(after) :].split(b"\n")[record - 1])["body"].encode()
+    text = data.decode(keys.get("encoding", "utf-8"))
     return text.split("\n")[number - 1]

@@ -17,7 +17,7 @@ from transformer.data.token_files.encoding import texts_of
 from transformer.data.token_files.preparing import jobs_of, surveyed
 from transformer.data.token_files.survey import line_ends
 from transformer.data.token_files.surveyed import Surveyed
-from transformer.data.token_files.units import segments, units_of
+from transformer.data.token_files.units import Unit, segments, units_of
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.data.tokenizers.bpe_training import spread
 
@@ -58,6 +58,10 @@ class PlacedTexts(ABC):
     def sample(self, split: int, most: int) -> list[str]:
         """At most so many characters of a split, the same each time; of documents, spread ones."""
 
+    @abstractmethod
+    def _units(self, file: str) -> list[Unit]:
+        """In which a file was read; the places of its records are counted in them."""
+
     def line_in_file(self, file: str, record: str, line: int) -> int:
         """Counts the lines that the cleaning left out, too."""
         if self.cleaning is None or not len(self.cleaning.lines):
@@ -74,7 +78,7 @@ class PlacedTexts(ABC):
     def _kept_lines(self, file: str, record: str, cleaning: Cleaning) -> list[int]:
         """The numbers of a document's lines that the cleaning kept, and of the one after them."""
         numbers: list[int] = []
-        units = units_of(file, 0, self.reading)
+        units = self._units(file)
         ends, num_lines = line_ends(units, self.reading), 0
         for unit in units:
             for segment in segments(unit, self.reading, Faults(skip=True), ends):
@@ -106,6 +110,9 @@ class TextsInMemory(PlacedTexts):
         numbers = spread(len(self.collection.documents))
         return _at_most((one for n in numbers for one in self._of_document(n, split)), most)
 
+    def _units(self, file: str) -> list[Unit]:
+        return [Unit(file, 0)]
+
     def _of_document(self, number: int, split: int) -> Iterator[PlacedText]:
         text, file, record = self.collection.documents[number]
         for piece in self.split.pieces(number):
@@ -136,6 +143,9 @@ class TextsInFiles(PlacedTexts):
         jobs = jobs_of(self.found, self.split)
         order = [jobs[n] for n in spread(len(jobs)) if jobs[n].may_have(split)]
         return _at_most(self._of_jobs(order, split), most)
+
+    def _units(self, file: str) -> list[Unit]:
+        return units_of(file, 0, self.reading)
 
     def _of_jobs(self, jobs: list[Any], split: int) -> Iterator[PlacedText]:
         line, ended = 1, None
