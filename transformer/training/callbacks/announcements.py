@@ -44,7 +44,8 @@ class Announcements(AfterBatch):
         self._estimated = False
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, *_: Any, **__: Any) -> None:
-        if not self._begun and isinstance(pl_module, LanguageModule):
+        is_resumed = not self._begun and trainer.global_step > 0
+        if is_resumed and isinstance(pl_module, LanguageModule):
             self._say_learning_rate(pl_module)
         self._begun = True
 
@@ -76,7 +77,8 @@ class Announcements(AfterBatch):
 
     def _announce(self, seconds_per_step: float, trainer: pl.Trainer) -> None:
         steps_done = trainer.global_step
-        seconds = min(seconds_per_step * (trainer.max_steps - steps_done), self.seconds_left())
+        seconds = seconds_per_step * (trainer.max_steps - steps_done)
+        seconds = max(0.0, min(seconds, self.seconds_left()))
         finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + seconds))
         each, left = duration(seconds_per_step), duration(seconds)
         num_bytes = used_memory(trainer.strategy.root_device)
