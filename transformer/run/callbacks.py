@@ -128,7 +128,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         RandomState(run.config.seed),
         checkpoints,
     ]
-    if run.task.scores_old_text:
+    if run.task.old_loss is not None:
         parts.insert(0, OldText(run.task.old_loss, _say_old_loss))
     if limit is not None:
         parts.append(limit)

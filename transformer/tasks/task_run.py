@@ -1,7 +1,7 @@
 """What a run asks of its task: its data, its module, and how it shows and scores a model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from transformer.models.base import SequenceModel
@@ -23,6 +23,8 @@ class TaskRun(ABC):
     corpus_facts: dict[str, Any]  # for the checkpoint; `sha256` tells whether data is the same
     shown_tokens: int  # the cost of `show`, as a number of tokens in a batch
     score_tokens: int  # the same for `score`; in float32 a token takes twice as long
+    # The loss on the text of the model that the run started from, if there is such a text.
+    old_loss: Callable[[SequenceModel], float] | None = None
 
     @abstractmethod
     def introduction(self) -> str: ...
@@ -38,12 +40,6 @@ class TaskRun(ABC):
     def copied(self, shown: str) -> int:
         """The longest passage of the training text in the text of `examples`, in characters."""
         return 0
-
-    scores_old_text = False  # of the model that the run started from
-
-    def old_loss(self, model: SequenceModel) -> float:
-        """In nats per token of its validation split."""
-        raise NotImplementedError
 
     @abstractmethod
     def score(self, model: SequenceModel) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A run that trains on a text."""
 
 import re
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,8 @@ class TextRun(TaskRun):
         self.largest_shapes = self.typical_shapes = [(config.batch_size, config.block_size)] * 2
         self.corpus_facts = dict(corpus.facts)
         self.announced = ("val_loss", f"val_bits_per_{corpus.tokenizer.bits_per}", "old_val_loss")
-        self.scores_old_text = corpus.old_val is not None
+        if corpus.old_val is not None:
+            self.old_loss = partial(self._loss_on, corpus.old_val)
         self.shown_tokens = SAMPLE_TOKENS * TOKENS_OF_A_STEP
         most = self.data.most_scored_tokens
         lengths = (self.data.num_val_tokens, len(self.data.test_tokens))
@@ -113,11 +115,11 @@ class TextRun(TaskRun):
         train = self.corpus.tokenizer.decode(self.corpus.train)
         return longest_copied(shown.removeprefix(self.config.sample_prompt.strip()), train)
 
-    def old_loss(self, model: SequenceModel) -> float:
+    def _loss_on(self, tokens: Any, model: SequenceModel) -> float:
+        """In nats per token, on as many of them as a validation reads."""
         assert isinstance(model, TokenModel)
-        assert self.corpus.old_val is not None
         most = max(self.data.looked_at_tokens, model.block_size)
-        return score_model(model, self.corpus.old_val, self.data.tokenizer, most).loss
+        return score_model(model, tokens, self.data.tokenizer, most).loss
 
     def score(self, model: SequenceModel) -> dict[str, Any]:
         assert isinstance(model, TokenModel)

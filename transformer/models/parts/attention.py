@@ -6,6 +6,7 @@ default C / H, F feedforward_dim, V vocab_size, N num_blocks, R rows of tokens t
 memory (in beam search, K rows of tokens read one row of memory).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -118,7 +119,7 @@ class FusedLinear(nn.Linear):
         self.part_sizes = tuple(part_sizes)
 
 
-class _Heads(nn.Module):
+class _Heads(nn.Module, ABC):
     """The common part of self-attention and cross-attention.
 
     By default, a head is embedding_dim / num_heads wide and has keys and values of its own. With
@@ -156,9 +157,9 @@ class _Heads(nn.Module):
         self._make_inputs(embedding_dim, num_heads * head_dim, self.num_kv_heads * head_dim, bias)
         self.output = nn.Linear(num_heads * head_dim, embedding_dim, bias=bias)
 
+    @abstractmethod
     def _make_inputs(self, width: int, of_queries: int, of_keys: int, bias: bool) -> None:
         """The matrices that make queries, keys and values, whose sizes are given, of the input."""
-        raise NotImplementedError
 
     def _joined_heads(
         self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Mask | None, *, causal: bool = False
