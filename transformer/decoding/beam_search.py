@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from transformer.decoding.sampling import NotFiniteError
+from transformer.decoding.sampling import require_finite
 from transformer.decoding.settings import Search
 
 _EMPTY = -math.inf  # the log-probability of a place without a hypothesis
@@ -45,8 +45,7 @@ def _ranked(
     One of them may be the end. Tokens are compared by logits, because different logits may round to
     the same log-probability.
     """
-    if not logits.isfinite().all():
-        raise NotFiniteError("the model's logits are not finite, so no token can be chosen")
+    require_finite(logits)
     if logits.dtype not in (torch.float32, torch.float64):
         logits = logits.float()
     allowed = logits.index_fill(1, never, _EMPTY)
