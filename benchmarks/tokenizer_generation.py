@@ -74,9 +74,9 @@ def measure(
         figures[f"tokens_per_second, {name}"] = median(rates[name])
         per_token = figures[f"characters_per_token, {name}"]
         figures[f"characters_per_second, {name}"] = per_token * median(rates[name])
-    figures["pieces / characters"] = (
-        figures["characters_per_second, pieces"] / figures["characters_per_second, characters"]
-    )
+    sizes = [figures[f"characters_per_token, {name}"] for name in ("pieces", "characters")]
+    turns = zip(rates["pieces"], rates["characters"], strict=True)  # side by side
+    figures["pieces / characters"] = sizes[0] / sizes[1] * median(p / c for p, c in turns)
     return figures
 
 
