@@ -20,7 +20,7 @@ Tokens = NDArray[np.integer]
 
 # In a batch. On a CPU, memory for more goes back to the system after each operation: fetching it
 # again takes an eighth of the time.
-TOKENS_ON_CPU = 2048
+TOKENS_ON_CPU = 1024
 TOKENS_ON_GPU = 8192
 
 
