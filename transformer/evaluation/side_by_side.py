@@ -26,15 +26,12 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     number = min(MOST_AT_ONCE, torch.get_num_threads())
     under_way: deque[Future[Result]] = deque()
     with _threads_for_each_of(number), ThreadPoolExecutor(number) as pool:
-        try:
-            for item in items:
-                under_way.append(pool.submit(work, item))
-                if len(under_way) > number:
-                    yield under_way.popleft().result()
-            while under_way:
+        for item in items:
+            under_way.append(pool.submit(work, item))
+            if len(under_way) > number:  # so that little is left to do after Ctrl+C
                 yield under_way.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)  # after Ctrl+C, no further item is begun
+        while under_way:
+            yield under_way.popleft().result()
 
 
 @contextmanager
