@@ -50,7 +50,7 @@ PACKAGES = {
     "training": "jaxtyping numpy pytorch_lightning torch tqdm",
     "generation": "jaxtyping numpy pydantic torch",
     "evaluation": "numpy pydantic rapidfuzz tabulate torch",
-    "inspection": "jaxtyping matplotlib numpy pydantic safetensors torch",
+    "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors torch",
     "tasks": "pydantic",
     "run": "pytorch_lightning tabulate torch",
     "lessons": "jaxtyping numpy torch",

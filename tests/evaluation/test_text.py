@@ -87,6 +87,17 @@ def test_the_score_does_not_depend_on_the_batch_size(
     assert score_model(model, tokens, LETTERS).loss == pytest.approx(expected, abs=SAME)
 
 
+def test_the_score_is_the_same_number_for_any_number_of_threads(make_gpt, tokens, monkeypatch):
+    """Each batch is computed on one thread, and their sums are added in order."""
+    monkeypatch.setattr(text, "TOKENS_ON_CPU", BLOCK_SIZE)
+    model, before, losses = make_gpt(), torch.get_num_threads(), set()
+    for num_threads in (1, 2, 3):
+        torch.set_num_threads(num_threads)
+        losses.add(score_model(model, tokens, LETTERS).loss)
+    torch.set_num_threads(before)
+    assert len(losses) == 1
+
+
 def test_a_model_that_knows_nothing_scores_ln_v(tokens):
     score = score_model(Bigram(vocab_size=V, block_size=BLOCK_SIZE).double(), tokens, LETTERS)
     assert score.loss == pytest.approx(math.log(V), abs=SAME)

@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib import colormaps
 
 from tests.marks import first_fast
 from transformer.config.keys import Config
 from transformer.data.text.corpus import Corpus
 from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.inspection.canvas import LETTER, color_table
 from transformer.inspection.validation_pictures import (
     CELL,
     LEAST_CHARACTERS,
-    LETTER,
     MOST_CHARACTERS,
     ValidationPictures,
     attention_picture,
@@ -33,7 +32,7 @@ def tokens(generator):
 def colors(cmap, shares):
     """Of numbers from 0 to 1."""
     places = (np.asarray(shares) * 255).round().astype(int)
-    return colormaps[cmap](places, bytes=True)[..., :3]
+    return color_table(cmap)[places]
 
 
 def outside(image, boxes):

@@ -19,15 +19,7 @@ _LEAST_INCHES = 1.6
 _LABEL_POINTS = 9  # 12.5 pixels
 _MOST_INCHES = 20.0  # of a figure's longer side
 _MOST_SHOWN = 40  # units per side; the rest is cut off
-MOST_LETTERS = 12  # of a label
 _UPRIGHT = 3  # letters of a label under a map: longer ones are turned
-_VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"})
-
-
-def shortened(unit: str, most: int = MOST_LETTERS) -> str:
-    """The text of a unit with visible white space; of a long one, its beginning."""
-    text = "".join(c if c.isprintable() else "·" for c in unit.translate(_VISIBLE))
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @torch.inference_mode()

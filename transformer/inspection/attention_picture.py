@@ -3,8 +3,9 @@
 import torch
 from matplotlib.image import imsave
 
-from transformer.inspection.attention_figures import as_image, attention_figure, shortened
+from transformer.inspection.attention_figures import as_image, attention_figure
 from transformer.inspection.explanation import Explanation
+from transformer.inspection.labels import shortened
 from transformer.system.errors import UserError
 from transformer.system.files import replacing
 

@@ -35,6 +35,7 @@ def import_lightning() -> None:
         sys.modules[PLOTS] = LazyPlots()
     with standing_in(COMPILER, OptimizedModule=OptimizedModule, disable=unchanged):
         importlib.import_module("pytorch_lightning")
+    gc.freeze()  # what was imported stays: no collection has to look at it again
 
 
 @contextmanager

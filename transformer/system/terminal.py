@@ -1,6 +1,8 @@
 """How a script prints, reports errors and exits. No torch."""
 
+import atexit
 import contextlib
+import gc
 import io
 import logging
 import os
@@ -61,6 +63,7 @@ def quietly() -> Iterator[None]:
 
 def run_script(main: Callable[[], int | None]) -> None:
     """Calls a script's main and exits with its status; a UserError is one line and status 2."""
+    atexit.register(gc.freeze)  # otherwise Python looks for garbage in all of torch: one second
     fill_closed_descriptors()
     prepare_threads()
     if isinstance(sys.stdout, io.TextIOWrapper):  # any character on any console

@@ -3,7 +3,7 @@
 import re
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transformer.config.keys import Config
 from transformer.data.placed_texts import PlacedText
@@ -14,13 +14,11 @@ from transformer.decoding.settings import TEMPERATURE
 from transformer.evaluation.copying.search import find_copied
 from transformer.evaluation.text import score_model
 from transformer.generation.text import TextGenerator
+from transformer.inspection.validation_pictures import ValidationPictures
 from transformer.models.base import SequenceModel, TokenModel
 from transformer.tasks.task_run import TaskRun
 from transformer.training.callbacks.showing import Shown
 from transformer.training.lightning_module import LanguageModule
-
-if TYPE_CHECKING:
-    from transformer.inspection.validation_pictures import ValidationPictures
 
 SAMPLE_TOKENS = 300
 # Decoding one token alone takes at most about as long as this number of tokens in a batch.
@@ -91,10 +89,6 @@ class TextRun(TaskRun):
         if not model.has_attention:
             return Shown(self.examples(model))
         if self._pictures is None:
-            from transformer.inspection.validation_pictures import (
-                ValidationPictures,  # matplotlib: not before it is needed
-            )
-
             self._pictures = ValidationPictures(model, self.corpus.tokenizer, self.data.val_tokens)
         return Shown(self.examples(model), images=self._pictures.draw(model))
 
