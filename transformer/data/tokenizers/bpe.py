@@ -60,7 +60,7 @@ class BpeTokenizer(ByteLevelTokenizer):
 
     def __init__(self, spec: dict[str, Any], end_of_text: str | None = None) -> None:
         check_spec(spec)
-        self.spec = spec
+        self._spec = spec
         self._end = end_of_text
         self.split = words_name(spec)
         self._library = library(spec)
@@ -118,15 +118,19 @@ class BpeTokenizer(ByteLevelTokenizer):
 
     @property
     def state(self) -> dict[str, Any]:
-        state = {"kind": self.name, "split": self.split, "tokenizer": self.spec}
+        state = {"kind": self.name, "split": self.split, "tokenizer": self._spec}
         return state if self._end is None else state | {"end_of_text": self._end}
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return self._spec
 
     def ended_by(self, token: int) -> "BpeTokenizer":
         """The same tokenizer with another token that ends a text, if this one is special."""
-        is_special = any(t["id"] == token and t["special"] for t in self.spec["added_tokens"])
+        is_special = any(t["id"] == token and t["special"] for t in self._spec["added_tokens"])
         if token == self.end_of_text or not is_special:
             return self
-        return BpeTokenizer(self.spec, self.pieces[token])
+        return BpeTokenizer(self._spec, self.pieces[token])
 
     @cached_property
     def digest(self) -> str:
