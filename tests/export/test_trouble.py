@@ -70,6 +70,10 @@ def test_a_model_is_exported_and_read_back_by_every_script(model_file, capsys, a
             "MODEL --to huggingface --out . --force",
             "holds model.safetensors and is no folder",
         ),
+        (
+            f"MODEL --to huggingface --out {'a' * 300}",
+            "aaa: cannot be written .*: give another --out",
+        ),
         ("MODEL --to huggingface --out out --format f16", "unknown flag '--format'"),
     ],
 )

@@ -2,7 +2,8 @@
 
 import os
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from os.path import exists, isdir, lexists
 from pathlib import Path
 
@@ -24,8 +25,20 @@ class Place(ABC):
         """Raises: UserError for something at the path that an export does not replace."""
 
     @abstractmethod
-    def writing(self) -> AbstractContextManager[Path]:
+    def replacing(self) -> AbstractContextManager[Path]:
         """Gives a temporary place, which becomes the path after the `with` block."""
+
+    @contextmanager
+    def writing(self) -> Iterator[Path]:
+        """As `replacing`. Raises: UserError where nothing can be written."""
+        with ExitStack() as stack:
+            try:
+                temporary = stack.enter_context(self.replacing())
+            except OSError as error:
+                raise UserError(
+                    f"{self.path}: cannot be written ({error.strerror}): give another `out`"
+                ) from None
+            yield temporary
 
     def check(self) -> None:
         """Raises: UserError for a path that exists, or where nothing can be written."""
@@ -48,7 +61,7 @@ class FilePlace(Place):
         if isdir(self.path):
             raise UserError(f"{self.path} is a folder: `out` must be a file; give another")
 
-    def writing(self) -> AbstractContextManager[Path]:
+    def replacing(self) -> AbstractContextManager[Path]:
         return replacing(self.path)
 
 
@@ -71,5 +84,5 @@ class FolderPlace(Place):
                 "not replaced: give another `out`"
             )
 
-    def writing(self) -> AbstractContextManager[Path]:
+    def replacing(self) -> AbstractContextManager[Path]:
         return replacing_folder(self.path)

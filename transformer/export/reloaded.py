@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,7 +12,7 @@ class Reloaded(ABC):
 
     # The largest difference of two logits as a share of the spread (the standard deviation) of all:
     # many times what the roundings of float32 add up to.
-    tolerance: ClassVar[float] = 1e-4
+    tolerance: float = 1e-4
 
     @abstractmethod
     def logits(self, tokens: Int[Tensor, "1 T"]) -> Float[Tensor, "1 T V"]: ...
