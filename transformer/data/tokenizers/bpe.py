@@ -17,6 +17,7 @@ from transformer.data.tokenizers.bpe_training import learned, vocab_size_for
 from transformer.data.tokenizers.byte_level import END_OF_TEXT, ByteLevelTokenizer
 from transformer.data.tokenizers.distinct_units import DistinctUnits
 from transformer.data.tokenizers.hugging_face import (
+    BYTE_LEVEL,
     OTHER_WORDS,
     check_spec,
     library,
@@ -123,7 +124,12 @@ class BpeTokenizer(ByteLevelTokenizer):
 
     @property
     def spec(self) -> dict[str, Any]:
-        return self._spec
+        """Does as this program does: puts no tokens before a text, and turns pieces into bytes."""
+        decoder = self._spec.get("decoder")
+        if not isinstance(decoder, dict) or decoder.get("type") != BYTE_LEVEL["type"]:
+            decoder = BYTE_LEVEL
+        steps = dict.fromkeys(("post_processor", "truncation", "padding"))
+        return {**self._spec, **steps, "decoder": decoder}
 
     def ended_by(self, token: int) -> "BpeTokenizer":
         """The same tokenizer with another token that ends a text, if this one is special."""

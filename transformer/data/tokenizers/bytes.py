@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transformer.data.tokenizers.byte_level import END_OF_TEXT, ByteLevelTokenizer
 from transformer.data.tokenizers.hugging_face import (
+    BYTE_LEVEL,
     LETTERS,
     same_tokenizer,
     spec_without_merges,
@@ -15,7 +16,6 @@ from transformer.data.tokenizers.hugging_face import (
 from transformer.data.tokenizers.utf8 import as_bytes
 
 _END = 256
-_STEP = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
 
 
 class ByteTokenizer(ByteLevelTokenizer):
@@ -47,7 +47,7 @@ class ByteTokenizer(ByteLevelTokenizer):
     def spec(self) -> dict[str, Any]:
         vocabulary = dict(sorted(LETTERS.items(), key=lambda item: item[1])) | {END_OF_TEXT: _END}
         added = [special(_END, END_OF_TEXT)]
-        return spec_without_merges(vocabulary, added, pre_tokenizer=_STEP, decoder=_STEP)
+        return spec_without_merges(vocabulary, added, pre_tokenizer=BYTE_LEVEL, decoder=BYTE_LEVEL)
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> "ByteTokenizer | None":

@@ -16,6 +16,11 @@ WORDS = (
 )
 WORDS_NAME, OTHER_WORDS = "qwen2", "custom"
 _SPLIT = {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": False}
+# Writes a text in letters for its bytes, and these as a text again.
+BYTE_LEVEL = {
+    "type": "ByteLevel",
+    **dict.fromkeys(("add_prefix_space", "trim_offsets", "use_regex"), False),
+}
 # Of an added token: whether it takes the white space beside it, which would then be lost.
 _GREEDY = ("lstrip", "rstrip", "single_word")
 _PLAIN = dict.fromkeys((*_GREEDY, "normalized"), False)

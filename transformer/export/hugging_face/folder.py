@@ -34,17 +34,13 @@ def write_folder(saved: SavedModel, folder: Path, options: Any) -> str:
     tensors = their_tensors(saved.model, fit)
     _write_json(folder / CONFIG, fit.family.config(fit.settings) | ids | {"dtype": number_format})
     _write_json(folder / GENERATION_CONFIG, ids | _generation(block_size))
-    _write_json(folder / TOKENIZER, {**tokenizer.spec, **_NOT_OURS})
+    _write_json(folder / TOKENIZER, tokenizer.spec)
     _write_json(folder / TOKENIZER_CONFIG, _tokenizer_config(tokenizer, block_size))
     with replacing(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, {"format": "pt"})
     write_text(folder / CARD, model_card(saved, fit.family.name, options))
     number = sum(parameter.numel() for parameter in saved.model.parameters())
     return f"a {fit.family.name} with {number:,} parameters in {number_format}"
-
-
-# Steps of a tokenizer.json that this program does not take: tokens before and after a text.
-_NOT_OURS = {"post_processor": None, "truncation": None, "padding": None}
 
 
 def _special_ids(tokenizer: Tokenizer) -> dict[str, int | None]:

@@ -1,6 +1,7 @@
 """Which class of another program computes exactly what a model of ours computes. No torch."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +55,7 @@ def fitted_class(settings: Family) -> Fitted:
     return found
 
 
-def _fits(settings: GPTSettings) -> Any:
+def _fits(settings: GPTSettings) -> Iterator[tuple[Fitted, list[str]]]:
     """Each class that can have the sizes, with the names of settings that are others there."""
     for family in FAMILIES.values():
         try:
