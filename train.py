@@ -20,6 +20,7 @@ from transformer.config.flags import FlagParser, add_flags, given_flags, path_ar
 from transformer.config.keys import Config
 from transformer.models.families.registry import DEFAULT
 from transformer.run.fit import read_data, train
+from transformer.storage.pretrained.fitting import fitted_class
 from transformer.storage.run_folder import CONFIG, Resume, find_restart, find_resume, run_of
 from transformer.storage.run_names import check_name
 from transformer.system.errors import UserError
@@ -53,6 +54,7 @@ AUTO_CONFIGS = {"gpt": CONFIGS / "auto.yaml", "encoder_decoder": CONFIGS / "auto
 SWITCHES = {
     "print_config": "show the config and exit",
     "print_schema": "show the JSON schema and exit",
+    "exportable": "refuse keys with which export.py could not write the model for transformers",
     "profile": "write a trace of a few steps into the run's folder",
     "estimate": "compute memory and FLOPs, time a few steps, and exit; writes no run",
     "plan": "show the sizes that 1 to 120 minutes would allow here, the losses to expect, and exit",
@@ -71,6 +73,7 @@ class Arguments(NamedTuple):
     estimate: bool
     plan: bool
     profile: bool
+    exportable: bool
     verify_resume: bool
 
 
@@ -117,7 +120,7 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
     flags = given_flags(arguments, Config)
     switches = [getattr(arguments, name) for name in Arguments._fields[2:]]
     if arguments.resume is None:
-        return Arguments(read_config(arguments, flags), Resume(), *switches)
+        return checked(Arguments(read_config(arguments, flags), Resume(), *switches))
     if arguments.plan:
         raise UserError("--plan is for a new run: leave out --resume")
     if arguments.verify_resume:
@@ -135,7 +138,15 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
         )
     resume = find_resume(arguments.resume, expanded(flags.get("runs_dir", "runs")))
     config = load_config(run_of(resume.checkpoints[0]) / CONFIG, flags, same_text=True)
-    return Arguments(config, resume, *switches)
+    return checked(Arguments(config, resume, *switches))
+
+
+def checked(arguments: Arguments) -> Arguments:
+    """Raises: UserError with --exportable for keys with which a model would not export."""
+    config = arguments.config
+    if arguments.exportable:
+        fitted_class((config.base() if isinstance(config, Draft) else config).family_settings())
+    return arguments
 
 
 def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config | Draft:

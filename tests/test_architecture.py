@@ -29,6 +29,7 @@ ROOMS = {
     "config": "data decoding models special_ids system",
     "storage": "data decoding models special_ids system",
     "training": "decoding models special_ids storage system",
+    "export": "config data decoding models special_ids storage system",
     "generation": "config data decoding models special_ids storage system",
     "evaluation": "config data decoding generation models special_ids storage system",
     "inspection": "config data decoding evaluation generation models special_ids storage system",
@@ -48,6 +49,7 @@ PACKAGES = {
     "config": "pydantic pydantic_core yaml",
     "storage": "safetensors tensorboard torch",
     "training": "jaxtyping numpy pytorch_lightning torch tqdm",
+    "export": "jaxtyping pydantic safetensors torch transformers",
     "generation": "jaxtyping numpy pydantic torch",
     "evaluation": "numpy pydantic rapidfuzz tabulate torch",
     "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors torch",
@@ -59,7 +61,8 @@ WITHOUT_TORCH = """
     transformer
     transformer.config.files transformer.config.flags transformer.config.keys
     transformer.decoding.settings transformer.models.families.registry
-    transformer.evaluation.options transformer.inspection.options
+    transformer.evaluation.options transformer.export.options transformer.export.registry
+    transformer.inspection.options
     transformer.tasks.registry transformer.training.settings
     transformer.data.built_in.shakespeare transformer.data.order
     transformer.data.pairs.reading transformer.data.text.corpus
@@ -73,17 +76,20 @@ WITHOUT_TORCH = """
     transformer.inspection.corpus.report
     transformer.inspection.curve_figures transformer.inspection.curves transformer.run.ahead
     transformer.run.folder_keeper transformer.special_ids
-    transformer.storage.events transformer.storage.pretrained.folder
+    transformer.storage.events transformer.storage.pretrained.fitting
+    transformer.storage.pretrained.folder
     transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.output
     transformer.system.paths transformer.system.processes transformer.system.shell
     transformer.system.signals transformer.system.terminal
-    train generate evaluate explain plot prepare
+    train generate evaluate explain plot prepare export
 """.split()
 WITHOUT_LIGHTNING = """
     transformer.data.pairs.batches transformer.data.text.batches
     transformer.evaluation.copying.report
     transformer.evaluation.pair_report transformer.evaluation.text_report
+    transformer.export.exporting transformer.export.hugging_face.folder
+    transformer.export.hugging_face.reloaded
     transformer.generation.text_output transformer.generation.translation_output
     transformer.inspection.attention_figures transformer.inspection.explanation
     transformer.inspection.page transformer.inspection.prompt

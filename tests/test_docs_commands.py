@@ -12,6 +12,7 @@ from torch.distributed.run import get_args_parser
 
 import evaluate
 import explain
+import export
 import generate
 import plot
 import prepare
@@ -29,6 +30,7 @@ OTHER_SCRIPTS = {
     "generate.py": generate,
     "evaluate.py": evaluate,
     "explain.py": explain,
+    "export.py": export,
     "plot.py": plot,
 }
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -35,3 +35,10 @@ def test_drawn_configs_and_pairs_are_taken_or_refused(load_benchmark, tmp_path):
 def test_killed_and_interrupted_runs_end_as_if_nothing_had_been(load_benchmark, kind, count):
     told = load_benchmark("crash_test").counted(kind, count, processes=1, seed=1)
     assert told["identical"] == told["trials"] == count
+
+
+def test_no_hostile_folder_gets_further_than_one_line(load_benchmark, tmp_path):
+    told, faults = load_benchmark("hostile_folders").try_all(200, tmp_path)
+    assert faults == []
+    assert sum(words.total() for words in told.values()) == 200
+    assert sum(words["refused"] for words in told.values()) > 100

@@ -7,6 +7,7 @@ import yaml
 
 from evaluate import EvaluateOptions
 from explain import ExplainOptions
+from export import ExportOptions
 from generate import GenerateOptions
 from plot import PlotOptions
 from tests.marks import first_fast
@@ -20,6 +21,7 @@ SCRIPTS = {
     "evaluate.py": (EvaluateOptions, ["json"]),
     "explain.py": (ExplainOptions, ["help"]),
     "plot.py": (PlotOptions, ["help"]),
+    "export.py": (ExportOptions, ["help"]),
 }
 
 

@@ -86,7 +86,13 @@ def given(texts: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any]:
 
 
 def check_flags(kind: type[BaseModel], flags: dict[str, Any]) -> Any:
-    """A script's options as a `kind`. Raises: UserError that names each wrong flag."""
+    """A script's options as a `kind`.
+
+    Raises: UserError for a required flag that is not given, and one that names each wrong flag.
+    """
+    for name, field in kind.model_fields.items():
+        if field.is_required() and name not in flags:
+            raise UserError(f"give --{name} {_metavar(field)}: {field.description}")
     settings = {name: Setting(value, f"--{name}") for name, value in flags.items()}
     return check(kind, settings, "command line")
 

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 from safetensors import SafetensorError, safe_open
 
 from transformer.data.tokenizers.base import Tokenizer
-from transformer.data.tokenizers.bpe import BpeTokenizer
-from transformer.data.tokenizers.registry import tokenizer_from_state
+from transformer.data.tokenizers.registry import tokenizer_from_spec, tokenizer_from_state
 from transformer.system.errors import UserError
 from transformer.system.files import read_bytes, read_utf8
 
@@ -28,7 +27,7 @@ def read_tokenizer(path: str | Path) -> Tokenizer:
     if Path(path).suffix.lower() == MODEL_FILE:
         made = tokenizer_of(path, partial(tokenizer_from_state, _of_model(path)))
     else:
-        made = tokenizer_of(path, partial(BpeTokenizer, read_json(path)))
+        made = tokenizer_of(path, partial(tokenizer_from_spec, read_json(path)))
     if not isinstance(made, Tokenizer):
         raise UserError(f"{path}: holds a model of pairs, whose tokenizer is not for a text")
     return made

@@ -154,6 +154,32 @@ def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """Gives a new temporary folder beside `path`; renames it to `path` after the block.
+
+    If the block raises an error, the temporary folder is deleted instead. A folder that was at
+    `path` before is deleted when the new one is in its place.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, old = _beside(path), _beside(path)
+    try:
+        temporary.mkdir()
+        yield temporary
+        if isdir(path):
+            os.replace(path, old)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if isdir(old):
+                os.replace(old, path)
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, NamedTuple
 from numpy import int32
 from numpy.typing import ArrayLike, NDArray
 
+from transformer.system.errors import UserError
+
 
 class TextSize(NamedTuple):
     """The length of the text of some tokens: a loss per character or per byte divides by it."""
@@ -44,6 +46,22 @@ class Tokenizer(ABC):
     def state(self) -> dict[str, Any]:
         """Plain values for a model's file; `kind` tells which tokenizer it is."""
 
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The content of a `tokenizer.json` with which other programs find the same ids.
+
+        Raises: UserError for a tokenizer or a vocabulary that such a file cannot hold.
+        """
+        raise UserError(f"a tokenizer of {self.units} cannot be written for other programs")
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any]) -> "Tokenizer | None":
+        """The tokenizer of which this is the `spec`, or None if it is of another class.
+
+        Raises: ValueError for a spec that is damaged.
+        """
+        return None
+
     @abstractmethod
     def encode_known(self, text: str) -> tuple[NDArray[int32], int]:
         """The ids of a text's known units, and the number of unknown units."""
@@ -65,6 +83,10 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def size(self, ids: ArrayLike) -> TextSize: ...
+
+    def ended_by(self, token: int) -> "Tokenizer":
+        """The same tokenizer with another token that ends a text, if it has such a token."""
+        return self
 
     def grown(self, symbols: str) -> "Tokenizer":
         """One that also knows these characters; all ids stay as they are."""

@@ -17,6 +17,7 @@ from transformer.data.tokenizers.bpe_training import learned, vocab_size_for
 from transformer.data.tokenizers.byte_level import END_OF_TEXT, ByteLevelTokenizer
 from transformer.data.tokenizers.distinct_units import DistinctUnits
 from transformer.data.tokenizers.hugging_face import (
+    BYTE_LEVEL,
     OTHER_WORDS,
     check_spec,
     library,
@@ -60,7 +61,7 @@ class BpeTokenizer(ByteLevelTokenizer):
 
     def __init__(self, spec: dict[str, Any], end_of_text: str | None = None) -> None:
         check_spec(spec)
-        self.spec = spec
+        self._spec = spec
         self._end = end_of_text
         self.split = words_name(spec)
         self._library = library(spec)
@@ -118,15 +119,24 @@ class BpeTokenizer(ByteLevelTokenizer):
 
     @property
     def state(self) -> dict[str, Any]:
-        state = {"kind": self.name, "split": self.split, "tokenizer": self.spec}
+        state = {"kind": self.name, "split": self.split, "tokenizer": self._spec}
         return state if self._end is None else state | {"end_of_text": self._end}
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Does as this program does: puts no tokens before a text, and turns pieces into bytes."""
+        decoder = self._spec.get("decoder")
+        if not isinstance(decoder, dict) or decoder.get("type") != BYTE_LEVEL["type"]:
+            decoder = BYTE_LEVEL
+        steps = dict.fromkeys(("post_processor", "truncation", "padding"))
+        return {**self._spec, **steps, "decoder": decoder}
 
     def ended_by(self, token: int) -> "BpeTokenizer":
         """The same tokenizer with another token that ends a text, if this one is special."""
-        is_special = any(t["id"] == token and t["special"] for t in self.spec["added_tokens"])
+        is_special = any(t["id"] == token and t["special"] for t in self._spec["added_tokens"])
         if token == self.end_of_text or not is_special:
             return self
-        return BpeTokenizer(self.spec, self.pieces[token])
+        return BpeTokenizer(self._spec, self.pieces[token])
 
     @cached_property
     def digest(self) -> str:

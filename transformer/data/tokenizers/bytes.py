@@ -6,6 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transformer.data.tokenizers.byte_level import END_OF_TEXT, ByteLevelTokenizer
+from transformer.data.tokenizers.hugging_face import (
+    BYTE_LEVEL,
+    LETTERS,
+    same_tokenizer,
+    spec_without_merges,
+    special,
+)
 from transformer.data.tokenizers.utf8 import as_bytes
 
 _END = 256
@@ -35,6 +42,16 @@ class ByteTokenizer(ByteLevelTokenizer):
     @property
     def state(self) -> dict[str, Any]:
         return {"kind": self.name}
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        vocabulary = dict(sorted(LETTERS.items(), key=lambda item: item[1])) | {END_OF_TEXT: _END}
+        added = [special(_END, END_OF_TEXT)]
+        return spec_without_merges(vocabulary, added, pre_tokenizer=BYTE_LEVEL, decoder=BYTE_LEVEL)
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any]) -> "ByteTokenizer | None":
+        return made if same_tokenizer((made := cls()).spec, spec) else None
 
     def encode(self, text: str) -> NDArray[np.int32]:
         return self.encode_as(text, "i4")

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transformer.data.tokenizers.base import TextSize, Tokenizer
+from transformer.data.tokenizers.hugging_face import same_tokenizer, spec_without_merges
 from transformer.data.tokenizers.unknown import unknown_units
+from transformer.system.errors import UserError
 
 _UNKNOWN = -1
 _BLOCK = 1 << 16  # characters that are looked up at once: few enough for the processor's cache
@@ -57,6 +59,27 @@ class CharacterTokenizer(Tokenizer):
     @property
     def state(self) -> dict[str, Any]:
         return {"kind": "character", "vocabulary": self.vocabulary}
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Leaves out unknown characters, as `drop_unknown` does."""
+        if lone := [c for c in self.vocabulary if "\ud800" <= c <= "\udfff"]:
+            raise UserError(
+                f"the vocabulary has {lone[0]!r}, half of a character, which no tokenizer.json can "
+                "hold: train on a text without it, or with `tokenizer=bytes`"
+            )
+        ids = {character: id_ for id_, character in enumerate(self.vocabulary)}
+        return spec_without_merges(ids, [], decoder={"type": "Fuse"})
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any]) -> "CharacterTokenizer | None":
+        model = spec.get("model")
+        ids = model.get("vocab") if isinstance(model, dict) else None
+        if not isinstance(ids, dict) or any(len(name) != 1 for name in ids):
+            return None
+        vocabulary = "".join(sorted(ids, key=lambda name: str(ids[name]).zfill(9)))
+        made = cls(vocabulary) if vocabulary else None
+        return made if made is not None and same_tokenizer(made.spec, spec) else None
 
     def grown(self, symbols: str) -> "CharacterTokenizer":
         new = sorted(set(symbols) - set(self.vocabulary))

@@ -16,6 +16,11 @@ WORDS = (
 )
 WORDS_NAME, OTHER_WORDS = "qwen2", "custom"
 _SPLIT = {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": False}
+# Writes a text in letters for its bytes, and these as a text again.
+BYTE_LEVEL = {
+    "type": "ByteLevel",
+    **dict.fromkeys(("add_prefix_space", "trim_offsets", "use_regex"), False),
+}
 # Of an added token: whether it takes the white space beside it, which would then be lost.
 _GREEDY = ("lstrip", "rstrip", "single_word")
 _PLAIN = dict.fromkeys((*_GREEDY, "normalized"), False)
@@ -30,6 +35,34 @@ def _letters() -> dict[str, int]:
 
 
 LETTERS = _letters()
+
+
+def spec_without_merges(
+    vocabulary: dict[str, int], added: list[dict[str, Any]], **steps: dict[str, Any]
+) -> dict[str, Any]:
+    """A tokenizer.json as the library writes it: BPE in which each symbol is a token of its own.
+
+    A symbol that the vocabulary lacks is left out. `steps` are its pre_tokenizer and decoder.
+    """
+    nothing = ("version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer")
+    nothing += ("post_processor", "decoder", "model")
+    unused = ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix")
+    switches = ("fuse_unk", "byte_fallback", "ignore_merges")
+    model = {"type": "BPE", **dict.fromkeys(unused), **dict.fromkeys(switches, False)}
+    model |= {"vocab": vocabulary, "merges": []}
+    given = {"version": "1.0", "added_tokens": added, "model": model}
+    return dict.fromkeys(nothing) | given | steps
+
+
+def special(id_: int, name: str) -> dict[str, Any]:
+    """An added token as a tokenizer.json has it."""
+    return {"id": id_, "content": name, **_PLAIN, "special": True}
+
+
+def same_tokenizer(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether two specs give the same ids and texts."""
+    parts = ("added_tokens", "normalizer", "pre_tokenizer", "decoder", "model")
+    return all(first.get(part) == second.get(part) for part in parts)
 
 
 def part_of(name: str) -> bytes:

@@ -4,6 +4,7 @@ from typing import Any
 
 from transformer.data import tokenizers
 from transformer.data.tokenizers.base import Tokenizer
+from transformer.data.tokenizers.bpe import BpeTokenizer
 from transformer.data.tokenizers.pairs import PairTokenizer
 from transformer.system.registry import classes_in
 
@@ -22,3 +23,12 @@ def tokenizer_from_state(state: Any) -> Tokenizer | PairTokenizer:
     if not isinstance(kind, str) or kind not in _KINDS:
         raise ValueError(f"the tokenizer is unknown; known are {', '.join(_KINDS)}")
     return _KINDS[kind].from_state(state)
+
+
+def tokenizer_from_spec(spec: dict[str, Any]) -> Tokenizer:
+    """The tokenizer of a tokenizer.json: one that this program has written, or byte-level BPE.
+
+    Raises: ValueError for one of another kind.
+    """
+    found = (kind.from_spec(spec) for kind in TOKENIZERS.values())
+    return next((made for made in found if made is not None), None) or BpeTokenizer(spec)

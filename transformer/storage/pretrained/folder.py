@@ -8,7 +8,7 @@ from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformer.data.tokenizers.bpe import BpeTokenizer
+from transformer.data.tokenizers.base import Tokenizer
 from transformer.models.families.gpt import GPTSettings
 from transformer.storage.pretrained.families.registry import family_of
 from transformer.storage.pretrained.places import CONFIG
@@ -50,7 +50,7 @@ class PretrainedFolder:
         return self.settings.architecture
 
     @cached_property
-    def tokenizer(self) -> BpeTokenizer:
+    def tokenizer(self) -> Tokenizer:
         """Raises: UserError for a folder without a tokenizer, and for one of another kind."""
         size = self.settings.vocab_size
         return read_folders_tokenizer(self.path, self.family.name, size, self._end())

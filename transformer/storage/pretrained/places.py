@@ -9,6 +9,8 @@ INDEX = ".index.json"
 TOKENIZER = "tokenizer.json"
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 TOKENIZER_CONFIG = "tokenizer_config.json"
+GENERATION_CONFIG = "generation_config.json"
+CARD = "README.md"
 _OWN_CONFIG = "config.yaml"  # of a run of this program
 # The first that a folder has, as transformers takes them.
 _WEIGHTS = (WEIGHTS, WEIGHTS + INDEX, PICKLED, PICKLED + INDEX)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from transformer.data.tokenizer_files import read_json, tokenizer_of
-from transformer.data.tokenizers.bpe import BpeTokenizer
+from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.byte_level import END_OF_TEXT
 from transformer.data.tokenizers.hugging_face import filled
+from transformer.data.tokenizers.registry import tokenizer_from_spec
 from transformer.storage.pretrained.places import (
     MERGES,
     TOKENIZER,
@@ -24,13 +25,13 @@ _GPT2 = "GPT2LMHeadModel"  # of other classes, these two files do not say how wo
 
 def read_folders_tokenizer(
     folder: Path, class_name: str, vocab_size: int, end: int | None
-) -> BpeTokenizer:
+) -> Tokenizer:
     """The tokenizer, with unused tokens up to the model's vocab_size.
 
     `end` is the id of the special token that ends a text, if the model says one.
 
-    Raises: UserError for a folder without a tokenizer, and for one that is not byte-level BPE or
-    has more tokens than the model.
+    Raises: UserError for a folder without a tokenizer, and for one of another kind than this
+    program's characters and byte-level BPE, or with more tokens than the model.
     """
     path = folder / TOKENIZER
     if isfile(path):
@@ -46,8 +47,8 @@ def read_folders_tokenizer(
     return tokenizer_of(path, lambda: _made(spec, vocab_size, end))
 
 
-def _made(spec: dict[str, Any], vocab_size: int, end: int | None) -> BpeTokenizer:
-    made = BpeTokenizer(filled(spec, vocab_size))
+def _made(spec: dict[str, Any], vocab_size: int, end: int | None) -> Tokenizer:
+    made = tokenizer_from_spec(filled(spec, vocab_size))
     if made.vocab_size != vocab_size:
         raise ValueError(f"it has {made.vocab_size:,} tokens, but the model {vocab_size:,}")
     return made if end is None else made.ended_by(end)

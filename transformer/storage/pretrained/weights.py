@@ -1,4 +1,4 @@
-"""Fills our model with the tensors of a pretrained model's folder."""
+"""Fills our model with the tensors of a pretrained model's folder, and the other way round."""
 
 import re
 from collections.abc import Mapping
@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import torch
 
+from transformer.models.base import SequenceModel
 from transformer.models.families.gpt import GPTSettings
 from transformer.models.gpt import GPT
 from transformer.models.parts.attention import FusedLinear
 from transformer.models.parts.layers import skipped_initialization
 from transformer.storage.pretrained.families.base import PretrainedFamily, Tensor
+from transformer.storage.pretrained.fitting import Fitted
 from transformer.storage.pretrained.tensor_files import (
     READ_TENSOR_ERRORS,
     TensorFile,
@@ -76,14 +78,39 @@ def _checked_table(
     extra = (name for name in stored if name not in known and not re.fullmatch(family.unused, name))
     if name := next(extra, None):
         raise ValueError(f"tensor {stored[name]} is not expected")
-    with torch.device("meta"), skipped_initialization():
-        blueprint = GPT(settings)
+    blueprint = _blueprint(settings)
     for tensor in table:
         for name, shape in zip(tensor.names, _shapes(tensor, blueprint), strict=False):
             found = file.shapes[stored[name]]
             if found != shape:
                 raise ValueError(f"tensor {stored[name]} has shape {found}, not {shape}")
     return table
+
+
+@torch.no_grad()
+def their_tensors(model: SequenceModel, fit: Fitted) -> dict[str, torch.Tensor]:
+    """The tensors of a folder that `loaded_model` reads as this model's; a tied head is left out.
+
+    Biases that our model lacks are zeros.
+    """
+    family, values, settings = fit
+    ours = model.state_dict()
+    blueprint = _blueprint(settings)
+    found: dict[str, torch.Tensor] = {}
+    for tensor in family.tensors(values, settings):
+        shapes = _shapes(tensor, blueprint)
+        whole = ours.get(tensor.name)
+        if whole is None:
+            whole = torch.zeros(blueprint.state_dict()[tensor.name].shape)
+        parts = (whole.T if tensor.transposed else whole).split([shape[0] for shape in shapes])
+        for name, part in zip(tensor.names, parts, strict=True):
+            found[family.prefix + name] = part.clone(memory_format=torch.contiguous_format)
+    return found if settings.tie_weights else found | {_HEAD: ours[_HEAD]}
+
+
+def _blueprint(settings: GPTSettings) -> GPT:
+    with torch.device("meta"), skipped_initialization():
+        return GPT(settings)
 
 
 def _shapes(tensor: Tensor, blueprint: GPT) -> list[tuple[int, ...]]:

@@ -1,9 +1,17 @@
 """GPT-2 (Radford et al. 2019), as transformers stores it. Imports no torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from transformer.models.families.gpt import GPTSettings
-from transformer.storage.pretrained.families.base import PretrainedFamily, Tensor, block_size
+from transformer.storage.pretrained.families.base import (
+    PretrainedFamily,
+    Tensor,
+    Value,
+    block_size,
+    truth,
+)
 from transformer.storage.pretrained.values import Values
 
 _ACTIVATIONS = {
@@ -22,32 +30,43 @@ _MATRICES = {
 }
 
 
+def _inner_width(values: Values, name: str, _: None) -> int:
+    return values.whole(name, 4 * values.whole("n_embd"))
+
+
 class PretrainedGPT2(PretrainedFamily):
     name = "GPT2LMHeadModel"
+    model_type = "gpt2"
     prefix = "transformer."
     embedding = "wte.weight"
     unused = r"h\.\d+\.attn\.(bias|masked_bias)"  # the causal mask
 
+    table = (
+        Value("vocab_size", "vocab_size"),
+        Value("block_size", "n_positions", block_size, "n_ctx"),
+        Value("embedding_dim", "n_embd"),
+        Value("num_heads", "n_head"),
+        Value("num_blocks", "n_layer"),
+        Value("norm_eps", "layer_norm_epsilon", Values.number, 1e-5),
+        Value("activation", "activation_function", words=_ACTIVATIONS, default="gelu_new"),
+        Value("feedforward_dim", "n_inner", _inner_width),
+        Value("tie_weights", "tie_word_embeddings", truth, True),
+    )
+    fixed: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {
+            "scale_attn_weights": True,
+            "scale_attn_by_inverse_layer_idx": False,
+            "add_cross_attention": False,
+        }
+    )
+    parts: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {"positions": "learned", "norm": "layernorm", "bias": True}
+    )
+    has_biases = True
+
     @classmethod
-    def settings(cls, values: Values) -> GPTSettings:
-        values.refuse("scale_attn_weights", True)
-        values.refuse("scale_attn_by_inverse_layer_idx", False)
-        values.refuse("add_cross_attention", False)
-        width = values.whole("n_embd")
-        return GPTSettings(
-            vocab_size=values.whole("vocab_size"),
-            block_size=block_size(values, "n_positions", "n_ctx"),
-            embedding_dim=width,
-            num_heads=values.whole("n_head"),
-            num_blocks=values.whole("n_layer"),
-            positions="learned",
-            norm="layernorm",
-            norm_eps=values.number("layer_norm_epsilon", 1e-5),
-            activation=values.one_of("activation_function", _ACTIVATIONS, "gelu_new"),
-            feedforward_dim=values.whole("n_inner", 4 * width),
-            bias=True,
-            tie_weights=values.truth("tie_word_embeddings", default=True),
-        )
+    def other_values(cls, settings: GPTSettings) -> dict[str, Any]:
+        return {name: settings.dropout for name in ("attn_pdrop", "embd_pdrop", "resid_pdrop")}
 
     @classmethod
     def tensors(cls, values: Values, settings: GPTSettings) -> Iterator[Tensor]:

@@ -8,12 +8,19 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from transformer.models.families.gpt import GPTSettings
-from transformer.storage.pretrained.families.base import PretrainedFamily, Tensor, block_size
+from transformer.storage.pretrained.families.base import (
+    PretrainedFamily,
+    Tensor,
+    Value,
+    block_size,
+    truth,
+)
 from transformer.storage.pretrained.values import Values
 
 _ACTIVATIONS = {"silu": "swiglu", "swish": "swiglu"}  # of the gate
 _SCALINGS = {"default": False, "llama3": True}
 _SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+_BIASES = ("attention_bias", "mlp_bias")
 # Our part of a block -> theirs, one below the other.
 _NORMS = {
     "attention_norm": ("input_layernorm",),
@@ -29,38 +36,49 @@ _FEEDFORWARD = {
 }
 
 
+def _kv_heads(values: Values, name: str, _: None) -> int:
+    return values.whole(name, values.whole("num_attention_heads"))
+
+
+def head_dim(values: Values, name: str, default: int | None) -> int | str:
+    """By default, that of the class; without one, it follows from the width."""
+    return "auto" if values.get(name, default) is None else values.whole(name, default)
+
+
 class PretrainedLlama(PretrainedFamily):
     name = "LlamaForCausalLM"
+    model_type = "llama"
     prefix = "model."
     embedding = "embed_tokens.weight"
     unused = r"(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
     norms: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(_NORMS)
-    qk_norm: ClassVar[bool] = False
-    usual_head_dim: ClassVar[int | None] = None  # where the file has none
+    biases: ClassVar[tuple[str, ...]] = _BIASES  # those that the class has
+    table: ClassVar[tuple[Value, ...]] = (
+        Value("vocab_size", "vocab_size"),
+        Value("block_size", "max_position_embeddings", block_size),
+        Value("embedding_dim", "hidden_size"),
+        Value("num_heads", "num_attention_heads"),
+        Value("num_kv_heads", "num_key_value_heads", _kv_heads),
+        Value("head_dim", "head_dim", head_dim),
+        Value("num_blocks", "num_hidden_layers"),
+        Value("norm_eps", "rms_norm_eps", Values.number, 1e-6),
+        Value("activation", "hidden_act", words=_ACTIVATIONS, default="silu"),
+        Value("feedforward_dim", "intermediate_size"),
+        Value("tie_weights", "tie_word_embeddings", truth, False),
+    )
+    fixed: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    parts: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {"positions": "rotary", "norm": "rmsnorm", "qk_norm": False}
+    )
 
     @classmethod
-    def settings(cls, values: Values) -> GPTSettings:
-        width, num_heads = values.whole("hidden_size"), values.whole("num_attention_heads")
-        values.one_of("hidden_act", _ACTIVATIONS, "silu")
-        has_head_dim = values.get("head_dim", cls.usual_head_dim) is not None
-        return GPTSettings(
-            vocab_size=values.whole("vocab_size"),
-            block_size=block_size(values, "max_position_embeddings"),
-            embedding_dim=width,
-            num_heads=num_heads,
-            num_kv_heads=values.whole("num_key_value_heads", num_heads),
-            **({"head_dim": values.whole("head_dim", cls.usual_head_dim)} if has_head_dim else {}),
-            num_blocks=values.whole("num_hidden_layers"),
-            positions="rotary",
-            **_rotary(values),
-            norm="rmsnorm",
-            norm_eps=values.number("rms_norm_eps", 1e-6),
-            qk_norm=cls.qk_norm,
-            activation="swiglu",
-            feedforward_dim=values.whole("intermediate_size"),
-            bias=any(_biases(values)),
-            tie_weights=values.truth("tie_word_embeddings", default=False),
-        )
+    def other_settings(cls, values: Values) -> dict[str, Any]:
+        return {"bias": any(_biases(values)), **_rotary(values)}
+
+    @classmethod
+    def other_values(cls, settings: GPTSettings) -> dict[str, Any]:
+        biases = dict.fromkeys(cls.biases, settings.bias and cls.biases == _BIASES)
+        return {**biases, **_rope(settings), "attention_dropout": settings.dropout}
 
     @classmethod
     def tensors(cls, values: Values, settings: GPTSettings) -> Iterator[Tensor]:
@@ -80,8 +98,7 @@ class PretrainedLlama(PretrainedFamily):
 
 def _biases(values: Values) -> tuple[bool, bool]:
     """Whether attention has them, and the feed-forward."""
-    names = ("attention_bias", "mlp_bias")
-    attention, feedforward = (values.truth(name, default=False) for name in names)
+    attention, feedforward = (values.truth(name, default=False) for name in _BIASES)
     return attention, feedforward
 
 
@@ -96,4 +113,19 @@ def _rotary(values: Values) -> dict[str, Any]:
     return {
         "rotary_base": scaling.number("rope_theta", values.number("rope_theta", 10000.0)),
         "rotary_scaling": [scaling.number(part) for part in _SCALING] if is_scaled else None,
+    }
+
+
+def _rope(settings: GPTSettings) -> dict[str, Any]:
+    """In the words of transformers 5, and in those before."""
+    base, scaling = settings.rotary_base, settings.rotary_scaling
+    kind = next(name for name, is_scaled in _SCALINGS.items() if is_scaled == bool(scaling))
+    numbers = dict(zip(_SCALING, scaling or (), strict=bool(scaling)))
+    if scaling:  # a length, which transformers wants as a whole number
+        numbers[_SCALING[-1]] = int(numbers[_SCALING[-1]])
+    parameters = {"rope_type": kind, **numbers}
+    return {
+        "rope_parameters": parameters | {"rope_theta": base},
+        "rope_theta": base,
+        "rope_scaling": parameters if scaling else None,
     }
