@@ -19,6 +19,8 @@ VALUES = [
     ("GPT2", {"n_embd": "24"}, 'n_embd must be a whole number above 0, got "24"'),
     ("GPT2", {"n_head": 5}, "embedding_dim must be divisible by num_heads, got"),
     ("GPT2", {"n_positions": 2**30}, "n_positions 1073741824 is not read: 1,048,576 is the most"),
+    ("GPT2", {"vocab_size": 10**12}, "vocab_size 1000000000000 is not read: 1,048,576 is the most"),
+    ("Llama", {"vocab_size": 10**12}, "vocab_size 1000000000000 is not read: 1,048,576 is"),
     ("GPT2", {"activation_function": "mish"}, 'activation_function "mish" is not read: known are'),
     ("GPT2", {"scale_attn_by_inverse_layer_idx": True}, "inverse_layer_idx true is not read"),
     ("GPT2", {"tie_word_embeddings": 1}, "tie_word_embeddings must be true or false, got 1"),

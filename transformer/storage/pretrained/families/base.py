@@ -11,8 +11,8 @@ from typing import Any, ClassVar, NamedTuple
 from transformer.models.families.gpt import GPTSettings
 from transformer.storage.pretrained.values import Values
 
-# Larger tables of positions are a mistake of the file, and would take memory and time.
-LONGEST_BLOCK = 2**20
+# More positions or symbols are a mistake of the file, and would take memory and time.
+_MOST = 2**20
 _NO_WORDS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -107,9 +107,14 @@ def block_size(values: Values, name: str, older_name: str | None) -> int:
     """Raises: UserError for one that is missing or too large."""
     if older_name is not None and values.get(name) is None and values.get(older_name) is not None:
         name = older_name
-    size = values.whole(name)
-    if size > LONGEST_BLOCK:
-        raise values.refusal(name, f"{LONGEST_BLOCK:,} is the most")
+    return limited(values, name)
+
+
+def limited(values: Values, name: str, default: int | None = None) -> int:
+    """Raises: UserError for one that is missing or too large."""
+    size = values.whole(name, default)
+    if size > _MOST:
+        raise values.refusal(name, f"{_MOST:,} is the most")
     return size
 
 

@@ -10,6 +10,7 @@ from transformer.storage.pretrained.families.base import (
     Tensor,
     Value,
     block_size,
+    limited,
     truth,
 )
 from transformer.storage.pretrained.values import Values
@@ -42,7 +43,7 @@ class PretrainedGPT2(PretrainedFamily):
     unused = r"h\.\d+\.attn\.(bias|masked_bias)"  # the causal mask
 
     table = (
-        Value("vocab_size", "vocab_size"),
+        Value("vocab_size", "vocab_size", limited),
         Value("block_size", "n_positions", block_size, "n_ctx"),
         Value("embedding_dim", "n_embd"),
         Value("num_heads", "n_head"),

@@ -13,6 +13,7 @@ from transformer.storage.pretrained.families.base import (
     Tensor,
     Value,
     block_size,
+    limited,
     truth,
 )
 from transformer.storage.pretrained.values import Values
@@ -54,7 +55,7 @@ class PretrainedLlama(PretrainedFamily):
     norms: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(_NORMS)
     biases: ClassVar[tuple[str, ...]] = _BIASES  # those that the class has
     table: ClassVar[tuple[Value, ...]] = (
-        Value("vocab_size", "vocab_size"),
+        Value("vocab_size", "vocab_size", limited),
         Value("block_size", "max_position_embeddings", block_size),
         Value("embedding_dim", "hidden_size"),
         Value("num_heads", "num_attention_heads"),
