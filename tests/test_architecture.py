@@ -49,7 +49,7 @@ PACKAGES = {
     "config": "pydantic pydantic_core yaml",
     "storage": "safetensors tensorboard torch",
     "training": "jaxtyping numpy pytorch_lightning torch tqdm",
-    "export": "jaxtyping pydantic safetensors torch transformers",
+    "export": "jaxtyping numpy onnx onnxruntime pydantic safetensors torch transformers",
     "generation": "jaxtyping numpy pydantic torch",
     "evaluation": "numpy pydantic rapidfuzz tabulate torch",
     "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors torch",
@@ -90,6 +90,7 @@ WITHOUT_LIGHTNING = """
     transformer.evaluation.pair_report transformer.evaluation.text_report
     transformer.export.exporting transformer.export.hugging_face.folder
     transformer.export.hugging_face.reloaded
+    transformer.export.onnx.kinds
     transformer.generation.text_output transformer.generation.translation_output
     transformer.inspection.attention_figures transformer.inspection.explanation
     transformer.inspection.page transformer.inspection.prompt

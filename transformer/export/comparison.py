@@ -82,11 +82,15 @@ def _compare_texts(tokenizer: Tokenizer, theirs: Reloaded, program: str) -> int:
 
 @torch.inference_mode()
 def _compare_logits(model: TokenModel, theirs: Reloaded, tokens: Tensor, program: str) -> float:
-    ours, found = model(tokens).double(), theirs.logits(tokens).double()
+    return logit_difference(model(tokens), theirs.logits(tokens), theirs.tolerance, program)
+
+
+def logit_difference(ours: Tensor, found: Tensor, tolerance: float, program: str) -> float:
+    """The largest difference as a share of the spread of all. Raises: UserError above tolerance."""
     if found.shape != ours.shape:
         raise Different(program, f"logits {tuple(found.shape)} in place of {tuple(ours.shape)}")
-    difference = ((found - ours).abs().max() / ours.std()).item()
-    if not difference <= theirs.tolerance:  # nor NaN
+    difference = ((found.double() - ours.double()).abs().max() / ours.double().std()).item()
+    if not difference <= tolerance:  # nor NaN
         raise Different(program, f"logits differ by {difference:.1e} of their spread")
     return difference
 

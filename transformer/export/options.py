@@ -21,7 +21,9 @@ def only_to(*names: str) -> dict[str, Any]:
 class ExportOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    to: FormatName = Field(description="the format; huggingface: a folder for transformers")
+    to: FormatName = Field(
+        description="the format; huggingface: a folder for transformers; onnx: for onnxruntime"
+    )
     out: FilePath = Field(min_length=1, description="where to write it")
     force: Boolean = Field(False, description="replace an export that is there already")
     runs_dir: FilePath = Field("runs", description="folder to find the newest run in")

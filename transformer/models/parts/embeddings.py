@@ -3,10 +3,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-_MULTIPLIER = -7046029254386353131  # 2^64 / golden ratio as int64: Fibonacci hashing (Knuth)
+MULTIPLIER = -7046029254386353131  # 2^64 / golden ratio as int64: Fibonacci hashing (Knuth)
 
 
-def _wrapped(number: int) -> int:
+def wrapped(number: int) -> int:
     """The int64 that a number becomes when it overflows, as products of tensors do."""
     return (number + 2**63) % 2**64 - 2**63
 
@@ -42,9 +42,9 @@ class NgramEmbedding(nn.Embedding):
         ngrams = input
         for back, table in enumerate(self.ngram_tables, start=1):
             earlier = F.pad(input[:, :-back], (min(back, input.shape[1]), 0))
-            ngrams = ngrams + earlier * _wrapped(self.base**back)
+            ngrams = ngrams + earlier * wrapped(self.base**back)
             if self.base ** (back + 1) > len(table):
-                rows = (ngrams * _MULTIPLIER >> 32) % len(table)
+                rows = (ngrams * MULTIPLIER >> 32) % len(table)
             else:  # each has its own row
                 rows = ngrams if self.base == self.num_embeddings else ngrams % len(table)
             x = x + F.embedding(rows, table)
