@@ -55,11 +55,11 @@ def compare(saved: SavedModel, theirs: Reloaded, program: str) -> Comparison:
     assert isinstance(tokenizer, Tokenizer)
     num_texts = _compare_texts(tokenizer, theirs, program)
     tokens = _drawn_tokens(model)
-    difference = _compare_logits(model, theirs, tokens, program)
+    difference, num_positions = _compare_logits(model, theirs, tokens, program)
     prompt = tokenizer.encode(prompt_of(saved.config, tokenizer)).tolist()
     prompt = prompt[: max(1, model.block_size // 2)]
     num_new = _compare_greedy(model, theirs, prompt, program)
-    return Comparison(difference, tokens.shape[1], num_new, num_texts)
+    return Comparison(difference, num_positions, num_new, num_texts)
 
 
 def _drawn_tokens(model: TokenModel) -> Int[Tensor, "1 T"]:
@@ -81,14 +81,18 @@ def _compare_texts(tokenizer: Tokenizer, theirs: Reloaded, program: str) -> int:
 
 
 @torch.inference_mode()
-def _compare_logits(model: TokenModel, theirs: Reloaded, tokens: Tensor, program: str) -> float:
-    ours, found = model(tokens).double(), theirs.logits(tokens).double()
+def _compare_logits(
+    model: TokenModel, theirs: Reloaded, tokens: Tensor, program: str
+) -> tuple[float, int]:
+    """The largest difference as a share of the spread, and the number of positions."""
+    ours = theirs.comparable(model(tokens).double())
+    found = theirs.logits(tokens).double()
     if found.shape != ours.shape:
         raise Different(program, f"logits {tuple(found.shape)} in place of {tuple(ours.shape)}")
     difference = ((found - ours).abs().max() / ours.std()).item()
     if not difference <= theirs.tolerance:  # nor NaN
         raise Different(program, f"logits differ by {difference:.1e} of their spread")
-    return difference
+    return difference, found.shape[1]
 
 
 @torch.inference_mode()
