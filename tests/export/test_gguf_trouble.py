@@ -88,3 +88,11 @@ def test_a_file_in_which_llama_cpp_computes_something_else_is_not_written(monkey
     with pytest.raises(UserError, match=r"xllamacpp 20.* something else.*: logits differ by"):
         exports("--out my.gguf")
     assert os.listdir() == ["model.safetensors"]
+
+
+@pytest.mark.usefixtures("model_file")
+def test_a_file_that_llama_cpp_does_not_load_is_not_written(monkeypatch):
+    """It refuses a way of cutting words that it does not know: llama.cpp#9927."""
+    pytest.importorskip("xllamacpp")
+    monkeypatch.setattr("transformer.export.gguf.vocabulary.split_of", lambda spec: "nonsense")
+    refuses("--out my.gguf", "nothing is written: llama.cpp does not load the file: .*; try")

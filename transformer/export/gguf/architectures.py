@@ -13,6 +13,7 @@ from transformer.models.parts.positions import rotary_frequencies
 from transformer.system.errors import UserError
 
 Header = dict[str, int | float]
+_LEAST_BLOCK = 2  # with a shorter one, its server ends the process
 _ROTARY = ("self_attn.q_proj", "self_attn.k_proj")
 
 
@@ -28,6 +29,11 @@ class Architecture(ABC):
     @classmethod
     def check(cls, settings: GPTSettings) -> None:
         """Raises: UserError for what the class of transformers has and this one has not."""
+        if settings.block_size < _LEAST_BLOCK:
+            raise UserError(
+                f"llama.cpp needs a context of {_LEAST_BLOCK} tokens or more, got "
+                f"block_size={settings.block_size}: export the model with `to=huggingface`"
+            )
         for name, value in cls.fixed.items():
             found = getattr(settings, name)
             if found != value:

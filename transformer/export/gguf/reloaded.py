@@ -20,6 +20,7 @@ from transformer.export.gguf.architectures import ARCHITECTURES
 from transformer.export.gguf.number_formats import NUMBER_FORMATS
 from transformer.export.gguf.vocabulary import SUPPRESSED
 from transformer.export.reloaded import Reloaded
+from transformer.system.errors import UserError
 
 _ALL = 10_000_000  # the server gives no more than there are
 _MOST = 2_000_000  # probabilities that are asked for: in JSON, more take minutes
@@ -87,7 +88,7 @@ class ReloadedFile(Reloaded):
             connection.request("POST", path, json.dumps(given).encode(), headers)
             answer = json.load(connection.getresponse())
         if "error" in answer:
-            raise RuntimeError(f"llama.cpp: {answer['error']}")
+            raise _failed(f"answers: {answer['error'].get('message')}")
         return answer
 
 
@@ -116,4 +117,14 @@ def _server(path: Path) -> Any:
     given.verbosity = -1
     given.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     given.cache_type_k = given.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
-    return xllamacpp.Server(given)
+    try:
+        return xllamacpp.Server(given)
+    except RuntimeError as error:
+        raise _failed(f"does not load the file: {error}") from None
+
+
+def _failed(reason: str) -> UserError:
+    return UserError(
+        f"nothing is written: llama.cpp {' '.join(reason.split())}; try the version of xllamacpp "
+        "that requirements-dev.txt names"
+    )
