@@ -109,6 +109,8 @@ def _compare_greedy(model: TokenModel, theirs: Reloaded, prompt: list[int], prog
         raise Different(program, f"{len(found)} greedy tokens in place of {num_new}")
     for number, (own, other) in enumerate(zip(ours, found, strict=True)):
         if own != other:
+            if other >= model.architecture["vocab_size"]:
+                raise Different(program, f"greedy token {number + 1} of {num_new} is none of ours")
             logits = model(torch.tensor([[*prompt, *ours[:number]]]))[0]
             if (logits[-1, own] - logits[-1, other]) / logits.std() > theirs.tolerance:
                 raise Different(program, f"greedy token {number + 1} of {num_new} is another")
