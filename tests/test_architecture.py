@@ -49,7 +49,7 @@ PACKAGES = {
     "config": "pydantic pydantic_core yaml",
     "storage": "safetensors tensorboard torch",
     "training": "jaxtyping numpy pytorch_lightning torch tqdm",
-    "export": "jaxtyping numpy onnx onnxruntime pydantic safetensors torch transformers",
+    "export": "gguf jaxtyping numpy onnx onnxruntime pydantic safetensors torch transformers",
     "generation": "jaxtyping numpy pydantic torch",
     "evaluation": "numpy pydantic rapidfuzz tabulate torch",
     "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors torch",
@@ -61,7 +61,8 @@ WITHOUT_TORCH = """
     transformer
     transformer.config.files transformer.config.flags transformer.config.keys
     transformer.decoding.settings transformer.models.families.registry
-    transformer.evaluation.options transformer.export.options transformer.export.registry
+    transformer.evaluation.options transformer.export.gguf.number_formats
+    transformer.export.gguf.vocabulary transformer.export.options transformer.export.registry
     transformer.inspection.options
     transformer.tasks.registry transformer.training.settings
     transformer.data.built_in.shakespeare transformer.data.order
@@ -88,7 +89,8 @@ WITHOUT_LIGHTNING = """
     transformer.data.pairs.batches transformer.data.text.batches
     transformer.evaluation.copying.report
     transformer.evaluation.pair_report transformer.evaluation.text_report
-    transformer.export.exporting transformer.export.hugging_face.folder
+    transformer.export.exporting transformer.export.gguf.file transformer.export.gguf.reloaded
+    transformer.export.hugging_face.folder
     transformer.export.hugging_face.reloaded
     transformer.export.onnx.kinds
     transformer.generation.text_output transformer.generation.translation_output

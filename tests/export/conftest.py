@@ -76,8 +76,8 @@ def exported(tmp_path):
     from transformer.export.options import ExportOptions
     from transformer.export.registry import FORMATS
 
-    def call(saved, name="out", to="huggingface", force=False):
-        options = ExportOptions(to=to, out=str(tmp_path / name), force=force)
+    def call(saved, name="out", to="huggingface", force=False, **flags):
+        options = ExportOptions(to=to, out=str(tmp_path / name), force=force, **flags)
         kind = FORMATS[to](options)
         place = kind.place(options.out, force=force)
         place.check()

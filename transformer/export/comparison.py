@@ -55,11 +55,11 @@ def compare(saved: SavedModel, theirs: Reloaded, program: str) -> Comparison:
     assert isinstance(tokenizer, Tokenizer)
     num_texts = _compare_texts(tokenizer, theirs, program)
     tokens = _drawn_tokens(model)
-    difference = _compare_logits(model, theirs, tokens, program)
+    difference, num_positions = _compare_logits(model, theirs, tokens, program)
     prompt = tokenizer.encode(prompt_of(saved.config, tokenizer)).tolist()
     prompt = prompt[: max(1, model.block_size // 2)]
     num_new = _compare_greedy(model, theirs, prompt, program)
-    return Comparison(difference, tokens.shape[1], num_new, num_texts)
+    return Comparison(difference, num_positions, num_new, num_texts)
 
 
 def _drawn_tokens(model: TokenModel) -> Int[Tensor, "1 T"]:
@@ -81,8 +81,12 @@ def _compare_texts(tokenizer: Tokenizer, theirs: Reloaded, program: str) -> int:
 
 
 @torch.inference_mode()
-def _compare_logits(model: TokenModel, theirs: Reloaded, tokens: Tensor, program: str) -> float:
-    return logit_difference(model(tokens), theirs.logits(tokens), theirs.tolerance, program)
+def _compare_logits(
+    model: TokenModel, theirs: Reloaded, tokens: Tensor, program: str
+) -> tuple[float, int]:
+    """As `logit_difference`, and the number of positions."""
+    ours, found = theirs.comparable(model(tokens).double()), theirs.logits(tokens)
+    return logit_difference(ours, found, theirs.tolerance, program), found.shape[1]
 
 
 def logit_difference(ours: Tensor, found: Tensor, tolerance: float, program: str) -> float:
@@ -109,6 +113,8 @@ def _compare_greedy(model: TokenModel, theirs: Reloaded, prompt: list[int], prog
         raise Different(program, f"{len(found)} greedy tokens in place of {num_new}")
     for number, (own, other) in enumerate(zip(ours, found, strict=True)):
         if own != other:
+            if other >= model.architecture["vocab_size"]:
+                raise Different(program, f"greedy token {number + 1} of {num_new} is none of ours")
             logits = model(torch.tensor([[*prompt, *ours[:number]]]))[0]
             if (logits[-1, own] - logits[-1, other]) / logits.std() > theirs.tolerance:
                 raise Different(program, f"greedy token {number + 1} of {num_new} is another")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from transformer.export.extras import WAY_OUT, installed
+from transformer.export.extras import installed
 from transformer.export.formats.base import Format
 from transformer.export.places import Place
 from transformer.storage.saved_model import SavedModel
@@ -21,7 +21,7 @@ def export(saved: SavedModel, kind: Format, place: Place) -> Iterator[str]:
         if version is None:
             compared = (
                 f"not compared: {kind.program}, which would load it, is not installed here; to "
-                f"compare, {WAY_OUT} and export again"
+                f"compare, {kind.way_out} and export again"
             )
         else:
             figures = kind.compare(saved, temporary, version)

@@ -15,7 +15,12 @@ class Reloaded(ABC):
     tolerance: float = 1e-4
 
     @abstractmethod
-    def logits(self, tokens: Int[Tensor, "1 T"]) -> Float[Tensor, "1 T V"]: ...
+    def logits(self, tokens: Int[Tensor, "1 T"]) -> Float[Tensor, "1 N W"]:
+        """What the other program gives for the logits, as `comparable` makes it of ours."""
+
+    def comparable(self, ours: Float[Tensor, "1 T V"]) -> Float[Tensor, "1 N W"]:
+        """Of our logits, what the other program can give, in its form."""
+        return ours
 
     @abstractmethod
     def continued(self, tokens: Sequence[int], num_new: int) -> list[int]:

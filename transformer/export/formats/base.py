@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from transformer.export.extras import WAY_OUT
 from transformer.export.places import Place
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Format(ABC):
     place: ClassVar[type[Place]]  # a file or a folder
     packages: ClassVar[tuple[str, ...]] = ()  # that writing needs
     program: ClassVar[str]  # the package that loads what was written
+    way_out: ClassVar[str] = WAY_OUT  # how to install it
 
     def __init__(self, options: Any) -> None:
         self.options = options

@@ -1,0 +1,34 @@
+"""Files of llama.cpp, which Ollama and LM Studio read too. Imports no torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transformer.export.formats.base import Format
+from transformer.export.places import FilePlace
+
+if TYPE_CHECKING:
+    from transformer.export.reloaded import Reloaded
+    from transformer.storage.saved_model import SavedModel
+
+
+class Gguf(Format):
+    name = "gguf"
+    place = FilePlace
+    packages = ("gguf",)
+    program = "xllamacpp"
+    way_out = "pip install xllamacpp"
+
+    def check(self, saved: "SavedModel") -> None:
+        from transformer.export.gguf.file import checked
+
+        checked(saved, self.options.format)
+
+    def write(self, saved: "SavedModel", path: Path) -> str:
+        from transformer.export.gguf.file import write_file
+
+        return write_file(saved, path, self.options.format)
+
+    def reload(self, path: Path) -> "Reloaded":
+        from transformer.export.gguf.reloaded import ReloadedFile
+
+        return ReloadedFile(path)
