@@ -105,10 +105,11 @@ class LowRankLinear(nn.Module):
         sizes = linear.part_sizes if isinstance(linear, FusedLinear) else (linear.out_features,)
         self.base = _BASES[settings.base_precision](linear)
         self.base.requires_grad_(False)
-        place = {"device": linear.weight.device, "dtype": linear.weight.dtype}
-        self.down = nn.Linear(linear.in_features, settings.lora_rank, bias=False).to(**place)
-        self.up = FusedLinear(settings.lora_rank, sizes, bias=False).to(**place)
-        nn.init.zeros_(self.up.weight)
+        weight, rank = linear.weight, settings.lora_rank
+        place: Any = {"device": weight.device, "dtype": weight.dtype}
+        self.down = nn.Linear(linear.in_features, rank, bias=False, **place)
+        self.up = FusedLinear(rank, sizes, bias=False)
+        self.up.weight = nn.Parameter(weight.new_zeros(linear.out_features, rank))
         self.dropout = Dropout(settings.lora_dropout)
         self.scale = settings.scale
 

@@ -4,6 +4,7 @@ The real step runs on tensors that have shapes but no numbers. So everything tha
 loss and the optimizer would allocate is counted.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.hooks import RemovableHandle
 
 from transformer.models.parts.attention import CrossAttention, MultiHeadAttention, fused_attention
 from transformer.models.parts.layers import ResidualPaths
@@ -38,6 +40,7 @@ _ATTENTION: dict[Any, Callable[..., int]] = {
 }
 _STATE = ("weights", "gradients", "optimizer")  # fsdp divides these among the devices
 _OTHERS = "temporary"
+_NO_HOOK = RemovableHandle(OrderedDict())
 
 
 class Step(NamedTuple):
@@ -81,6 +84,8 @@ def step_memory(step: Step) -> Footprint:
             trained = [p for p in module.parameters() if p.requires_grad]
             for parameter in trained:
                 parameter.grad = torch.zeros_like(parameter)
+            for frozen in {*module.parameters()} - {*trained}:  # the tracker would hook these, too
+                memory._param_to_grad_hook_handles[frozen] = (_NO_HOOK, _NO_HOOK)
             optimizer.step()  # with gradients of 0: the first step makes the moments
             memory.reset_mod_stats()
             _take(step, module, optimizer, batch)
