@@ -38,8 +38,9 @@ LETTERS = 60_000  # of the text that the large model reads
 RUNS: list[tuple[str, dict[str, Any], int]] = [
     ("gpt2", {}, 0),
     ("comedies", {"lr": 3e-3}, 0),
-    ("comedies", {"lr": 1e-3}, 0),
     ("comedies", {"lr": 1e-2}, 0),
+    ("comedies", {"lr": 3e-2}, 0),
+    ("comedies", {"lr": 1e-3}, 0),
     ("gpt2", {"base_precision": "int8"}, 0),
     ("comedies", {"lr": 3e-3, "lora_rank": 32}, 0),
     ("comedies", {"lr": 3e-3, "base_precision": "int8"}, 0),

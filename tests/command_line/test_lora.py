@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+import yaml
 
 import generate
 import train
@@ -44,7 +45,7 @@ def tensors_of(path):
 
 
 def test_checkpoints_hold_the_adapter_alone_and_the_model_file_is_merged(call, start, base):
-    folder = start()
+    folder = start("--lora_alpha", 3)
     state = read_training_state(folder / LAST)
     assert all(re.search(r"\.(up|down)\.weight$", name) for name in state["state_dict"])
     moments = state["optimizer_states"][0]["state"]
@@ -62,6 +63,9 @@ def test_checkpoints_hold_the_adapter_alone_and_the_model_file_is_merged(call, s
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["num_trained_parameters"] == sum(t.numel() for t in state["state_dict"].values())
     assert summary["num_parameters"] == sum(p.numel() for p in load_model(base).model.parameters())
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    recipe = {"optimizer": "adamw", "weight_decay": 0.0, "lr": 1e-2}
+    assert {key: config[key] for key in recipe} == recipe
     with pytest.raises(UserError, match="holds an adapter alone"):
         LanguageModule.load_from_checkpoint(folder / LAST)
 
@@ -141,6 +145,22 @@ def test_a_resumed_run_keeps_its_adapters_settings(call, start):
     for flag, value in (("lora_rank", 3), ("lora_alpha", 7), ("base_precision", "int8")):
         with pytest.raises(UserError, match=f"was trained with {flag}="):
             call(train, *resumed(folder), f"--{flag}", value)
+
+
+@pytest.mark.slow
+def test_the_estimate_is_of_the_adapter(call, base, monkeypatch):
+    from transformer.run import estimation, footprint
+
+    monkeypatch.setattr(estimation, "step_memory", footprint.step_memory)
+    found = []
+    make = estimation.device_memory
+    monkeypatch.setattr(estimation, "device_memory", lambda *a: found.append(make(*a)) or found[-1])
+    flags = ("--start_from", base, "--data_path", "old.txt", "--max_steps", 3, "--estimate")
+    for more in ((), ("--lora_rank", 2), ("--lora_rank", 2, "--base_precision", "int8")):
+        assert "this run takes about" in call(train, *flags, *more)
+    whole, adapted, rounded = (each.bytes_by_part for each in found)
+    assert adapted["optimizer"] < whole["optimizer"] / 2
+    assert adapted["weights"] > whole["weights"] > rounded["weights"]
 
 
 @pytest.mark.slow

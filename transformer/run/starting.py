@@ -35,8 +35,9 @@ _MINUTES = 3.0
 # Of the highest learning rate with which the model was trained: see docs/start_from.md.
 LR_FACTOR = 0.3
 LR = 3e-4  # for a model that does not say its own
-# With lora_rank, in place of the model's.
-LORA_RECIPE = {"optimizer": "adamw", "weight_decay": 0.0, "lr": 1e-3}
+# With lora_rank, in place of the model's; LORA_LR was measured with a small model.
+LORA_RECIPE = {"optimizer": "adamw", "weight_decay": 0.0}
+LORA_LR, LORA_LR_OF_OTHERS = 1e-2, 1e-3
 # Keys of an architecture that may be others than the model's.
 _FREE = {"block_size", "dropout"}
 _MODEL_KEYS = {
@@ -130,7 +131,8 @@ def config_of_start(start_from: str, path: str | Path | None, flags: Mapping[str
     settings["start_from"] = Setting(str(expanded(start_from)), "--start_from")
     _check_given(settings, own)
     if settings.get("lora_rank", Setting(None, "")).value not in _OPEN:
-        for key, value in LORA_RECIPE.items():
+        lr = LORA_LR if "lr" in saved.config else LORA_LR_OF_OTHERS
+        for key, value in {**LORA_RECIPE, "lr": lr}.items():
             if settings.get(key) is own.get(key):
                 settings[key] = Setting(value, start_from)
     if all(key not in settings or settings[key].value in _OPEN for key in _LIMITS):
