@@ -88,13 +88,14 @@ def measure(run: dict[str, Any]) -> dict[str, Any]:
     return run | found | {"old_val_loss_before": before["val_loss"]}
 
 
-def kills(number: int) -> dict[str, Any]:
+def kills(number: int, keys: dict[str, Any]) -> dict[str, Any]:
+    """`keys` are those of the runs that start from a model."""
     import crash_test
 
     flags = [part for key, value in crash_test.FLAGS.items() for part in (f"--{key}", value)]
     others = (*DEFAULT_CONFIG, "--data_path", text("others"))
     old = train("small", *others, *flags, "--max_steps", 60, "--val_every_steps", 30)
-    crash_test.FLAGS.update({"start_from": str(old), "replay_fraction": 0.2})
+    crash_test.FLAGS.update({"start_from": str(old), **keys})
     return crash_test.counted("killed", number, processes=1, seed=0)
 
 
@@ -105,7 +106,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.kills:
-        print(save("start_from_kills", kills(arguments.kills)))
+        print(save("start_from_kills", kills(arguments.kills, {"replay_fraction": 0.2})))
         return
     names = ("kind", "keys", "seed")
     make_missing(NAME, (dict(zip(names, run, strict=True)) for run in RUNS), measure)

@@ -234,5 +234,5 @@ def not_drawn() -> dict[str, Callable]:
     return {
         f"{pictures.__name__}.attention_picture": lambda *_: pixel,
         f"{pictures.__name__}.similarity_picture": lambda *_: pixel,
-        "transformer.run.estimation.step_memory": lambda step: Footprint({}, ()),
+        "transformer.run.estimation.step_memory": lambda step: Footprint({}, (), 0),
     }

@@ -49,6 +49,26 @@ def test_the_table_of_busy_cores_is_that_of_its_file(load_benchmark):
     assert f"sleep after {content['chosen']} turns" in page
 
 
+def test_the_figures_of_an_adapter_are_those_of_their_file_and_within_their_bars():
+    path = RESULTS.parent / "amd-epyc-avx2" / "lora.json"
+    content = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    text = " ".join(page("start_from").split())
+    large = next(row for row in content if row["kind"] == "gpt2" and not row["keys"])
+    assert large["merged_difference"] <= 1e-10
+    assert large["peak_gb"] <= 1.5
+    assert large["adapter_mb"] <= 5
+    assert f"takes {large['peak_gb']:.2f} GB at most" in text
+    assert f"the adapter is {large['adapter_mb']:.1f} MB" in text
+    best, lower = (
+        next(row for row in content if row["kind"] == "comedies" and row["keys"] == {"lr": lr})
+        for lr in (1e-2, 3e-3)
+    )
+    numbers = f"{best['num_trained_parameters']:,}"
+    assert f"reaches {best['val_loss']:.3f} with an adapter of {numbers} numbers" in text
+    assert f"With `lr` 0.003 it is {lower['val_loss']:.3f}" in text
+    assert f"forgotten less: {lower['old_val_loss']:.3f}" in text
+
+
 def test_the_figures_on_copies_are_those_of_their_file():
     path = RESULTS.parent / "amd-epyc-avx2" / "copied.json"
     content = json.loads(path.read_text(encoding="utf-8"))["figures"]

@@ -16,7 +16,7 @@ from transformer.storage.events import EVENTS
 
 SUMMARY_KEYS = (
     "val_loss val_bits_per_char train_loss step corpus_passes elapsed_seconds tokens_per_second "
-    "num_parameters device num_devices precision torch"
+    "num_parameters num_trained_parameters device num_devices precision torch"
 ).split()
 
 # Of a Lightning run, or of Python, that a user cannot act on.

@@ -57,6 +57,7 @@ GIVEN = {
         "seed": "13",
     },
     **{"start_from": "runs/first", "old_data_path": "old.txt", "replay_fraction": "0.2"},
+    **{"lora_rank": "5", "lora_alpha": "7", "lora_dropout": "0.1", "base_precision": "int8"},
     **{"accumulate_grad_batches": "2", "activation_checkpointing": "true"},
     **{"runs_dir": "elsewhere", "run_name": "first"},
 }

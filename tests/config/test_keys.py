@@ -101,6 +101,7 @@ DEFAULTS = {
     "activation_checkpointing": False,
     "race": True,
     **{"start_from": None, "old_data_path": None, "replay_fraction": 0.0},
+    **{"lora_rank": None, "lora_alpha": None, "lora_dropout": 0.0, "base_precision": "float32"},
     "seed": 0,
     "runs_dir": "runs",
     "run_name": None,

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from transformer.models import build_model
+from transformer.models.low_rank import AdapterSettings, adapt
 from transformer.models.parts.layers import recompute_blocks
 from transformer.run.footprint import Footprint, Step, on_several, step_flops, step_memory
 from transformer.training.lightning_module import LanguageModule
@@ -27,12 +28,15 @@ def step(
     num_kv_heads=2,
     dropout=0.0,
     on_cpu=True,
+    adapter=(),
 ) -> Step:
     def make_module():
         changes = {"num_blocks": num_blocks, "num_kv_heads": num_kv_heads, "dropout": dropout}
         model = build_model("gpt", **SHAPE | changes)
         if recompute:
             recompute_blocks(model)
+        if adapter:
+            adapt(model, AdapterSettings(lora_rank=adapter[0], base_precision=adapter[1]))
         return LanguageModule(model, lr=1e-3)
 
     return Step(
@@ -61,6 +65,23 @@ def test_weights_and_moments_are_four_and_eight_bytes_a_number(plain):
     assert plain.bytes_by_part["optimizer"] == pytest.approx(8 * num_parameters, rel=0.01)
     muon = footprint(optimizer="muon").bytes_by_part["optimizer"]
     assert 4 * num_parameters < muon < 5 * num_parameters
+
+
+@pytest.mark.slow
+def test_an_adapter_has_gradients_and_moments_of_its_own_alone_and_a_smaller_base(plain):
+    rank, width = 2, SHAPE["embedding_dim"]
+    num_trained = SHAPE["num_blocks"] * rank * (4 + 2 + 5 + 5) * width  # qkv, output, two of 4 C
+    matrices = SHAPE["num_blocks"] * 12 * width**2
+    found = {kind: footprint(adapter=(rank, kind)) for kind in ("float32", "bf16", "int8")}
+    for part in found.values():
+        assert part.trained_bytes == 4 * num_trained
+        assert part.bytes_by_part["optimizer"] == pytest.approx(8 * num_trained, rel=0.01)
+        assert part.bytes_by_part["gradients"] <= 4 * num_trained
+    weights = {kind: part.bytes_by_part["weights"] for kind, part in found.items()}
+    assert weights["float32"] == plain.bytes_by_part["weights"] + 4 * num_trained
+    assert weights["float32"] - weights["bf16"] == 2 * matrices
+    assert weights["float32"] - weights["int8"] == 3 * matrices
+    assert step_flops(step(adapter=(rank, "float32"))) < 0.8 * step_flops(step())
 
 
 @pytest.mark.slow
@@ -143,9 +164,9 @@ def test_the_step_knows_its_blocks(plain):
 
 def test_devices_share_what_fsdp_parts_and_nothing_else():
     parts = {"weights": 800, "gradients": 0, "optimizer": 1600, "activations": 50, "temporary": 7}
-    alone = Footprint(parts, block_bytes=(10, 30, 20))
+    alone = Footprint(parts, block_bytes=(10, 30, 20), trained_bytes=700)
     assert on_several(alone, "auto", 1) == alone
-    assert on_several(alone, "ddp", 4).bytes_by_part["gradients"] == 800
+    assert on_several(alone, "ddp", 4).bytes_by_part["gradients"] == 700
     assert on_several(alone, "fsdp", 4).bytes_by_part == {
         **{"weights": 200, "gradients": 0, "optimizer": 400, "activations": 50},
         "temporary": 7 + 30 + 20 + 2 * (800 - 60),

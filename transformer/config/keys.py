@@ -127,6 +127,21 @@ class Config(DataKeys):
     replay_fraction: Fraction = Field(
         0.0, description="start_from: share of the old text in training"
     )
+    lora_rank: Integer | None = Field(
+        None,
+        gt=0,
+        description="start_from: freeze the model, and train two small matrices of this rank "
+        "beside each matrix of its blocks (LoRA)",
+    )
+    lora_alpha: Number | None = Field(
+        None, gt=0, description="LoRA: lora_alpha / lora_rank is their factor; by default 2"
+    )
+    lora_dropout: Fraction = Field(
+        0.0, lt=1, description="LoRA: probability of setting a number of their input to 0"
+    )
+    base_precision: Literal["float32", "bf16", "int8"] = Field(
+        "float32", description="LoRA: number format of the frozen matrices beside them"
+    )
     race: Boolean = Field(
         True,
         description="a plan for ten minutes or more: train three models for a tenth of the time, "
@@ -159,6 +174,7 @@ class Config(DataKeys):
         if self.start_from is None and (self.old_data_path or self.replay_fraction):
             key = "old_data_path" if self.old_data_path else "replay_fraction"
             raise ValueError(f"{key} goes with start_from; give start_from or leave out {key}")
+        self._check_adapter()
         if self.strategy == "fsdp":
             self._check_sharding()
         self.family_settings()
@@ -180,6 +196,29 @@ class Config(DataKeys):
             raise ValueError(
                 f"data_weights has {len(self.data_weights)} numbers and data_path {number}: give "
                 "one for each"
+            )
+
+    def _check_adapter(self) -> None:
+        if self.lora_rank is None:
+            for key in ("lora_alpha", "lora_dropout", "base_precision"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(
+                        f"{key} goes with lora_rank; give lora_rank or leave out {key}"
+                    )
+            return
+        if self.start_from is None:
+            raise ValueError(
+                "lora_rank goes with start_from, the model to adapt; give start_from or leave out "
+                "lora_rank"
+            )
+        if self.lora_rank > self.embedding_dim:
+            raise ValueError(
+                "lora_rank must be at most embedding_dim, "
+                f"got lora_rank={self.lora_rank} and embedding_dim={self.embedding_dim}"
+            )
+        if self.strategy == "fsdp":
+            raise ValueError(
+                "lora_rank does not go with strategy fsdp; give strategy ddp or leave out lora_rank"
             )
 
     def _check_sharding(self) -> None:

@@ -72,7 +72,9 @@ def score_model(
     most = number if read == len(tokens) else max(1, read // block_size)
     windows = torch.from_numpy(drawn_windows(number, most))
     on_cpu = next(model.parameters()).device.type == "cpu"
-    batch_size = validation_batch_size(block_size, TOKENS_ON_CPU if on_cpu else TOKENS_ON_GPU)
+    most_tokens = TOKENS_ON_CPU if on_cpu else TOKENS_ON_GPU
+    vocab_size = model.architecture["vocab_size"]
+    batch_size = validation_batch_size(block_size, vocab_size, most_tokens)
     batches = WindowBatches(tokens, windows, block_size, batch_size)
     loss, num_scored = mean_loss(model, (batches[number] for number in range(len(batches))))
     return Score(loss, num_scored, tokenizer.size(_scored(tokens, windows, block_size)))

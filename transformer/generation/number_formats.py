@@ -17,6 +17,7 @@ from transformer.models import build_model
 from transformer.models.base import SequenceModel, TokenModel
 from transformer.models.families.base import TransformerSettings
 from transformer.models.parts.attention import ATTENTIONS, use_attention_in_steps
+from transformer.models.parts.rounding import rounded_to_int8
 from transformer.system.cache import cache_folder
 from transformer.system.devices import has_bf16, resolve_accelerator
 from transformer.system.errors import UserError
@@ -28,7 +29,6 @@ MEASURED_ROWS = (1, 8, 16, 64)
 REPEATS = (1, 4)  # steps or products that are timed as one
 MOST_TOKENS_BEFORE = 128  # in the measured steps
 INT8_STRIDE = 16  # inputs that the kernel reads at a time; for other sizes it reads out of bounds
-_MOST = 127  # the largest int8; -128 is not used
 
 
 class Products(NamedTuple):
@@ -45,8 +45,7 @@ class Int8Linear(nn.Module):
     """A linear layer with int8 weights, a scale for each row, and bf16 inputs and outputs.
 
     For more rows of inputs than `products` allows in int8, it multiplies the same rounded weights
-    in bf16 or float32. The scale of a row of weights is max |weight| / 127, so the rounding error
-    of a weight is at most half a scale.
+    in bf16 or float32.
 
     Raises: ValueError if the number of inputs is not a multiple of INT8_STRIDE.
     """
@@ -60,9 +59,8 @@ class Int8Linear(nn.Module):
             raise ValueError(f"in_features={linear.in_features} is not a multiple of {INT8_STRIDE}")
         self.most_int8_rows = products.most_int8_rows
         weight = linear.weight.detach()
-        scales = (weight.abs().amax(dim=1) / _MOST).clamp(min=1e-12).bfloat16()
-        quantized = (weight / scales.float()[:, None]).round().clamp(-_MOST, _MOST)
-        self.register_buffer("quantized", quantized.to(torch.int8))
+        quantized, scales = rounded_to_int8(weight)
+        self.register_buffer("quantized", quantized)
         self.register_buffer("scales", scales)
         dequantized = (quantized * scales.float()[:, None]).to(WIDE_FORMATS[products.other])
         self.weight = nn.Parameter(dequantized, requires_grad=False)

@@ -27,17 +27,28 @@ def grown(architecture: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
     return {**architecture, **added}
 
 
+def grown_tensors(model: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
+    """The parameters with rows that the old model has not, from the architectures of both."""
+    names: list[str] = []
+    if model["vocab_size"] > old["vocab_size"]:
+        names += [*_ROWS, _BIAS]
+    if model["positions"] == "learned" and model["block_size"] > old["block_size"]:
+        names.append(_POSITIONS)
+    return names
+
+
 @torch.no_grad()
 def begin_with(model: SequenceModel, old: SequenceModel) -> None:
-    """Copies all weights. Rows of new symbols get the mean of the old rows and a little noise.
+    """Takes all weights. Rows of new symbols get the mean of the old rows and a little noise.
 
     Learned positions beyond the old ones repeat these, as in Longformer (Beltagy et al. 2020,
-    arXiv:2004.05150), 5.
+    arXiv:2004.05150), 5. Other tensors are shared by both models afterwards, not copied: the old
+    model must not be used any longer if the new one is trained.
 
     Raises: ValueError for a tensor that fits in no other way.
     """
     known = old.state_dict()
-    for name, tensor in model.state_dict().items():
+    for name, tensor in model.state_dict(keep_vars=True).items():
         if name == _BIAS:
             _fill_bias(tensor, known.get(name), old.architecture["vocab_size"])
         elif name in _ROWS and len(known[name]) < len(tensor):
@@ -48,7 +59,7 @@ def begin_with(model: SequenceModel, old: SequenceModel) -> None:
         elif name not in known or known[name].shape != tensor.shape:
             raise ValueError(f"{name} does not fit")
         else:
-            tensor.copy_(known[name])
+            tensor.data = known[name].to(tensor)
 
 
 def _add_rows(tensor: Tensor, old: Tensor, architecture: Mapping[str, Any]) -> None:

@@ -15,13 +15,12 @@ from pytorch_lightning.profilers import PyTorchProfiler
 from transformer.config.keys import Config
 from transformer.models import build_model
 from transformer.models.base import SequenceModel
-from transformer.models.growing import grown
 from transformer.models.parts.attention import use_attention
 from transformer.models.parts.layers import recompute_blocks, skipped_initialization
 from transformer.run.callbacks import build_callbacks
 from transformer.run.compiling import compile_model
 from transformer.run.parts import Run
-from transformer.run.starting import begin, read_start
+from transformer.run.starting import architecture_at_start, begin, say_start, start_of
 from transformer.storage.model_file import read_architecture
 from transformer.system.cores import available_cores
 from transformer.system.devices import resolve_accelerator
@@ -31,6 +30,7 @@ from transformer.system.processes import is_rank_0
 from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 from transformer.tasks.task_run import TaskRun
+from transformer.training.adaptation import adapted
 from transformer.training.estimates import ENDLESS_STEPS
 from transformer.training.hardware import (
     Hardware,
@@ -88,14 +88,19 @@ def count_steps(config: Config, num_examples: int, num_devices: int) -> int:
 
 
 def build_model_of(
-    config: Config, architecture: Mapping[str, Any], num_tokens: float = math.inf
+    config: Config,
+    architecture: Mapping[str, Any],
+    num_tokens: float = math.inf,
+    *,
+    replaced: bool = False,
 ) -> SequenceModel:
     """Seeds all random numbers of the run, and draws the weights from them.
 
-    `num_tokens`, the tokens of the whole run, decides whether compiling is worth its time.
+    `num_tokens`, the tokens of the whole run, decides whether compiling is worth its time. Weights
+    that are `replaced` afterwards are not drawn.
     """
     pl.seed_everything(config.seed, verbose=False)
-    replaced = config.strategy == "fsdp" and not is_rank_0()  # by the weights of rank 0
+    replaced |= config.strategy == "fsdp" and not is_rank_0()  # by the weights of rank 0
     with skipped_initialization() if replaced else nullcontext():
         model = build_model(**architecture)
     if config.attention != "auto":
@@ -137,22 +142,23 @@ def build_module(
     `recorded` makes each training step one CUDA graph.
     """
     architecture = config.architecture(**task.data.sizes)
-    start = read_start(config.start_from) if config.start_from and resume is None else None
+    start = start_of(config, resume)
     if resume is not None:
         architecture = read_architecture(resume) | architecture
     elif start is not None:
-        architecture = grown(start.architecture, architecture["vocab_size"]) | architecture
+        architecture = architecture_at_start(start, architecture)
     num_tokens = total_steps * config.batch_size * task.tokens_per_example if recorded else math.inf
-    model = build_model_of(config, architecture, num_tokens)
-    if start is not None:
-        begin(model, start)
+    model = build_model_of(config, architecture, num_tokens, replaced=start is not None)
+    adapter = None if start is None else begin(model, start, config)
+    if start is not None and resume is None:
+        say_start(model, start)
     settings = asdict(config.group(TrainingSettings))
     metadata = {
         "tokenizer": task.data.tokenizer_state,
         "config": config.resolved(),
         "corpus": task.corpus_facts,
     }
-    kind: Any = task.module
+    kind: Any = adapted(task.module, adapter) if adapter else task.module
     if config.strategy == "fsdp":
         from transformer.training.sharding import sharded
 

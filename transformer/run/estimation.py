@@ -10,10 +10,13 @@ from tabulate import tabulate
 from transformer.config.keys import Config
 from transformer.models import build_model
 from transformer.models.base import SequenceModel
+from transformer.models.growing import grown_tensors
+from transformer.models.low_rank import AdapterSettings, adapt
 from transformer.models.parts.attention import use_attention
 from transformer.models.parts.layers import recompute_blocks
 from transformer.run.footprint import Footprint, Step, on_several, step_flops, step_memory
 from transformer.run.settling import settle
+from transformer.run.starting import architecture_at_start, read_start
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
 from transformer.tasks.base import Data
@@ -124,7 +127,14 @@ def _settled(config: Config) -> Config:
 
 
 def _model(config: Config, task: TaskRun) -> SequenceModel:
-    model = build_model(**config.architecture(**task.data.sizes))
+    architecture = config.architecture(**task.data.sizes)
+    start = None if config.start_from is None else read_start(config.start_from)
+    if start is not None:
+        architecture = architecture_at_start(start, architecture)
+    model = build_model(**architecture)
+    if start is not None and config.lora_rank:
+        trained = grown_tensors(architecture, start.architecture)
+        adapt(model, config.group(AdapterSettings), trained)
     if config.attention != "auto":
         use_attention(model, config.attention)
     if config.activation_checkpointing:

@@ -4,6 +4,7 @@ The real step runs on tensors that have shapes but no numbers. So everything tha
 loss and the optimizer would allocate is counted.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.hooks import RemovableHandle
 
 from transformer.models.parts.attention import CrossAttention, MultiHeadAttention, fused_attention
 from transformer.models.parts.layers import ResidualPaths
@@ -38,6 +40,7 @@ _ATTENTION: dict[Any, Callable[..., int]] = {
 }
 _STATE = ("weights", "gradients", "optimizer")  # fsdp divides these among the devices
 _OTHERS = "temporary"
+_NO_HOOK = RemovableHandle(OrderedDict())
 
 
 class Step(NamedTuple):
@@ -57,10 +60,14 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes by part at the peak of a step; `block_bytes` are the bytes of each block's weights."""
+    """Bytes by part at the peak of a step; `block_bytes` are the bytes of each block's weights.
+
+    `trained_bytes` are those of the weights that are not frozen.
+    """
 
     bytes_by_part: dict[str, int]
     block_bytes: tuple[int, ...]
+    trained_bytes: int
 
     @property
     def total_bytes(self) -> int:
@@ -74,19 +81,23 @@ def step_memory(step: Step) -> Footprint:
         memory = tracker()
         memory.track_external(module, optimizer, *batch)
         with memory:
-            for parameter in module.parameters():
+            trained = [p for p in module.parameters() if p.requires_grad]
+            for parameter in trained:
                 parameter.grad = torch.zeros_like(parameter)
+            for frozen in {*module.parameters()} - {*trained}:  # the tracker would hook these, too
+                memory._param_to_grad_hook_handles[frozen] = (_NO_HOOK, _NO_HOOK)
             optimizer.step()  # with gradients of 0: the first step makes the moments
             memory.reset_mod_stats()
             _take(step, module, optimizer, batch)
         blocks = [block for block in module.modules() if isinstance(block, ResidualPaths)]
         block_bytes = tuple(sum(p.nbytes for p in block.parameters()) for block in blocks)
+        trained_bytes = sum(p.nbytes for p in trained)
     ((_, at_peak),) = memory.get_tracker_snapshot("peak").items()
     parts = dict.fromkeys((*_PARTS.values(), _OTHERS), 0)
     for kind, num_bytes in at_peak.items():
         if kind != "Total":
             parts[_PARTS.get(getattr(kind, "value", kind), _OTHERS)] += num_bytes
-    return Footprint(parts, block_bytes)
+    return Footprint(parts, block_bytes, trained_bytes)
 
 
 def step_flops(step: Step) -> int:
@@ -149,5 +160,5 @@ def on_several(footprint: Footprint, strategy: str, num_devices: int) -> Footpri
             parts[name] = -(-parts[name] // num_devices)
         parts[_OTHERS] += sum(sorted(footprint.block_bytes)[-2:]) + 2 * in_no_block
     elif num_devices > 1:
-        parts["gradients"] = max(parts["gradients"], parts["weights"])
+        parts["gradients"] = max(parts["gradients"], footprint.trained_bytes)
     return replace(footprint, bytes_by_part=parts)

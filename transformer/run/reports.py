@@ -32,6 +32,8 @@ def introduction(
     """
     parts = parameters_by_part(model)
     rows = [*parts.items(), ("all parameters", sum(parts.values()))]
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    rows += [("trained of them", trained)] * (trained < sum(parts.values()))
     table = tabulate([(name, f"{count:,}") for name, count in rows], colalign=("left", "right"))
     steps = f"{total_steps:,} steps" if total_steps < ENDLESS_STEPS else "steps"
     passes = total_steps * tokens_per_step / num_train_tokens
@@ -67,7 +69,7 @@ def run_facts(trainer: pl.Trainer, throughput: Throughput) -> dict[str, Any]:
         "corpus_passes": throughput.corpus_passes,
         "elapsed_seconds": throughput.elapsed_seconds,
         "tokens_per_second": throughput.tokens_per_second,
-        "num_parameters": sum(p.numel() for p in module.parameters()),
+        "num_trained_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
         "device": device_name(trainer.strategy.root_device),
         "num_devices": trainer.world_size,
         "precision": str(trainer.precision),

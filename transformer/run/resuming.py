@@ -28,7 +28,7 @@ from transformer.training.estimates import ENDLESS_STEPS
 KEPT_ON_RESUME = (
     *("val_fraction", "test_fraction", "tokenizer", "vocab_size", "min_frequency", "stride"),
     *("source_units", "target_units", "skip_bad_lines", "seed", "optimizer"),
-    "replay_fraction",
+    *("replay_fraction", "lora_rank", "lora_alpha", "base_precision"),
 )
 # Files for one split. They may have been moved, but a run has them to its end or never.
 FILES_OF_A_SPLIT = ("val_path", "test_path")

@@ -13,8 +13,10 @@ from transformer.data.tokenizers.base import Tokenizer
 from transformer.data.tokenizers.registry import PIECE_KEYS
 from transformer.models.base import SequenceModel
 from transformer.models.families.registry import FAMILIES
-from transformer.models.growing import begin_with
-from transformer.storage.model_file import SavedModel, load_model
+from transformer.models.growing import begin_with, grown, grown_tensors
+from transformer.models.low_rank import AdapterSettings, adapt
+from transformer.storage.adapter_file import adapter_record, base_of, check_base
+from transformer.storage.model_file import SavedModel, load_model, read_adapter
 from transformer.storage.run_folder import find_model
 from transformer.system.errors import UserError
 from transformer.system.paths import expanded
@@ -33,6 +35,9 @@ _MINUTES = 3.0
 # Of the highest learning rate with which the model was trained: see docs/start_from.md.
 LR_FACTOR = 0.3
 LR = 3e-4  # for a model that does not say its own
+# With lora_rank, in place of the model's; LORA_LR was measured with a small model.
+LORA_RECIPE = {"optimizer": "adamw", "weight_decay": 0.0}
+LORA_LR, LORA_LR_OF_OTHERS = 1e-2, 1e-3
 # Keys of an architecture that may be others than the model's.
 _FREE = {"block_size", "dropout"}
 _MODEL_KEYS = {
@@ -58,14 +63,49 @@ def read_start(path: str) -> SavedModel:
     return saved
 
 
-def begin(model: SequenceModel, start: SavedModel) -> None:
-    """Gives a new model the weights of the one that its run starts from, and says so."""
+def start_of(config: Config, resume: Path | None) -> SavedModel | None:
+    """The model whose weights a run begins with: of a resumed run, the base of its adapter.
+
+    Raises: UserError as `read_start`, and for a base that is gone or has changed.
+    """
+    if config.start_from is None or (resume is not None and config.lora_rank is None):
+        return None
+    if resume is None:
+        return read_start(config.start_from)
+    record = read_adapter(resume)
+    base = load_model(base_of(record, resume))
+    check_base(base, record, resume)
+    return base
+
+
+def architecture_at_start(start: SavedModel, architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """That of the config, and what only the model says."""
+    return grown(start.architecture, architecture["vocab_size"]) | dict(architecture)
+
+
+def begin(model: SequenceModel, start: SavedModel, config: Config) -> dict[str, Any] | None:
+    """Gives a new model the weights of the one that its run starts from.
+
+    With `lora_rank`, it also gets an adapter, whose record for checkpoints is returned. `start` has
+    no weights afterwards, so that they are in memory once.
+    """
+    record = None
+    if config.lora_rank:
+        record = adapter_record(start, str(config.start_from), config.group(AdapterSettings))
     begin_with(model, start.model)
+    start.model.to("meta")
+    read_start.cache_clear()
+    if record:
+        trained = grown_tensors(model.architecture, start.architecture)
+        adapt(model, config.group(AdapterSettings), trained)
+    return record
+
+
+def say_start(model: SequenceModel, start: SavedModel) -> None:
     num_new = model.architecture["vocab_size"] - start.architecture["vocab_size"]
     new = f"; its vocabulary grows by {num_new:,} characters" if num_new else ""
     if is_rank_0():
         log.info("starts from %s%s", start.path, new)
-    read_start.cache_clear()
 
 
 def name_of_start(saved: SavedModel) -> str:
@@ -90,6 +130,11 @@ def config_of_start(start_from: str, path: str | Path | None, flags: Mapping[str
         settings[key] = own[key] if key in own else Setting(None, start_from)
     settings["start_from"] = Setting(str(expanded(start_from)), "--start_from")
     _check_given(settings, own)
+    if settings.get("lora_rank", Setting(None, "")).value not in _OPEN:
+        lr = LORA_LR if "lr" in saved.config else LORA_LR_OF_OTHERS
+        for key, value in {**LORA_RECIPE, "lr": lr}.items():
+            if settings.get(key) is own.get(key):
+                settings[key] = Setting(value, start_from)
     if all(key not in settings or settings[key].value in _OPEN for key in _LIMITS):
         settings["max_minutes"] = Setting(_MINUTES, start_from)
     config = check(Config, settings, str(path or start_from))
@@ -109,7 +154,9 @@ def _own_values(saved: SavedModel) -> dict[str, Any]:
     if "vocab_size" in tokenizer.keys:
         values["vocab_size"] = tokenizer.vocab_size
     values |= {key: saved.config[key] for key in _RECIPE if key in saved.config}
-    lr = LR_FACTOR * saved.config["lr"] if "lr" in saved.config else LR
+    # An adapter learns with a much higher one than its model.
+    own = saved.config.get("lr") if saved.config.get("lora_rank") is None else None
+    lr = LR if own is None else LR_FACTOR * own
     return {"batch_size": 8, "epochs": None, "num_workers": 0, **values, "lr": lr}
 
 

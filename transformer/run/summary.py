@@ -20,6 +20,7 @@ from transformer.system.shell import flag, quoted
 def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceModel]:
     """Writes summary.json: the exact loss of the best weights and the facts of the run."""
     weights = run.folder / WEIGHTS
+    run.module.free_weights()
     best = load_model(weights)
     # A model that was sharded may not fit on one device, which still holds its shards too.
     device = "cpu" if run.config.strategy == "fsdp" else trainer.strategy.root_device
@@ -27,6 +28,7 @@ def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceMo
     summary = {
         **run.task.score(model),
         "best_step": best.results["best_step"],
+        "num_parameters": sum(p.numel() for p in model.parameters()),
         **run_facts(trainer, run.throughput),
         "corpus_sha256": run.task.corpus_facts["sha256"],
     }

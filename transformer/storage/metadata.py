@@ -11,6 +11,7 @@ from torch import Tensor
 FORMAT_VERSION = "2"
 CHECKSUM = "sha256"  # the key of the checksum among the texts
 METADATA_KEY = "transformer"
+ADAPTER = "adapter"  # the part that a file has which holds an adapter alone
 _MODEL_PREFIX = "model."  # keys in a .ckpt start with the name of LanguageModule's attribute
 
 
@@ -43,3 +44,11 @@ def model_tensors(weights: Mapping[Any, Any]) -> dict[str, Tensor]:
         for name, tensor in weights.items()
         if str(name).startswith(_MODEL_PREFIX) and isinstance(tensor, Tensor)
     }
+
+
+def distinct_tensors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor under one name: a tied matrix has two."""
+    tensors: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in weights.items():
+        tensors.setdefault(tensor.data_ptr(), (name, tensor.detach()))
+    return dict(tensors.values())

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from transformer.data.tokenizers.base import Tokenizer
@@ -21,17 +20,26 @@ from transformer.models import build_model
 from transformer.models.base import SequenceModel
 from transformer.models.families.registry import completed
 from transformer.models.parts.layers import skipped_initialization
+from transformer.storage.adapter_file import base_of, with_adapter
 from transformer.storage.metadata import (
+    ADAPTER,
     CHECKSUM,
     FORMAT_VERSION,
     METADATA_KEY,
     checksum,
+    distinct_tensors,
     encode_metadata,
     model_tensors,
 )
 from transformer.storage.pretrained.loading import load_pretrained
 from transformer.storage.pretrained.places import CONFIG, is_pretrained
 from transformer.storage.saved_model import SavedModel as SavedModel
+from transformer.storage.tensor_file import (
+    check_names,
+    check_tensor,
+    read_tensors,
+    write_tensors,
+)
 from transformer.storage.training_state import READ_ERRORS, read_training_state, read_with_metadata
 from transformer.system.errors import UserError
 from transformer.system.files import read_bytes, replacing
@@ -50,23 +58,15 @@ _NO_TOKENIZER = (
 
 def save_model(path: str | Path, model: SequenceModel, metadata: Mapping[str, Any]) -> None:
     """Writes a .safetensors file, whole or not at all; a tied matrix is stored once."""
-    save_weights(path, model.state_dict(), metadata)
+    save_weights(path, distinct_tensors(model.state_dict()), metadata)
 
 
 def save_weights(
     path: str | Path, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]
 ) -> None:
-    tensors: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in weights.items():
-        if tensor.data_ptr() not in seen:
-            seen.add(tensor.data_ptr())
-            tensors[name] = tensor.detach().contiguous()
+    """`weights` has each tensor once: see `distinct_tensors`."""
     with replacing(path) as temporary:
-        try:
-            save_file(tensors, temporary, encode_metadata(metadata, tensors))
-        except SafetensorError as error:  # for example if the disk is full
-            raise OSError(f"{path}: {error}") from None
+        write_tensors(temporary, weights, encode_metadata(metadata, weights))
 
 
 def load_model(path: str | Path) -> SavedModel:
@@ -97,7 +97,11 @@ def _load_file(path: Path) -> SavedModel:
         for name, size in tokenizer.sizes.items():
             if size != architecture[name]:
                 raise ValueError(f"{name}={architecture[name]}, but the tokenizer has {size}")
-        model = _build(architecture, tensors)
+        if ADAPTER in parts:
+            base = load_model(base_of(parts[ADAPTER], path))
+            model = with_adapter(base, parts[ADAPTER], architecture, tensors, path)
+        else:
+            model = _build(architecture, tensors)
         others = {name: dict(parts.get(name, {})) for name in ("config", "corpus", "results")}
     except UserError:
         raise
@@ -130,9 +134,7 @@ def _check_is_file(path: Path) -> None:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+        return read_tensors(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path}: truncated or not a model file ({error})") from None
 
@@ -145,7 +147,7 @@ def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     if num_bytes > 2 * path.stat().st_size:
         raise UserError(f"{path}: damaged: its tensors are larger than the file")
-    return tensors, texts
+    return {name: tensor.clone() for name, tensor in tensors.items()}, texts  # no longer mapped
 
 
 def read_tokenizer(path: Path) -> Tokenizer | PairTokenizer:
@@ -164,6 +166,15 @@ def read_corpus_facts(path: Path) -> dict[str, Any]:
         return dict(json.loads(texts.get("corpus", "{}")))
     except READ_ERRORS as error:
         raise UserError(f"{path}: damaged: its corpus is not described ({error})") from None
+
+
+def read_adapter(path: Path) -> dict[str, Any]:
+    """What a run's .ckpt says about its adapter. Raises: UserError if it has none."""
+    _, texts = read_with_metadata(path)
+    try:
+        return dict(json.loads(texts[ADAPTER]))
+    except READ_ERRORS as error:
+        raise UserError(f"{path}: damaged: it has no adapter ({error})") from None
 
 
 def read_architecture(path: Path) -> dict[str, Any]:
@@ -186,18 +197,13 @@ def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> Sequence
     for name, parameter in named:  # a tied matrix is stored under one of its names
         if id(parameter) in stored:
             tensors.setdefault(name, stored[id(parameter)])
-    for name in (*expected, *sorted(tensors)):
-        if (name in expected) != (name in tensors):
-            known = "missing" if name in expected else "not expected"
-            raise ValueError(f"tensor {name} is {known}")
+    check_names(expected, tensors)
     for name, shape in expected.items():
-        if tensors[name].shape != shape:
-            raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(shape)}")
-        if not tensors[name].isfinite().all():
-            raise ValueError(f"{name} holds numbers that are not finite")
+        check_tensor(name, tensors[name], shape)
     with skipped_initialization():
         model = build_model(**architecture)
-    model.load_state_dict(tensors)
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        tensor.data = tensors[name].to(tensor)
     return model.eval()
 
 

@@ -213,7 +213,7 @@ class LanguageModule(SavedModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[METADATA_KEY] = encode_metadata(
-            self.metadata, model_tensors(checkpoint["state_dict"])
+            self.checkpoint_metadata, model_tensors(checkpoint["state_dict"])
         )
         metrics = self._trainer.callback_metrics if self._trainer else {}
         checkpoint[STATE_KEY] = {

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from transformer.models import build_model
 from transformer.models.base import SequenceModel
 from transformer.models.families.registry import completed
 from transformer.models.parts.layers import skipped_initialization
-from transformer.storage.metadata import model_tensors
+from transformer.storage.metadata import ADAPTER, distinct_tensors, model_tensors
 from transformer.storage.training_state import read_with_metadata
 from transformer.system.errors import UserError
 from transformer.training.strategies import is_sharded
@@ -21,6 +22,11 @@ class SavedModule(pl.LightningModule):
     """Collects sharded weights for files, and rebuilds itself from a checkpoint."""
 
     model: SequenceModel
+    metadata: dict[str, Any]
+
+    @property
+    def checkpoint_metadata(self) -> Mapping[str, Any]:
+        return self.metadata
 
     @classmethod
     def load_from_checkpoint(
@@ -47,6 +53,13 @@ class SavedModule(pl.LightningModule):
         """The model's weights; sharded ones are collected on rank 0. All ranks must call this."""
         return model_tensors(self.trainer.strategy.lightning_module_state_dict())
 
+    def weights_to_save(self) -> Mapping[str, Tensor]:
+        """What a model file holds: each tensor once. All ranks must call this."""
+        return distinct_tensors(self.whole_weights())
+
+    def free_weights(self) -> None:
+        """After training: whoever needs another model may give up this one's memory."""
+
     def whole_model(self) -> SequenceModel:
         """A model that a rank can use alone; if the weights are sharded, a copy on the CPU.
 
@@ -66,9 +79,15 @@ def arguments_of(path: Path) -> dict[str, Any]:
     """Returns the constructor's arguments, with a model whose weights are not loaded yet.
 
     If the checkpoint has no hyperparameters, the config that train.py stored in it is used.
+
+    Raises: UserError for a checkpoint that holds an adapter alone.
     """
     content, texts = read_with_metadata(path)
     metadata = {name: json.loads(text) for name, text in texts.items() if name not in _NOT_JSON}
+    if ADAPTER in metadata:
+        raise UserError(
+            f"{path}: holds an adapter alone: transformer.load(path) merges it with its base"
+        )
     settings = content.get("hyper_parameters") or metadata.get("config", {})
     with skipped_initialization():
         model = build_model(**completed(metadata["architecture"]))

@@ -136,6 +136,11 @@ def test_batch_past_the_end_of_the_windows_is_an_index_error(number):
         WindowBatches(POSITIONS, torch.tensor([0, 4, 9]), T, 2)[number]
 
 
-@pytest.mark.parametrize(("block_size", "windows"), [(64, 128), (256, 32), (8192, 1), (10_000, 1)])
-def test_validation_batch_holds_about_8192_tokens_and_one_window_at_least(block_size, windows):
-    assert validation_batch_size(block_size) == windows
+@pytest.mark.parametrize(
+    ("block_size", "vocab_size", "windows"),
+    [(64, 65, 128), (256, 2048, 32), (8192, 65, 1), (10_000, 65, 1), (64, 50_257, 5)],
+)
+def test_validation_batch_is_limited_in_tokens_and_logits_and_holds_one_window_at_least(
+    block_size, vocab_size, windows
+):
+    assert validation_batch_size(block_size, vocab_size) == windows

@@ -120,7 +120,7 @@ def test_ranks_together_validate_each_token_but_the_first_once(world_size):
 
 @pytest.mark.parametrize("world_size", [2, 3, 5])
 def test_ranks_have_equally_many_validation_batches(monkeypatch, world_size):
-    monkeypatch.setattr(datamodule, "validation_batch_size", lambda _: 1)  # five windows in all
+    monkeypatch.setattr(datamodule, "validation_batch_size", lambda *_: 1)  # five windows in all
     loaders = [
         on_rank(make_data(), rank, world_size).val_dataloader() for rank in range(world_size)
     ]

@@ -21,6 +21,7 @@ def chunk_batch(tokens: Integer[Tensor, " N"], starts: Int[Tensor, " B"], block_
 # Positions are computed for many batches at once: that takes hardly longer than for one batch.
 MOST_BATCHES_AHEAD = 64
 MOST_CHUNKS_AHEAD = 2**16
+MOST_LOGITS = 2**24  # 64 MiB in float32
 
 
 class ChunkBatches(EndlessBatches):
@@ -91,6 +92,6 @@ class WindowBatches(CountedBatches):
         return chunks[:, :-1].contiguous(), targets
 
 
-def validation_batch_size(block_size: int, tokens: int = 8192) -> int:
-    """Windows in a validation batch. A batch has about `tokens` tokens, to save memory."""
-    return max(1, tokens // block_size)
+def validation_batch_size(block_size: int, vocab_size: int, tokens: int = 8192) -> int:
+    """Windows in a validation batch: about `tokens` tokens and at most MOST_LOGITS, for memory."""
+    return max(1, min(tokens, MOST_LOGITS // vocab_size) // block_size)

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from transformer.storage.pretrained.places import INDEX, PICKLED, WEIGHTS, weights_of
 from transformer.storage.pretrained.values import Values
+from transformer.storage.tensor_file import read_tensor
 from transformer.storage.training_state import READ_ERRORS, read_training_state
 from transformer.system.errors import UserError
 from transformer.system.files import read_bytes
@@ -33,14 +34,14 @@ class SafetensorsFile(TensorFile):
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._file = safe_open(path, framework="pt", device="cpu")
-            names = self._file.keys()
-            self.shapes = {name: tuple(self._file.get_slice(name).get_shape()) for name in names}
+            with safe_open(path, framework="pt", device="cpu") as file:
+                names = file.keys()
+                self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
         except (SafetensorError, OSError, ValueError) as error:
             raise UserError(f"{path}: truncated or damaged ({error}); {_AGAIN}") from None
 
     def get(self, name: str) -> torch.Tensor:
-        return self._file.get_tensor(name)
+        return read_tensor(self._path, name)
 
 
 class PickledFile(TensorFile):

@@ -154,7 +154,7 @@ class RunCheckpoints(AfterBatch, Checkpoint):
         assert isinstance(module, LanguageModule)
         trainer.save_checkpoint(self.best)
         saved = self.io.error is None
-        weights = module.whole_weights()
+        weights = module.weights_to_save()
         if saved and trainer.is_global_zero:
             try:
                 self.save_weights(trainer.global_step, val_loss, weights)
