@@ -22,4 +22,4 @@ def check_installed(name: str, packages: tuple[str, ...]) -> None:
     """Raises: UserError for the first package that is missing, with how to install it."""
     for package in packages:
         if installed(package) is None:
-            raise UserError(f"--to {name} needs the package {package}: {WAY_OUT}")
+            raise UserError(f"`to={name}` needs the package {package}: {WAY_OUT}")
