@@ -19,6 +19,9 @@ class Clock:
         self.now += 1e-6
         return self.now
 
+    def time(self):
+        return self.now
+
     def sleep(self, seconds):
         self.now += seconds
 
@@ -28,6 +31,11 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(speed, "time", clock)
     return clock
+
+
+@pytest.fixture(autouse=True)
+def free(monkeypatch):
+    monkeypatch.setattr(speed, "cores_are_free", lambda: True)
 
 
 @pytest.fixture
@@ -135,8 +143,24 @@ def test_while_other_programs_hold_cores_some_questions_have_no_answer(
     assert seconds_of("which", candidates, tmp_path, needs_free_cores=True) == answer
 
 
+def test_an_answer_of_a_busy_machine_counts_for_a_while_and_one_of_a_free_machine_for_ever(
+    slept, tmp_path, monkeypatch, clock
+):
+    candidates, tries = slept
+    is_free = iter([False, True])
+    monkeypatch.setattr(speed, "cores_are_free", is_free.__next__)
+    seconds_of("which", candidates, tmp_path)
+    for later, measures_again in ((0.9, False), (0.2, True), (10.0, False)):
+        clock.sleep(later * speed.UNSURE_SECONDS)
+        before = dict(tries)
+        seconds_of("which", candidates, tmp_path)
+        assert (tries != before) == measures_again
+
+
 def test_a_core_that_is_held_is_seen(monkeypatch, clock):
     """Of two threads, one that waits uses no time of a processor."""
+    monkeypatch.undo()
+    monkeypatch.setattr(speed, "time", clock)
     monkeypatch.setattr("torch.mm", lambda *_: clock.sleep(0.01))
     for num_threads, cpu_seconds, free in ((1, 0.09, True), (2, 0.11, False)):
         monkeypatch.setattr("torch.get_num_threads", lambda count=num_threads: count)

@@ -22,6 +22,10 @@ WORTH_CHANGING = 1.05  # another choice than the plain one must be so much faste
 CALLS = 2  # of a candidate in its turn: the first may have to start its threads
 ROUNDS, LEAST_SECONDS = 2, 0.05  # at least, for each size: other programs may slow some tries down
 SECONDS = 0.8  # in which a larger size must end, or else it is not tried
+# So long an answer counts that was measured while other programs held cores: then all who ask
+# together get the same, but a busy minute does not decide for ever.
+UNSURE_SECONDS = 600.0
+_UNSURE = "measured while other programs held cores"  # in the file: the keys, and when that was
 _LOCK_SECONDS = 30.0
 _SIDE, _LOOK_SECONDS, _FREE = 256, 0.1, 0.75  # of a product that uses all threads
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")  # which instructions may be used
@@ -64,7 +68,8 @@ def seconds_of(
 ) -> dict[str, float] | None:
     """The seconds that each candidate takes here, as remembered in `folder`, or measured now.
 
-    They are those of one of the `sizes`: see `measure_all`. Processes that ask at the same time
+    They are those of one of the `sizes`: see `measure_all`. What is measured while other programs
+    hold cores is remembered for UNSURE_SECONDS. Processes that ask at the same time
     wait for the first one's answer, so that all get the same. If the folder cannot be used, every
     call measures, and a line says so; but if several processes must get the same answer (`shared`),
     there is none. There is none either for a question that `needs_free_cores` while other programs
@@ -86,7 +91,7 @@ def seconds_of(
             if (answer := _answer(key, candidates, folder)) is not None:
                 return answer
             if (answer := measured()) is not None:
-                _write(key, answer, folder)
+                _write(key, answer, folder, sure=cores_are_free())
             return answer
     except (OSError, Timeout) as error:
         _say_unusable(folder, error)
@@ -106,19 +111,32 @@ def remember(question: str, answer: Mapping[str, float], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
-            _write(_key(question), answer, folder)
+            _write(_key(question), answer, folder, sure=True)
     except (OSError, Timeout) as error:
         _say_unusable(folder, error)
 
 
 def _answer(key: str, names: Iterable[str], folder: Path) -> dict[str, float] | None:
-    answer = _read(folder / FILE).get(key)
-    return answer if _answers(answer, names) else None
+    known = _read(folder / FILE)
+    answer, measured_at = known.get(key), _unsure(known).get(key, math.inf)
+    is_old = time.time() - measured_at > UNSURE_SECONDS
+    return answer if _answers(answer, names) and not is_old else None
 
 
-def _write(key: str, answer: Mapping[str, float], folder: Path) -> None:
+def _write(key: str, answer: Mapping[str, float], folder: Path, *, sure: bool) -> None:
     known = _read(folder / FILE) | {key: dict(answer)}
+    unsure = {other: at for other, at in _unsure(known).items() if other != key}
+    if not sure:
+        unsure[key] = time.time()
+    known.pop(_UNSURE, None)
+    known |= {_UNSURE: unsure} if unsure else {}
     write_text(folder / FILE, json.dumps(known, indent=2) + "\n")
+
+
+def _unsure(known: Mapping[str, Any]) -> dict[str, float]:
+    unsure = known.get(_UNSURE)
+    items = unsure.items() if isinstance(unsure, dict) else ()
+    return {key: at for key, at in items if isinstance(at, int | float)}
 
 
 def _key(question: str) -> str:
