@@ -12,6 +12,7 @@ import http.client
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -108,9 +109,9 @@ def llama_cpp(number_format: str) -> Load:
         asked |= {"ignore_eos": True, "cache_prompt": False}
 
         def generate(count: int) -> int:
-            connection = http.client.HTTPConnection(address)  # it ends an idle one
-            connection.request("POST", "/completion", json.dumps(asked | {"n_predict": count}))
-            return json.load(connection.getresponse())["tokens_predicted"]
+            with closing(http.client.HTTPConnection(address)) as connection:  # it ends an idle one
+                connection.request("POST", "/completion", json.dumps(asked | {"n_predict": count}))
+                return json.load(connection.getresponse())["tokens_predicted"]
 
         generate.server = server  # type: ignore[attr-defined]  # it ends with its last name
         return generate

@@ -154,7 +154,9 @@ def test_graphs_are_written_without_onnxruntime_too(kind, request):
 
 
 def example(language):
-    (code,) = re.findall(rf"```{language}\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    section = re.search(r"\n## ONNX\n(.*?)\n## ", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert section is not None
+    (code,) = re.findall(rf"```{language}\n(.*?)```", section[1], re.DOTALL)
     assert len(code.splitlines()) <= 40
     return code
 
