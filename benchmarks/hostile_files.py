@@ -8,19 +8,14 @@ damaged weights were accepted, another exception, or a hang. The counts and the 
 hostile_files.json.
 """
 
-import argparse
-import json
 import os
-import resource
-import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mutations import make
-from record import ROOT, save
+from mutations import make, report
+from record import ROOT
 
 LONGEST_SECONDS = 10.0
 ALLOWED = ("refused", "unchanged", "made whole")
@@ -101,24 +96,6 @@ def try_all(count: int, home: Path) -> tuple[dict[str, Counter], list[str]]:
     return told, faults
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1000)
-    count = parser.parse_args().count
-    with tempfile.TemporaryDirectory() as folder:
-        told, faults = try_all(count, Path(folder))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    figures = {
-        "tried": count,
-        "faults": faults,
-        "largest_memory_bytes": memory,
-        "outcomes": {kind: dict(words) for kind, words in sorted(told.items())},
-    }
-    print(json.dumps(figures, indent=2))
-    print(save("hostile_files", figures))
-    sys.exit(bool(faults) or memory > 2e9)
-
-
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main()
+    report("hostile_files", __doc__, try_all)

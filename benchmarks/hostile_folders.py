@@ -8,21 +8,16 @@ other outcome is a fault: code ran, another exception, or a hang. The counts and
 go to hostile_folders.json.
 """
 
-import argparse
 import json
 import os
 import random
-import resource
 import shutil
-import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mutations import BYTES, RunsCode, change_tensors
-from record import save
+from mutations import BYTES, RunsCode, change_tensors, report
 
 LONGEST_SECONDS = 10.0
 ALLOWED = ("refused", "loaded")
@@ -176,24 +171,6 @@ def try_all(count: int, home: Path) -> tuple[dict[str, Counter], list[str]]:
     return told, faults
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1000)
-    count = parser.parse_args().count
-    with tempfile.TemporaryDirectory() as folder:
-        told, faults = try_all(count, Path(folder))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    figures = {
-        "tried": count,
-        "faults": faults,
-        "largest_memory_bytes": memory,
-        "outcomes": {kind: dict(words) for kind, words in sorted(told.items())},
-    }
-    print(json.dumps(figures, indent=2))
-    print(save("hostile_folders", figures))
-    sys.exit(bool(faults) or memory > 2e9)
-
-
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main()
+    report("hostile_folders", __doc__, try_all)

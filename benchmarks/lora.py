@@ -11,7 +11,6 @@ With `--kills`, runs with an adapter are killed as often and resumed instead, an
 that was not: `lora_kills.json`.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -131,14 +130,9 @@ def measure(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--kills", type=int, default=0)
-    arguments = parser.parse_args()
-    if arguments.kills:
+    if number := start_from.kills_asked(__doc__):
         others = {"lora_rank": RANK, "lora_dropout": 0.1}
-        print(save("lora_kills", start_from.kills(arguments.kills, others)))
+        print(save("lora_kills", start_from.kills(number, others)))
         return
     names = ("kind", "keys", "seed")
     make_missing(NAME, (dict(zip(names, run, strict=True)) for run in RUNS), measure)

@@ -1,14 +1,27 @@
-"""Spoils checkpoints and configs in many ways, for hostile_files.py."""
+"""Spoils checkpoints and configs in many ways, and tells what came of it.
 
+For hostile_files.py; hostile_folders.py uses a part of it, too.
+"""
+
+import argparse
 import json
 import math
 import pickle
 import random
+import resource
 import struct
+import sys
+import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from record import save
+
+# How many tries, and a folder for their files -> outcomes by kind of damage, and the faults.
+TryAll = Callable[[int, Path], tuple[dict[str, Counter], list[str]]]
 
 
 class RunsCode:
@@ -196,3 +209,22 @@ def make(number: int, sources: dict[str, Path], home: Path) -> tuple[Path, str, 
     if suffix == ".ckpt":
         return path, hostile_ckpt(sources[suffix], path, marker, draw), marker
     return path, hostile_safetensors(sources[suffix], path, draw), marker
+
+
+def report(name: str, description: str | None, try_all: TryAll) -> None:
+    """Saves the outcomes of `--count` tries, and exits with 1 for a fault or more than 2 GB."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--count", type=int, default=1000)
+    count = parser.parse_args().count
+    with tempfile.TemporaryDirectory() as folder:
+        told, faults = try_all(count, Path(folder))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    figures = {
+        "tried": count,
+        "faults": faults,
+        "largest_memory_bytes": memory,
+        "outcomes": {kind: dict(words) for kind, words in sorted(told.items())},
+    }
+    print(json.dumps(figures, indent=2))
+    print(save(name, figures))
+    sys.exit(bool(faults) or memory > 2e9)

@@ -99,14 +99,18 @@ def kills(number: int, keys: dict[str, Any]) -> dict[str, Any]:
     return crash_test.counted("killed", number, processes=1, seed=0)
 
 
-def main() -> None:
+def kills_asked(description: str | None) -> int:
+    """The value of the flag --kills."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=description, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=0)
-    arguments = parser.parse_args()
-    if arguments.kills:
-        print(save("start_from_kills", kills(arguments.kills, {"replay_fraction": 0.2})))
+    return parser.parse_args().kills
+
+
+def main() -> None:
+    if number := kills_asked(__doc__):
+        print(save("start_from_kills", kills(number, {"replay_fraction": 0.2})))
         return
     names = ("kind", "keys", "seed")
     make_missing(NAME, (dict(zip(names, run, strict=True)) for run in RUNS), measure)
