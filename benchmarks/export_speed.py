@@ -2,17 +2,20 @@
 
 `python benchmarks/export_speed.py` makes a GPT of 10.7 M parameters with random weights, which each
 format holds, and exports it. Each program writes one text from one token on, at temperature 1, and
-has as many threads. The sides take turns in several rounds; medians go to export_speed.json. What
-is not installed is left out. `ours` has the number format that generate.py chooses; q8_0 are
-weights of 8 bits; all others are float32.
+has as many threads. The sides take turns in several rounds, each in a process of its own: threads
+that one program leaves waiting slow the others down. Medians go to export_speed.json. What is not
+installed is left out. `ours` has the number format that generate.py chooses; q8_0 are weights of 8
+bits; all others are float32.
 """
 
 import argparse
 import http.client
 import json
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -146,16 +149,42 @@ def tokens_per_second(generate: Generate, count: int) -> float:
     return count / elapsed_seconds
 
 
-def measure(names: list[str], rounds: int, num_threads: int, count: int = COUNT) -> dict[str, Any]:
+def work(name: str, num_threads: int, asked: Connection) -> None:
+    """In the process of one side: answers each number of tokens with its tokens/s."""
     torch.set_num_threads(num_threads)
     with TemporaryDirectory() as folder:
-        sides = {name: SIDES[name][2](Path(folder), num_threads) for name in names}
-        for generate in sides.values():
-            tokens_per_second(generate, 8)  # warms up
+        generate = SIDES[name][2](Path(folder), num_threads)
+        while count := asked.recv():
+            asked.send(tokens_per_second(generate, count))
+
+
+@contextmanager
+def in_a_process(name: str, num_threads: int) -> Iterator[Callable[[int], float]]:
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(name, num_threads, theirs))
+    process.start()
+    theirs.close()  # so that a process that fails ends the wait for its answer
+
+    def rate(count: int) -> float:
+        ours.send(count)
+        return ours.recv()
+
+    yield rate
+    ours.send(0)
+    process.join()
+
+
+def measure(names: list[str], rounds: int, num_threads: int, count: int = COUNT) -> dict[str, Any]:
+    with ExitStack() as stack:
+        sides: dict[str, Callable[[int], float]] = {}
+        for name in names:
+            sides[name] = stack.enter_context(in_a_process(name, num_threads))
+            sides[name](8)  # loads and warms up, while no other side does
         rates: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(rounds):
-            for name, generate in sides.items():
-                rates[name].append(tokens_per_second(generate, count))
+            for name, rate in sides.items():
+                rates[name].append(rate(count))
     model = make_saved().model
     medians = {name: median(values) for name, values in rates.items()}
     return {

@@ -67,6 +67,7 @@ def test_an_int8_layer_multiplies_with_its_own_weights(linear, rows, bias, other
     assert_close(layer(x).float(), expected, rtol=2e-2, atol=2e-2)
     assert layer(x).dtype == torch.bfloat16
     assert layer(x[:, None]).shape == (rows, 1, OUT)
+    assert torch.equal(layer.make_step()(x), layer(x))
 
 
 @pytest.mark.parametrize("rows", [8, 9])

@@ -5,6 +5,7 @@ model spends most of its time on calls of modules. Here functions of their weigh
 """
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +20,19 @@ from transformer.models.parts.norms import RMSNorm
 _PLAIN = (nn.Linear, FusedLinear, nn.LayerNorm, RMSNorm, FeedForward, GatedFeedForward)
 
 
+@runtime_checkable
+class HasStep(Protocol):
+    def make_step(self) -> Callable[[Tensor], Tensor]: ...
+
+
 def make_step(module: nn.Module) -> Callable[[Tensor], Tensor]:
     """A function that computes what the module does outside training.
 
-    It does not call a module of a type in _PLAIN, so hooks of such a module do not run.
+    It does not call a module of a type in _PLAIN, so hooks of such a module do not run. A module of
+    another type may have a method `make_step` that gives the function.
     """
+    if isinstance(module, HasStep):
+        return module.make_step()
     if type(module) not in _PLAIN:
         return module
     if isinstance(module, nn.Linear):
