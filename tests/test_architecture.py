@@ -23,26 +23,29 @@ SCRIPTS = sorted(ROOT.glob("*.py"))
 ROOMS = {
     "special_ids": "",
     "system": "",
+    "pages": "",
     "data": "special_ids system",
     "decoding": "",
     "models": "decoding special_ids system",
     "config": "data decoding models special_ids system",
     "storage": "data decoding models special_ids system",
     "training": "decoding models special_ids storage system",
-    "export": "config data decoding models special_ids storage system",
+    "export": "config data decoding models pages special_ids storage system",
     "generation": "config data decoding models special_ids storage system",
     "evaluation": "config data decoding generation models special_ids storage system",
-    "inspection": "config data decoding evaluation generation models special_ids storage system",
-    "tasks": "config data decoding evaluation generation inspection models special_ids storage "
-    "system training",
-    "run": "config data decoding evaluation generation inspection models special_ids storage "
-    "system tasks training",
+    "inspection": "config data decoding evaluation generation models pages special_ids storage "
+    "system",
+    "tasks": "config data decoding evaluation generation inspection models pages special_ids "
+    "storage system training",
+    "run": "config data decoding evaluation generation inspection models pages special_ids "
+    "storage system tasks training",
     "lessons": "decoding models special_ids system",
 }
 # What each room may import of other people's packages.
 PACKAGES = {
     "special_ids": "",
     "system": "filelock platformdirs torch tqdm",
+    "pages": "",
     "data": "charset_normalizer jaxtyping numpy pytorch_lightning safetensors tokenizers torch",
     "decoding": "jaxtyping torch",
     "models": "jaxtyping torch",
@@ -75,7 +78,8 @@ WITHOUT_TORCH = """
     transformer.generation.prompts transformer.generation.speed
     transformer.inspection.corpus.options transformer.inspection.corpus.page
     transformer.inspection.corpus.report
-    transformer.inspection.curve_figures transformer.inspection.curves transformer.run.ahead
+    transformer.inspection.curve_figures transformer.inspection.curves
+    transformer.pages.template transformer.run.ahead
     transformer.run.folder_keeper transformer.special_ids
     transformer.storage.events transformer.storage.pretrained.fitting
     transformer.storage.pretrained.folder

@@ -85,8 +85,8 @@ def test_256_characters_in_48_heads_are_under_2_mb():
 
 def test_an_installed_package_has_the_templates():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = project["tool"]["setuptools"]["package-data"]["transformer.inspection"]
-    package = ROOT / "transformer" / "inspection"
+    patterns = project["tool"]["setuptools"]["package-data"]["transformer.pages"]
+    package = ROOT / "transformer" / "pages"
     packaged = {path for pattern in patterns for path in package.glob(pattern)}
     others = {
         p

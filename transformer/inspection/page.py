@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
 from transformer.inspection.explanation import Explanation
-from transformer.inspection.template import template
+from transformer.pages.template import template
 
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 

@@ -4,5 +4,5 @@ from importlib import resources
 
 
 def template(name: str) -> str:
-    templates = resources.files("transformer.inspection") / "templates"
+    templates = resources.files("transformer.pages") / "templates"
     return (templates / name).read_text(encoding="utf-8")
