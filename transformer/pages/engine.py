@@ -6,6 +6,8 @@ Its parts are one script: they share one scope, and each uses only parts before 
 from transformer.pages.template import template
 
 ENGINE_PARTS = (
+    "container.js",
+    "tokenizers.js",
     "architecture.js",
     "functions.js",
     "matrices.js",
