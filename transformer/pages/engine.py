@@ -10,6 +10,8 @@ ENGINE_PARTS = (
     "tokenizers.js",
     "architecture.js",
     "functions.js",
+    "products.js",
+    "simd.js",
     "matrices.js",
     "embeddings.js",
     "attention.js",
