@@ -232,9 +232,8 @@ def test_every_text_keeps_its_contrast_in_light_and_dark(open_page, explained, s
     page = open_page(explained, color_scheme=scheme)
     if selected:
         page.click("#unit-9")
-    page.evaluate(
-        "document.querySelectorAll('#text .unit').forEach((unit, t) => unit.style.setProperty('--share', t % 2))"
-    )
+    color_all = "units => units.forEach((unit, t) => unit.style.setProperty('--share', t % 2))"
+    page.eval_on_selector_all("#text .unit", color_all)
     colors = page.evaluate("""() => [".unit", ".lesson", "#facts", "#panel p", "#entropy button",
         "#entropy th", "#legend-high", "select", "dfn"].flatMap(name =>
             [...document.querySelectorAll(name)].map(part => {

@@ -1,15 +1,18 @@
 // What a model sees in a text: surprise, alternatives and attention, with everything one can choose.
 
+const MOST_CHANGE = 2; // bits, of the color scale of changes
+
 class Reader {
   /**
    * Fills the elements of reading.html and attention.html. An explanation has units, surprises,
    * alternatives, word, causal, columns (what is read), numBlocks, numHeads, entropy and
-   * `weightsOf(block, head)`, a (T, S) average where one of them is -1.
+   * `weightsOf(block, head)`, a (T, S) average where one of them is -1. It may have `changes` of the
+   * surprises in bits, to color by. `headChosen` is called when another head is chosen.
    */
-  constructor({ numBlocks, numHeads, cells = {} }) {
+  constructor({ numBlocks, numHeads, cells = {}, headChosen = () => {} }) {
+    this.headChosen = headChosen;
     this.chosen = { block: -1, head: -1, row: null };
     this.shown = null; // the unit that the panel is about
-    this.coloring = "surprise";
     this.hasAttention = numBlocks > 0;
     this.list = new UnitList(find("text"), {
       show: (t) => this.show(t < 0 ? this.resting : t),
@@ -66,6 +69,7 @@ class Reader {
       this.table.press(block, head);
       this.weights = this.explanation.weightsOf(block, head);
     }
+    this.headChosen();
     this.paint();
   }
 
@@ -75,24 +79,38 @@ class Reader {
     return [...this.weights.subarray(row * count, (row + 1) * count)];
   }
 
-  /** Colors units by surprise, or by how much the selected row reads from them. */
+  /** Colors units by surprise, by its change, or by how much the selected row reads from them. */
   paint() {
-    const { block, head, row } = this.chosen;
-    const { units, surprises, causal } = this.explanation;
+    const { row } = this.chosen;
+    const { units, surprises, causal, changes } = this.explanation;
     const reads = row !== null && this.hasAttention;
     const read = reads ? this.readBy(row) : [];
     const most = Math.max(...read, 1e-9);
     const shares = read.map((share) => share / most);
+    const isChange = !reads && Boolean(changes);
+    const own = isChange ? changes.map((bits) => Math.min(Math.abs(bits) / MOST_CHANGE, 1)) : surprises.map(surpriseShare);
     find("reading").classList.toggle("selecting", reads);
-    this.list.paint(reads && causal ? shares : surprises.map((bits) => (reads ? 0 : surpriseShare(bits))));
+    find("reading").classList.toggle("changing", isChange);
+    this.list.paint(reads ? (causal ? shares : units.map(() => 0)) : own);
+    this.list.options.forEach((option, t) => option.classList.toggle("less", isChange && changes[t] < 0));
     this.list.select(row);
     this.sources.forEach((unit, s) => unit.style.setProperty("--share", reads ? shares[s] : 0));
-    const title = reads ? ["What ", quoted(units[row]), ` reads, ${headName(block, head)}:`] : ["Surprise:"];
-    find("legend-title").replaceChildren(...title);
-    find("legend-low").textContent = reads ? "0 %" : "0";
-    find("legend-high").textContent = reads ? percent(most) : `${MOST_BITS} bits or more`;
+    this.showLegend(reads, isChange, percent(most));
     this.show(this.shown ?? this.resting);
     this.drawMatrix();
+  }
+
+  showLegend(reads, isChange, most) {
+    const { block, head, row } = this.chosen;
+    const change = `${MOST_CHANGE} bits or more`;
+    const [title, low, high] = reads
+      ? [["What ", quoted(this.explanation.units[row]), ` reads, ${headName(block, head)}:`], "0 %", most]
+      : isChange
+        ? [["Change of surprise:"], `−${change}`, `+${change}`]
+        : [["Surprise:"], "0", `${MOST_BITS} bits or more`];
+    find("legend-title").replaceChildren(...title);
+    find("legend-low").textContent = low;
+    find("legend-high").textContent = high;
   }
 
   drawMatrix() {
