@@ -1,0 +1,26 @@
+"""The program that runs a model within a page: JavaScript without dependencies. Imports no torch.
+
+Its parts are one script: they share one scope, and each uses only parts before it when it is read.
+"""
+
+from transformer.pages.template import template
+
+ENGINE_PARTS = (
+    "architecture.js",
+    "functions.js",
+    "matrices.js",
+    "embeddings.js",
+    "attention.js",
+    "gpt.js",
+    "sampling.js",
+    "writing.js",
+    "patterns.js",
+    "explanation.js",
+    "engine.js",
+)
+WORKER_PARTS = ("worker.js",)  # last: begins to answer messages, if it runs in a worker
+
+
+def engine_script() -> str:
+    """The parts one after the other. In a worker, it then waits for messages."""
+    return "\n".join(template(f"engine/{name}") for name in (*ENGINE_PARTS, *WORKER_PARTS))
