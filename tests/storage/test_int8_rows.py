@@ -91,13 +91,15 @@ def test_what_is_not_finite_is_refused(shape, number):
 
 
 def test_scales_that_do_not_fit_are_refused():
-    stored = quantized({"w": torch.ones(2, 3)})
+    stored = quantized({"w": torch.ones(2, 3), "b": torch.ones(2)})
     for changed in (
         {"w": stored["w"]},
         stored | {"w" + SCALES: torch.ones(3)},
         stored | {"w" + SCALES: torch.ones(2, 1)},
+        stored | {"w" + SCALES: torch.ones(2, dtype=torch.float64)},
+        stored | {"w": torch.ones(2, 3)},
     ):
-        with pytest.raises(ValueError, match="w has no scale for each of its rows"):
+        with pytest.raises(ValueError, match="w has no scale for each of its rows, or needs none"):
             dequantized(changed)
     with pytest.raises(ValueError, match=r"w\.scales has no tensor"):
         dequantized({"w" + SCALES: torch.ones(2)})

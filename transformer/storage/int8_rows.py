@@ -46,21 +46,29 @@ def quantized(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def dequantized(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights in float32, as `quantized` rounded them: int8 times the scale of its row.
 
-    Raises: ValueError for an int8 tensor without a scale for each row, and for scales alone.
+    Raises: ValueError for tensors that do not go with their scales.
     """
-    weights: dict[str, Tensor] = {}
+    check_rows(stored)
+    return {
+        name: tensor * _beside(stored[name + SCALES], tensor) if _is_rounded(tensor) else tensor
+        for name, tensor in stored.items()
+        if not name.endswith(SCALES)
+    }
+
+
+def check_rows(stored: Mapping[str, Tensor]) -> None:
+    """Raises: ValueError for an int8 tensor without a scale for each row, and for other scales."""
     for name, tensor in stored.items():
-        if name.endswith(SCALES):
-            if name.removesuffix(SCALES) not in stored:
-                raise ValueError(f"{name} has no tensor")
-        elif tensor.dtype == torch.int8:
-            scales = stored.get(name + SCALES)
-            if scales is None or scales.shape != tensor.shape[:1]:
-                raise ValueError(f"{name} has no scale for each of its rows")
-            weights[name] = tensor * _beside(scales.float(), tensor)
-        else:
-            weights[name] = tensor
-    return weights
+        scales = stored.get(name + SCALES)
+        rows = () if scales is None else (scales.shape, scales.dtype)
+        if rows != ((tensor.shape[:1], torch.float32) if _is_rounded(tensor) else ()):
+            raise ValueError(f"{name} has no scale for each of its rows, or needs none")
+        if name.endswith(SCALES) and name.removesuffix(SCALES) not in stored:
+            raise ValueError(f"{name} has no tensor")
+
+
+def _is_rounded(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.int8
 
 
 def _rounded(tensor: Tensor) -> tuple[Tensor, Tensor]:
