@@ -18,7 +18,6 @@ from transformer.storage.snapshots import Snapshot, read
 from transformer.system.errors import UserError
 
 MOST_BYTES = 30_000_000
-_PAGE = "bare.html"
 _VERSION = 1  # of the data: another one where a page of today could not read it
 _OTHERS = 150_000  # at most, for all but the weights
 
@@ -70,7 +69,7 @@ def live_page(
         "weights": base64.b64encode(packer.data).decode("ascii"),
         "engine": engine_script(),
     }
-    return filled(_PAGE, values)
+    return filled("live.html", values)
 
 
 def _moments(

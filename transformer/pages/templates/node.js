@@ -11,7 +11,7 @@ const page = fs.readFileSync(process.argv[2], "utf8");
 /** The text of the page's element with an id, as `textContent` gives it in a browser. */
 function textOf(id) {
   const start = page.indexOf(">", page.indexOf(` id="${id}"`)) + 1;
-  return page.slice(start, page.indexOf("</script>", start));
+  return page.slice(start, page.indexOf(`</${"script"}>`, start));
 }
 
 vm.runInThisContext(textOf("engine"), { filename: "engine" });
