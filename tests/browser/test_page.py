@@ -196,16 +196,16 @@ def test_keys_alone_do_what_the_pointer_does(open_page, explained):
 
 def test_pointing_at_the_matrix_names_both_and_a_click_selects_the_row(open_page, explained):
     page = open_page(explained)
-    place = page.evaluate("place")
+    place = page.evaluate("started.then(reader => reader.matrix.place)")
     t, s = 9, 3
     middle = {
         "x": place["left"] + (s + 0.5) * place["cell"],
         "y": place["top"] + (t + 0.5) * place["cell"],
     }
     page.hover("#matrix", position=middle)
-    share = re.search(r"([\d.]+)\u00a0%", page.inner_text("#tip"))
-    assert "(10) reads" in page.inner_text("#tip")
-    assert "(4):" in page.inner_text("#tip")
+    share = re.search(r"([\d.]+)\u00a0%", page.inner_text("#map .tip"))
+    assert "(10) reads" in page.inner_text("#map .tip")
+    assert "(4):" in page.inner_text("#map .tip")
     assert float(share[1]) == pytest.approx(
         100 * explained.attention.mean(axis=(0, 1))[t, s], abs=0.5
     )
@@ -232,7 +232,8 @@ def test_every_text_keeps_its_contrast_in_light_and_dark(open_page, explained, s
     page = open_page(explained, color_scheme=scheme)
     if selected:
         page.click("#unit-9")
-    page.evaluate("options.forEach((option, t) => option.style.setProperty('--share', t % 2))")
+    color_all = "units => units.forEach((unit, t) => unit.style.setProperty('--share', t % 2))"
+    page.eval_on_selector_all("#text .unit", color_all)
     colors = page.evaluate("""() => [".unit", ".lesson", "#facts", "#panel p", "#entropy button",
         "#entropy th", "#legend-high", "select", "dfn"].flatMap(name =>
             [...document.querySelectorAll(name)].map(part => {
