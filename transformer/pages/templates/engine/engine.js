@@ -31,12 +31,19 @@ class Engine {
     return this.tokenizer.decode(ids);
   }
 
+  /** The model of texts, or that of a snapshot. */
+  textModel(snapshot) {
+    if (this.settings.model === "encoder_decoder") {
+      throw new Error("the model has a source and a target: use translate");
+    }
+    return this.model(snapshot);
+  }
+
   /** The model, or the one of a snapshot. */
   model(snapshot = null) {
     if (this.models.has(snapshot)) return this.models.get(snapshot);
     const kind = MODELS[this.settings.model];
     const source = snapshot === null ? this.container : this.container.snapshots[snapshot];
-    if (!kind) throw new Error(`a model ${this.settings.model} has a source: use translate`);
     if (!source) throw new Error(`there is no snapshot ${snapshot}`);
     const others = [...this.models.keys()].filter((key) => key !== null);
     if (others.length >= KEPT_MODELS) this.models.delete(others[0]);
@@ -46,7 +53,7 @@ class Engine {
 
   /** (T, V) in one array: of the last block_size ids. */
   logits(ids) {
-    const model = this.model();
+    const model = this.textModel();
     return model.logits(model.read(ids.slice(-this.settings.block_size), model.newState()));
   }
 
@@ -55,7 +62,7 @@ class Engine {
     if (!ids.length) throw new Error("the text is empty: give at least one character");
     const key = JSON.stringify([off, snapshot]);
     if (!this.trace || this.trace.key !== key) {
-      this.trace = Object.assign(new Trace(this.model(snapshot), passOf(off)), { key });
+      this.trace = Object.assign(new Trace(this.textModel(snapshot), passOf(off)), { key });
     }
     const window = ids.slice(-this.settings.block_size);
     this.trace.read(window);
@@ -79,7 +86,7 @@ class Engine {
     const done = (stopped) => ({ ids: written, num_written: written.length, stopped });
     let started = Date.now();
     const settings = checkedSampling(sampling);
-    const steps = continuation(this.model(snapshot), ids, count, settings, passOf(off));
+    const steps = continuation(this.textModel(snapshot), ids, count, settings, passOf(off));
     for (const { id, logits } of steps) {
       const expected = logSoftmax(logits);
       written.push(id);
@@ -99,10 +106,22 @@ class Engine {
 
   /** The likeliest next tokens after `ids`, and their probabilities under settings of sampling. */
   distribution({ ids, sampling, count = 20, snapshot = null, off = {} }) {
-    const { logits } = new Window(this.model(snapshot), ids, passOf(off));
+    const { logits } = new Window(this.textModel(snapshot), ids, passOf(off));
     const before = alternatives(logSoftmax(logits), this.piece, count);
     const changed = new Sampler(checkedSampling(sampling), ids).probabilities(logits);
     return { before, after: before.map(([id, piece]) => [id, piece, changed[id]]) };
+  }
+
+  /**
+   * The target of a source: {text, units (with the end), ids, surprises, alternatives, score (see
+   * beamSearch), finished, attention (N, H, T, S), entropy, source, unknown, others: [{text, score,
+   * finished}] (the other beams)}.
+   */
+  translate({ text, num_beams = 1, max_new_tokens = null, snapshot = null }) {
+    if (this.settings.model !== "encoder_decoder") throw new Error("the model reads no source");
+    if (!(num_beams >= 1)) throw new Error(`num_beams must be at least 1, got ${num_beams}`);
+    const options = { num_beams, max_new_tokens };
+    return translationOf(this.model(snapshot), this.tokenizer, text, options);
   }
 }
 
