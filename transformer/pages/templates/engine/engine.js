@@ -1,6 +1,7 @@
 // What a page asks of a model; worker.js passes its messages on to these methods.
 
 const KEPT_MODELS = 2; // made of snapshots; each takes four bytes a weight
+const MOST_WEIGHTS = 2 ** 24; // of attention in an explanation: 64 MB
 
 const WORDS = { characters: "character", bytes: "byte", bpe: "piece" }; // for one token
 
@@ -57,16 +58,23 @@ class Engine {
     return model.logits(model.read(ids.slice(-this.settings.block_size), model.newState()));
   }
 
-  /** Explains the last block_size ids. A text that begins like the last one is read from there. */
+  /** Explains the last `mostExplained()` ids; reads them from the first change on. */
   explain(ids, { off = {}, snapshot = null } = {}) {
     if (!ids.length) throw new Error("the text is empty: give at least one character");
     const key = JSON.stringify([off, snapshot]);
     if (!this.trace || this.trace.key !== key) {
       this.trace = Object.assign(new Trace(this.textModel(snapshot), passOf(off)), { key });
     }
-    const window = ids.slice(-this.settings.block_size);
+    const window = ids.slice(-this.mostExplained());
     this.trace.read(window);
     return { first: ids.length - window.length, ...explanationOf(this.trace, this.piece) };
+  }
+
+  /** block_size, or fewer tokens where the attention of all heads would take too much memory. */
+  mostExplained() {
+    const { num_blocks = 0, num_heads = 0, block_size } = this.settings;
+    const most = Math.floor(Math.sqrt(MOST_WEIGHTS / (num_blocks * num_heads || 1)));
+    return Math.min(block_size, most);
   }
 
   /** The formulas of the names of heads, for the page's text. */
@@ -105,7 +113,7 @@ class Engine {
   }
 
   /** The likeliest next tokens after `ids`, and their probabilities under settings of sampling. */
-  distribution({ ids, sampling, count = 20, snapshot = null, off = {} }) {
+  distribution({ ids, sampling, count = 12, snapshot = null, off = {} }) {
     const { logits } = new Window(this.textModel(snapshot), ids, passOf(off));
     const before = alternatives(logSoftmax(logits), this.piece, count);
     const changed = new Sampler(checkedSampling(sampling), ids).probabilities(logits);
