@@ -77,7 +77,8 @@ WITHOUT_TORCH = """
     transformer.inspection.corpus.report
     transformer.inspection.curve_figures transformer.inspection.curves transformer.run.ahead
     transformer.run.folder_keeper transformer.special_ids
-    transformer.storage.events transformer.storage.pretrained.fitting
+    transformer.storage.events transformer.storage.moments
+    transformer.storage.pretrained.fitting
     transformer.storage.pretrained.folder
     transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.output

@@ -1,6 +1,6 @@
 """At which steps a run keeps what its model is, and which of these moments are kept at the end.
 
-Imports no torch.
+Training and pages choose with these. Imports no torch.
 """
 
 import math
