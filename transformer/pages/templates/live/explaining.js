@@ -14,6 +14,7 @@ class Explaining {
     this.takeText = latest(() => this.read());
     this.update = latest(() => this.explain());
     this.goOn = latest(() => this.compareTexts());
+    if (this.lens) this.tellPatterns();
     find("typed").addEventListener("input", () => this.takeText());
     find("all-on").addEventListener("click", () => this.switchAllOn());
     find("color-by").addEventListener("change", () => this.draw());
@@ -126,6 +127,16 @@ class Explaining {
   }
 
   // --- known patterns ---
+
+  /** How heads get their names, in the words of the engine that measures them. */
+  async tellPatterns() {
+    const patterns = await this.engine.call("patterns");
+    const tell = ({ name, formula, source }) =>
+      element("li", {}, element("dfn", {}, name), ": ", element("span", { className: "formula" }, formula), ` (${source})`);
+    find("patterns").replaceChildren(...patterns.map(tell));
+    find("least-score").textContent = patterns[0].least;
+    find("times-even").textContent = patterns[0].times_even;
+  }
 
   nameHeads() {
     this.now.heads.forEach((row, block) =>
