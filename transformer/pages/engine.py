@@ -8,6 +8,8 @@ from transformer.pages.template import template
 ENGINE_PARTS = (
     "architecture.js",
     "functions.js",
+    "products.js",
+    "simd.js",
     "matrices.js",
     "embeddings.js",
     "attention.js",

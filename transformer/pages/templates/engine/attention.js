@@ -1,6 +1,7 @@
 // Attention, its keys and values, and the blocks. x is (rows, C); its rows follow each other.
 
-const LEAST_ROOM = 16;
+const LEAST_ROOM = 16; // rows of keys
+const SPARE = 4; // rows after the last, which are read but not used
 
 /** The keys and values of one attention, each (length, G D) with G heads of keys and values. */
 class KeysValues {
@@ -13,7 +14,7 @@ class KeysValues {
 
   /** Room for so many more rows; at least twice the room if there is too little. */
   reserve(count) {
-    const needed = (this.length + count) * this.width;
+    const needed = (this.length + count + SPARE) * this.width;
     if (needed <= this.keys.length) return;
     for (const name of ["keys", "values"]) {
       const wider = new Float32Array(Math.max(needed, 2 * this[name].length));
@@ -80,7 +81,7 @@ class Heads {
   attend(q, stride, rows, kept, readable, off, record) {
     const { numHeads, headDim } = this;
     const joined = new Float32Array(rows * numHeads * headDim);
-    const scores = new Float64Array(kept.length);
+    const scores = new Float64Array(kept.length + 3);
     for (let r = 0; r < rows; r++) {
       const count = readable(r);
       for (let h = 0; h < numHeads; h++) {
@@ -100,30 +101,38 @@ class Heads {
 /** scores[s] = softmax over s < count of q k_s / sqrt(size); the keys are `width` apart. */
 function softmaxOfScores(q, query, keys, head, width, size, scores, count) {
   const scale = 1 / Math.sqrt(size);
-  let most = -Infinity;
-  for (let s = 0, key = head; s < count; s++, key += width) {
-    let even = 0;
-    let odd = 0;
-    let i = 0;
-    for (; i + 1 < size; i += 2) {
-      even += q[query + i] * keys[key + i];
-      odd += q[query + i + 1] * keys[key + i + 1];
+  for (let s = 0; s < count; s += 4) {
+    // Four keys at once; the cache has room for those after the last, whose scores are not read.
+    const k0 = head + s * width, k1 = k0 + width, k2 = k1 + width, k3 = k2 + width;
+    let a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+    for (let i = 0; i < size; i++) {
+      const value = q[query + i];
+      a0 += value * keys[k0 + i]; a1 += value * keys[k1 + i];
+      a2 += value * keys[k2 + i]; a3 += value * keys[k3 + i];
     }
-    if (i < size) even += q[query + i] * keys[key + i];
-    scores[s] = (even + odd) * scale;
-    if (scores[s] > most) most = scores[s];
+    scores[s] = a0 * scale; scores[s + 1] = a1 * scale;
+    scores[s + 2] = a2 * scale; scores[s + 3] = a3 * scale;
   }
+  let most = -Infinity;
+  for (let s = 0; s < count; s++) if (scores[s] > most) most = scores[s];
   let sum = 0;
   for (let s = 0; s < count; s++) sum += scores[s] = Math.exp(scores[s] - most);
   for (let s = 0; s < count; s++) scores[s] /= sum;
 }
 
-/** out[at + i] = sum over s < count of scores[s] values[s][i] */
+/** out[at + i] = sum over s < count of scores[s] values[s][i], for four i at once. */
 function weightedSum(scores, count, values, head, width, size, out, at) {
-  for (let i = 0; i < size; i++) {
-    let sum = 0;
-    for (let s = 0, from = head + i; s < count; s++, from += width) sum += scores[s] * values[from];
-    out[at + i] = sum;
+  for (let i = 0; i < size; i += 4) {
+    let a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+    for (let s = 0, from = head + i; s < count; s++, from += width) {
+      const score = scores[s];
+      a0 += score * values[from]; a1 += score * values[from + 1];
+      a2 += score * values[from + 2]; a3 += score * values[from + 3];
+    }
+    out[at + i] = a0;
+    if (i + 1 < size) out[at + i + 1] = a1;
+    if (i + 2 < size) out[at + i + 2] = a2;
+    if (i + 3 < size) out[at + i + 3] = a3;
   }
 }
 

@@ -26,7 +26,7 @@ class Trace {
   }
 
   weights(block, head, _, weights, count) {
-    const row = Float32Array.from(weights.subarray(0, count));
+    const row = new Float32Array(weights.subarray(0, count));
     this.maps[block * this.model.numHeads + head].push(row);
   }
 
@@ -117,7 +117,7 @@ function headsOf(trace, ids) {
 function entropyOf(map) {
   let sum = 0;
   for (const row of map) {
-    for (const weight of row) if (weight > 0) sum -= weight * Math.log2(weight);
+    for (let s = 0; s < row.length; s++) if (row[s] > 0) sum -= row[s] * Math.log(row[s]);
   }
-  return Math.abs(sum / map.length); // never -0
+  return Math.abs(sum / map.length / Math.LN2); // never -0
 }

@@ -24,7 +24,7 @@ function erf(x) {
 }
 
 const cubic = (v) => Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3);
-const silu = (x) => (x * (1 + Math.tanh(x / 2))) / 2; // x sigmoid(x); tanh cannot overflow
+const silu = (x) => x / (1 + Math.exp(-x)); // x sigmoid(x); where e^-x is infinite, -0
 
 /** In place; gelu is exact (arXiv:1606.08415), gelu_tanh GPT-2's, relu2 of arXiv:2109.08668. */
 const ACTIVATIONS = {
@@ -91,18 +91,22 @@ function makeNorm(settings, weights, name) {
 
 /** Log-probabilities (float64) of one row of logits. */
 function logSoftmax(logits) {
+  const out = new Float64Array(logits);
   let most = -Infinity;
-  for (const value of logits) if (value > most) most = value;
+  for (let i = 0; i < out.length; i++) if (out[i] > most) most = out[i];
   let sum = 0;
-  for (const value of logits) sum += Math.exp(value - most);
+  for (let i = 0; i < out.length; i++) sum += Math.exp(out[i] - most);
   const shift = most + Math.log(sum);
-  return Float64Array.from(logits, (value) => value - shift);
+  for (let i = 0; i < out.length; i++) out[i] -= shift;
+  return out;
 }
 
 /** Throws where a number is NaN or infinite: then no token can be chosen. */
 function requireFinite(logits) {
-  if (!logits.every(Number.isFinite)) {
-    throw new Error("the model's logits are not finite, so no token can be chosen");
+  for (let i = 0; i < logits.length; i++) {
+    if (!Number.isFinite(logits[i])) {
+      throw new Error("the model's logits are not finite, so no token can be chosen");
+    }
   }
   return logits;
 }

@@ -1,11 +1,10 @@
 // Weights of a model, and products with them.
 
-const TILE = 4; // rows of x and rows of a weight that are multiplied at once, in 16 registers
-
 /** The tensors of a container by name: {shape, data: Float32Array | Int8Array, scales}. */
 class Weights {
   constructor(tensors) {
     this.tensors = tensors;
+    this.products = makeProducts();
   }
 
   has(name) {
@@ -31,7 +30,7 @@ class Weights {
   /** `bias` and `weight` of a linear layer; other names of the weight may follow. */
   linear(name, hasBias, ...others) {
     const table = this.table(`${name}.weight`, ...others);
-    return new Linear(table, hasBias ? this.vector(`${name}.bias`) : null);
+    return new Linear(this.products, table, hasBias ? this.vector(`${name}.bias`) : null);
   }
 }
 
@@ -52,87 +51,48 @@ class Table {
 }
 
 /**
- * x W^T + b. int8 weights become float32 once, when the model is made: in V8, products with int8
- * take 1.4 (many rows) to 3 times (one row) as long, as each number is converted at each use.
+ * x W^T + b. int8 weights become float32 once, when the model is made: products with int8 take 1.4
+ * (many rows) to 3 times (one row) as long in V8, as each number is converted at each use.
  */
 class Linear {
-  constructor(table, bias) {
+  constructor(products, table, bias) {
     this.inputs = table.width;
     this.outputs = table.numRows;
     this.bias = bias;
-    const rows = Math.ceil(this.outputs / TILE) * TILE; // rows of 0 fill the last tile
-    this.weight = PRODUCTS.floats(rows * this.inputs);
-    for (let row = 0; row < this.outputs; row++) {
-      table.addRow(row, this.weight, row * this.inputs);
+    this.products = products;
+    this.panels = products.store(this.packed(table), this.inputs);
+  }
+
+  /** Panels of PANEL outputs, which stand side by side for each input; the last is filled with 0. */
+  packed(table) {
+    const { inputs, outputs } = this;
+    const panels = new Float32Array(Math.ceil(outputs / PANEL) * PANEL * inputs);
+    const row = new Float32Array(inputs);
+    for (let o = 0; o < outputs; o++) {
+      row.fill(0);
+      table.addRow(o, row);
+      const start = (o - (o % PANEL)) * inputs + (o % PANEL);
+      for (let i = 0; i < inputs; i++) panels[start + i * PANEL] = row[i];
     }
+    return panels;
   }
 
   /** x (rows, inputs) -> (rows, outputs) */
   apply(x, rows) {
     const out = new Float32Array(rows * this.outputs);
-    PRODUCTS.multiply(x, rows, this, out);
+    this.products.multiply(x, rows, this, out);
     return out;
   }
 }
 
-/** Products in plain JavaScript: tiles of 4 x 4, then the rows that are left one by one. */
-const PLAIN_PRODUCTS = {
-  floats: (length) => new Float32Array(length),
-  multiply(x, rows, layer, out) {
-    const inTiles = rows - (rows % TILE);
-    const tile = new Float32Array(TILE * TILE);
-    for (let o = 0; o < layer.outputs; o += TILE) {
-      for (let r = 0; r < inTiles; r += TILE) {
-        multiplyTile(x, r * layer.inputs, layer.weight, o * layer.inputs, layer.inputs, tile);
-        for (let i = 0; i < TILE; i++) put(layer, o, tile, i * TILE, out, r + i);
-      }
-      for (let r = inTiles; r < rows; r++) {
-        multiplyRow(x, r * layer.inputs, layer.weight, o * layer.inputs, layer.inputs, tile);
-        put(layer, o, tile, 0, out, r);
-      }
-    }
-  },
-};
-const PRODUCTS = PLAIN_PRODUCTS;
-
-function put(layer, o, tile, from, out, row) {
+/** Writes `numRows` rows of a tile (numRows, PANEL) to rows of `out`, from output o on. */
+function putTile(tile, from, layer, o, out, row, numRows) {
   const { outputs, bias } = layer;
-  const count = Math.min(TILE, outputs - o);
-  for (let i = 0; i < count; i++) {
-    out[row * outputs + o + i] = tile[from + i] + (bias ? bias[o + i] : 0);
+  const count = Math.min(PANEL, outputs - o);
+  for (let r = 0; r < numRows; r++) {
+    const at = (row + r) * outputs + o;
+    for (let i = 0; i < count; i++) {
+      out[at + i] = tile[from + r * PANEL + i] + (bias ? bias[o + i] : 0);
+    }
   }
-}
-
-/** tile[4 i + j] = row i of x times row j of w; the rows start at p and q and follow each other. */
-function multiplyTile(x, p, w, q, size, tile) {
-  const [p1, p2, p3] = [p + size, p + 2 * size, p + 3 * size];
-  const [q1, q2, q3] = [q + size, q + 2 * size, q + 3 * size];
-  let a0 = 0, a1 = 0, a2 = 0, a3 = 0;
-  let b0 = 0, b1 = 0, b2 = 0, b3 = 0;
-  let c0 = 0, c1 = 0, c2 = 0, c3 = 0;
-  let d0 = 0, d1 = 0, d2 = 0, d3 = 0;
-  for (let i = 0; i < size; i++) {
-    const x0 = x[p + i], x1 = x[p1 + i], x2 = x[p2 + i], x3 = x[p3 + i];
-    const w0 = w[q + i], w1 = w[q1 + i], w2 = w[q2 + i], w3 = w[q3 + i];
-    a0 += x0 * w0; a1 += x0 * w1; a2 += x0 * w2; a3 += x0 * w3;
-    b0 += x1 * w0; b1 += x1 * w1; b2 += x1 * w2; b3 += x1 * w3;
-    c0 += x2 * w0; c1 += x2 * w1; c2 += x2 * w2; c3 += x2 * w3;
-    d0 += x3 * w0; d1 += x3 * w1; d2 += x3 * w2; d3 += x3 * w3;
-  }
-  tile[0] = a0; tile[1] = a1; tile[2] = a2; tile[3] = a3;
-  tile[4] = b0; tile[5] = b1; tile[6] = b2; tile[7] = b3;
-  tile[8] = c0; tile[9] = c1; tile[10] = c2; tile[11] = c3;
-  tile[12] = d0; tile[13] = d1; tile[14] = d2; tile[15] = d3;
-}
-
-/** tile[j] = the row of x at p times row j of w. */
-function multiplyRow(x, p, w, q, size, tile) {
-  const [q1, q2, q3] = [q + size, q + 2 * size, q + 3 * size];
-  let a0 = 0, a1 = 0, a2 = 0, a3 = 0;
-  for (let i = 0; i < size; i++) {
-    const value = x[p + i];
-    a0 += value * w[q + i]; a1 += value * w[q1 + i];
-    a2 += value * w[q2 + i]; a3 += value * w[q3 + i];
-  }
-  tile[0] = a0; tile[1] = a1; tile[2] = a2; tile[3] = a3;
 }
