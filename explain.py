@@ -1,6 +1,7 @@
 """Write a page that explains how a model reads a text: `python explain.py --prompt "ROMEO:"`.
 
-The page needs no network. With `--out attention.png`, a picture of every head is written instead.
+The page needs no network. With `--live`, it runs the model itself, on any text. With
+`--out attention.png`, a picture of every head is written instead.
 """
 
 from transformer.config.flags import FlagParser, add_checkpoint, add_flags, check_flags, given_flags
@@ -33,6 +34,13 @@ def main(argv: list[str] | None = None) -> int:
         saved = load_model(path)
     task = task_of(saved.architecture["model"])
     task.check(options)
+    if options.live:
+        from transformer.inspection.live import live_explanation
+
+        page = live_explanation(saved, prompt, options)
+        write_text(options.out, page)
+        print(f"{options.out}: {len(page.encode()) / 1e6:,.2f} MB; it runs the model in a browser")
+        return 0
     explained = task.explain(saved, prompt, options)
     if options.out.lower().endswith(".png"):
         from transformer.inspection.attention_picture import write_picture

@@ -23,12 +23,12 @@ SCRIPTS = sorted(ROOT.glob("*.py"))
 ROOMS = {
     "special_ids": "",
     "system": "",
-    "pages": "",
     "data": "special_ids system",
     "decoding": "",
     "models": "decoding special_ids system",
     "config": "data decoding models special_ids system",
     "storage": "data decoding models special_ids system",
+    "pages": "config data decoding models special_ids storage system",
     "training": "decoding models special_ids storage system",
     "export": "config data decoding models pages special_ids storage system",
     "generation": "config data decoding models special_ids storage system",
@@ -45,12 +45,12 @@ ROOMS = {
 PACKAGES = {
     "special_ids": "",
     "system": "filelock platformdirs torch tqdm",
-    "pages": "",
     "data": "charset_normalizer jaxtyping numpy pytorch_lightning safetensors tokenizers torch",
     "decoding": "jaxtyping torch",
     "models": "jaxtyping torch",
     "config": "pydantic pydantic_core yaml",
     "storage": "safetensors tensorboard torch",
+    "pages": "numpy tokenizers torch",
     "training": "jaxtyping numpy pytorch_lightning torch tqdm",
     "export": "gguf jaxtyping numpy onnx onnxruntime pydantic safetensors torch transformers",
     "generation": "jaxtyping numpy pydantic torch",
@@ -63,6 +63,7 @@ PACKAGES = {
 WITHOUT_TORCH = """
     transformer
     transformer.config.files transformer.config.flags transformer.config.keys
+    transformer.config.told_keys transformer.data.prompts
     transformer.decoding.settings transformer.models.families.registry
     transformer.evaluation.options transformer.export.gguf.number_formats
     transformer.export.gguf.vocabulary transformer.export.options transformer.export.registry
@@ -79,7 +80,9 @@ WITHOUT_TORCH = """
     transformer.inspection.corpus.options transformer.inspection.corpus.page
     transformer.inspection.corpus.report
     transformer.inspection.curve_figures transformer.inspection.curves
-    transformer.pages.template transformer.run.ahead
+    transformer.pages.engine transformer.pages.live.vocabulary transformer.pages.template
+    transformer.run.ahead
+    transformer.storage.curves transformer.storage.loss_spacing
     transformer.run.folder_keeper transformer.special_ids
     transformer.storage.events transformer.storage.pretrained.fitting
     transformer.storage.pretrained.folder
@@ -96,10 +99,11 @@ WITHOUT_LIGHTNING = """
     transformer.export.exporting transformer.export.gguf.file transformer.export.gguf.reloaded
     transformer.export.hugging_face.folder
     transformer.export.hugging_face.reloaded
+    transformer.export.html.comparison transformer.export.html.file
     transformer.export.onnx.kinds
     transformer.generation.text_output transformer.generation.translation_output
     transformer.inspection.attention_figures transformer.inspection.explanation
-    transformer.inspection.page transformer.inspection.prompt
+    transformer.inspection.live transformer.inspection.page transformer.inspection.prompt
     transformer.inspection.validation_pictures
     transformer.lessons.teaching transformer.lessons.tutorial_names
     transformer.run.comparison transformer.storage.model_file

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformer.training.moments import candidates, crowded, is_due, spaced_by_loss
+from transformer.storage.loss_spacing import spaced_by_loss
+from transformer.training.moments import candidates, crowded, is_due
 
 
 def kept_after(last: int, number: int) -> tuple[list[int], int]:

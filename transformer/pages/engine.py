@@ -3,9 +3,11 @@
 Its parts are one script: they share one scope, and each uses only parts before it when it is read.
 """
 
-from transformer.pages.template import template
+from transformer.pages.template import code
 
 ENGINE_PARTS = (
+    "container.js",
+    "tokenizers.js",
     "architecture.js",
     "functions.js",
     "products.js",
@@ -25,4 +27,4 @@ WORKER_PARTS = ("worker.js",)  # last: begins to answer messages, if it runs in 
 
 def engine_script() -> str:
     """The parts one after the other. In a worker, it then waits for messages."""
-    return "\n".join(template(f"engine/{name}") for name in (*ENGINE_PARTS, *WORKER_PARTS))
+    return "\n".join(code(f"engine/{name}") for name in (*ENGINE_PARTS, *WORKER_PARTS))
