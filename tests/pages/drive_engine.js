@@ -22,9 +22,20 @@ function tensorsOf(rows) {
   );
 }
 
-const made = new Map();
+// Texts are numbers, if a model has no tokenizer.
+const numbers = {
+  pieces: Array.from({ length: 1000 }, (_, id) => String(id)),
+  encode(text) {
+    const ids = text.split(" ").map(Number);
+    return { ids, pieces: ids.map(String), unknown: [] };
+  },
+  decode: (ids) => ids.join(" "),
+};
+const NUMBERS = { ...numbers, source: numbers, target: numbers };
+const engines = new Map(); // by number of the model
+globalThis.engines = engines;
 function engineOf(number) {
-  if (made.has(number)) return made.get(number);
+  if (engines.has(number)) return engines.get(number);
   const { architecture, tokenizer, tensors, snapshots } = job.models[number];
   const container = {
     architecture,
@@ -32,11 +43,13 @@ function engineOf(number) {
     tensors: tensorsOf(tensors),
     snapshots: snapshots.map((one) => ({ ...one, tensors: tensorsOf(one.tensors) })),
   };
-  made.set(number, new (inScope("Engine"))(container));
-  return made.get(number);
+  const engine = new (inScope("Engine"))(container);
+  if (!tokenizer) engine.tokenizer = NUMBERS;
+  engines.set(number, engine);
+  return engine;
 }
 
-/** {result, events, ms of processor time} or {error}; `method` null evaluates args[0] in the engine's scope. */
+/** {result, events, ms of processor time} or {error}; without a method, args[0] is evaluated. */
 async function run({ model, method, args }) {
   const events = [];
   const emit = method === "write" ? [(event) => events.push(event)] : [];
@@ -44,7 +57,7 @@ async function run({ model, method, args }) {
   try {
     const result = method
       ? await engineOf(model)[method](...args, ...emit)
-      : inScope(args[0]);
+      : await inScope(args[0]);
     const { user, system } = process.cpuUsage(started);
     return { result, events, ms: (user + system) / 1000 };
   } catch (error) {

@@ -32,7 +32,7 @@ class Job:
         """The number of a model for `call`. `snapshots` are models, too."""
         self.models.append(
             {
-                "architecture": model.architecture,
+                "architecture": dict(model.architecture),
                 "tokenizer": tokenizer,
                 "tensors": self._rows(model, int8),
                 "snapshots": [{"step": 0, "tensors": self._rows(one, int8)} for one in snapshots],

@@ -20,6 +20,9 @@ ENGINE_PARTS = (
     "writing.js",
     "patterns.js",
     "explanation.js",
+    "encoder_decoder.js",
+    "beam_search.js",
+    "translation.js",
     "engine.js",
 )
 WORKER_PARTS = ("worker.js",)  # last: begins to answer messages, if it runs in a worker

@@ -1,6 +1,7 @@
 // What a page asks of a model; worker.js passes its messages on to these methods.
 
 const KEPT_MODELS = 2; // made of snapshots; each takes four bytes a weight
+const MOST_WEIGHTS = 2 ** 24; // of attention in an explanation: 64 MB
 
 const WORDS = { characters: "character", bytes: "byte", bpe: "piece" }; // for one token
 
@@ -31,12 +32,19 @@ class Engine {
     return this.tokenizer.decode(ids);
   }
 
+  /** The model of texts, or that of a snapshot. */
+  textModel(snapshot) {
+    if (this.settings.model === "encoder_decoder") {
+      throw new Error("the model has a source and a target: use translate");
+    }
+    return this.model(snapshot);
+  }
+
   /** The model, or the one of a snapshot. */
   model(snapshot = null) {
     if (this.models.has(snapshot)) return this.models.get(snapshot);
     const kind = MODELS[this.settings.model];
     const source = snapshot === null ? this.container : this.container.snapshots[snapshot];
-    if (!kind) throw new Error(`a model ${this.settings.model} has a source: use translate`);
     if (!source) throw new Error(`there is no snapshot ${snapshot}`);
     const others = [...this.models.keys()].filter((key) => key !== null);
     if (others.length >= KEPT_MODELS) this.models.delete(others[0]);
@@ -46,20 +54,27 @@ class Engine {
 
   /** (T, V) in one array: of the last block_size ids. */
   logits(ids) {
-    const model = this.model();
+    const model = this.textModel();
     return model.logits(model.read(ids.slice(-this.settings.block_size), model.newState()));
   }
 
-  /** Explains the last block_size ids. A text that begins like the last one is read from there. */
+  /** Explains the last `mostExplained()` ids; reads them from the first change on. */
   explain(ids, { off = {}, snapshot = null } = {}) {
     if (!ids.length) throw new Error("the text is empty: give at least one character");
     const key = JSON.stringify([off, snapshot]);
     if (!this.trace || this.trace.key !== key) {
-      this.trace = Object.assign(new Trace(this.model(snapshot), passOf(off)), { key });
+      this.trace = Object.assign(new Trace(this.textModel(snapshot), passOf(off)), { key });
     }
-    const window = ids.slice(-this.settings.block_size);
+    const window = ids.slice(-this.mostExplained());
     this.trace.read(window);
     return { first: ids.length - window.length, ...explanationOf(this.trace, this.piece) };
+  }
+
+  /** block_size, or fewer tokens where the attention of all heads would take too much memory. */
+  mostExplained() {
+    const { num_blocks = 0, num_heads = 0, block_size } = this.settings;
+    const most = Math.floor(Math.sqrt(MOST_WEIGHTS / (num_blocks * num_heads || 1)));
+    return Math.min(block_size, most);
   }
 
   /** The formulas of the names of heads, for the page's text. */
@@ -79,7 +94,7 @@ class Engine {
     const done = (stopped) => ({ ids: written, num_written: written.length, stopped });
     let started = Date.now();
     const settings = checkedSampling(sampling);
-    const steps = continuation(this.model(snapshot), ids, count, settings, passOf(off));
+    const steps = continuation(this.textModel(snapshot), ids, count, settings, passOf(off));
     for (const { id, logits } of steps) {
       const expected = logSoftmax(logits);
       written.push(id);
@@ -98,11 +113,23 @@ class Engine {
   }
 
   /** The likeliest next tokens after `ids`, and their probabilities under settings of sampling. */
-  distribution({ ids, sampling, count = 20, snapshot = null, off = {} }) {
-    const { logits } = new Window(this.model(snapshot), ids, passOf(off));
+  distribution({ ids, sampling, count = 12, snapshot = null, off = {} }) {
+    const { logits } = new Window(this.textModel(snapshot), ids, passOf(off));
     const before = alternatives(logSoftmax(logits), this.piece, count);
     const changed = new Sampler(checkedSampling(sampling), ids).probabilities(logits);
     return { before, after: before.map(([id, piece]) => [id, piece, changed[id]]) };
+  }
+
+  /**
+   * The target of a source: {text, units (with the end), ids, surprises, alternatives, score (see
+   * beamSearch), finished, attention (N, H, T, S), entropy, source, unknown, others: [{text, score,
+   * finished}] (the other beams)}.
+   */
+  translate({ text, num_beams = 1, max_new_tokens = null, snapshot = null }) {
+    if (this.settings.model !== "encoder_decoder") throw new Error("the model reads no source");
+    if (!(num_beams >= 1)) throw new Error(`num_beams must be at least 1, got ${num_beams}`);
+    const options = { num_beams, max_new_tokens };
+    return translationOf(this.model(snapshot), this.tokenizer, text, options);
   }
 }
 

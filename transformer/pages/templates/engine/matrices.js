@@ -63,7 +63,7 @@ class Linear {
     this.panels = products.store(this.packed(table), this.inputs);
   }
 
-  /** Panels of PANEL outputs, which stand side by side for each input; the last is filled with 0. */
+/** Writes `numRows` rows of a tile (numRows, PANEL) to `out`, from output o of a layer on. */
   packed(table) {
     const { inputs, outputs } = this;
     const panels = new Float32Array(Math.ceil(outputs / PANEL) * PANEL * inputs);

@@ -3,7 +3,7 @@
 const PANEL = 8; // outputs of a linear layer whose weights stand side by side
 const ROWS = 4; // of x, multiplied at once
 
-/** Tiles of 4 rows x 4 outputs, whose 16 sums are local variables; then the other rows one by one. */
+/** Tiles of 4 rows x 4 outputs, whose 16 sums are local variables; then the rows that are left. */
 class PlainProducts {
   constructor() {
     this.tile = new Float32Array(ROWS * PANEL);
@@ -31,7 +31,7 @@ class PlainProducts {
   }
 }
 
-/** tile[8 r + j] = row r of x times output j of half a panel; x starts at p, the half panel at q. */
+/** tile[8 r + j] = row r of x times output j of half a panel; they start at p and q. */
 function multiplyRows(x, p, panels, q, size, tile, at) {
   const [p1, p2, p3] = [p + size, p + 2 * size, p + 3 * size];
   let a0 = 0, a1 = 0, a2 = 0, a3 = 0;

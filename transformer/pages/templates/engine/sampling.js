@@ -68,6 +68,7 @@ class Sampler {
     this.settings = settings;
     this.random = new Random(settings.seed);
     this.seen = new Set(ids);
+    this.isFiltered = [settings.top_k, settings.top_p, settings.min_p].some((one) => one !== OFF);
   }
 
   next(logits) {
@@ -88,14 +89,26 @@ class Sampler {
   }
 
   draw(logits) {
-    const { order, weights } = this.ranked(logits);
+    const { order, weights } = this.isFiltered ? this.ranked(logits) : this.inOrder(logits);
     const drawn = this.random.uniform() * sumOf(weights);
     let last = 0; // in case rounding leaves the sum below what was drawn
-    for (let rank = 0, sum = 0; rank < order.length && sum <= drawn; rank++) {
+    for (let rank = 0, sum = 0; rank < weights.length && sum <= drawn; rank++) {
       if (weights[rank]) last = rank;
       sum += weights[rank];
     }
-    return order[last];
+    return order ? order[last] : last;
+  }
+
+  /** The weights of all ids, in the order of the ids. */
+  inOrder(logits) {
+    let most = -Infinity;
+    for (let id = 0; id < logits.length; id++) if (logits[id] > most) most = logits[id];
+    const weights = new Float64Array(logits);
+    const { temperature } = this.settings;
+    for (let id = 0; id < weights.length; id++) {
+      weights[id] = Math.exp((weights[id] - most) / temperature);
+    }
+    return { order: null, weights };
   }
 
   /** The ids, the likeliest first, and weights in proportion to their probabilities, or 0. */
