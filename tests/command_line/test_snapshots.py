@@ -14,8 +14,14 @@ from transformer.run.verification import InterruptAfter
 from transformer.storage.int8_rows import SCALES, dequantized
 from transformer.storage.metadata import distinct_tensors, model_tensors
 from transformer.storage.model_file import load_model
-from transformer.storage.run_folder import LAST, PREVIOUS
-from transformer.storage.snapshots import FOLDER, list_snapshots, read, snapshot_path
+from transformer.storage.run_folder import LAST
+from transformer.storage.snapshots import (
+    FOLDER,
+    list_snapshots,
+    read,
+    snapshot_path,
+    snapshot_steps,
+)
 from transformer.storage.training_state import read_training_state
 from transformer.system.errors import UserError
 from transformer.training.callbacks.snapshots import Snapshots
@@ -81,7 +87,7 @@ def test_nothing_is_written_without_the_key_and_training_is_the_same_with_it(tra
     assert "Snapshots" not in read_training_state(without / LAST)["callbacks"]
     kept = train_here(run_name="with", dropout=0.1, max_steps=20, snapshots=3)
     assert len(files_of(kept)) == 3
-    assert differences(without, kept) == []
+    assert differences(without, kept) == ["snapshots"]
 
 
 # Checkpoints are saved at validations (30 and 60) and at stops; snapshots at steps 0 to 4, 6, 8,
@@ -110,26 +116,30 @@ def test_a_run_that_stopped_and_was_killed_ends_with_the_same_snapshots(
             train_here(callbacks=[end], **given)
         given = {"config": str(folder / "config.yaml"), "resume": folder / LAST}
     train_here(**given)
-    assert files_of(folder) == files_of(whole)
+    assert differences(whole, folder) == []
     assert len(files_of(folder)) == 3
+
+
+@pytest.mark.slow
+def test_snapshots_that_were_dropped_after_the_checkpoint_are_not_missed(train_here, tmp_path):
+    """With 2, steps 0, 1, 2 and 5 are kept at step 5, and 0, 2, 14 and 58 at step 58."""
+    changes = {"snapshots": 2, "val_every_steps": 70}
+    whole = train_here(run_name="whole", **changes)
+    folder = tmp_path / "runs" / "killed" / "version_0"
+    with pytest.raises(SystemExit):
+        train_here(run_name="killed", callbacks=[InterruptAfter(5)], **changes)
+    again = {"config": str(folder / "config.yaml"), "resume": folder / LAST}
+    with pytest.raises(Killed):
+        train_here(callbacks=[KillAfter(60)], **again)
+    assert snapshot_steps(folder) == [0, 2, 14, 58]
+    with pytest.raises(SystemExit):
+        train_here(callbacks=[InterruptAfter(65)], **again)
+    assert snapshot_steps(folder) == [0, 2, 14, 58]
+    train_here(**again)
     assert differences(whole, folder) == []
 
 
-@pytest.mark.parametrize("number", [2, 5])
-def test_snapshots_that_were_dropped_after_the_checkpoint_are_not_missed(
-    train_here, tmp_path, number
-):
-    whole = train_here(run_name="whole", snapshots=number, val_every_steps=7)
-    folder = tmp_path / "runs" / "killed" / "version_0"
-    with pytest.raises(Killed):
-        train_here(
-            run_name="killed", snapshots=number, val_every_steps=7, callbacks=[KillAfter(62)]
-        )
-    assert (folder / PREVIOUS).is_file()
-    train_here(str(folder / "config.yaml"), resume=folder / PREVIOUS)
-    assert files_of(folder) == files_of(whole)
-
-
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_its_end_still_keeps_its_last_moment(
     train_here, tmp_path, monkeypatch
 ):
@@ -150,6 +160,7 @@ def killed(*_):
     raise Killed
 
 
+@pytest.mark.slow
 def test_a_longer_run_goes_on_from_the_moments_that_were_chosen(train_here):
     folder = train_here(snapshots=3, max_steps=20)
     before = files_of(folder)
@@ -164,6 +175,7 @@ def test_a_longer_run_goes_on_from_the_moments_that_were_chosen(train_here):
     assert [each.step for each in list_snapshots(folder)][::2] == [0, 50]
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_costs_the_snapshots_alone(
     train_here, tmp_path, caplog, monkeypatch
 ):
@@ -180,6 +192,7 @@ def test_a_folder_that_cannot_be_written_costs_the_snapshots_alone(
     assert differences(whole, folder) == []
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_someone_deleted_or_spoiled_ends_no_run(train_here, tmp_path):
     folder = tmp_path / "runs" / "gpt" / "version_0"
     with pytest.raises(SystemExit):

@@ -3,16 +3,22 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from tests.conftest import draw_weights
 from tests.pages.node import needs_node
+from transformer.data.tokenizers.bpe import BpeTokenizer
+from transformer.data.tokenizers.pairs import PairTokenizer, PieceTokenizer, UnitTokenizer
 from transformer.export.formats.html import Html
 from transformer.export.html.reloaded import ReloadedPage
+from transformer.models import build_model
 from transformer.pages.live.page import size_of
 from transformer.storage.int8_rows import quantized
 from transformer.storage.metadata import distinct_tensors
+from transformer.storage.saved_model import SavedModel
 from transformer.storage.snapshots import write_snapshot
 from transformer.system.errors import UserError
 
@@ -64,6 +70,31 @@ def test_node_computes_what_python_computes(make_saved, exported, number_format,
 
 
 @needs_node
+@pytest.mark.parametrize("units", ["characters", "words", "pieces"])
+def test_node_translates_as_python_does(make_encoder_decoder, exported, units):
+    sides = {
+        "characters": lambda: UnitTokenizer("characters", [*"abcdé漢🙂"]),
+        "words": lambda: UnitTokenizer("words", ["to", "be", "漢", "</script>", "🙂"]),
+        "pieces": lambda: PieceTokenizer(BpeTokenizer.from_text("to be\n" * 9, vocab_size=260)),
+    }
+    tokenizer = PairTokenizer(sides[units](), sides[units]())
+    shape = make_encoder_decoder().architecture | tokenizer.sizes
+    model = build_model(**shape).float().eval()
+    draw_weights(model)
+    saved = SavedModel(Path("m"), model, tokenizer, model.architecture, {}, {}, {})
+    _, (first, second) = exported(saved, "page.html", "html")
+    assert "runs an encoder_decoder with" in first
+    assert re.search(r"node \d+.*: the best targets of 5 sources are the same, greedily", second)
+
+
+@needs_node
+def test_a_bigram_model_writes_in_a_page_too(make_saved, exported):
+    _, (first, second) = exported(make_saved(model="bigram"), "page.html", "html")
+    assert "runs a bigram with" in first
+    assert "greedy tokens are the same" in second
+
+
+@needs_node
 def test_what_node_computes_otherwise_is_not_written(make_saved, exported, monkeypatch, tmp_path):
     old = ReloadedPage.logits
     monkeypatch.setattr(ReloadedPage, "logits", lambda self, ids: old(self, ids) * 1.01)
@@ -98,7 +129,7 @@ def test_nothing_in_a_page_asks_the_network_or_ends_an_element(make_saved, expor
     assert "alert(1)</script>" not in page
     assert data_of(page)["name"] == hostile
     assert data_of(page)["facts"]["corpus"] == hostile.rpartition("/")[2] + ".txt"
-    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
 
 
 @pytest.mark.parametrize("tie_weights", [False, True])

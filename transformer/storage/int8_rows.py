@@ -30,16 +30,11 @@ def quantized(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     stored: dict[str, Tensor] = {}
     for name in weights:
         tensor = weights[name].detach().cpu()
-        if not tensor.is_floating_point():
-            stored[name] = tensor
-            continue
-        tensor = tensor.float()
-        if not tensor.isfinite().all():
+        stored[name] = tensor.float() if tensor.is_floating_point() else tensor
+        if tensor.is_floating_point() and tensor.dim() >= 2:
+            stored[name], stored[name + SCALES] = _rounded(stored[name])
+        if not stored.get(name + SCALES, stored[name]).isfinite().all():
             raise ValueError(f"{name} holds numbers that are not finite")
-        if tensor.dim() < 2:
-            stored[name] = tensor
-        else:
-            stored[name], stored[name + SCALES] = _rounded(tensor)
     return stored
 
 
@@ -72,11 +67,11 @@ def _is_rounded(tensor: Tensor) -> bool:
 
 
 def _rounded(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """The scale of a row that holds a number that is not finite is not finite either."""
     scales = tensor.abs().flatten(1).amax(dim=1) / MOST
-    scales = scales.where(scales >= _LEAST_SCALE, 0.0)
-    steps = tensor / _beside(scales, tensor)
-    steps = steps.where(_beside(scales > 0, tensor), 0.0)
-    return steps.round().to(torch.int8), scales
+    scales = scales.where(~(scales < _LEAST_SCALE), 0.0)  # where it is NaN, it stays so
+    divisors = scales.where(scales != 0, torch.inf)  # which leaves nothing of a row
+    return (tensor / _beside(divisors, tensor)).round().to(torch.int8), scales
 
 
 def _beside(scales: Tensor, tensor: Tensor) -> Tensor:

@@ -38,9 +38,11 @@ def write(saved: SavedModel, path: Path, options: Any) -> str:
     path.write_text(page, encoding="utf-8", newline="\n")
     number = sum(parameter.numel() for parameter in saved.model.parameters())
     moments = f" at {len(snapshots) + 1} moments of its training" if snapshots else ""
+    kind = saved.architecture["model"]
+    article = "an" if kind[0] in "aeiou" else "a"
     return (
-        f"a page of {len(page.encode()) / 1e6:,.2f} MB that runs a {saved.architecture['model']} "
-        f"with {number:,} parameters in {options.number_format}{moments}"
+        f"a page of {len(page.encode()) / 1e6:,.2f} MB that runs {article} {kind} with "
+        f"{number:,} parameters in {options.number_format}{moments}"
     )
 
 

@@ -65,7 +65,7 @@ def run_folder(saved: SavedModel) -> Path | None:
     return folder if (folder / CONFIG).is_file() else None
 
 
-def curve_of(run: Path | None) -> list[list[float | None]] | None:
+def curve_of(run: Path | None) -> list[list[int | float | None]] | None:
     """[step, train_loss, val_loss] by step, with None where one was not logged."""
     if run is None:
         return None
@@ -73,7 +73,7 @@ def curve_of(run: Path | None) -> list[list[float | None]] | None:
         curves = read_curves(run)
     except UserError:  # a run without events, or with damaged ones
         return None
-    rows: dict[int, list[float | None]] = {}
+    rows: dict[int, list[int | float | None]] = {}
     for place, name in enumerate((TRAIN_LOSS, VAL_LOSS), start=1):
         for point in _thinned(curves.get(name, [])):
             row = rows.setdefault(point.step, [point.step, None, None])

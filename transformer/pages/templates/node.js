@@ -34,6 +34,7 @@ const METHODS = {
   continued,
   encode: (engine, text) => engine.encode(text).ids,
   decode: (engine, ids) => engine.decode(ids),
+  encodeSource: (engine, text) => engine.tokenizer.source.encode(text).ids,
   translate: (engine, request) => engine.translate(request),
 };
 
