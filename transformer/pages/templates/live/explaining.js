@@ -14,9 +14,13 @@ class Explaining {
     this.takeText = latest(() => this.read());
     this.update = latest(() => this.explain());
     this.goOn = latest(() => this.compareTexts());
+    if (this.lens) {
+      find("text").after(find("switching"));
+      this.tellPatterns();
+    }
     find("typed").addEventListener("input", () => this.takeText());
-    find("all-on").addEventListener("click", () => this.switchAllOn());
-    find("color-by").addEventListener("change", () => this.draw());
+    find("all-on")?.addEventListener("click", () => this.switchAllOn());
+    find("color-by")?.addEventListener("change", () => this.draw());
   }
 
   set(text) {
@@ -69,12 +73,13 @@ class Explaining {
 
   showLoss() {
     const { whole, now } = this;
+    const isOff = this.switches !== null;
+    if (this.lens) find("switching").hidden = !isOff;
+    if (now.mean === null) return void (find("loss").textContent = ""); // one unit: nothing was predicted
     const bits = `${now.mean.toFixed(3)} bits per ${this.info.word} (${now.loss.toFixed(3)} nats)`;
     const change = now.mean - whole.mean;
     const more = `: ${signed(change)} bits against ${whole.mean.toFixed(3)} with everything on`;
-    const isOff = this.switches !== null;
-    find("loss").textContent = now.pieces.length < 2 ? "" : `Loss: ${bits}${isOff ? more : ""}.`;
-    find("color-choice").hidden = find("all-on").hidden = find("texts").hidden = !isOff;
+    find("loss").textContent = `Loss: ${bits}${isOff ? more : ""}.`;
   }
 
   // --- switches ---
@@ -126,6 +131,16 @@ class Explaining {
   }
 
   // --- known patterns ---
+
+  /** How heads get their names, in the words of the engine that measures them. */
+  async tellPatterns() {
+    const patterns = await this.engine.call("patterns");
+    const tell = ({ name, formula, source }) =>
+      element("li", {}, element("dfn", {}, name), ": ", element("span", { className: "formula" }, formula), ` (${source})`);
+    find("patterns").replaceChildren(...patterns.map(tell));
+    find("least-score").textContent = patterns[0].least;
+    find("times-even").textContent = patterns[0].times_even;
+  }
 
   nameHeads() {
     this.now.heads.forEach((row, block) =>

@@ -2,7 +2,7 @@
 
 class Writing {
   constructor(engine, info) {
-    Object.assign(this, { engine, info, chosen: null, shown: null, running: null });
+    Object.assign(this, { engine, info, chosen: null, shown: null, running: null, arrived: [] });
     this.text = { ids: [], units: [], surprises: [], alternatives: [], numPrompt: 0 };
     this.list = new UnitList(find("written"), {
       show: (t) => this.show(t < 0 ? this.chosen : t),
@@ -59,13 +59,13 @@ class Writing {
 
   // --- writing ---
 
-  async write(off) {
+  async write() {
     await this.stop();
     const count = Math.max(1, Math.round(Number(find("count").value)) || 1);
     this.say("Writing …", "Stop");
     const { sampling } = this.settings;
-    const wish = { ids: this.text.ids.slice(), count, sampling, snapshot: null, off };
-    this.running = this.engine.hearing((event) => this.add(event), "write", wish);
+    const wish = { ids: this.text.ids.slice(), count, sampling, snapshot: null };
+    this.running = this.engine.hearing((event) => this.arrive(event), "write", wish);
     let says;
     try {
       const { num_written: count, stopped } = await this.running;
@@ -73,6 +73,7 @@ class Writing {
     } catch (error) {
       says = `${capital(error.message)}.`;
     }
+    this.showArrived();
     this.running = null;
     this.say(says, "Write on");
     this.changed();
@@ -96,6 +97,18 @@ class Writing {
     this.changed();
   }
 
+  /** Units are shown once a frame: a small model writes faster than a page is drawn. */
+  arrive(unit) {
+    if (!this.arrived.length) requestAnimationFrame(() => this.showArrived());
+    this.arrived.push(unit);
+  }
+
+  showArrived() {
+    this.arrived.splice(0).forEach((unit) => this.add(unit));
+    const box = this.list.root;
+    if (this.chosen === null) box.scrollTop = box.scrollHeight;
+  }
+
   add({ id, piece, surprise, alternatives }) {
     const { ids, units, surprises, alternatives: all } = this.text;
     ids.push(id);
@@ -103,8 +116,6 @@ class Writing {
     surprises.push(surprise);
     all.push(alternatives);
     this.addOption(ids.length - 1);
-    const box = this.list.root;
-    if (this.chosen === null) box.scrollTop = box.scrollHeight;
   }
 
   cut(count) {
