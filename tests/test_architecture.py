@@ -82,7 +82,7 @@ WITHOUT_TORCH = """
     transformer.inspection.curve_figures transformer.inspection.curves
     transformer.pages.engine transformer.pages.live.vocabulary transformer.pages.template
     transformer.run.ahead
-    transformer.storage.curves transformer.storage.moments
+    transformer.storage.curves
     transformer.run.folder_keeper transformer.special_ids
     transformer.storage.events transformer.storage.moments
     transformer.storage.pretrained.fitting
