@@ -228,7 +228,7 @@ def test_a_source_becomes_a_target(open_html, make_encoder_decoder, tmp_path):
 @pytest.mark.parametrize("width", [360, 1200])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_and_nothing_is_cut_off(open_live, snapshots, scheme, width):
-    """axe-core 4 (Deque), the rules of WCAG 2 and its best practices."""
+    """axe-core 4.12.1: the rules of WCAG 2.2, A and AA, and its best practices."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = open_live(
         snapshots=snapshots, color_scheme=scheme, viewport={"width": width, "height": 900}

@@ -16,6 +16,7 @@ function modelFacts({ architecture, facts }, { word, num_blocks: numBlocks, num_
 }
 
 function fail(error, isOpen) {
+  find("loading").textContent = "";
   find("fault").hidden = false;
   find("fault").textContent = `This page cannot run its model: ${error.message.replace(/\.$/, "")}.`;
   if (isOpen) return;
@@ -52,15 +53,18 @@ function keepOnly(info, hasSnapshots) {
   const hasAttention = info.num_blocks > 0;
   const kept = { text: !isPair, pair: isPair, attention: hasAttention, none: !hasAttention };
   removeOthers({ ...kept, written: false, snapshots: hasSnapshots, bare: !hasSnapshots }, info.word);
+  for (const part of document.querySelectorAll("main, nav")) part.hidden = false;
 }
 
 async function start() {
+  find("loading").textContent = "Reading the model …";
   const engine = new EngineCalls(find("engine").textContent);
   const texts = { model: find("model").textContent, weights: find("weights").textContent };
   const info = await engine.call("open", texts);
   const model = JSON.parse(texts.model);
   keepOnly(info, model.snapshots.length > 0);
-  find("model-facts").textContent = modelFacts(model, info);
+  find("loading").textContent = "";
+  find("facts").textContent = modelFacts(model, info);
   const text = model.facts.prompt || "";
   const isPair = info.model === "encoder_decoder";
   const parts = isPair ? startPair(engine, info, text) : startText(engine, info, model, text);
