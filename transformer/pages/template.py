@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 _PLACEHOLDER = re.compile(r"\{\{([\w./]+)\}\}")
+_CODE = (".js", ".css")
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
 
@@ -16,7 +17,7 @@ def template(name: str) -> str:
 
 
 def code(name: str) -> str:
-    """A page, script or style without indentation, and without comments on lines of their own.
+    """A script or a style without its comments, but for those behind code, and without indentation.
 
     A page is sent, so it is short: a third of its code is that. No text of a script may go over
     several lines.
@@ -35,9 +36,11 @@ def filled(name: str, values: Mapping[str, str]) -> str:
     """A template in which each {{name}} is one of the values, or the text of another template."""
 
     def part(match: re.Match[str]) -> str:
-        return values[match[1]] if match[1] in values else code(match[1])
+        if match[1] in values:
+            return values[match[1]]
+        return code(match[1]) if match[1].endswith(_CODE) else template(match[1])
 
-    return _PLACEHOLDER.sub(part, code(name))
+    return _PLACEHOLDER.sub(part, template(name))
 
 
 def as_json(value: Any) -> str:

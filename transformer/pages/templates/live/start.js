@@ -58,7 +58,8 @@ function keepOnly(info, hasSnapshots) {
 
 async function start() {
   find("loading").textContent = "Reading the model …";
-  const engine = new EngineCalls(find("engine").textContent);
+  const script = new TextDecoder().decode(await unpacked(find("engine").textContent));
+  const engine = new EngineCalls(script);
   const texts = { model: find("model").textContent, weights: find("weights").textContent };
   const info = await engine.call("open", texts);
   const model = JSON.parse(texts.model);
