@@ -1,5 +1,7 @@
 // Starts the page: reads the data, opens the engine, and makes the parts that this model has.
 
+const LONG = 40; // characters of a text that is explained as it is
+
 const rounded = (number) => Number(number.toPrecision(3)).toLocaleString("en");
 
 function modelFacts({ architecture, facts }, { word, num_blocks: numBlocks, num_heads: numHeads, block_size: blockSize, vocab_size: vocabSize }) {
@@ -28,7 +30,9 @@ function startText(engine, info, model, text) {
   const writing = new Writing(engine, info);
   const explaining = new Explaining(engine, info);
   find("prompt").value = text;
-  const parts = [writing.begin(), explaining.set(text)];
+  const isLong = model.view === "explain" && text.length > LONG;
+  const opening = isLong ? explaining.set(text) : explaining.open(text, writing.settings.sampling);
+  const parts = [writing.begin(), opening];
   find("explain-this").addEventListener("click", async () => {
     await writing.stop();
     await explaining.set(await engine.call("decode", writing.text.ids));
