@@ -142,6 +142,24 @@ def test_what_is_typed_is_explained_at_once(open_live):
     assert page.locator("#lens thead th").count() == 1 + 3
 
 
+def test_at_first_a_short_prompt_is_explained_with_what_the_model_writes_on(open_live):
+    page = open_live(prompt="a")
+    assert page.input_value("#typed").startswith("a")
+    assert len(page.input_value("#typed")) > 60
+    assert "100 characters" in page.inner_text("#opening")
+    page.fill("#typed", "ab")
+    page.locator("#opening").wait_for(state="hidden")
+
+
+def test_comparing_texts_does_not_end_the_writing(open_live):
+    page = open_live(prompt="a")
+    page.fill("#count", "500")
+    page.click("#write-on")
+    page.get_by_label("block 1, head 2 on", exact=True).click()
+    page.locator("#write-status", has_text="Wrote 500").wait_for()
+    page.locator("#text-off", has_text=re.compile(".")).wait_for()
+
+
 def test_switching_a_head_or_a_block_off_changes_the_loss_and_back_on_restores_it(open_live):
     page = open_live()
     losses = [loss_of(page)]
@@ -172,6 +190,8 @@ def test_unknown_characters_and_a_long_prompt_are_told(open_live):
 
 def test_hostile_texts_are_shown_as_text(open_live):
     page = open_live()
+    page.fill("#typed", HOSTILE)
+    page.locator(f"#unit-{len(HOSTILE)}").wait_for(state="detached")
     units = [*HOSTILE]
     shown = {"\n": "↵", "\u2028": "U+2028", "\u0301": "◌\u0301"}
     for name in ("written", "text"):
@@ -228,7 +248,7 @@ def test_a_source_becomes_a_target(open_html, make_encoder_decoder, tmp_path):
 @pytest.mark.parametrize("width", [360, 1200])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_and_nothing_is_cut_off(open_live, snapshots, scheme, width):
-    """axe-core 4 (Deque), the rules of WCAG 2 and its best practices."""
+    """axe-core 4.12.1: the rules of WCAG 2.2, A and AA, and its best practices."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = open_live(
         snapshots=snapshots, color_scheme=scheme, viewport={"width": width, "height": 900}

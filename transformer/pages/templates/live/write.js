@@ -65,10 +65,10 @@ class Writing {
     this.say("Writing …", "Stop");
     const { sampling } = this.settings;
     const wish = { ids: this.text.ids.slice(), count, sampling, snapshot: null };
-    this.running = this.engine.hearing((event) => this.arrive(event), "write", wish);
+    this.running = this.engine.write((event) => this.arrive(event), wish);
     let says;
     try {
-      const { num_written: count, stopped } = await this.running;
+      const { num_written: count, stopped } = await this.running.done;
       says = `${stopped ? "Stopped after" : "Wrote"} ${plural(count, this.info.word)}.`;
     } catch (error) {
       says = `${capital(error.message)}.`;
@@ -86,7 +86,9 @@ class Writing {
 
   async stop() {
     if (!this.running) return;
-    await Promise.all([this.engine.call("stop"), this.running.catch(() => {})]);
+    const { started, done } = this.running;
+    await started; // a stop before would end another text
+    await Promise.all([this.engine.call("stop"), done.catch(() => {})]);
     await null; // `write` goes on first
   }
 
