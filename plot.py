@@ -8,14 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformer.config.flags import FlagParser, add_flags, check_flags, given_flags, path_argument
 from transformer.config.types import FilePath
 from transformer.inspection.curves import (
-    ERROR_RATE,
     TrainedOn,
     bigram_floor,
     of_characters,
     per_byte,
-    read_curves,
     read_trained_on,
 )
+from transformer.storage.curves import ERROR_RATE, read_curves
 from transformer.storage.events import Curves
 from transformer.storage.run_folder import find_run
 from transformer.system.errors import UserError, in_flags

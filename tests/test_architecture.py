@@ -28,15 +28,17 @@ ROOMS = {
     "models": "decoding special_ids system",
     "config": "data decoding models special_ids system",
     "storage": "data decoding models special_ids system",
+    "pages": "config data decoding models special_ids storage system",
     "training": "decoding models special_ids storage system",
-    "export": "config data decoding models special_ids storage system",
+    "export": "config data decoding models pages special_ids storage system",
     "generation": "config data decoding models special_ids storage system",
     "evaluation": "config data decoding generation models special_ids storage system",
-    "inspection": "config data decoding evaluation generation models special_ids storage system",
-    "tasks": "config data decoding evaluation generation inspection models special_ids storage "
-    "system training",
-    "run": "config data decoding evaluation generation inspection models special_ids storage "
-    "system tasks training",
+    "inspection": "config data decoding evaluation generation models pages special_ids storage "
+    "system",
+    "tasks": "config data decoding evaluation generation inspection models pages special_ids "
+    "storage system training",
+    "run": "config data decoding evaluation generation inspection models pages special_ids "
+    "storage system tasks training",
     "lessons": "decoding models special_ids system",
 }
 # What each room may import of other people's packages.
@@ -48,6 +50,7 @@ PACKAGES = {
     "models": "jaxtyping torch",
     "config": "pydantic pydantic_core yaml",
     "storage": "safetensors tensorboard torch",
+    "pages": "numpy tokenizers torch",
     "training": "jaxtyping numpy pytorch_lightning torch tqdm",
     "export": "gguf jaxtyping numpy onnx onnxruntime pydantic safetensors torch transformers",
     "generation": "jaxtyping numpy pydantic torch",
@@ -60,6 +63,7 @@ PACKAGES = {
 WITHOUT_TORCH = """
     transformer
     transformer.config.files transformer.config.flags transformer.config.keys
+    transformer.config.told_keys transformer.data.prompts
     transformer.decoding.settings transformer.models.families.registry
     transformer.evaluation.options transformer.export.gguf.number_formats
     transformer.export.gguf.vocabulary transformer.export.options transformer.export.registry
@@ -75,9 +79,13 @@ WITHOUT_TORCH = """
     transformer.generation.prompts transformer.generation.speed
     transformer.inspection.corpus.options transformer.inspection.corpus.page
     transformer.inspection.corpus.report
-    transformer.inspection.curve_figures transformer.inspection.curves transformer.run.ahead
+    transformer.inspection.curve_figures transformer.inspection.curves
+    transformer.pages.engine transformer.pages.live.vocabulary transformer.pages.template
+    transformer.run.ahead
+    transformer.storage.curves
     transformer.run.folder_keeper transformer.special_ids
-    transformer.storage.events transformer.storage.pretrained.fitting
+    transformer.storage.events transformer.storage.moments
+    transformer.storage.pretrained.fitting
     transformer.storage.pretrained.folder
     transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.output
@@ -92,10 +100,11 @@ WITHOUT_LIGHTNING = """
     transformer.export.exporting transformer.export.gguf.file transformer.export.gguf.reloaded
     transformer.export.hugging_face.folder
     transformer.export.hugging_face.reloaded
+    transformer.export.html.comparison transformer.export.html.file
     transformer.export.onnx.kinds
     transformer.generation.text_output transformer.generation.translation_output
     transformer.inspection.attention_figures transformer.inspection.explanation
-    transformer.inspection.page transformer.inspection.prompt
+    transformer.inspection.live transformer.inspection.page transformer.inspection.prompt
     transformer.inspection.validation_pictures
     transformer.lessons.teaching transformer.lessons.tutorial_names
     transformer.run.comparison transformer.storage.model_file

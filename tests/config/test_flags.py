@@ -44,6 +44,7 @@ GIVEN = {
     **{"beta2": "0.99", "eps": "1e-9", "grad_clip": "0", "schedule": "noam", "warmup_steps": "1e2"},
     **{"decay_fraction": "0.5", "final_lr_fraction": "0", "max_steps": "1e3", "max_minutes": "0.5"},
     **{"stride": "block_size", "val_fraction": "0.2", "val_every_steps": "11", "patience": "3"},
+    "snapshots": "5",
     "checkpoint_every_minutes": "0.5",
     **{"sample_prompt": "ROMEO:", "accelerator": "cpu", "devices": "auto", "num_nodes": "2"},
     **{

@@ -86,6 +86,7 @@ DEFAULTS = {
     "test_fraction": 0.0,
     "val_every_steps": "auto",
     "checkpoint_every_minutes": 5.0,
+    "snapshots": 0,
     "patience": None,
     "sample_prompt": "",
     "accelerator": "auto",

@@ -280,7 +280,7 @@ def test_a_weight_that_float16_cannot_hold_is_named(make_saved, exported, tmp_pa
 
 
 def test_without_llama_cpp_it_says_how_to_get_it(make_saved, exported, monkeypatch):
-    monkeypatch.setattr("transformer.export.exporting.installed", lambda package: None)
+    monkeypatch.setattr("transformer.export.formats.base.installed", lambda package: None)
     path, (_, second) = exported(make_saved("LlamaForCausalLM"), "model.gguf", "gguf")
     assert path.is_file()
     assert second.startswith("not compared: xllamacpp, which would load it, is not installed here")

@@ -25,7 +25,7 @@ def model_file(tmp_path, make_saved, monkeypatch):
 
 @pytest.fixture
 def without_llama_cpp(model_file, monkeypatch):
-    monkeypatch.setattr("transformer.export.exporting.installed", lambda package: None)
+    monkeypatch.setattr("transformer.export.formats.base.installed", lambda package: None)
 
 
 def exports(flags):
@@ -56,7 +56,10 @@ def test_a_file_is_replaced_by_force_alone(capsys):
 def test_bad_flags_are_one_line_and_write_nothing():
     os.mkdir("folder")
     refuses("--out my.gguf --format q8_0", "blocks of 32.* embedding_dim=24: give --format f16")
-    refuses("--out my.gguf --format q4_0", "format must be 'f32', 'f16' or 'q8_0', got 'q4_0'")
+    refuses(
+        "--out my.gguf --format q4_0",
+        "format must be 'f32', 'f16' or 'q8_0' with --to gguf, got 'q4_0'",
+    )
     refuses("--out folder --force", "folder is a folder: --out must be a file")
     refuses("--out model.safetensors/my.gguf", "is a file, not a folder")
 

@@ -75,7 +75,7 @@ def test_a_model_is_exported_and_read_back_by_every_script(model_file, capsys, a
             "aaa: cannot be written .*: give another --out",
         ),
         ("MODEL --to huggingface --out out --format f16", "--format does not apply to --to hugg"),
-        ("MODEL --to gguf --out out --format q4_0", "--format.*'q8_0', got 'q4_0'"),
+        ("MODEL --to gguf --out out --format q4_0", "--format.*'q8_0' with --to gguf, got 'q4_0'"),
     ],
 )
 def test_bad_flags_are_one_line_and_write_nothing(model_file, flags, words):
@@ -126,7 +126,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(model_file, monkeyp
 
 
 def test_without_the_other_program_it_says_how_to_get_it(model_file, monkeypatch, capsys):
-    monkeypatch.setattr("transformer.export.exporting.installed", lambda package: None)
+    monkeypatch.setattr("transformer.export.formats.base.installed", lambda package: None)
     assert script.main(f"{model_file} {TO} --out out".split()) == 0
     _, second = capsys.readouterr().out.splitlines()
     assert second.startswith("not compared: transformers, which would load it, is not installed")

@@ -8,8 +8,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from transformer.data.text.corpus import Corpus
 from transformer.evaluation.text import score_bigram
-from transformer.inspection.curves import TrainedOn, bigram_floor, read_curves, read_trained_on
+from transformer.inspection.curves import TrainedOn, bigram_floor, read_trained_on
 from transformer.models.bigram import Bigram
+from transformer.storage.curves import read_curves
 from transformer.storage.model_file import save_model
 from transformer.storage.run_folder import WEIGHTS
 from transformer.system.errors import UserError

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from transformer.inspection.explanation import Explanation, Unit
-from transformer.inspection.page import as_data, as_page, packed, quantized, template
+from transformer.inspection.page import as_data, as_page, packed, quantized
+from transformer.pages.template import template
 
 ROOT = Path(__file__).parents[2]
 N, H, T, S = 2, 3, 5, 7
@@ -85,8 +86,8 @@ def test_256_characters_in_48_heads_are_under_2_mb():
 
 def test_an_installed_package_has_the_templates():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = project["tool"]["setuptools"]["package-data"]["transformer.inspection"]
-    package = ROOT / "transformer" / "inspection"
+    patterns = project["tool"]["setuptools"]["package-data"]["transformer.pages"]
+    package = ROOT / "transformer" / "pages"
     packaged = {path for pattern in patterns for path in package.glob(pattern)}
     others = {
         p
@@ -98,7 +99,7 @@ def test_an_installed_package_has_the_templates():
 
 def test_a_screen_that_is_touched_is_told_to_be_touched():
     """The words for a mouse and for a finger both stand there; the style shows one of them."""
-    page, script, style = (template(f"explain.{kind}") for kind in ("html", "js", "css"))
+    page, script, style = (template(name) for name in ("reading.html", "reader.js", "reading.css"))
     assert re.search(r"hover: none\) \{\s*\.by-touch \{ display: inline", style)
     for text in (page, script):
         assert "by-touch" in text

@@ -77,7 +77,7 @@ def test_r_drop_adds_both_directions_divergence_of_two_passes(make_gpt, batch):
     own = -torch.stack([half[scored].log_softmax(dim=-1) for half in logits.chunk(2)])
     entropy = own.gather(2, targets[scored].expand(2, -1)[..., None]).mean()
     same(loss, entropy + 0.7 * (one_way + other_way) / 2)
-    same(module._train_losses[0], entropy)
+    same(module.train_losses[0], entropy)
 
 
 def test_r_drop_of_a_model_without_dropout_changes_no_gradient(make_gpt, batch):
@@ -140,7 +140,7 @@ def test_ctc_adds_the_memorys_guess_to_the_loss(make_encoder_decoder, pair_batch
     loss = module.training_step(pair_batch, 0)
     own = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
     same(loss, own + 0.3 * ctc_loss(guess, source, targets))
-    same(module._train_losses[0], own)
+    same(module.train_losses[0], own)
     loss.backward()
     assert model.ctc_head.weight.grad.any()
 

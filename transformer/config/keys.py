@@ -76,6 +76,13 @@ class Config(DataKeys):
     checkpoint_every_minutes: Number = Field(
         5.0, gt=0, description="minutes between two checkpoints, besides those at validations"
     )
+    snapshots: Integer = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="moments of the training at which a small copy of the model is kept, evenly "
+        "spaced by loss; 0: none",
+    )
     patience: Integer | None = Field(
         None, gt=0, description="the run stops after this many validations without improvement"
     )
@@ -169,6 +176,8 @@ class Config(DataKeys):
         values = self.resolved()
         self._check_tokenizer()
         self._check_data_paths()
+        if self.snapshots == 1:
+            raise ValueError("snapshots: 1 has no first and last; give 0, or 2 or more")
         if self.r_drop and not (values.get("dropout") or values.get("target_dropout")):
             raise ValueError(f"r_drop: {self.r_drop:g} needs a dropout above 0; set both or none")
         if self.start_from is None and (self.old_data_path or self.replay_fraction):

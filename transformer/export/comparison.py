@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from transformer.data.prompts import prompt_of
 from transformer.data.tokenizers.base import Tokenizer
 from transformer.export.hostile_texts import hostile_texts
-from transformer.export.prompts import prompt_of
 from transformer.export.reloaded import Reloaded
 from transformer.models.base import TokenModel
 from transformer.storage.saved_model import SavedModel

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from transformer.export.extras import installed
 from transformer.export.formats.base import Format
 from transformer.export.places import Place
 from transformer.storage.saved_model import SavedModel
@@ -17,7 +16,7 @@ def export(saved: SavedModel, kind: Format, place: Place) -> Iterator[str]:
     kind.check(saved)
     with place.writing() as temporary:
         what = kind.write(saved, temporary)
-        version = installed(kind.program)
+        version = kind.version()
         if version is None:
             compared = (
                 f"not compared: {kind.program}, which would load it, is not installed here; to "

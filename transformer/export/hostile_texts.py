@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 
 from transformer.data.tokenizers.base import Tokenizer
+from transformer.data.tokenizers.pairs import Side
 
 # Combined and joined characters, scripts without spaces, all kinds of white space and line ends,
 # words and numbers in odd places, names of special tokens, the last code points.
@@ -35,13 +36,14 @@ _LAST = 0x10FFFF
 _SURROGATES = range(0xD800, 0xE000)
 
 
-def hostile_texts(tokenizer: Tokenizer, number: int) -> list[str]:
+def hostile_texts(tokenizer: Tokenizer | Side, number: int) -> list[str]:
     """So many texts, always the same: odd pieces, the tokenizer's own, and any code points."""
+    own = tokenizer.vocabulary if isinstance(tokenizer, Side) else tokenizer.pieces
     draw = random.Random(0)
     texts = ["", " ", "\n", *_PIECES]
     while len(texts) < number:
         make = draw.choice((_of_pieces, _of_own_pieces, _of_both, _of_code_points))
-        texts.append(make(draw, tokenizer.pieces))
+        texts.append(make(draw, own))
     return texts[:number]
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # without pyplot, which keeps global state
 from matplotlib.lines import Line2D
 
-from transformer.inspection.curves import ERROR_RATE, TRAIN_LOSS, VAL_LOSS
+from transformer.storage.curves import ERROR_RATE, TRAIN_LOSS, VAL_LOSS
 from transformer.storage.events import Curves
 
 # Okabe and Ito 2008, "Color Universal Design", without yellow, which is hard to see on white.

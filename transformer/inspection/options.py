@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, field_validator, model_validator
 
 from transformer.config.flags import ModelOptions
-from transformer.config.types import FilePath, Integer
+from transformer.config.types import Boolean, FilePath, Integer
 from transformer.generation.options import TextField
 
 ENDINGS = (".html", ".png")
@@ -18,6 +18,11 @@ class ExplainOptions(ModelOptions):
     prompt_file: FilePath | None = Field(None, description="UTF-8 file with the prompt")
     out: FilePath = Field(
         "explain.html", description=".html: a page; .png: attention maps of each block and head"
+    )
+    live: Boolean = Field(
+        False,
+        description="write the page that runs the model in a browser, opened at the prompt, as "
+        "`export.py --to html` does",
     )
     max_new_tokens: Integer = TextField(
         0,
@@ -40,4 +45,15 @@ class ExplainOptions(ModelOptions):
             raise ValueError("give --prompt or --prompt_file, not both")
         if not (self.prompt or self.prompt_file or self.max_new_tokens):
             raise ValueError("there is nothing to explain: give a --prompt or a --prompt_file")
+        return self
+
+    @model_validator(mode="after")
+    def _check_live(self) -> "ExplainOptions":
+        if not self.live:
+            return self
+        if not self.out.lower().endswith(ENDINGS[0]):
+            raise ValueError(f"--live writes a page: --out must end in {ENDINGS[0]}")
+        for name in ("max_new_tokens", "seed"):
+            if name in self.model_fields_set:
+                raise ValueError(f"--{name} does not apply to --live: the page itself writes")
         return self

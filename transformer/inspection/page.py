@@ -1,8 +1,6 @@
 """Makes one HTML file from an explanation; the file needs no network."""
 
 import base64
-import json
-import re
 import zlib
 from typing import Any
 
@@ -11,9 +9,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
 from transformer.inspection.explanation import Explanation
-from transformer.inspection.template import template
-
-_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
+from transformer.pages.template import as_json, filled
 
 
 def as_page(explanation: Explanation, *, model: str, num_written: int = 0, cut: str = "") -> str:
@@ -22,13 +18,7 @@ def as_page(explanation: Explanation, *, model: str, num_written: int = 0, cut: 
     The model wrote the last `num_written` units of the text. `cut` tells what is not shown.
     """
     facts = {"model": model, "num_written": num_written, "cut": cut} | as_data(explanation)
-    # A text with </script> in it would end the page's script: JSON escapes replace < > &.
-    data = json.dumps(facts, separators=(",", ":")).translate(_ESCAPES)
-
-    def part(match: re.Match[str]) -> str:
-        return data if match[1] == "data" else template(match[1])
-
-    return re.sub(r"\{\{([\w.]+)\}\}", part, template("explain.html"))
+    return filled("explain.html", {"data": as_json(facts)})
 
 
 def as_data(explanation: Explanation) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from transformer.training.callbacks.old_text import OLD_VAL_LOSS, OldText
 from transformer.training.callbacks.progress_bar import RunProgressBar
 from transformer.training.callbacks.random_state import RandomState
 from transformer.training.callbacks.showing import Advising, Introduction, Samples
+from transformer.training.callbacks.snapshots import Snapshots
 from transformer.training.callbacks.stopping import LastStep, Patience, TimeLimit, WholeSteps
 from transformer.training.callbacks.timed_validations import TimedValidations
 from transformer.training.estimates import ENDLESS_STEPS
@@ -95,6 +96,12 @@ def _save(run: Run, step: int, val_loss: float, weights: Mapping[str, Tensor]) -
     save_weights(run.folder / WEIGHTS, weights, run.module.metadata | results)
 
 
+def make_snapshots(run: Run) -> Snapshots:
+    """Every run has it: Lightning warns of a callback that only the resumed checkpoint has."""
+    is_there = run.keeper.is_there if run.keeper else lambda: False
+    return Snapshots(run.folder, run.config.snapshots, is_there, run.throughput.pause)
+
+
 def build_callbacks(run: Run) -> list[pl.Callback]:
     keys = run.config.resolved()
     agreement = Agreement()
@@ -124,6 +131,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         Advising(partial(_advice, run)),
         Introduction(to_yaml(keys), keys, run.task.charts),
         RunProgressBar(),
+        make_snapshots(run),
         Interruption(checkpoints, agreement, run.signals),
         RandomState(run.config.seed),
         checkpoints,

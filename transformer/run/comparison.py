@@ -10,15 +10,21 @@ from torch import Tensor
 from transformer.storage.events import read_scalars
 from transformer.storage.model_file import load_model
 from transformer.storage.run_folder import LAST, WEIGHTS
+from transformer.storage.snapshots import snapshot_path, snapshot_steps
 from transformer.storage.training_state import read_training_state
 
 CURVES = ("train_loss", "grad_norm", "lr", "val_loss")
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Names of the parts and curves that differ between two runs; times are not compared."""
+    """Names of the parts and curves that differ between two runs; times are not compared.
+
+    Snapshots are compared as files, byte by byte.
+    """
     states = [_state(run) for run in (one, other)]
     names = [name for name in states[0] if not equal(states[0][name], states[1].get(name))]
+    if _snapshots(one) != _snapshots(other):
+        names.append("snapshots")
     both = [curves(run) for run in (one, other)]
     return names + [name for name in CURVES if both[0][name] != both[1][name]]
 
@@ -49,6 +55,10 @@ def _state(run: Path) -> dict[str, Any]:
     }
     best = load_model(run / WEIGHTS).model.state_dict()
     return parts | {"best weights": best, "data": data, "step": content["global_step"]}
+
+
+def _snapshots(run: Path) -> list[tuple[int, bytes]]:
+    return [(step, snapshot_path(run, step).read_bytes()) for step in snapshot_steps(run)]
 
 
 def curves(run: Path, names: Sequence[str] = CURVES) -> dict[str, list[tuple[int, float]]]:

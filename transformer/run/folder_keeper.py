@@ -36,9 +36,9 @@ class RunFolder:
 
         Raises: UserError if another run has taken its place.
         """
-        is_gone = not isfile(self.path / CONFIG)
-        if not is_gone and self.lock.is_at(self.path):
+        if self.is_there():
             return False
+        is_gone = not isfile(self.path / CONFIG)
         with suppress(OSError):
             self.path.mkdir(parents=True, exist_ok=True)
             self.lock.take(self.path)
@@ -52,6 +52,9 @@ class RunFolder:
                     self.path,
                 )
         return is_gone
+
+    def is_there(self) -> bool:
+        return isfile(self.path / CONFIG) and self.lock.is_at(self.path)
 
     def has_weights(self) -> bool:
         return isfile(self.path / WEIGHTS)

@@ -12,6 +12,7 @@ FORMAT_VERSION = "2"
 CHECKSUM = "sha256"  # the key of the checksum among the texts
 METADATA_KEY = "transformer"
 ADAPTER = "adapter"  # the part that a file has which holds an adapter alone
+SNAPSHOT = "snapshot"  # the part that a file has which is a snapshot of a run
 _MODEL_PREFIX = "model."  # keys in a .ckpt start with the name of LanguageModule's attribute
 
 

@@ -26,6 +26,7 @@ from transformer.storage.metadata import (
     CHECKSUM,
     FORMAT_VERSION,
     METADATA_KEY,
+    SNAPSHOT,
     checksum,
     distinct_tensors,
     encode_metadata,
@@ -53,6 +54,11 @@ _NO_TOKENIZER = (
     "LanguageModule(..., metadata={'tokenizer': data.tokenizer_state}), or save this one again: "
     "module = LanguageModule.load_from_checkpoint(path), then transformer.save_model("
     "'model.safetensors', module.model, module.metadata | {'tokenizer': data.tokenizer_state})"
+)
+
+_IS_SNAPSHOT = (
+    "a snapshot of a run, for the pages that export.py writes, and no whole model: name the run, "
+    "or its model.safetensors"
 )
 
 
@@ -90,6 +96,8 @@ def _load_file(path: Path) -> SavedModel:
         if expected != checksum(texts, tensors):
             raise ValueError("its content does not match its checksum")
         parts = {name: json.loads(t) for name, t in texts.items() if name != "format_version"}
+        if SNAPSHOT in parts:
+            raise UserError(f"{path}: {_IS_SNAPSHOT}")
         if "tokenizer" not in parts:
             raise UserError(f"{path}: {_NO_TOKENIZER}")
         tokenizer = tokenizer_from_state(parts["tokenizer"])

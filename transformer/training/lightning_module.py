@@ -94,7 +94,7 @@ class LanguageModule(SavedModule):
         self._group_settings: list[dict[str, Any]] = []
         self._guard = StepGuard()
         self._restored: dict[str, Any] | None = None
-        self._train_losses: list[Tensor] = []  # since they were last logged
+        self.train_losses: list[Tensor] = []  # since they were last logged
         self._val_sums = LossSums()  # also used by tests
         self._grad_norm = torch.zeros(())
 
@@ -103,7 +103,7 @@ class LanguageModule(SavedModule):
 
     def setup(self, stage: str) -> None:
         ignore_lightnings_own_warnings()
-        self._train_losses.clear()  # of an earlier fit
+        self.train_losses.clear()  # of an earlier fit
 
     def on_train_start(self) -> None:
         """Applies the new settings of a resumed run, as Lightning has restored the old ones.
@@ -127,7 +127,7 @@ class LanguageModule(SavedModule):
         *inputs, targets = passed_twice(batch) if self.r_drop else batch
         logits, others = self.predict(inputs, targets)
         loss = cross_entropy(logits, targets, "mean", self.label_smoothing)
-        self._train_losses.append(loss.detach())
+        self.train_losses.append(loss.detach())
         if self.r_drop:
             others = others + self.r_drop * dropout_divergence(logits, targets)
         return loss + others
@@ -217,7 +217,7 @@ class LanguageModule(SavedModule):
         )
         metrics = self._trainer.callback_metrics if self._trainer else {}
         checkpoint[STATE_KEY] = {
-            "train_losses": of_all_ranks([loss.cpu() for loss in self._train_losses]),
+            "train_losses": of_all_ranks([loss.cpu() for loss in self.train_losses]),
             "train_loss": metrics.get("train_loss"),
             "total_steps": self.total_steps,
             "skipped": self._guard.state(),
@@ -244,10 +244,10 @@ class LanguageModule(SavedModule):
 
     def log_training(self) -> None:
         """Logs the mean loss of the steps since the last call, if there were any."""
-        if not self._train_losses:
+        if not self.train_losses:
             return
-        losses = torch.stack(self._train_losses)
-        self._train_losses.clear()
+        losses = torch.stack(self.train_losses)
+        self.train_losses.clear()
         counted = losses.isfinite()  # the other steps were skipped
         sums = torch.stack((losses.where(counted, 0).sum(), counted.sum()))
         loss_sum, num_counted = self.trainer.strategy.reduce(sums, reduce_op="sum")
@@ -262,7 +262,7 @@ class LanguageModule(SavedModule):
         self._guard.report(self.trainer.global_step, scalars["lr"], scalars["grad_norm"])
 
     def _log_first_training(self) -> None:
-        if self._train_losses and "train_loss" not in self.trainer.callback_metrics:
+        if self.train_losses and "train_loss" not in self.trainer.callback_metrics:
             self.log_training()
 
     def _log_score(self, split: str) -> None:
@@ -294,7 +294,7 @@ class LanguageModule(SavedModule):
             own = losses[self.global_rank]
         else:
             own = [torch.stack(of_a_step).mean() for of_a_step in zip(*losses, strict=True)]
-        self._train_losses = [loss.to(self.device) for loss in own]
+        self.train_losses = [loss.to(self.device) for loss in own]
         if (train_loss := self._restored["train_loss"]) is not None:
             add_metrics(self.trainer, {"train_loss": train_loss})
         self._restored = None

@@ -61,7 +61,7 @@ class CapturedSteps(LanguageModule):
             place.copy_(part)
         self._graph.replay()
         self._grad_norm = self._recorded_norm
-        self._train_losses.append(self._loss.clone())
+        self.train_losses.append(self._loss.clone())
         return self._loss
 
     def backward(self, loss: Tensor, *arguments: Any, **settings: Any) -> None:
@@ -76,7 +76,7 @@ class CapturedSteps(LanguageModule):
 
     def _capture(self, batch: Sequence[Tensor]) -> None:
         self._batch = [part.clone() for part in batch]
-        graph, num_losses = torch.cuda.CUDAGraph(), len(self._train_losses)
+        graph, num_losses = torch.cuda.CUDAGraph(), len(self.train_losses)
         try:
             # Other threads may use the GPU meanwhile: the one that pins batches does.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
@@ -88,7 +88,7 @@ class CapturedSteps(LanguageModule):
             self._can_record = False
             self.trainer.optimizers[0].zero_grad(set_to_none=True)
             log.warning("steps are not recorded as a CUDA graph: %s", " ".join(str(error).split()))
-        del self._train_losses[num_losses:]  # recorded, but not yet computed
+        del self.train_losses[num_losses:]  # recorded, but not yet computed
 
     def _whole_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """Leaves no gradients, so that Lightning's own step finds none."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ WORDS = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 WORDS_NAME, OTHER_WORDS = "qwen2", "custom"
+# Of Llama 3 (https://huggingface.co/meta-llama/Meta-Llama-3-8B/blob/main/tokenizer.json).
+LLAMA3_WORDS = WORDS.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 _SPLIT = {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": False}
 # Writes a text in letters for its bytes, and these as a text again.
 BYTE_LEVEL = {
@@ -149,6 +152,22 @@ def words_name(spec: dict[str, Any]) -> str:
     steps = spec["pre_tokenizer"].get("pretokenizers", [])
     by_words = len(steps) == 2 and steps[0] == _SPLIT and not steps[1].get("use_regex", True)
     return WORDS_NAME if by_words else OTHER_WORDS
+
+
+def word_steps(step: Any) -> Iterator[tuple[str, Any]]:
+    """How a pre_tokenizer cuts a text, without what changes no ids; an unknown step as a whole."""
+    kind = step["type"] if step else None
+    if kind == "Sequence":
+        for part in step["pretokenizers"]:
+            yield from word_steps(part)
+    elif kind == "ByteLevel":
+        yield kind, bool(step.get("use_regex", True))
+    elif kind == "Digits":
+        yield kind, bool(step.get("individual_digits"))
+    elif kind == "Split" and step["behavior"] == "Isolated" and not step.get("invert"):
+        yield kind, step["pattern"].get("Regex")
+    elif kind is not None:
+        yield kind, sorted(step)
 
 
 def _is_byte_level(pre_tokenizer: Any) -> bool:

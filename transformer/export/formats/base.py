@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from transformer.export.extras import WAY_OUT
+from transformer.export.extras import WAY_OUT, installed
 from transformer.export.places import Place
 
 if TYPE_CHECKING:
@@ -22,11 +22,16 @@ class Format(ABC):
     name: ClassVar[str]
     place: ClassVar[type[Place]]  # a file or a folder
     packages: ClassVar[tuple[str, ...]] = ()  # that writing needs
+    number_formats: ClassVar[tuple[str, ...]] = ()  # values of `--format`, the default first
     program: ClassVar[str]  # the package that loads what was written
     way_out: ClassVar[str] = WAY_OUT  # how to install it
 
     def __init__(self, options: Any) -> None:
         self.options = options
+
+    def version(self) -> str | None:
+        """That of `program`; None if it is not installed."""
+        return installed(self.program)
 
     @abstractmethod
     def check(self, saved: "SavedModel") -> None:

@@ -4,21 +4,19 @@ It refuses a file with another name (https://github.com/ggml-org/llama.cpp/issue
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from transformer.data.tokenizers.hugging_face import WORDS, WORDS_NAME
+from transformer.data.tokenizers.hugging_face import LLAMA3_WORDS, WORDS, WORDS_NAME, word_steps
 from transformer.system.errors import UserError
 
 _Step = tuple[str, Any]
 _BYTES, _GPT2 = ("ByteLevel", False), ("ByteLevel", True)  # the latter cuts words as GPT-2
-# Of Llama 3 (https://huggingface.co/meta-llama/Meta-Llama-3-8B/blob/main/tokenizer.json).
-_LLAMA3 = WORDS.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 _NAMES: dict[tuple[_Step, ...], str] = {
     (("Split", WORDS), _BYTES): WORDS_NAME,
     (_GPT2,): "gpt-2",
     (("Digits", True), _GPT2): "smollm",
-    (("Split", _LLAMA3), _BYTES): "llama-bpe",
+    (("Split", LLAMA3_WORDS), _BYTES): "llama-bpe",
 }
 _WHOLE_WORDS = ("llama-bpe",)  # a word that is a token is taken whole, whatever the merges are
 
@@ -27,7 +25,7 @@ def split_of(spec: Mapping[str, Any]) -> str:
     """Raises: UserError for a way that llama.cpp does not know, and for other steps before it."""
     if spec.get("normalizer"):
         raise _refusal("it normalizes a text first, which llama.cpp does not")
-    steps = tuple(_steps(spec.get("pre_tokenizer")))
+    steps = tuple(word_steps(spec.get("pre_tokenizer")))
     if not spec["model"]["merges"] and steps in ((), (_BYTES,)):
         return WORDS_NAME  # any: characters and bytes are never joined with others
     if steps not in _NAMES:
@@ -44,19 +42,3 @@ def _refusal(reason: str) -> UserError:
         f"the tokenizer cannot go into a GGUF file: {reason}; train with `tokenizer=bpe` anew, or "
         "export with `to=huggingface`"
     )
-
-
-def _steps(step: Any) -> Iterator[_Step]:
-    """The steps without what changes no ids; one of an unknown kind as a whole."""
-    kind = step["type"] if step else None
-    if kind == "Sequence":
-        for part in step["pretokenizers"]:
-            yield from _steps(part)
-    elif kind == "ByteLevel":
-        yield kind, bool(step.get("use_regex", True))
-    elif kind == "Digits":
-        yield kind, bool(step.get("individual_digits"))
-    elif kind == "Split" and step["behavior"] == "Isolated" and not step.get("invert"):
-        yield kind, step["pattern"].get("Regex")
-    elif kind is not None:
-        yield kind, sorted(step)

@@ -4,10 +4,10 @@ from pathlib import PurePath
 from typing import Any
 
 from transformer.config.files import to_yaml
-from transformer.config.keys import Config
+from transformer.config.told_keys import last_name, told_keys
+from transformer.data.prompts import prompt_of
 from transformer.data.sources.settings import listed
 from transformer.data.tokenizers.base import Tokenizer
-from transformer.export.prompts import prompt_of
 from transformer.storage.saved_model import SavedModel
 from transformer.system.shell import quoted
 
@@ -23,9 +23,6 @@ _FACTS = {
     "num_train_characters": "characters for training",
     "sha256": "sha256",
 }
-# Paths may tell where and by whom a model was made: of these, a card has the last names alone.
-_PATHS = ("data_path", "val_path", "test_path", "start_from", "old_data_path", "tokenizer")
-_OF_THE_MACHINE = ("runs_dir", "cache_dir", "num_threads", "accelerator", "devices", "num_nodes")
 
 
 def model_card(saved: SavedModel, class_name: str, options: Any) -> str:
@@ -62,7 +59,7 @@ def _usage(name: str, prompt: str) -> str:
 def _data(saved: SavedModel) -> list[str]:
     rows = {label: saved.corpus[key] for key, label in _FACTS.items() if key in saved.corpus}
     if "data_path" in saved.config:
-        names = map(_last_name, listed(saved.config["data_path"]))
+        names = map(last_name, listed(saved.config["data_path"]))
         rows = {"text": ", ".join(map(_plain, names)), **rows}
     return [f"## Data\n\n{_table(rows)}"] if rows else []
 
@@ -75,28 +72,13 @@ def _losses(saved: SavedModel) -> list[str]:
 
 def _training(saved: SavedModel) -> list[str]:
     """The keys that differ from their defaults: with them, the command trains it anew."""
-    fields = Config.model_fields
-    keys = {
-        key: [*map(_last_name, value)]
-        if isinstance(value, list)
-        else _last_name(value)
-        if key in _PATHS
-        else value
-        for key, value in saved.config.items()
-        if key in fields
-        and key not in _OF_THE_MACHINE
-        and (fields[key].is_required() or value != fields[key].default)
-    }
+    keys = told_keys(saved.config)
     if not keys:
         return []
     return [
         "## Training\n\nTrained by `python train.py --config model.yaml`, where `model.yaml` is as "
         f"follows. Paths are shortened to their last names.\n\n```yaml\n{to_yaml(keys)}```"
     ]
-
-
-def _last_name(path: Any) -> Any:
-    return PurePath(path).name if isinstance(path, str) else path
 
 
 def _plain(text: str) -> str:

@@ -15,7 +15,7 @@ from transformer.data.sources.paths import is_pattern
 from transformer.data.sources.settings import listed
 from transformer.inspection.corpus.findings import Finding
 from transformer.inspection.corpus.report import Report
-from transformer.inspection.template import template
+from transformer.pages.template import template
 from transformer.system.errors import UserError
 
 _MOST_SYMBOLS = 20

@@ -60,6 +60,11 @@ class Throughput(AfterBatch):
         add_metrics(trainer, {"tokens_per_second": torch.tensor(rate)})
         log_scalars(trainer, {"tokens_per_second": rate, "corpus_passes": self.corpus_passes})
 
+    def pause(self) -> None:
+        """Leaves out, of tokens_per_second, what follows until the next batch."""
+        self._add_stretch()
+        self._resumed_at = 0.0
+
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._add_stretch()
 

@@ -1,0 +1,1 @@
+"""Pages that run a model, and the comparison with what Node computes from them."""

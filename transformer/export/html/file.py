@@ -1,0 +1,67 @@
+"""Writes the page of a model."""
+
+from pathlib import Path
+from typing import Any
+
+from transformer.pages.live.facts import run_folder
+from transformer.pages.live.page import MOST_BYTES, live_page, size_of
+from transformer.pages.live.vocabulary import tokenizer_data
+from transformer.storage.moments import spaced_by_loss
+from transformer.storage.saved_model import SavedModel
+from transformer.storage.snapshots import Snapshot, list_snapshots
+from transformer.system.errors import UserError
+
+
+def check(saved: SavedModel, options: Any) -> None:
+    """Raises: UserError for a tokenizer that no page knows, snapshots that are not there, and,
+    without `force`, a page that is too large to send.
+    """
+    tokenizer_data(saved.tokenizer)
+    chosen_snapshots(saved, options.snapshots)
+    size = size_of(saved, options.number_format, options.snapshots)
+    if size > MOST_BYTES and not options.force:
+        ways = ["`force=True` to write it all the same"]
+        if options.snapshots:
+            ways = ["fewer `snapshots`", *ways]
+        if options.number_format != "int8":
+            ways = ["`format=int8`", *ways]
+        raise UserError(
+            f"the page would have about {size / 1e6:,.0f} MB, more than {MOST_BYTES / 1e6:.0f}: "
+            f"give {' or '.join(ways)}"
+        )
+
+
+def write(saved: SavedModel, path: Path, options: Any) -> str:
+    """Raises: UserError as `check` and `live_page`."""
+    snapshots = chosen_snapshots(saved, options.snapshots)
+    page = live_page(saved, number_format=options.number_format, snapshots=snapshots)
+    path.write_text(page, encoding="utf-8", newline="\n")
+    number = sum(parameter.numel() for parameter in saved.model.parameters())
+    moments = f" at {len(snapshots) + 1} moments of its training" if snapshots else ""
+    kind = saved.architecture["model"]
+    article = "an" if kind[0] in "aeiou" else "a"
+    return (
+        f"a page of {len(page.encode()) / 1e6:,.2f} MB that runs {article} {kind} with "
+        f"{number:,} parameters in {options.number_format}{moments}"
+    )
+
+
+def chosen_snapshots(saved: SavedModel, number: int) -> list[Snapshot]:
+    """So many of those that the run has kept, spaced by loss, with the first and the last.
+
+    Raises: UserError if there are fewer.
+    """
+    if not number:
+        return []
+    run = run_folder(saved)
+    kept = [] if run is None else list_snapshots(run)
+    if not kept:
+        raise UserError(
+            f"{run or saved.path}: has no snapshots: train with `--snapshots {number}`, and they "
+            "are kept in the run's folder; or leave out `snapshots`"
+        )
+    if number > len(kept):
+        raise UserError(
+            f"{run}: has {len(kept)} snapshots, got --snapshots {number}: give {len(kept)} or fewer"
+        )
+    return [kept[place] for place in spaced_by_loss([one.loss for one in kept], number)]

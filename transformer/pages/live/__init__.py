@@ -1,0 +1,1 @@
+"""A page that holds a model and runs it."""

@@ -1,0 +1,82 @@
+// Starts the page: reads the data, opens the engine, and makes the parts that this model has.
+
+const LONG = 40; // characters of a text that is explained as it is
+
+const rounded = (number) => Number(number.toPrecision(3)).toLocaleString("en");
+
+function modelFacts({ architecture, facts }, { word, num_blocks: numBlocks, num_heads: numHeads, block_size: blockSize, vocab_size: vocabSize }) {
+  const said = [
+    facts.num_parameters && `${rounded(facts.num_parameters)} parameters`,
+    numBlocks ? `${plural(numBlocks, "block")} of ${plural(numHeads, "head")}` : architecture.model,
+    `${plural(vocabSize, word)} known`,
+    `reads ${plural(blockSize, word)}`,
+    facts.steps && `trained for ${plural(facts.steps, "step")}`,
+    facts.corpus && `on ${facts.corpus}`,
+    facts.val_loss && `validation loss ${facts.val_loss.toFixed(3)} nats`,
+  ];
+  return said.filter(Boolean).join(" · ");
+}
+
+function fail(error, isOpen) {
+  find("loading").textContent = "";
+  find("fault").hidden = false;
+  find("fault").textContent = `This page cannot run its model: ${error.message.replace(/\.$/, "")}.`;
+  if (isOpen) return;
+  document.querySelector("main").remove();
+  document.querySelector("nav").remove();
+}
+
+function startText(engine, info, model, text) {
+  const writing = new Writing(engine, info);
+  const explaining = new Explaining(engine, info);
+  find("prompt").value = text;
+  const isLong = model.view === "explain" && text.length > LONG;
+  const opening = isLong ? explaining.set(text) : explaining.open(text, writing.settings.sampling);
+  const parts = [writing.begin(), opening];
+  find("explain-this").addEventListener("click", async () => {
+    await writing.stop();
+    await explaining.set(await engine.call("decode", writing.text.ids));
+    find("typed").focus();
+    find("explain").scrollIntoView();
+  });
+  if (model.snapshots.length) {
+    const learning = new Learning(engine, info, model.snapshots, model.curve);
+    parts.push(learning.set(text));
+  }
+  return { writing, explaining, ready: Promise.all(parts) };
+}
+
+function startPair(engine, info, text) {
+  const translating = new Translating(engine, info);
+  return { translating, ready: translating.set(text) };
+}
+
+/** Keeps the texts about this kind of model. */
+function keepOnly(info, hasSnapshots) {
+  const isPair = info.model === "encoder_decoder";
+  const hasAttention = info.num_blocks > 0;
+  const kept = { text: !isPair, pair: isPair, attention: hasAttention, none: !hasAttention };
+  removeOthers({ ...kept, written: false, snapshots: hasSnapshots, bare: !hasSnapshots }, info.word);
+  for (const part of document.querySelectorAll("main, nav")) part.hidden = false;
+}
+
+async function start() {
+  find("loading").textContent = "Reading the model …";
+  const script = new TextDecoder().decode(await unpacked(find("engine").textContent));
+  const engine = new EngineCalls(script);
+  const texts = { model: find("model").textContent, weights: find("weights").textContent };
+  const info = await engine.call("open", texts);
+  const model = JSON.parse(texts.model);
+  keepOnly(info, model.snapshots.length > 0);
+  find("loading").textContent = "";
+  find("facts").textContent = modelFacts(model, info);
+  const text = model.facts.prompt || "";
+  const isPair = info.model === "encoder_decoder";
+  const parts = isPair ? startPair(engine, info, text) : startText(engine, info, model, text);
+  await parts.ready.catch((error) => fail(error, true));
+  if (model.view === "explain") find("explain").scrollIntoView();
+  document.body.dataset.ready = "true";
+  return parts;
+}
+
+const started = start().catch((error) => fail(error, false));
