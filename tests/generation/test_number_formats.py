@@ -9,12 +9,10 @@ from torch.testing import assert_close
 
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.generation import number_formats
+from transformer.generation.int8_linear import INT8_STRIDE, Int8Linear, Products
 from transformer.generation.number_formats import (
     FORMATS,
-    INT8_STRIDE,
     MEASURED_ROWS,
-    Int8Linear,
-    Products,
     convert,
     fastest_format,
     fastest_products,

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from transformer.data.tokenizers.characters import CharacterTokenizer
 from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
-from transformer.generation.number_formats import Int8Linear, prepare
+from transformer.generation.int8_linear import Int8Linear
+from transformer.generation.number_formats import prepare
 from transformer.generation.options import GenerateOptions
 from transformer.generation.text import load
 from transformer.generation.translation import Translator, load_translator
