@@ -1,10 +1,10 @@
-"""What a number format of GGUF costs in quality: `python benchmarks/gguf_formats.py [CHECKPOINT]
-[--num_tokens 4096]`
+"""What each number format of an export costs in quality:
+`python benchmarks/export_loss.py [CHECKPOINT] [--num_tokens 4096]`
 
-Exports a checkpoint of a text model in each format, lets llama.cpp score the end of the text that
-it was trained on, which is its validation part, and compares with the same windows here. The
-windows have block_size tokens and do not overlap. Ratios of perplexities, differences of logits and
-sizes go to gguf_formats.json.
+Exports a checkpoint of a text model as GGUF and as HTML in each number format, lets llama.cpp and
+the page's engine in Node score the end of the text that it was trained on, which is its validation
+part, and compares with the same windows here. The windows have block_size tokens and do not
+overlap. Ratios of perplexities, differences of logits and sizes go to export_loss.json.
 """
 
 import argparse
@@ -20,13 +20,15 @@ from record import save
 from torch import Tensor
 
 from transformer.evaluation.own_data import find_own_text
-from transformer.export.gguf.number_formats import NUMBER_FORMATS
 from transformer.export.options import ExportOptions
 from transformer.export.registry import FORMATS
+from transformer.export.reloaded import Reloaded
 from transformer.models.base import evaluating
 from transformer.storage.model_file import load_model
 from transformer.storage.run_folder import find_model
 from transformer.storage.saved_model import SavedModel
+
+EXPORTS = ("gguf", "html")
 
 
 def windows_of(saved: SavedModel, num_tokens: int) -> Int[Tensor, "W T"]:
@@ -40,20 +42,20 @@ def windows_of(saved: SavedModel, num_tokens: int) -> Int[Tensor, "W T"]:
 
 @torch.inference_mode()
 def scores(
-    saved: SavedModel, windows: Int[Tensor, "W T"], path: Path
+    saved: SavedModel, windows: Int[Tensor, "W T"], theirs: Reloaded
 ) -> tuple[float, float, float]:
     """The mean losses in nats, here and there, and the largest difference of two logits.
 
     It is a share of the spread of all logits.
     """
-    theirs = FORMATS["gguf"](None).reload(path)
     losses, differences = [], []
     with evaluating(saved.model):
         for window in windows:
-            ours = theirs.comparable(saved.model(window[None]))[0].double()
-            found: Float[Tensor, "N V"] = theirs.logits(window[None])[0]
-            targets = window[1 : len(found) + 1, None]
-            losses.append([-side.gather(1, targets).mean().item() for side in (ours, found)])
+            ours = theirs.comparable(saved.model(window[None]))[0, :-1].double()
+            found: Float[Tensor, "N V"] = theirs.logits(window[None])[0, : len(ours)].double()
+            targets = window[1 : len(ours) + 1, None]
+            sides = (ours.log_softmax(-1), found.log_softmax(-1))
+            losses.append([-side.gather(1, targets).mean().item() for side in sides])
             differences.append(((found - ours).abs().max() / ours.std()).item())
     here, there = torch.tensor(losses, dtype=torch.float64).mean(dim=0).tolist()
     return here, there, max(differences)
@@ -62,16 +64,20 @@ def scores(
 def measure(saved: SavedModel, num_tokens: int) -> list[dict[str, Any]]:
     windows = windows_of(saved, num_tokens)
     rows = []
-    for name in NUMBER_FORMATS:
+    for to, name in [(kind, name) for kind in EXPORTS for name in FORMATS[kind].number_formats]:
         with TemporaryDirectory() as folder:
-            path = Path(folder) / "model.gguf"
-            FORMATS["gguf"](ExportOptions(to="gguf", out=str(path), format=name)).write(saved, path)
-            here, there, difference = scores(saved, windows, path)
+            path = Path(folder) / "export"
+            options = ExportOptions(to=to, out=str(path), format=name)
+            kind = FORMATS[to](options)
+            kind.write(saved, path)
+            here, there, difference = scores(saved, windows, kind.reload(path))
             rows.append(
                 {
+                    "export": to,
                     "format": name,
                     "bytes": path.stat().st_size,
                     "loss_here": here,
+                    "loss_difference": there - here,
                     "perplexity_ratio": math.exp(there - here),
                     "largest_difference": difference,
                 }
@@ -92,7 +98,7 @@ def main() -> None:
         "tokens": arguments.num_tokens,
         "formats": measure(saved, arguments.num_tokens),
     }
-    print(save("gguf_formats", figures))
+    print(save("export_loss", figures))
 
 
 if __name__ == "__main__":
