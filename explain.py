@@ -4,6 +4,8 @@ The page needs no network. With `--live`, it runs the model itself, on any text.
 `--out attention.png`, a picture of every head is written instead.
 """
 
+from typing import TYPE_CHECKING
+
 from transformer.config.flags import FlagParser, add_checkpoint, add_flags, check_flags, given_flags
 from transformer.inspection.options import ExplainOptions
 from transformer.storage.run_folder import find_model
@@ -11,6 +13,9 @@ from transformer.system.files import read_text, write_text
 from transformer.system.signals import ended_at_once
 from transformer.system.terminal import run_script, say_loading, with_flags_in_errors
 from transformer.tasks.registry import task_of
+
+if TYPE_CHECKING:
+    from transformer.storage.saved_model import SavedModel
 
 
 @with_flags_in_errors()
@@ -32,16 +37,23 @@ def main(argv: list[str] | None = None) -> int:
         from transformer.storage.model_file import load_model
 
         saved = load_model(path)
-    task = task_of(saved.architecture["model"])
-    task.check(options)
-    if options.live:
-        from transformer.inspection.live import live_explanation
+    task_of(saved.architecture["model"]).check(options)
+    print(_live(saved, prompt, options) if options.live else _explained(saved, prompt, options))
+    return 0
 
-        page = live_explanation(saved, prompt, options)
-        write_text(options.out, page)
-        print(f"{options.out}: {len(page.encode()) / 1e6:,.2f} MB; it runs the model in a browser")
-        return 0
-    explained = task.explain(saved, prompt, options)
+
+def _live(saved: "SavedModel", prompt: str, options: ExplainOptions) -> str:
+    """Writes the page that runs the model, and says its size."""
+    from transformer.inspection.live import live_explanation
+
+    page = live_explanation(saved, prompt, options)
+    write_text(options.out, page)
+    return f"{options.out}: {len(page.encode()) / 1e6:,.2f} MB; it runs the model in a browser"
+
+
+def _explained(saved: "SavedModel", prompt: str, options: ExplainOptions) -> str:
+    """Writes the page or the picture of the prompt, and says its surprise."""
+    explained = task_of(saved.architecture["model"]).explain(saved, prompt, options)
     if options.out.lower().endswith(".png"):
         from transformer.inspection.attention_picture import write_picture
 
@@ -50,14 +62,13 @@ def main(argv: list[str] | None = None) -> int:
         from transformer.inspection.page import as_page
 
         parts = {"num_written": explained.num_written, "cut": explained.cut}
-        page = as_page(explained.explanation, model=str(path), **parts)
+        page = as_page(explained.explanation, model=str(saved.path), **parts)
         write_text(options.out, page)
     units = f"{explained.explanation.word}s"
     mean, per_byte = explained.explanation.mean_surprise, explained.explanation.mean_per_byte
     surprise = "" if mean is None else f", {mean:z.4f} bits of surprise on average"
     surprise += "" if per_byte is None else f", {per_byte:z.4f} bits per byte"
-    print(f"{options.out}: {len(explained.explanation.units):,} {units}{surprise}")
-    return 0
+    return f"{options.out}: {len(explained.explanation.units):,} {units}{surprise}"
 
 
 if __name__ == "__main__":

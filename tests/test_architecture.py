@@ -82,9 +82,10 @@ WITHOUT_TORCH = """
     transformer.inspection.curve_figures transformer.inspection.curves
     transformer.pages.engine transformer.pages.live.vocabulary transformer.pages.template
     transformer.run.ahead
-    transformer.storage.curves transformer.storage.loss_spacing
+    transformer.storage.curves
     transformer.run.folder_keeper transformer.special_ids
-    transformer.storage.events transformer.storage.pretrained.fitting
+    transformer.storage.events transformer.storage.moments
+    transformer.storage.pretrained.fitting
     transformer.storage.pretrained.folder
     transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.output

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 import train
+from tests.command_line.test_pairs import TINY_PAIRS, shouted
 from transformer.run.comparison import differences
 from transformer.run.verification import InterruptAfter
 from transformer.storage.int8_rows import SCALES, dequantized
@@ -216,3 +217,46 @@ def test_a_snapshot_that_someone_deleted_or_spoiled_ends_no_run(train_here, tmp_
 def test_a_number_that_makes_no_sense_is_refused(call, number, message):
     with pytest.raises(UserError, match=message):
         call(train, "--config", "tiny.yaml", "--snapshots", number)
+
+
+@pytest.mark.slow
+def test_snapshots_of_an_adapter_are_of_the_merged_model(call, finished, tmp_path):
+    (tmp_path / "old.txt").write_text("To be, or not to be.\n" * 50, encoding="utf-8")
+    base = finished.folder / "model.safetensors"
+    given = ("--start_from", base, "--data_path", "old.txt", "--max_steps", 6)
+    adapter = ("--lora_rank", 2, "--val_every_steps", 3, "--snapshots", 3)
+    call(train, *given, *adapter)
+    (folder,) = (tmp_path / "runs").glob("*/version_*")
+    found = list_snapshots(folder)
+    assert [found[0].step, found[-1].step] == [0, 6]
+    assert is_close(found[0], distinct_tensors(load_model(base).model.state_dict()))
+    last = distinct_tensors(load_model(folder / LAST).model.state_dict())
+    assert is_close(found[-1], last)
+    assert not is_close(found[0], last)
+
+
+@pytest.mark.slow
+def test_an_encoder_decoder_has_snapshots_too(train_here, tmp_path):
+    words = map("".join, itertools.permutations("abcde", 4))
+    lines = [f"{word}\t{shouted(word)}\n" for word in words]
+    (tmp_path / "shout.tsv").write_text("".join(lines), encoding="utf-8")
+    (tmp_path / "shout.yaml").write_text(TINY_PAIRS, encoding="utf-8")
+    folder = train_here("shout.yaml", max_steps=20, snapshots=3)
+    found = list_snapshots(folder)
+    assert [found[0].step, found[-1].step] == [0, 20]
+    assert len(found) == 3
+    assert is_close(found[-1], last_weights(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_write_the_snapshots_of_one(run, write_inputs, tmp_path, strategy):
+    write_inputs(tmp_path)
+    keys = f"--optimizer adamw --devices 2 --strategy {strategy} --max_steps 9 --snapshots 3"
+    result = run("train.py", "--config", "tiny.yaml", *keys.split(), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "runs" / "tiny" / "version_0"
+    found = list_snapshots(folder)
+    assert [found[0].step, found[-1].step] == [0, 9]
+    assert len(found) == 3 == len(files_of(folder))
+    assert is_close(found[-1], last_weights(folder))

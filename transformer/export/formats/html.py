@@ -9,7 +9,7 @@ from transformer.export.formats.base import Format
 from transformer.export.places import FilePlace
 
 if TYPE_CHECKING:
-    from transformer.export.reloaded import Reloaded
+    from transformer.export.html.reloaded import ReloadedPage
     from transformer.storage.saved_model import SavedModel
 
 
@@ -37,7 +37,7 @@ class Html(Format):
 
         return write(saved, path, self.options)
 
-    def reload(self, path: Path) -> "Reloaded":
+    def reload(self, path: Path) -> "ReloadedPage":
         from transformer.export.html.reloaded import ReloadedPage
 
         return ReloadedPage(path)

@@ -6,7 +6,7 @@ from typing import Any
 from transformer.pages.live.facts import run_folder
 from transformer.pages.live.page import MOST_BYTES, live_page, size_of
 from transformer.pages.live.vocabulary import tokenizer_data
-from transformer.storage.loss_spacing import spaced_by_loss
+from transformer.storage.moments import spaced_by_loss
 from transformer.storage.saved_model import SavedModel
 from transformer.storage.snapshots import Snapshot, list_snapshots
 from transformer.system.errors import UserError

@@ -1,6 +1,7 @@
 """One HTML file that holds a model and runs it, from a template, the engine and the weights."""
 
 import base64
+import zlib
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -66,8 +67,8 @@ def live_page(
     values = {
         "title": escape(name_of(saved)),
         "model": f'{{"crc32":{packer.checksum(rest)}{rest}',
-        "weights": base64.b64encode(packer.data).decode("ascii"),
-        "engine": engine_script(),
+        "weights": _packed(packer.data),
+        "engine": _packed(zlib.compress(engine_script().encode("utf-8"), 9)),
     }
     return filled("live.html", values)
 
@@ -81,3 +82,7 @@ def _moments(
         moments.append({"step": step, "loss": round(loss, 4), "start": packer.start})
         rows = packer.add(read(Snapshot(step, loss, path), weights))
     return {"snapshots": moments, "snapshot_tensors": rows}
+
+
+def _packed(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

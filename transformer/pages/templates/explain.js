@@ -7,12 +7,6 @@ const T = data.units.length;
 const S = columns.length;
 const WORD = data.word;
 
-async function unpacked(text) {
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
 /** `levels` are 255 sqrt(w): blocks, heads, rows; a causal row t ends at column t. */
 function averaged(levels, block, head) {
   const sum = new Float32Array(T * S);

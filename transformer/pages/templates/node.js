@@ -5,6 +5,7 @@
 const fs = require("node:fs");
 const readline = require("node:readline");
 const vm = require("node:vm");
+const zlib = require("node:zlib");
 
 const page = fs.readFileSync(process.argv[2], "utf8");
 
@@ -14,7 +15,8 @@ function textOf(id) {
   return page.slice(start, page.indexOf(`</${"script"}>`, start));
 }
 
-vm.runInThisContext(textOf("engine"), { filename: "engine" });
+const script = zlib.inflateSync(Buffer.from(textOf("engine"), "base64")).toString("utf8");
+vm.runInThisContext(script, { filename: "engine" });
 const inScope = (code) => vm.runInThisContext(code);
 
 /** The ids that follow, the likeliest each time. */

@@ -157,8 +157,8 @@ function placeName({ units, surprises, word, numBytes, first = 0 }, t) {
   const place = element("p", {}, name, ` ${word} ${first + t + 1} of ${first + units.length}`);
   const bits = surprises[t];
   if (bits === null) {
-    const why = first ? "The window begins here" : "This is the first";
-    return [place, element("p", {}, `${why}: nothing is before it, so it was not predicted.`)];
+    const why = first + t ? "The model's window does not begin before it" : "This is the first: nothing is before it";
+    return [place, element("p", {}, `${why}, so it was not predicted.`)];
   }
   const size = numBytes?.[t]; // 0 for a token that ends a text
   const perByte = size ? `, ${(bits / size).toFixed(2)} per byte` : "";

@@ -67,3 +67,10 @@ function removeOthers(kept, word) {
   }
   document.querySelectorAll(".unit-word").forEach((part) => (part.textContent = word));
 }
+
+/** The bytes of base64 text that zlib has compressed. */
+async function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from transformer.storage.int8_rows import quantized
-from transformer.storage.loss_spacing import spaced_by_loss
+from transformer.storage.moments import crowded, is_due, spaced_by_loss
 from transformer.storage.snapshots import (
     delete_snapshot,
     snapshot_path,
@@ -21,7 +21,6 @@ from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.checkpoints import WRITE_ERRORS, warn_of_full_disk
 from transformer.training.lightning_internals import between_steps
 from transformer.training.lightning_module import LanguageModule
-from transformer.training.moments import crowded, is_due
 from transformer.training.ranks import of_rank_0
 from transformer.training.strategies import is_sharded
 

@@ -6,6 +6,7 @@ class EngineCalls {
     this.worker = new Worker(url);
     this.waiting = new Map();
     this.numCalls = 0;
+    this.written = Promise.resolve();
     this.worker.addEventListener("message", ({ data }) => this.receive(data));
     this.worker.addEventListener("error", (event) => {
       event.preventDefault();
@@ -33,6 +34,14 @@ class EngineCalls {
 
   call(method, ...args) {
     return this.hearing(() => {}, method, ...args);
+  }
+
+  /** Texts are written one after another: the engine would end one when another begins. */
+  write(hear, wish) {
+    const started = this.written;
+    const done = started.then(() => this.hearing(hear, "write", wish));
+    this.written = done.catch(() => {});
+    return { started, done };
   }
 }
 

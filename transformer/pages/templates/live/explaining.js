@@ -1,5 +1,6 @@
 // The part that explains: whatever text is typed, with any heads and blocks switched off.
 
+const NUM_OPENING = 100; // units that the model adds to a short text at first
 const NUM_CONTINUED = 60; // units that the model goes on with, to see what switches change
 
 class Explaining {
@@ -14,14 +15,33 @@ class Explaining {
     this.takeText = latest(() => this.read());
     this.update = latest(() => this.explain());
     this.goOn = latest(() => this.compareTexts());
-    find("typed").addEventListener("input", () => this.takeText());
-    find("all-on").addEventListener("click", () => this.switchAllOn());
-    find("color-by").addEventListener("change", () => this.draw());
+    if (this.lens) {
+      find("text").after(find("switching"));
+      this.tellPatterns();
+    }
+    find("typed").addEventListener("input", () => {
+      find("opening").hidden = true;
+      this.takeText();
+    });
+    find("all-on")?.addEventListener("click", () => this.switchAllOn());
+    find("color-by")?.addEventListener("change", () => this.draw());
   }
 
   set(text) {
     find("typed").value = text;
+    find("opening").hidden = true;
     return this.takeText();
+  }
+
+  /** Explains a short text with what the model writes on: a few units show nothing of its heads. */
+  async open(text, sampling) {
+    const { ids } = await this.engine.call("encode", text);
+    if (!ids.length) return this.set(text);
+    const count = NUM_OPENING;
+    await this.engine.write(({ id }) => ids.push(id), { ids: ids.slice(), count, sampling }).done;
+    await this.set(await this.engine.call("decode", ids));
+    find("opening-count").textContent = plural(count, this.info.word);
+    find("opening").hidden = false;
   }
 
   async read() {
@@ -69,12 +89,15 @@ class Explaining {
 
   showLoss() {
     const { whole, now } = this;
+    const isOff = this.switches !== null;
+    if (this.lens) find("switching").hidden = !isOff;
+    if (now.mean === null) return void (find("loss").textContent = ""); // one unit: nothing was predicted
     const bits = `${now.mean.toFixed(3)} bits per ${this.info.word} (${now.loss.toFixed(3)} nats)`;
     const change = now.mean - whole.mean;
     const more = `: ${signed(change)} bits against ${whole.mean.toFixed(3)} with everything on`;
-    const isOff = this.switches !== null;
-    find("loss").textContent = now.pieces.length < 2 ? "" : `Loss: ${bits}${isOff ? more : ""}.`;
-    find("color-choice").hidden = find("all-on").hidden = find("texts").hidden = !isOff;
+    const most = Math.min(this.ids.length, this.info.block_size);
+    const cut = now.pieces.length < most ? ` Shown are the last ${plural(now.pieces.length, this.info.word)}.` : "";
+    find("loss").textContent = `Loss: ${bits}${isOff ? more : ""}.${cut}`;
   }
 
   // --- switches ---
@@ -127,6 +150,16 @@ class Explaining {
 
   // --- known patterns ---
 
+  /** How heads get their names, in the words of the engine that measures them. */
+  async tellPatterns() {
+    const patterns = await this.engine.call("patterns");
+    const tell = ({ name, formula, source }) =>
+      element("li", {}, element("dfn", {}, name), ": ", element("span", { className: "formula" }, formula), ` (${source})`);
+    find("patterns").replaceChildren(...patterns.map(tell));
+    find("least-score").textContent = patterns[0].least;
+    find("times-even").textContent = patterns[0].times_even;
+  }
+
   nameHeads() {
     this.now.heads.forEach((row, block) =>
       row.forEach(({ name, scores }, h) => {
@@ -159,7 +192,7 @@ async function continuation(engine, { count = NUM_CONTINUED, ...wish }) {
   const sampling = { temperature: 0, top_k: null, top_p: null, min_p: null, repetition_penalty: 1, seed: 0 };
   const pieces = [];
   const add = ({ piece }) => pieces.push(piece);
-  await engine.hearing(add, "write", { count, sampling, snapshot: null, ...wish });
+  await engine.write(add, { count, sampling, snapshot: null, ...wish }).done;
   return pieces.map((piece) => (piece === " " || piece === "\n" ? piece : drawn(piece))).join("");
 }
 

@@ -17,6 +17,7 @@ class Learning {
     if (!info.num_blocks) return;
     this.matrix = new Matrix(find("learned-map"));
     makeChoices([find("learned-block"), find("learned-head")], [info.num_blocks, info.num_heads], () => this.update());
+    find("learned-block").value = find("learned-head").value = 0; // one head shows more than an average
   }
 
   set(text) {
@@ -28,7 +29,7 @@ class Learning {
   async look() {
     const number = Number(find("moment").value);
     const { step, loss } = this.moments[number];
-    const name = `Step ${step}: loss ${loss.toFixed(3)} nats per ${this.info.word}`;
+    const name = `Step ${step}: training loss ${loss.toFixed(3)} nats per ${this.info.word}`;
     find("moment-name").textContent = name;
     find("moment").setAttribute("aria-valuetext", name);
     this.curve.mark(number);

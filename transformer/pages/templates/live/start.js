@@ -1,5 +1,7 @@
 // Starts the page: reads the data, opens the engine, and makes the parts that this model has.
 
+const LONG = 40; // characters of a text that is explained as it is
+
 const rounded = (number) => Number(number.toPrecision(3)).toLocaleString("en");
 
 function modelFacts({ architecture, facts }, { word, num_blocks: numBlocks, num_heads: numHeads, block_size: blockSize, vocab_size: vocabSize }) {
@@ -16,6 +18,7 @@ function modelFacts({ architecture, facts }, { word, num_blocks: numBlocks, num_
 }
 
 function fail(error, isOpen) {
+  find("loading").textContent = "";
   find("fault").hidden = false;
   find("fault").textContent = `This page cannot run its model: ${error.message.replace(/\.$/, "")}.`;
   if (isOpen) return;
@@ -27,7 +30,9 @@ function startText(engine, info, model, text) {
   const writing = new Writing(engine, info);
   const explaining = new Explaining(engine, info);
   find("prompt").value = text;
-  const parts = [writing.begin(), explaining.set(text)];
+  const isLong = model.view === "explain" && text.length > LONG;
+  const opening = isLong ? explaining.set(text) : explaining.open(text, writing.settings.sampling);
+  const parts = [writing.begin(), opening];
   find("explain-this").addEventListener("click", async () => {
     await writing.stop();
     await explaining.set(await engine.call("decode", writing.text.ids));
@@ -52,15 +57,19 @@ function keepOnly(info, hasSnapshots) {
   const hasAttention = info.num_blocks > 0;
   const kept = { text: !isPair, pair: isPair, attention: hasAttention, none: !hasAttention };
   removeOthers({ ...kept, written: false, snapshots: hasSnapshots, bare: !hasSnapshots }, info.word);
+  for (const part of document.querySelectorAll("main, nav")) part.hidden = false;
 }
 
 async function start() {
-  const engine = new EngineCalls(find("engine").textContent);
+  find("loading").textContent = "Reading the model …";
+  const script = new TextDecoder().decode(await unpacked(find("engine").textContent));
+  const engine = new EngineCalls(script);
   const texts = { model: find("model").textContent, weights: find("weights").textContent };
   const info = await engine.call("open", texts);
   const model = JSON.parse(texts.model);
   keepOnly(info, model.snapshots.length > 0);
-  find("model-facts").textContent = modelFacts(model, info);
+  find("loading").textContent = "";
+  find("facts").textContent = modelFacts(model, info);
   const text = model.facts.prompt || "";
   const isPair = info.model === "encoder_decoder";
   const parts = isPair ? startPair(engine, info, text) : startText(engine, info, model, text);

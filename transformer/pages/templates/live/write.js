@@ -2,7 +2,7 @@
 
 class Writing {
   constructor(engine, info) {
-    Object.assign(this, { engine, info, chosen: null, shown: null, running: null });
+    Object.assign(this, { engine, info, chosen: null, shown: null, running: null, arrived: [] });
     this.text = { ids: [], units: [], surprises: [], alternatives: [], numPrompt: 0 };
     this.list = new UnitList(find("written"), {
       show: (t) => this.show(t < 0 ? this.chosen : t),
@@ -59,20 +59,21 @@ class Writing {
 
   // --- writing ---
 
-  async write(off) {
+  async write() {
     await this.stop();
     const count = Math.max(1, Math.round(Number(find("count").value)) || 1);
     this.say("Writing …", "Stop");
     const { sampling } = this.settings;
-    const wish = { ids: this.text.ids.slice(), count, sampling, snapshot: null, off };
-    this.running = this.engine.hearing((event) => this.add(event), "write", wish);
+    const wish = { ids: this.text.ids.slice(), count, sampling, snapshot: null };
+    this.running = this.engine.write((event) => this.arrive(event), wish);
     let says;
     try {
-      const { num_written: count, stopped } = await this.running;
+      const { num_written: count, stopped } = await this.running.done;
       says = `${stopped ? "Stopped after" : "Wrote"} ${plural(count, this.info.word)}.`;
     } catch (error) {
       says = `${capital(error.message)}.`;
     }
+    this.showArrived();
     this.running = null;
     this.say(says, "Write on");
     this.changed();
@@ -85,7 +86,9 @@ class Writing {
 
   async stop() {
     if (!this.running) return;
-    await Promise.all([this.engine.call("stop"), this.running.catch(() => {})]);
+    const { started, done } = this.running;
+    await started; // a stop before would end another text
+    await Promise.all([this.engine.call("stop"), done.catch(() => {})]);
     await null; // `write` goes on first
   }
 
@@ -96,6 +99,18 @@ class Writing {
     this.changed();
   }
 
+  /** Units are shown once a frame: a small model writes faster than a page is drawn. */
+  arrive(unit) {
+    if (!this.arrived.length) requestAnimationFrame(() => this.showArrived());
+    this.arrived.push(unit);
+  }
+
+  showArrived() {
+    this.arrived.splice(0).forEach((unit) => this.add(unit));
+    const box = this.list.root;
+    if (this.chosen === null) box.scrollTop = box.scrollHeight;
+  }
+
   add({ id, piece, surprise, alternatives }) {
     const { ids, units, surprises, alternatives: all } = this.text;
     ids.push(id);
@@ -103,8 +118,6 @@ class Writing {
     surprises.push(surprise);
     all.push(alternatives);
     this.addOption(ids.length - 1);
-    const box = this.list.root;
-    if (this.chosen === null) box.scrollTop = box.scrollHeight;
   }
 
   cut(count) {

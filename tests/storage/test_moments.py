@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformer.storage.loss_spacing import spaced_by_loss
-from transformer.training.moments import candidates, crowded, is_due
+from transformer.storage.moments import candidates, crowded, is_due, spaced_by_loss
 
 
 def kept_after(last: int, number: int) -> tuple[list[int], int]:
