@@ -56,31 +56,95 @@ def assert_read_as_in_python(result, model, source, targets):
     assert (torch.tensor(result["entropy"]) - entropy).abs().max() < BOUND
 
 
+def translated(job, models, sources, beams):
+    """Yields model, source, what the engine found and what Python found."""
+    asked = [(model, source, count) for model in models for source in sources for count in beams]
+    numbers = {id(model): job.add_model(model) for model in models}
+    for model, source, count in asked:
+        text = " ".join(map(str, source))
+        job.call(numbers[id(model)], "translate", {"text": text, "num_beams": count})
+    for (model, source, count), result in zip(asked, job.run(), strict=True):
+        yield model, source, result["result"], searched(model, source, count)
+
+
+def assert_same_hypotheses(result, found):
+    texts = [" ".join(map(str, one.tokens)) for one in found]
+    ours = [result, *result["others"]]
+    assert [one["text"] for one in ours] == texts
+    assert [one["finished"] for one in ours] == [one.finished for one in found]
+    scores = [one.score for one in found]
+    assert [one["score"] for one in ours] == pytest.approx(scores, abs=BOUND)
+
+
 def test_targets_scores_and_reading_are_those_of_python(job, make_encoder_decoder):
     models = [make_encoder_decoder(**options) for options in OPTIONS]
-    asked = [(m, source, beams) for m in models for source in SOURCES for beams in BEAMS]
-    numbers = {id(model): job.add_model(model) for model in models}
-    for model, source, beams in asked:
-        text = " ".join(map(str, source))
-        job.call(numbers[id(model)], "translate", {"text": text, "num_beams": beams})
     finished = set()
-    for (model, source, beams), result in zip(asked, job.run(), strict=True):
-        found = result["result"]
-        best, *others = searched(model, source, beams)
+    for model, source, result, found in translated(job, models, SOURCES, BEAMS):
+        assert_same_hypotheses(result, found)
+        best = found[0]
         targets = [*best.tokens, END] if best.finished else best.tokens
-        assert found["ids"] == targets
-        assert found["text"] == " ".join(map(str, best.tokens))
-        assert found["units"][-1] == ("end" if best.finished else str(targets[-1]))
-        assert found["score"] == pytest.approx(best.score, abs=BOUND)
-        assert [one["text"] for one in found["others"]] == [
-            " ".join(map(str, one.tokens)) for one in others
-        ]
-        assert [one["score"] for one in found["others"]] == pytest.approx(
-            [one.score for one in others], abs=BOUND
-        )
-        assert_read_as_in_python(found, model, source, targets)
+        assert result["ids"] == targets
+        assert result["units"][-1] == ("end" if best.finished else str(targets[-1]))
+        assert_read_as_in_python(result, model, source, targets)
         finished.add(best.finished)
     assert finished == {True, False}  # both ends of a search are compared
+
+
+class Table:
+    """Logits by the number of tokens so far and the last one, the same for any source."""
+
+    def __init__(self, logits):
+        self.logits = logits  # (L, V, V)
+
+    def make_cache(self, num_rows):
+        return Length()
+
+    def __call__(self, tokens, *, cache):
+        cache.value += 1
+        return self.logits[cache.value - 1, tokens[:, 0]][:, None]
+
+
+class Length:
+    value = 0
+
+    def select(self, rows): ...
+
+
+def late_winner():
+    """Two hypotheses end early; one that is sure of a long way overtakes the second of them."""
+    shares = torch.full((7, 6, 6), 1e-6)
+    shares[0, BEGIN, [END, 3, 4]] = torch.tensor([0.4, 0.35, 0.25])
+    shares[1, 3, [END, 5]] = torch.tensor([0.9, 0.1])
+    shares[1:6, :, 5] = shares[1:6, :, 5].clamp(min=0.05)
+    shares[1, 4, 5] = shares[2:6, 5, 5] = shares[6, 5, END] = 0.99
+    return (shares / shares.sum(dim=2, keepdim=True)).log()
+
+
+def test_searches_end_as_in_python_at_any_length(job, generator):
+    drawn = torch.randn(39, 7, 6, 6, generator=generator) * 2
+    for number, logits in enumerate(drawn):
+        logits[: number % 7, :, END] -= 4  # ends become likely at different lengths
+    cases = [(logits, 1 + number % 4) for number, logits in enumerate(drawn)]
+    cases.append((late_winner(), 2))
+    for logits, num_beams in cases:
+        job.evaluate(
+            f"""(() => {{
+              const table = {logits.tolist()};
+              const decode = ([id], {{ tokens }}) => {{
+                tokens.push(id);
+                return Float32Array.from(table[tokens.length - 1][id]);
+              }};
+              const model = {{ newState: () => ({{ tokens: [], blocks: [] }}), decode }};
+              return beamSearch(model, null, {{ numBeams: {num_beams}, most: 7 }});
+            }})()"""
+        )
+    settings = {"begin": BEGIN, "end": END, "forbidden": (PADDING, BEGIN), "max_new_tokens": 7}
+    for (logits, num_beams), result in zip(cases, job.run(), strict=True):
+        (found,) = beam_search(Table(logits), 1, num_beams=num_beams, **settings)
+        ours = [(one["tokens"], one["finished"]) for one in result["result"]]
+        assert ours == [(one.tokens, one.finished) for one in found]
+        scores = [one["score"] for one in result["result"]]
+        assert scores == pytest.approx([one.score for one in found], abs=BOUND)
 
 
 def test_sources_that_cannot_be_read_are_refused(job, make_encoder_decoder, make_gpt):
