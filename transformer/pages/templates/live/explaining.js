@@ -36,8 +36,8 @@ class Explaining {
   /** Explains a short text with what the model writes on: a few units show nothing of its heads. */
   async open(text, sampling) {
     const { ids } = await this.engine.call("encode", text);
-    if (!ids.length) return this.set(text);
-    const count = NUM_OPENING;
+    const count = Math.min(NUM_OPENING, this.info.block_size - ids.length); // within the window
+    if (!ids.length || count < 1) return this.set(text);
     await this.engine.write(({ id }) => ids.push(id), { ids: ids.slice(), count, sampling }).done;
     await this.set(await this.engine.call("decode", ids));
     find("opening-count").textContent = plural(count, this.info.word);
@@ -61,11 +61,14 @@ class Explaining {
   }
 
   async explain() {
-    find("explained").hidden = !this.ids.length;
-    if (!this.ids.length) return;
+    if (!this.ids.length) {
+      find("explained").hidden = true;
+      return;
+    }
     const off = this.switches;
     this.whole = await this.engine.call("explain", this.ids, {});
     this.now = off ? await this.engine.call("explain", this.ids, { off }) : this.whole;
+    find("explained").hidden = false; // before drawing, which asks for its width
     this.draw();
   }
 

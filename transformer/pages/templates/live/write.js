@@ -1,5 +1,7 @@
 // The part that writes: a prompt, and the text that goes on from it, unit by unit.
 
+const MOST_A_FRAME = 16; // units, so that the page can still be used: 960 a second
+
 class Writing {
   constructor(engine, info) {
     Object.assign(this, { engine, info, chosen: null, shown: null, running: null, arrived: [] });
@@ -61,19 +63,21 @@ class Writing {
 
   async write() {
     await this.stop();
+    const before = this.text.ids.length;
     const count = Math.max(1, Math.round(Number(find("count").value)) || 1);
     this.say("Writing …", "Stop");
     const { sampling } = this.settings;
     const wish = { ids: this.text.ids.slice(), count, sampling, snapshot: null };
     this.running = this.engine.write((event) => this.arrive(event), wish);
+    this.running.shown = this.running.done.then((end) => this.allShown().then(() => end));
     let says;
     try {
-      const { num_written: count, stopped } = await this.running.done;
-      says = `${stopped ? "Stopped after" : "Wrote"} ${plural(count, this.info.word)}.`;
+      const { stopped } = await this.running.shown;
+      const verb = stopped || this.running.isStopped ? "Stopped after" : "Wrote";
+      says = `${verb} ${plural(this.text.ids.length - before, this.info.word)}.`;
     } catch (error) {
       says = `${capital(error.message)}.`;
     }
-    this.showArrived();
     this.running = null;
     this.say(says, "Write on");
     this.changed();
@@ -84,11 +88,14 @@ class Writing {
     find("write-on").textContent = button;
   }
 
+  /** What the engine has written ahead of the page is left out. */
   async stop() {
     if (!this.running) return;
-    const { started, done } = this.running;
+    const { started, shown } = this.running;
+    this.running.isStopped = true;
+    this.arrived.length = 0;
     await started; // a stop before would end another text
-    await Promise.all([this.engine.call("stop"), done.catch(() => {})]);
+    await Promise.all([this.engine.call("stop"), shown.catch(() => {})]);
     await null; // `write` goes on first
   }
 
@@ -99,16 +106,25 @@ class Writing {
     this.changed();
   }
 
-  /** Units are shown once a frame: a small model writes faster than a page is drawn. */
+  /** Units wait for the next frame: a small model writes faster than a page is drawn. */
   arrive(unit) {
-    if (!this.arrived.length) requestAnimationFrame(() => this.showArrived());
+    if (this.running?.isStopped) return;
     this.arrived.push(unit);
+    this.drawing ??= this.showArrived();
   }
 
-  showArrived() {
-    this.arrived.splice(0).forEach((unit) => this.add(unit));
-    const box = this.list.root;
-    if (this.chosen === null) box.scrollTop = box.scrollHeight;
+  async showArrived() {
+    while (this.arrived.length) {
+      await new Promise(requestAnimationFrame);
+      this.arrived.splice(0, MOST_A_FRAME).forEach((unit) => this.add(unit));
+      const box = this.list.root;
+      if (this.chosen === null) box.scrollTop = box.scrollHeight;
+    }
+    this.drawing = null;
+  }
+
+  async allShown() {
+    await this.drawing;
   }
 
   add({ id, piece, surprise, alternatives }) {
