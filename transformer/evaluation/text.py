@@ -94,16 +94,30 @@ def score_unigram(train: Tokens, val: Tokens, tokenizer: Tokenizer) -> Score:
     return _score(np.log(counts / counts.sum())[val[1:]], val, tokenizer)
 
 
+class BigramCounts:
+    """How often each token follows another in `train`; to predict by, each count is one higher."""
+
+    def __init__(self, train: Tokens, vocab_size: int) -> None:
+        self._vocab_size = vocab_size
+        # A table would have vocab_size^2 entries.
+        self._seen, self._counts = np.unique(self._pairs(train), return_counts=True)
+        self._totals = np.bincount(train[:-1], minlength=vocab_size) + float(vocab_size)
+
+    def log_probabilities(self, tokens: Tokens) -> NDArray[np.float64]:
+        """In nats: of each token after the first, from the one before it."""
+        wanted = self._pairs(tokens)
+        places = np.minimum(np.searchsorted(self._seen, wanted), len(self._seen) - 1)
+        followed = np.where(self._seen[places] == wanted, self._counts[places], 0) + 1.0
+        return np.log(followed / self._totals[tokens[:-1]])
+
+    def _pairs(self, tokens: Tokens) -> NDArray[np.int64]:
+        return tokens[:-1].astype(np.int64) * self._vocab_size + tokens[1:]
+
+
 def score_bigram(train: Tokens, val: Tokens, tokenizer: Tokenizer) -> Score:
     """Predicts each token by how often it follows the previous token in `train`, counts + 1."""
-    vocab_size = tokenizer.vocab_size
-    pairs = train[:-1].astype(np.int64) * vocab_size + train[1:]
-    seen, counts = np.unique(pairs, return_counts=True)  # a table would have vocab_size^2 entries
-    wanted = val[:-1].astype(np.int64) * vocab_size + val[1:]
-    places = np.minimum(np.searchsorted(seen, wanted), len(seen) - 1)
-    followed = np.where(seen[places] == wanted, counts[places], 0) + 1.0
-    totals = np.bincount(train[:-1], minlength=vocab_size) + float(vocab_size)
-    return _score(np.log(followed / totals[val[:-1]]), val, tokenizer)
+    counts = BigramCounts(train, tokenizer.vocab_size)
+    return _score(counts.log_probabilities(val), val, tokenizer)
 
 
 def score_xz(train: str, val: str, num_tokens: int | None = None) -> Score:
