@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from transformer.data.text.split import recorded_cuts
 from transformer.data.tokenizers.base import Tokenizer
+from transformer.evaluation.members import AVERAGED, MODEL, named_models
 from transformer.evaluation.minimal_pairs.preferences import ALL, preferences
 from transformer.evaluation.minimal_pairs.reading import (
     EncodedPair,
@@ -46,7 +47,7 @@ def report_on_minimal_pairs(saved: SavedModel, options: EvaluateOptions) -> dict
     lines = [pair.line for pair in pairs]
     for score in scores.values():
         score["ties"] = {kind: [lines[n] for n in ties] for kind, ties in score["ties"].items()}
-    main = next(iter(sums))
+    main = main_of(sums)
     return {
         "checkpoint": str(saved.path),
         "minimal_pairs": path,
@@ -57,6 +58,11 @@ def report_on_minimal_pairs(saved: SavedModel, options: EvaluateOptions) -> dict
         "scores": scores,
         "each_pair": _each_pair(pairs, sums[main], num_tokens),
     }
+
+
+def main_of(scores: dict[str, Any]) -> str:
+    """The name of the model, or of the average of several."""
+    return AVERAGED if AVERAGED in scores else MODEL
 
 
 def begin_of(saved: SavedModel) -> list[int]:
@@ -82,8 +88,11 @@ def _scores(
     sentences = [np.concatenate((start, side)) for pair in encoded for side in pair]
     first_scored = max(1, len(begin))
     model = saved.model.to(resolve_accelerator(device))
-    sums = {"model": score_with_model(model, sentences, first_scored)}
-    if not np.isfinite(sums["model"]).all():
+    sums = {
+        name: score_with_model(one, sentences, first_scored, model.block_size)
+        for name, one in named_models(model).items()
+    }
+    if not all(np.isfinite(each).all() for each in sums.values()):
         raise UserError(f"{saved.path}: the log-probabilities of this model are not finite")
     if (train := _training_tokens(saved)) is not None:
         counts = BigramCounts(train, model.architecture["vocab_size"])
@@ -124,7 +133,7 @@ def _each_pair(
 def as_table(report: dict[str, Any]) -> str:
     skipped = f", {report['skipped']:,} unknown {report['units']} skipped" * bool(report["skipped"])
     scores = report["scores"]
-    main = next(iter(scores))
+    main = main_of(scores)
     parts = [
         f"{report['checkpoint']} on {report['minimal_pairs']} ({report['pairs']:,} pairs{skipped})",
         _explained(report),

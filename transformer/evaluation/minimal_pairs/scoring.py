@@ -52,11 +52,14 @@ def windows(sentence: int, length: int, first_scored: int, block_size: int) -> I
         start, scored = start + block_size - block_size // 2, stop
 
 
-def score_with_model(model: TokenModel, sentences: Sequence[Tokens], first_scored: int) -> Sums:
+def score_with_model(
+    model: TokenModel, sentences: Sequence[Tokens], first_scored: int, block_size: int
+) -> Sums:
     """The sum of log-probabilities (nats) of each sentence's tokens from `first_scored` on.
 
-    They are computed in the model's number format and added in float64. Equal sentences are
-    computed once, so that their sums are equal to the last bit.
+    The model reads `block_size` tokens at a time, see `windows`. It computes in its own number
+    format; sums are added in float64. Equal sentences are computed once, so that their sums are
+    equal to the last bit.
     """
     places: dict[bytes, int] = {}
     keys = [tokens.astype(np.int64).tobytes() for tokens in sentences]
@@ -65,6 +68,7 @@ def score_with_model(model: TokenModel, sentences: Sequence[Tokens], first_score
     device = next(model.parameters()).device
     each: Callable = side_by_side if device.type == "cpu" else map
     sums = np.zeros(len(distinct))
+    rows = _batches(distinct, first_scored, block_size, _batch_size(model))
 
     @torch.inference_mode()
     def losses_of(batch: Batch) -> tuple[list[int], Sums]:
@@ -75,24 +79,34 @@ def score_with_model(model: TokenModel, sentences: Sequence[Tokens], first_score
         return batch.numbers, losses.view(targets.shape).cpu().double().sum(dim=1).numpy()
 
     with evaluating(model):
-        for numbers, losses in each(losses_of, _batches(model, distinct, first_scored)):
+        for numbers, losses in each(losses_of, rows):
             np.subtract.at(sums, numbers, losses)  # a long sentence has several windows
     return sums[which]
 
 
-def _batches(model: TokenModel, sentences: Sequence[Tokens], first_scored: int) -> Iterator[Batch]:
+def _batch_size(model: TokenModel) -> Callable[[int], int]:
+    """How many rows a batch has, by their length."""
+    most = TOKENS_ON_CPU if next(model.parameters()).device.type == "cpu" else TOKENS_ON_GPU
+    vocab_size = model.architecture["vocab_size"]
+    return lambda length: validation_batch_size(length, vocab_size, most)
+
+
+def _batches(
+    sentences: Sequence[Tokens],
+    first_scored: int,
+    block_size: int,
+    batch_size: Callable[[int], int],
+) -> Iterator[Batch]:
     """Windows of about equal length, the longest first, so that little is padding."""
     rows = [
         window
         for number, tokens in enumerate(sentences)
-        for window in windows(number, len(tokens), first_scored, model.block_size)
+        for window in windows(number, len(tokens), first_scored, block_size)
     ]
     rows.sort(key=lambda row: -row.length)
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    most, vocab_size = TOKENS_ON_CPU if on_cpu else TOKENS_ON_GPU, model.architecture["vocab_size"]
     at = 0
     while at < len(rows):
-        size = validation_batch_size(rows[at].length, vocab_size, most)
+        size = batch_size(rows[at].length)
         yield _batch(rows[at : at + size], sentences)
         at += size
 
