@@ -85,7 +85,7 @@ def nearest_answer(prediction: Sequence[str], accepted: Sequence[Sequence[str]])
     )
 
 
-def wilson_interval(num_hits: float, number: int) -> tuple[float, float]:
+def wilson_interval(num_hits: float | int, number: int) -> tuple[float, float]:
     """The CONFIDENCE interval of a rate, such as a word error rate, if words are independent.
 
     The score interval of Wilson 1927, "Probable inference, the law of succession, and statistical
