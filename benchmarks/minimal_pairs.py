@@ -6,8 +6,8 @@ FILE has the 67,000 pairs of BLiMP: `cat blimp/data/*.jsonl > blimp.jsonl`. Both
 characters. `--checkpoint` scores pairs that are drawn at random, on one thread; the least of some
 repeats counts. `seconds_of_all` is what all pairs take on two idle cores at this speed, where each
 core has batches of its own. Other programs on the machine make processor seconds longer, so the
-machine should be idle. `--exportable` is exported for transformers and loaded there, which scores other
-pairs one sentence at a time, without batches.
+machine should be idle. `--exportable` is exported for transformers and loaded there, which scores
+other pairs one sentence at a time, without batches.
 """
 
 import argparse
