@@ -1,7 +1,7 @@
 """Reads files of minimal pairs. Imports no torch."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from numpy import int32
@@ -48,14 +48,8 @@ def read_minimal_pairs(path: str) -> list[MinimalPair]:
         raise UserError(f"{path}: the file is empty: a {WHAT} has one pair in each line")
     is_json = path.lower().endswith(_JSON_ENDINGS) or text.startswith("{")
     read = _from_json if is_json else _from_columns
-    lines = text.removesuffix("\n").split("\n")
-    return [
-        _checked(path, number, read(f"{path}:{number}", line)) for number, line in _numbered(lines)
-    ]
-
-
-def _numbered(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
-    return enumerate(lines, start=1)
+    lines = enumerate(text.removesuffix("\n").split("\n"), start=1)
+    return [_checked(path, number, read(f"{path}:{number}", line)) for number, line in lines]
 
 
 def _checked(path: str, line: int, found: Sequence[str]) -> MinimalPair:

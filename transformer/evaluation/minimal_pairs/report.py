@@ -134,8 +134,9 @@ def as_table(report: dict[str, Any]) -> str:
     skipped = f", {report['skipped']:,} unknown {report['units']} skipped" * bool(report["skipped"])
     scores = report["scores"]
     main = main_of(scores)
+    number = f"{report['pairs']:,} pair{'s' * (report['pairs'] > 1)}"
     parts = [
-        f"{report['checkpoint']} on {report['minimal_pairs']} ({report['pairs']:,} pairs{skipped})",
+        f"{report['checkpoint']} on {report['minimal_pairs']} ({number}{skipped})",
         _explained(report),
         "",
         _overall(scores),
@@ -148,7 +149,11 @@ def as_table(report: dict[str, Any]) -> str:
 
 def _explained(report: dict[str, Any]) -> str:
     begin = report["begin"]
-    after = "their first token is not scored" if begin is None else f"read after {begin!r}"
+    after = (
+        "The first token of a sentence is not scored."
+        if begin is None
+        else f"Each sentence follows {begin!r}, which is not scored."
+    )
     bigram = (
         f"{BIGRAM} counts in the model's training split how often each "
         f"{report['units'].removesuffix('s')} follows another."
@@ -157,8 +162,8 @@ def _explained(report: dict[str, Any]) -> str:
     )
     return (
         "How often the acceptable sentence has the higher log-probability: the sum, or the mean "
-        f"per token (sentences: {after}). A tie counts half. In brackets: 95 % intervals "
-        f"(Wilson 1927), if pairs are independent. {bigram}"
+        f"per token. A tie counts half. {after} In brackets: 95 % intervals (Wilson 1927), if "
+        f"pairs are independent. {bigram}"
     )
 
 
