@@ -1,14 +1,21 @@
 """Compute a model's exact loss, beside simple baselines: `python evaluate.py [CHECKPOINT]`.
 
-For an encoder-decoder, compute its error rates on the test split.
+For an encoder-decoder, compute its error rates on the test split. Several checkpoints are also
+scored together, by the mean of their probabilities.
 """
 
 import json
 
-from transformer.config.flags import FlagParser, add_checkpoint, add_flags, check_flags, given_flags
+from transformer.config.flags import (
+    FlagParser,
+    add_checkpoints,
+    add_flags,
+    check_flags,
+    given_flags,
+)
 from transformer.data.sources.paths import check_paths
 from transformer.evaluation.options import EvaluateOptions
-from transformer.storage.run_folder import find_model
+from transformer.storage.run_folder import find_models
 from transformer.system.terminal import run_script, say_loading, with_flags_in_errors
 from transformer.tasks.registry import task_of
 
@@ -19,18 +26,18 @@ def main(argv: list[str] | None = None) -> int:
         prog="evaluate.py",
         description="Compute the exact loss of a model on a text, or its error rates on pairs.",
     )
-    add_checkpoint(parser)
+    add_checkpoints(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     add_flags(parser, EvaluateOptions)
     arguments = parser.parse(argv)
     options = check_flags(EvaluateOptions, given_flags(arguments, EvaluateOptions))
-    path = find_model(arguments.checkpoint, options.runs_dir)
+    paths = find_models(arguments.checkpoints, options.runs_dir)
     if options.data_path is not None:
         check_paths(options.data_path)  # before torch is imported
-    say_loading(path)
-    from transformer.storage.model_file import load_model
+    say_loading(" and ".join(map(str, paths)))
+    from transformer.storage.averaged import load_models
 
-    saved = load_model(path)
+    saved = load_models(paths)
     task = task_of(saved.architecture["model"])
     task.check(options)
     report = task.evaluate(saved, options)

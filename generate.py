@@ -2,6 +2,7 @@
 
 The prompt and its continuation go to stdout, everything else to stderr. A single text appears while
 it is generated. For an encoder-decoder, the prompt is a source, and its target goes to stdout.
+Several checkpoints write together, by the mean of their probabilities.
 """
 
 import contextlib
@@ -10,11 +11,17 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from transformer.config.flags import FlagParser, add_checkpoint, add_flags, check_flags, given_flags
+from transformer.config.flags import (
+    FlagParser,
+    add_checkpoints,
+    add_flags,
+    check_flags,
+    given_flags,
+)
 from transformer.data.sources.paths import check_paths
 from transformer.generation.options import GenerateOptions
 from transformer.generation.prompts import read_prompts
-from transformer.storage.run_folder import find_model
+from transformer.storage.run_folder import find_models
 from transformer.system.errors import UserError
 from transformer.system.signals import ended_at_once
 from transformer.system.terminal import run_script, say, say_loading, with_flags_in_errors
@@ -29,7 +36,7 @@ def make_parser() -> FlagParser:
     parser = FlagParser(
         prog="generate.py", description="Continue a text, or translate, with a trained model."
     )
-    add_checkpoint(parser)
+    add_checkpoints(parser)
     parser.add_argument(
         "--json",
         action="store_true",
@@ -65,15 +72,17 @@ def main(argv: list[str] | None = None) -> int:
     options = check_flags(GenerateOptions, given_flags(arguments, GenerateOptions))
     if as_json and options.interactive:
         raise UserError("--interactive does not go with --json: leave out one of them")
-    path = find_model(arguments.checkpoint, options.runs_dir)
+    paths = find_models(arguments.checkpoints, options.runs_dir)
+    if options.info and len(paths) > 1:
+        raise UserError(f"--info describes one model, and {len(paths)} are named: name one")
     if options.data_path is not None:
         check_paths(options.data_path)  # before torch is imported
     prompts = [] if options.info else read_prompts(options)
-    say_loading(path)
+    say_loading(" and ".join(map(str, paths)))
     with ended_at_once():
-        from transformer.storage.model_file import load_model
+        from transformer.storage.averaged import load_models
 
-        saved = load_model(path)
+        saved = load_models(paths)
     if options.info:
         from transformer.generation.facts import as_lines, describe
 

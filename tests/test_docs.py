@@ -84,6 +84,21 @@ def test_the_figures_on_copies_are_those_of_their_file():
     assert f"took {seconds:.0f} seconds" in page("generation")
 
 
+def test_the_figures_on_minimal_pairs_are_those_of_their_file():
+    path = RESULTS.parent / "amd-epyc-avx2" / "minimal_pairs.json"
+    content = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    text = " ".join(page("evaluation").split())
+    speed, comparison = content["speed"], content["comparison"]
+    assert comparison["pairs"] == 1000
+    assert comparison["equal_choices"] >= 999
+    assert f"model of {comparison['parameters']:,} parameters prefers the same" in text
+    assert f"in {comparison['equal_choices']:,} of 1,000 pairs" in text
+    assert f"at most {comparison['largest_difference']:.5f}." in text
+    assert f"model of {speed['parameters']:,} parameters scores the 67,000 pairs" in text
+    assert f"in about {speed['seconds_of_all']:.0f} seconds on two cores" in text
+    assert speed["seconds_of_all"] <= 180
+
+
 TEXTS = {"plays": "all 38 plays", "tiny": "Tiny Shakespeare", "chinese": "reviews of books"}
 
 

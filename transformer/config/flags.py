@@ -12,6 +12,11 @@ from transformer.config.types import Boolean, FilePath
 from transformer.system.errors import UserError
 from transformer.system.paths import expanded
 
+_CHECKPOINT = (
+    "model.safetensors, a .ckpt, a run's folder, or the folder of a model of another program "
+    "(docs/start_from.md); by default the newest run's best model"
+)
+
 
 class ModelOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -41,8 +46,18 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         "checkpoint",
         nargs="?",
         type=path_argument,
-        help="model.safetensors, a .ckpt, a run's folder, or the folder of a model of another "
-        "program (docs/start_from.md); by default the newest run's best model",
+        help=_CHECKPOINT,
+    )
+
+
+def add_checkpoints(parser: argparse.ArgumentParser) -> None:
+    """One or several, as `checkpoints`."""
+    parser.add_argument(
+        "checkpoints",
+        nargs="*",
+        type=path_argument,
+        metavar="checkpoint",
+        help=f"{_CHECKPOINT}; several models of one tokenizer are averaged",
     )
 
 

@@ -85,16 +85,17 @@ def nearest_answer(prediction: Sequence[str], accepted: Sequence[Sequence[str]])
     )
 
 
-def wilson_interval(num_errors: int, num_words: int) -> tuple[float, float]:
-    """The CONFIDENCE interval of the word error rate, if words are independent of each other.
+def wilson_interval(num_hits: float | int, number: int) -> tuple[float, float]:
+    """The CONFIDENCE interval of a rate, such as a word error rate, if words are independent.
 
     The score interval of Wilson 1927, "Probable inference, the law of succession, and statistical
     inference". Unlike a bootstrap interval, it is wider than 0 if no word is wrong, or every word.
+    Hits may be halves, as for ties: then the interval is wider than it need be.
     """
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    rate, shrink = num_errors / num_words, 1 + z**2 / num_words
-    center = rate + z**2 / (2 * num_words)
-    half = z * math.sqrt(rate * (1 - rate) / num_words + z**2 / (4 * num_words**2))
+    rate, shrink = num_hits / number, 1 + z**2 / number
+    center = rate + z**2 / (2 * number)
+    half = z * math.sqrt(rate * (1 - rate) / number + z**2 / (4 * number**2))
     low, high = (center - half) / shrink, (center + half) / shrink
     return min(rate, max(0.0, low)), max(rate, min(1.0, high))  # rounding may pass rates 0 and 1
 

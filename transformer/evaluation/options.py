@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from transformer.config.types import Boolean, DataPaths, Integer
+from transformer.config.types import Boolean, DataPaths, FilePath, Integer
 from transformer.generation.options import PairField, SearchOptions, TextField, min_copied_field
 
 
@@ -22,6 +22,12 @@ class EvaluateOptions(SearchOptions):
     )
     skip_bad_lines: Boolean = PairField(
         False, description="skip lines that are not a source, a tab and a target"
+    )
+    minimal_pairs: FilePath | None = TextField(
+        None,
+        min_length=1,
+        description="file of sentences in pairs: how often the model prefers the acceptable one; "
+        "acceptable, unacceptable and a phenomenon, parted by tabs, or BLiMP's lines of JSON",
     )
     copied: Boolean = TextField(
         False,
@@ -41,4 +47,7 @@ class EvaluateOptions(SearchOptions):
         for name in ("split", "skip_unknown"):
             if name in self.model_fields_set and self.copied:
                 raise ValueError(f"--copied reads the training split: leave --{name} out")
+        for name in ("data_path", "split", "copied"):
+            if name in self.model_fields_set and self.minimal_pairs is not None:
+                raise ValueError(f"--minimal_pairs reads a file of its own: leave --{name} out")
         return self

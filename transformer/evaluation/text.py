@@ -2,7 +2,7 @@
 
 import lzma
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from transformer.data.text.batches import WindowBatches, validation_batch_size
 from transformer.data.tokenizers.base import TextSize, Tokenizer
 from transformer.data.tokenizers.utf8 import as_bytes, count_characters
 from transformer.evaluation.loss import mean_loss
+from transformer.evaluation.members import AVERAGED, named_models
 from transformer.models.base import TokenModel
 
 Tokens = NDArray[np.integer]
@@ -22,6 +23,7 @@ Tokens = NDArray[np.integer]
 # goes back to the system after each operation: fetching it again takes an eighth of the time.
 TOKENS_ON_CPU = 1024
 TOKENS_ON_GPU = 8192
+MEAN = "their mean"  # of the losses of an ensemble's members
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,42 @@ class Score:
         return {name: getattr(self, name) for name in names}
 
 
+def score_models(
+    model: TokenModel,
+    tokens: Tokens | Tensor,
+    tokenizer: Tokenizer,
+    most_tokens: int | None = None,
+) -> dict[str, Score]:
+    """The scores of a model; for an ensemble, of each member, and the mean of their losses.
+
+    All read windows of the same length, the smallest block_size.
+    """
+    scores = {
+        name: score_model(one, tokens, tokenizer, most_tokens, model.block_size)
+        for name, one in named_models(model).items()
+    }
+    if AVERAGED in scores:
+        averaged = scores.pop(AVERAGED)
+        mean = sum(score.loss for score in scores.values()) / len(scores)
+        scores |= {MEAN: replace(averaged, loss=mean), AVERAGED: averaged}
+    return scores
+
+
 def score_model(
     model: TokenModel,
     tokens: Tokens | Tensor,
     tokenizer: Tokenizer,
     most_tokens: int | None = None,
+    block_size: int | None = None,
 ) -> Score:
     """The model's exact loss over all `tokens`, read in adjacent windows of block_size.
 
     A window has no context from earlier windows. Each token except the first is scored once. With
-    `most_tokens`, only so many tokens are read, in windows that are spread over the text.
+    `most_tokens`, only so many tokens are read, in windows that are spread over the text. The
+    block_size is by default that of the model, and at most that.
     """
     tokens = torch.as_tensor(tokens)
-    block_size = min(model.block_size, len(tokens) - 1)
+    block_size = min(block_size or model.block_size, model.block_size, len(tokens) - 1)
     number = num_windows(len(tokens), block_size)
     read = len(tokens) if most_tokens is None else min(most_tokens, len(tokens))
     most = number if read == len(tokens) else max(1, read // block_size)
@@ -94,16 +119,30 @@ def score_unigram(train: Tokens, val: Tokens, tokenizer: Tokenizer) -> Score:
     return _score(np.log(counts / counts.sum())[val[1:]], val, tokenizer)
 
 
+class BigramCounts:
+    """How often each token follows another in `train`; to predict by, each count is one higher."""
+
+    def __init__(self, train: Tokens, vocab_size: int) -> None:
+        self._vocab_size = vocab_size
+        # A table would have vocab_size^2 entries.
+        self._seen, self._counts = np.unique(self._pairs(train), return_counts=True)
+        self._totals = np.bincount(train[:-1], minlength=vocab_size) + float(vocab_size)
+
+    def log_probabilities(self, tokens: Tokens) -> NDArray[np.float64]:
+        """In nats: of each token after the first, from the one before it."""
+        wanted = self._pairs(tokens)
+        places = np.minimum(np.searchsorted(self._seen, wanted), len(self._seen) - 1)
+        followed = np.where(self._seen[places] == wanted, self._counts[places], 0) + 1.0
+        return np.log(followed / self._totals[tokens[:-1]])
+
+    def _pairs(self, tokens: Tokens) -> NDArray[np.int64]:
+        return tokens[:-1].astype(np.int64) * self._vocab_size + tokens[1:]
+
+
 def score_bigram(train: Tokens, val: Tokens, tokenizer: Tokenizer) -> Score:
     """Predicts each token by how often it follows the previous token in `train`, counts + 1."""
-    vocab_size = tokenizer.vocab_size
-    pairs = train[:-1].astype(np.int64) * vocab_size + train[1:]
-    seen, counts = np.unique(pairs, return_counts=True)  # a table would have vocab_size^2 entries
-    wanted = val[:-1].astype(np.int64) * vocab_size + val[1:]
-    places = np.minimum(np.searchsorted(seen, wanted), len(seen) - 1)
-    followed = np.where(seen[places] == wanted, counts[places], 0) + 1.0
-    totals = np.bincount(train[:-1], minlength=vocab_size) + float(vocab_size)
-    return _score(np.log(followed / totals[val[:-1]]), val, tokenizer)
+    counts = BigramCounts(train, tokenizer.vocab_size)
+    return _score(counts.log_probabilities(val), val, tokenizer)
 
 
 def score_xz(train: str, val: str, num_tokens: int | None = None) -> Score:

@@ -9,6 +9,7 @@ from transformer.data.sources.settings import in_words, listed
 from transformer.data.text.corpus import Text, read_corpus
 from transformer.data.text.split import recorded_cuts
 from transformer.data.tokenizers.base import Tokenizer
+from transformer.evaluation.members import AVERAGED
 from transformer.evaluation.options import EvaluateOptions
 from transformer.evaluation.own_data import (
     compare_text,
@@ -21,7 +22,7 @@ from transformer.evaluation.own_documents import find_documents
 from transformer.evaluation.text import (
     score_baselines,
     score_bigram,
-    score_model,
+    score_models,
     score_unigram,
 )
 from transformer.models.base import TokenModel
@@ -38,6 +39,12 @@ BASELINES = (
     "follows another, unigram how often it occurs. xz is a file packer that copies passages from "
     "anywhere in the text before, but the model reads only its last block_size tokens: so xz can "
     "beat a good model on a text that repeats itself."
+)
+
+# Explains the rows of several models.
+AVERAGING = (
+    "averaged predicts with the mean of the models' probabilities. All read windows of the "
+    "smallest block_size."
 )
 
 
@@ -84,7 +91,7 @@ def evaluate_documents(saved: SavedModel, path: Any, options: EvaluateOptions) -
     model = saved.model.to(resolve_accelerator(options.device))
     most = saved.config.get("val_max_tokens", "auto")
     most = None if most == "auto" else most
-    scores = {"model": score_model(model, tokens, saved.tokenizer, most)}
+    scores = score_models(model, tokens, saved.tokenizer, most)
     if found.is_own and corpus.num_train <= MOST_TRAINING_TOKENS:
         scores["bigram"] = score_bigram(corpus.train, tokens, saved.tokenizer)
         scores["unigram"] = score_unigram(corpus.train, tokens, saved.tokenizer)
@@ -92,7 +99,7 @@ def evaluate_documents(saved: SavedModel, path: Any, options: EvaluateOptions) -
     return {
         "checkpoint": str(saved.path),
         "data_path": in_words(path),
-        "characters": scores["model"].size.num_characters or 0,
+        "characters": next(iter(scores.values())).size.num_characters or 0,
         "skipped": found.num_skipped,
         "split": name,
         "comparison": comparison,
@@ -127,7 +134,7 @@ def evaluate_text(
     tokens = tokenizer.encode(scored)
     if len(tokens) < 2:
         raise UserError(f"{data_path}: has fewer than two {tokenizer.units} to evaluate on")
-    scores = {"model": score_model(model, tokens, tokenizer)}
+    scores = score_models(model, tokens, tokenizer)
     if train is not None:
         scores |= score_baselines(tokenizer, train, scored)
     return {
@@ -186,9 +193,10 @@ def as_table(report: dict[str, Any]) -> str:
     headers = ("", "loss (nats)", "bits per character", "bits per byte", f"perplexity per {unit}")
     table = tabulate(rows, headers=headers, floatfmt=("", "z.4f", "z.4f", "z.4f", "z.3f"))
     baselines = BASELINES.format(unit=unit) + "\n"
+    together = f"{AVERAGING}\n" * (AVERAGED in report["scores"])
     skipped = f", {report['skipped']:,} of them unknown and skipped" * bool(report["skipped"])
     return (
         f"{report['checkpoint']} on {report['data_path']} ({report['split']}, "
         f"{report['characters']:,} characters{skipped})\n{comparison_line(report)}"
-        f"{baselines * ('xz' in report['scores'])}\n{table}"
+        f"{together}{baselines * ('xz' in report['scores'])}\n{table}"
     )

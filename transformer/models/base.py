@@ -1,8 +1,8 @@
 """The base classes of the models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -104,7 +104,12 @@ class TokenModel(SequenceModel):
     With `forward(tokens, cache=...)`, the tokens follow the tokens in the cache.
     """
 
-    has_attention: ClassVar[bool] = False
+    has_attention: bool = False
+
+    @property
+    def members(self) -> Sequence["TokenModel"]:
+        """The models whose probabilities it averages: itself, unless it is an ensemble."""
+        return [self]
 
     def attention_weights(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "N B H T T"]:
         """How much each position reads from each, by block and head: 0 blocks without attention."""

@@ -176,6 +176,11 @@ def find_model(checkpoint: str | None, runs_dir: str | Path) -> Path:
     return path
 
 
+def find_models(checkpoints: Sequence[str], runs_dir: str | Path) -> list[Path]:
+    """As `find_model` for each name; without a name, the best model of the newest run."""
+    return [find_model(name, runs_dir) for name in checkpoints or (None,)]
+
+
 def find_restart(runs_dir: str | Path, name: str) -> list[Path]:
     """The .ckpt files, the newest first, of the run that restarted processes should continue.
 

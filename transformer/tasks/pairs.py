@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 class PairTask(Task):
     name = "pairs"
-    noun = "pairs"
+    noun = "pairs (encoder_decoder)"
 
     def read(
         self, config: Config, *, build: bool = True, recall: Callable[[], Any] | None = None

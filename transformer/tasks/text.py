@@ -48,6 +48,11 @@ class TextTask(Task):
         return TextRun(config, data, num_workers)
 
     def evaluate(self, saved: "SavedModel", options: "EvaluateOptions") -> Report:
+        if options.minimal_pairs is not None:
+            from transformer.evaluation.minimal_pairs import report as minimal_pairs
+
+            facts = minimal_pairs.report_on_minimal_pairs(saved, options)
+            return Report(facts, minimal_pairs.as_table(facts))
         if options.copied:
             from transformer.evaluation.copying import report as copying
 

@@ -1,0 +1,1 @@
+"""Which of two sentences a model prefers: `evaluate.py --minimal_pairs`."""
