@@ -14,14 +14,22 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from transformer.config.drafts import Draft, read_draft
-from transformer.config.files import is_unset_by, load_config, read_settings, to_yaml
+from transformer.config.drafts import Draft, in_file, read_draft
+from transformer.config.files import load_config, to_yaml
 from transformer.config.flags import FlagParser, add_flags, given_flags, path_argument
 from transformer.config.keys import Config
 from transformer.models.families.registry import DEFAULT
+from transformer.run.conflicts import check_repeat_flags, check_resume_flags
 from transformer.run.fit import read_data, train
 from transformer.storage.pretrained.fitting import fitted_class
-from transformer.storage.run_folder import CONFIG, Resume, find_restart, find_resume, run_of
+from transformer.storage.run_folder import (
+    CONFIG,
+    Resume,
+    find_ended,
+    find_restart,
+    find_resume,
+    run_of,
+)
 from transformer.storage.run_names import check_name
 from transformer.system.errors import UserError
 from transformer.system.lean_imports import import_lightning
@@ -65,16 +73,17 @@ log = logging.getLogger("train")
 
 
 class Arguments(NamedTuple):
-    """The config or its draft, the checkpoints to continue from, and switches."""
+    """The config or its draft, the checkpoints to continue, the run to repeat, and switches."""
 
     config: Config | Draft
-    resume: Resume
-    print_config: bool
-    estimate: bool
-    plan: bool
-    profile: bool
-    exportable: bool
-    verify_resume: bool
+    resume: Resume = Resume()
+    repeat: Path | None = None
+    print_config: bool = False
+    estimate: bool = False
+    plan: bool = False
+    profile: bool = False
+    exportable: bool = False
+    verify_resume: bool = False
 
 
 class Start(NamedTuple):
@@ -106,6 +115,12 @@ def make_parser() -> FlagParser:
         help="continue a run: its folder or a checkpoint; without a name, the newest run in "
         "runs_dir that no process is training",
     )
+    parser.add_argument(
+        "--repeat",
+        metavar="RUN",
+        type=path_argument,
+        help="train a run again, into a new folder, and compare the two bit for bit",
+    )
     for name, text in SWITCHES.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
     add_flags(parser, Config)
@@ -118,27 +133,17 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
         print(json.dumps(Config.model_json_schema(), indent=2))
         sys.exit(0)
     flags = given_flags(arguments, Config)
-    switches = [getattr(arguments, name) for name in Arguments._fields[2:]]
+    if arguments.repeat is not None:
+        check_repeat_flags(arguments, flags, SWITCHES)
+        run = find_ended(arguments.repeat)
+        return Arguments(load_config(run / CONFIG, flags, same_text=True), repeat=run)
+    switches = {name: getattr(arguments, name) for name in SWITCHES if name != "print_schema"}
     if arguments.resume is None:
-        return checked(Arguments(read_config(arguments, flags), Resume(), *switches))
-    if arguments.plan:
-        raise UserError("--plan is for a new run: leave out --resume")
-    if arguments.verify_resume:
-        raise UserError("--verify_resume makes its own runs: leave out --resume")
-    if arguments.config:
-        raise UserError("--config does not go with --resume: a run uses its own config.yaml")
-    if "start_from" in flags:
-        raise UserError("--start_from does not go with --resume: the run has its own weights")
-    if "run_name" in flags:
-        raise UserError("--run_name does not go with --resume: a run goes on in its own folder")
-    if "runs_dir" in flags and arguments.resume:
-        raise UserError(
-            f"--runs_dir does not go with --resume {arguments.resume}: a run goes on in its own "
-            "folder; leave out one of them"
-        )
+        return checked(Arguments(read_config(arguments, flags), Resume(), **switches))
+    check_resume_flags(arguments, flags)
     resume = find_resume(arguments.resume, expanded(flags.get("runs_dir", "runs")))
     config = load_config(run_of(resume.checkpoints[0]) / CONFIG, flags, same_text=True)
-    return checked(Arguments(config, resume, *switches))
+    return checked(Arguments(config, resume, **switches))
 
 
 def checked(arguments: Arguments) -> Arguments:
@@ -165,13 +170,6 @@ def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config 
     if arguments.plan:
         raise UserError(f"--plan: {path} leaves nothing open; leave out --config, or give auto")
     return named(draft.config(), path)
-
-
-def in_file(path: str | None, key: str) -> Any:
-    """The value of a key in a config file, or None; other faults of the file are found later."""
-    settings = read_settings(path) if path and Path(path).is_file() else {}
-    text = settings[key].value if key in settings else None
-    return None if is_unset_by(text, Config.model_fields[key]) else text
 
 
 def read_config_of_start(start_from: str, arguments: argparse.Namespace, flags: Any) -> Config:
@@ -204,6 +202,7 @@ def named(config: Config, path: str | Path) -> Config:
 
 @with_flags_in_errors()
 def main(argv: list[str] | None = None) -> int:
+    command = ["train.py", *(sys.argv[1:] if argv is None else argv)]
     arguments = parse_arguments(argv)
     if arguments.plan:
         return show_outlook(arguments.config)
@@ -223,7 +222,7 @@ def main(argv: list[str] | None = None) -> int:
             print(part, flush=True)
         return 0
     with lasting_output(), ended_at_once(SIGNALS):
-        return train_or_verify(start, arguments)
+        return train_or_verify(start, arguments, command)
 
 
 def planned(arguments: Arguments) -> Start:
@@ -255,7 +254,7 @@ def show_outlook(config: Config | Draft) -> int:
     return 0
 
 
-def train_or_verify(start: Start, arguments: Arguments) -> int:
+def train_or_verify(start: Start, arguments: Arguments, command: Sequence[str]) -> int:
     config = start.config
     if is_rank_0():
         tell(f"reading {config.data_name} and loading PyTorch ...")
@@ -268,6 +267,13 @@ def train_or_verify(start: Start, arguments: Arguments) -> int:
         return verify_resume(config, train)
     if not is_rank_0():  # rank 0 ends this process, even while rank 0 waits for it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from transformer.run.circumstances import Origin
+
+    origin = Origin(command)
+    if arguments.repeat:
+        from transformer.run.repeating import repeat
+
+        return repeat(arguments.repeat, config, train, origin)
     checkpoints, why = arguments.resume
     if why:
         log.info("--resume: %s, %s", run_of(checkpoints[0]), why)
@@ -278,12 +284,12 @@ def train_or_verify(start: Start, arguments: Arguments) -> int:
             "restarts: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 where torchrun starts; without it, "
             "restarted processes wait for processes that no longer exist"
         )
-    start_training = partial(train, spent_seconds=start.spent_seconds)
+    start_training = partial(train, spent_seconds=start.spent_seconds, origin=origin)
     if start.rivals and not checkpoints:
         from transformer.run.planning.race import race
 
         config, checkpoint = race(start.rivals, start_training)
-        train(config, checkpoint, profile=arguments.profile)
+        train(config, checkpoint, profile=arguments.profile, origin=origin)
     else:
         start_training(config, checkpoints, profile=arguments.profile)
     return 0

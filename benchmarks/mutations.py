@@ -85,16 +85,17 @@ def change_tensors(tensors: dict[str, Any], draw: random.Random) -> dict[str, An
             changed[name] = changed[name].double()
         case _:
             changed[name] = changed[name].clone()
-            changed[name].flatten()[0] = draw.choice((math.nan, math.inf, 1e30))
+            other = draw.choice((math.nan, math.inf, 1e30))
+            changed[name].flatten()[0] = other if changed[name].is_floating_point() else 7
     return changed
 
 
 def change_sizes(texts: dict[str, str], tensors: dict[str, Any], draw: random.Random) -> Any:
-    """In half of the cases, changes the architecture; in half, makes the checksum fit."""
+    """In half of the cases, changes an architecture; in half, makes the checksum fit."""
     from transformer.storage.metadata import CHECKSUM, checksum
 
     changed = dict(texts)
-    if draw.random() < 0.5:
+    if draw.random() < 0.5 and "architecture" in changed:
         architecture = json.loads(changed["architecture"])
         name = draw.choice(list(architecture))
         architecture[name] = draw.choice((0, -1, 7, 10**9, 10**30, 1.5, "x", None, [], {}, True))
@@ -209,6 +210,17 @@ def make(number: int, sources: dict[str, Path], home: Path) -> tuple[Path, str, 
     if suffix == ".ckpt":
         return path, hostile_ckpt(sources[suffix], path, marker, draw), marker
     return path, hostile_safetensors(sources[suffix], path, draw), marker
+
+
+def make_snapshot(number: int, source: Path, run: Path) -> tuple[Path, str]:
+    """Returns a spoiled snapshot in the folder of a run, and its kind."""
+    draw = random.Random(number)
+    path = run / source.parent.name / source.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if draw.random() < 0.5:
+        path.write_bytes(draw.choice(BYTES)(source.read_bytes(), draw))
+        return path, "snapshot: bytes"
+    return path, hostile_safetensors(source, path, draw).replace("safetensors", "snapshot")
 
 
 def report(name: str, description: str | None, try_all: TryAll) -> None:

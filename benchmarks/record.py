@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -25,12 +24,13 @@ sys.path.insert(0, str(ROOT))  # so that the package is found even if it is not 
 
 from transformer.system.devices import processor_name  # noqa: E402
 from transformer.system.files import write_text  # noqa: E402
+from transformer.system.git import commit_of  # noqa: E402
 
 
 def circumstances() -> dict[str, Any]:
     return {
         "date": date.today().isoformat(),
-        "commit": _commit(),
+        "commit": commit_of(ROOT, ":!benchmarks/results") or "unknown",
         "machine": f"{os.cpu_count()} cores, {processor_name()}",
         "python": platform.python_version(),
         "torch": version("torch"),
@@ -71,20 +71,6 @@ def load(name: str, folder: str | None = None) -> Any:
     """Those of this processor, if no other folder is given."""
     path = RESULTS / (folder or processor()) / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _commit() -> str:
-    """The measured commit, with a plus if files other than results differ from it."""
-    changes = _git(
-        "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"
-    )
-    return (_git("rev-parse", "--short=12", "HEAD") or "unknown") + "+" * bool(changes)
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(ROOT), *arguments]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return answer.stdout.strip()
 
 
 def recorded(name: str) -> list[dict[str, Any]]:

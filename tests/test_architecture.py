@@ -87,8 +87,10 @@ WITHOUT_TORCH = """
     transformer.storage.events transformer.storage.moments
     transformer.storage.pretrained.fitting
     transformer.storage.pretrained.folder
+    transformer.run.conflicts transformer.storage.repeat_record
     transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
-    transformer.system.errors transformer.system.files transformer.system.output
+    transformer.system.errors transformer.system.files transformer.system.git
+    transformer.system.output
     transformer.system.paths transformer.system.processes transformer.system.shell
     transformer.system.signals transformer.system.terminal
     train generate evaluate explain plot prepare export

@@ -11,6 +11,7 @@ import train
 from tests.marks import first_fast
 from transformer.run.comparison import curves
 from transformer.run.verification import InterruptAfter
+from transformer.storage.repeat_record import RECORD
 from transformer.storage.run_folder import BEST, CONFIG, LAST, PREVIOUS, SUMMARY, WEIGHTS
 from transformer.storage.run_lock import LOCK, RunLock, holder_of
 from transformer.system.errors import UserError
@@ -35,7 +36,7 @@ def files_in(folder: Path) -> list[str]:
     return sorted({"events" if name.startswith("events.") else name for name in names})
 
 
-WHOLE = [path.as_posix() for path in (BEST, LAST, PREVIOUS, CONFIG, WEIGHTS, SUMMARY)]
+WHOLE = [path.as_posix() for path in (BEST, LAST, PREVIOUS, CONFIG, RECORD, WEIGHTS, SUMMARY)]
 WHOLE = sorted([*WHOLE, "events"])
 
 

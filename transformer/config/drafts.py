@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformer.config.files import Setting, check, gather, planned_keys
+from transformer.config.files import (
+    Setting,
+    check,
+    gather,
+    is_unset_by,
+    planned_keys,
+    read_settings,
+)
 from transformer.config.keys import Config
 from transformer.data.tokenizers.registry import PIECE_KEYS
 from transformer.system.errors import UserError
@@ -72,3 +79,10 @@ def read_draft(path: str | Path, flags: Mapping[str, Any] | None = None) -> Draf
 
 def _is_open(setting: Setting | None) -> bool:
     return setting is None or setting.value in (None, "none", "auto")
+
+
+def in_file(path: str | None, key: str) -> Any:
+    """The value of a key in a config file, or None; other faults of the file are found later."""
+    settings = read_settings(path) if path and Path(path).is_file() else {}
+    text = settings[key].value if key in settings else None
+    return None if is_unset_by(text, Config.model_fields[key]) else text

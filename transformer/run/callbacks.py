@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import pytorch_lightning as pl
@@ -18,6 +18,7 @@ from transformer.training.callbacks.announcements import Announcements
 from transformer.training.callbacks.checkpoints import RunCheckpoints
 from transformer.training.callbacks.interruption import Interruption
 from transformer.training.callbacks.old_text import OLD_VAL_LOSS, OldText
+from transformer.training.callbacks.pace import FollowPace, RecordPace
 from transformer.training.callbacks.progress_bar import RunProgressBar
 from transformer.training.callbacks.random_state import RandomState
 from transformer.training.callbacks.showing import Advising, Introduction, Samples
@@ -38,15 +39,17 @@ def tokens_afterwards(run: Run) -> float:
     return tokens / run.forward_passes
 
 
-def make_time_limit(run: Run, agreement: Agreement) -> TimeLimit | None:
-    if run.config.max_minutes is None:
+def make_time_limit(
+    run: Run, agreement: Agreement, spend: Callable[[float], None]
+) -> TimeLimit | None:
+    if run.config.max_minutes is None or run.pace is not None:
         return None
     return TimeLimit(
         run.config.max_minutes,
         run.throughput,
         agreement,
         lambda: tokens_afterwards(run),
-        run.module.spend_time,
+        spend,
     )
 
 
@@ -57,6 +60,21 @@ def make_timed_validations(
     tokens = run.data.looked_at_tokens, run.task.shown_tokens
     limit = limit if run.config.val_every_steps == "auto" else None
     return TimedValidations(limit, run.throughput, agreement, *tokens, run.data.look_at)
+
+
+def make_clock(run: Run, agreement: Agreement) -> tuple[TimeLimit | None, list[pl.Callback]]:
+    """The time limit, if there is one, and the callbacks that come long before it."""
+    pace = RecordPace(run.module.spend_time, is_limited=run.config.max_minutes is not None)
+    limit = make_time_limit(run, agreement, pace.spend)
+    return limit, [make_timed_validations(run, limit, agreement), *follow_pace(run, pace), pace]
+
+
+def follow_pace(run: Run, recorded: RecordPace) -> list[pl.Callback]:
+    """What takes the place of the clock in a run that repeats another one."""
+    if run.pace is None or run.config.max_minutes is None:
+        return []
+    timed = run.config.val_every_steps == "auto"
+    return [FollowPace(run.pace, recorded, run.data.look_at, times_validations=timed)]
 
 
 def finished(
@@ -114,11 +132,11 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         run.config.checkpoint_every_minutes,
         run.keeper,
     )
-    limit = make_time_limit(run, agreement)
+    limit, clock = make_clock(run, agreement)
     parts: list[pl.Callback] = [
         run.throughput,
         agreement,
-        make_timed_validations(run, limit, agreement),
+        *clock,
         LastStep(),
         Samples(run.task.show, run.shown_texts),
         Announcements(

@@ -26,9 +26,8 @@ from transformer.system.files import remove_leftovers
 from transformer.system.lean_imports import import_lightning, without_collecting
 from transformer.system.output import lasting_output
 from transformer.system.processes import check_launch, is_rank_0
-from transformer.system.shell import quoted
 from transformer.system.signals import Interrupted
-from transformer.system.terminal import quiet_libraries, tell
+from transformer.system.terminal import quiet_libraries
 from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     import pytorch_lightning as pl
 
     from transformer.run.assembly import Run
+    from transformer.run.circumstances import Origin
 
 # Lightning and torch raise these for a checkpoint whose content was changed.
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, MemoryError)
@@ -52,14 +52,16 @@ def train(
     callbacks: "Sequence[pl.Callback]" = (),
     sum_up: bool = True,
     spent_seconds: float = 0.0,
+    origin: "Origin | None" = None,
 ) -> Path:
     """Trains a new run, or continues the run of the checkpoint `resume`; returns the run's folder.
 
     Of several checkpoints, the first that is not damaged is used. The folder is locked until this
     function ends. `callbacks` are called before the run's own. Without `sum_up`, the run ends with
     its last validation: no exact loss of the best weights, no summary.json. `spent_seconds` passed
-    before, but count in max_minutes. In the main thread, a signal that asks the program to end
-    makes the run save its state and raise SystemExit, with the previous signal handlers restored.
+    before, but count in max_minutes. `origin` is recorded, and may be a run to follow. In the main
+    thread, a signal that asks the program to end makes the run save its state and raise SystemExit,
+    with the previous signal handlers restored.
 
     Raises: UserError for problems that a config alone does not show: a corpus that is missing or
     too short, a device that does not exist, a checkpoint of another corpus, a folder that cannot be
@@ -70,9 +72,11 @@ def train(
     with RunLock() as lock:
         checkpoint = choose_checkpoint(config, resume, lock)
         run, trainer, step = put_together(
-            config, checkpoint, lock, started_at, profile, callbacks, sums_up=sum_up
+            config, checkpoint, lock, started_at, profile, callbacks, sums_up=sum_up, origin=origin
         )
         if trainer.is_global_zero:
+            from transformer.run.telling import introduce
+
             introduce(run, checkpoint, step)
         fit_and_conclude(run, trainer, checkpoint, sum_up=sum_up)
     return run.folder
@@ -147,6 +151,7 @@ def put_together(
     callbacks: "Sequence[pl.Callback]",
     *,
     sums_up: bool = True,
+    origin: "Origin | None" = None,
 ) -> "tuple[Run, pl.Trainer, int]":
     """The parts of a run, its Trainer, and the number of steps that are already done."""
     with without_collecting():
@@ -154,14 +159,19 @@ def put_together(
 
         import_lightning()
         from transformer.run import assembly, resuming
+        from transformer.run.circumstances import Origin, hash_of_start
         from transformer.run.preparation import prepare
+        from transformer.run.recording import parts_of
         from transformer.training.callbacks.throughput import Throughput
 
     quiet_libraries()
+    origin = origin or Origin()
+    start = hash_of_start(config, resume)  # while its weights are in memory
     parts = prepare(config, data, resume, profile=profile)
     config, task, total_steps = parts.config, parts.task, parts.total_steps
     step = resuming.check_unfinished(resume, total_steps, before, config) if resume else 0
     folder = choose_folder(config, resume, lock)
+    record = parts_of(folder, step, parts, before, origin.command, start)
     run = assembly.Run(
         config,
         folder,
@@ -171,8 +181,9 @@ def put_together(
         total_steps,
         parts.num_devices,
         schedule_changed=resuming.changes_schedule(before, config),
-        keeper=RunFolder(folder, config.resolved(), lock),
+        keeper=RunFolder(folder, config.resolved(), lock, record),
         sums_up=sums_up,
+        pace=origin.pace,
     )
     trainer = assembly.build_trainer(
         run, parts.hardware, first_step=step, profile=profile, callbacks=callbacks
@@ -184,6 +195,8 @@ def fit_and_conclude(
     run: "Run", trainer: "pl.Trainer", resume: Path | None, *, sum_up: bool
 ) -> None:
     """A signal ends training between two steps; after training, it ends the run at once."""
+    from transformer.run.telling import conclude, say_how_to_go_on
+
     try:
         with run.signals.heard():
             fit(run, trainer, resume)
@@ -221,18 +234,6 @@ def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
         )
 
 
-def say_how_to_go_on(run: "Run", step: int) -> None:
-    from transformer.run.resuming import summed_up_step
-
-    if summed_up_step(run.folder) == step:
-        log.info("\nstopped after step %s, the last; the run is finished: %s", step, run.folder)
-        return
-    saved = run.checkpoint_io.error is None
-    state = "everything is saved" if saved else "only an earlier step could be saved"
-    log.info("\nstopped after step %s; %s; to go on:", step, state)
-    log.info("  python train.py --resume %s", quoted(run.folder))
-
-
 def choose_folder(config: Config, resume: Path | None, lock: RunLock) -> Path:
     """The folder of the resumed run, or a new folder, locked by rank 0.
 
@@ -248,42 +249,3 @@ def choose_folder(config: Config, resume: Path | None, lock: RunLock) -> Path:
     folder = new_run_folder(config.runs_dir, name)
     lock_run(lock, folder)
     return folder
-
-
-def introduce(run: "Run", resume: Path | None, step: int) -> None:
-    """Writes config.yaml, and prints the data, the model and the folder.
-
-    Only a new run warns of doubtful settings: those of a resumed run were accepted before.
-    """
-    from transformer.run.reports import introduction
-    from transformer.training.estimates import ENDLESS_STEPS
-
-    config = run.config
-    doubts = config.family_settings().doubts(config.warmup_steps)
-    for doubt in () if resume else doubts:
-        log.warning(doubt)
-    assert run.keeper is not None
-    run.keeper.write_start()
-    text = introduction(
-        run.module.model,
-        num_train_tokens=run.data.num_train_tokens,
-        total_steps=run.total_steps,
-        tokens_per_step=run.tokens_per_step,
-        batch=run.batch_words,
-    )
-    tell(run.task.introduction())
-    tell(text)
-    if run.total_steps < ENDLESS_STEPS and (note := run.many_passes_note(run.total_steps)):
-        tell(note)
-    if config.max_minutes:
-        tell(f"the whole run takes about {config.max_minutes:g} minutes at most")
-    tell(f"the run is in {run.folder}")
-    if resume:
-        end = f" of {run.total_steps:,}" if run.total_steps < ENDLESS_STEPS else ""
-        tell(f"going on from step {step:,}{end}, with {resume}")
-
-
-def conclude(run: "Run", trainer: "pl.Trainer") -> None:
-    from transformer.run.summary import last_lines, summarize
-
-    tell(last_lines(run, *summarize(run, trainer)))

@@ -1,13 +1,14 @@
 """Locks the folder of a run during training, and makes it again if it disappears."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from os.path import isfile
 from pathlib import Path
 from typing import Any
 
 from transformer.config.files import to_yaml
+from transformer.storage.repeat_record import RECORD, Part, as_json
 from transformer.storage.run_folder import CONFIG, LAUNCH, WEIGHTS, not_writable
 from transformer.storage.run_lock import RunLock
 from transformer.system.files import write_text
@@ -19,13 +20,17 @@ log = logging.getLogger(__name__)
 class RunFolder:
     """Only rank 0 uses it."""
 
-    def __init__(self, path: Path, settings: Mapping[str, Any], lock: RunLock) -> None:
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], lock: RunLock, parts: Sequence[Part]
+    ) -> None:
         self.path = path
         self.settings = settings
         self.lock = lock
+        self.parts = parts
 
     def write_start(self) -> None:
         write_text(self.path / CONFIG, to_yaml(self.settings))
+        write_text(self.path / RECORD, as_json(self.parts))
         if launch := launch_id():
             write_text(self.path / LAUNCH, launch)
 

@@ -11,6 +11,7 @@ from transformer.system.signals import Signals
 from transformer.tasks.task_run import TaskRun
 from transformer.training.callbacks.checkpoints import RunCheckpointIO
 from transformer.training.callbacks.curves import Curves
+from transformer.training.callbacks.pace import Pace
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.lightning_module import LanguageModule
 
@@ -27,6 +28,7 @@ class Run:
     schedule_changed: bool = False  # by new settings of a resumed run
     keeper: RunFolder | None = None  # None for a run that leaves no files
     sums_up: bool = True  # at its end; otherwise the run is a part of something else
+    pace: Pace | None = None  # of the run that this one repeats, in place of the clock
     checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
     signals: Signals = field(default_factory=Signals)
     curves: Curves = field(default_factory=Curves)

@@ -90,7 +90,7 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
     if saved.corpus.get("sha256") != data.sha256:
         raise UserError(
             f"{resume}: {config.data_name} is not the data it was trained on: "
-            f"{_change(config, data, saved.corpus)}: "
+            f"{describe_other_data(config, data, saved.corpus)}: "
             "give the `data_path` it was trained on, or start a new run without `resume`"
         )
     if config.run_name not in (None, saved.config.get("run_name")):
@@ -114,7 +114,7 @@ def _changed(resume: Path, key: str, was: Any, value: Any) -> UserError:
     )
 
 
-def _change(config: Config, data: Any, record: Mapping[str, Any]) -> str:
+def describe_other_data(config: Config, data: Any, record: Mapping[str, Any]) -> str:
     """How the data differs from what is recorded, in words."""
     if "files" in record or not is_one_text(config.data_path):
         return describe_changed_files(record, data.facts)

@@ -35,7 +35,7 @@ def adapter_record(base: SavedModel, start_from: str, settings: AdapterSettings)
             "give a run with a model.safetensors as start_from, or leave out lora_rank"
         )
     places = dict(zip(_PLACES, (str(base.path.absolute()), start_from), strict=True))
-    return {**places, "sha256": _hash_of(base), **asdict(settings)}
+    return {**places, "sha256": hash_of_weights(base), **asdict(settings)}
 
 
 def base_of(record: Mapping[str, Any], path: Path) -> Path:
@@ -56,14 +56,14 @@ def base_of(record: Mapping[str, Any], path: Path) -> Path:
 
 def check_base(base: SavedModel, record: Mapping[str, Any], path: Path) -> None:
     """Raises: UserError if the base is not the one with which the adapter in `path` was trained."""
-    if _hash_of(base) != record["sha256"]:
+    if hash_of_weights(base) != record["sha256"]:
         raise UserError(
             f"{path}: holds an adapter alone, and its base has other weights now: {base.path}; "
             f"restore it, {_OTHERWISE}"
         )
 
 
-def _hash_of(base: SavedModel) -> str:
+def hash_of_weights(base: SavedModel) -> str:
     """Of the weights alone: a file of the same weights may be written in another way."""
     return checksum({}, distinct_tensors(base.model.state_dict()))
 

@@ -258,3 +258,26 @@ def run_of(checkpoint: Path) -> Path:
     above += [path.parent, path.resolve().parent]
     folder = next((folder for folder in above if isfile(folder / CONFIG)), above[0])
     return folder.absolute() if folder == Path() else folder
+
+
+def find_ended(name: str) -> Path:
+    """The named run, which must have a checkpoint; of a folder of runs, the newest in it.
+
+    Raises: UserError for a folder that is no run, and for a run that a process is training.
+    """
+    run = find_run(name, name)
+    if not isfile(run / CONFIG):
+        raise UserError(
+            f"{run}: not the folder of a run, it has no config.yaml: name a run, such as "
+            "runs/default/version_0"
+        )
+    if (holder := holder_of(run)) is not None:
+        raise UserError(
+            f"{run}: {holder} is still training it: wait for its end, or stop it, and try again"
+        )
+    if not isfile(run / LAST):
+        raise UserError(
+            f"{run}: has no {LAST}, because it ended before its first checkpoint: start it again "
+            f"with `config={run / CONFIG}`"
+        )
+    return run
