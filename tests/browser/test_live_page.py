@@ -1,6 +1,7 @@
 """The page that runs a model, in a real Chromium, from file://."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -211,6 +212,15 @@ def test_a_slider_goes_through_the_training(open_live, snapshots):
         places.append(page.get_attribute("#curve .marker circle", "cx"))
     assert texts[0] != texts[1]
     assert float(places[0]) < float(places[1])
+
+
+def test_the_page_tells_its_data_and_the_command_that_trained_it(open_html, saved):
+    config = {"data_path": "/home/someone/book.txt", "batch_size": 7}
+    page = open_html(live_page(replace(saved, config=config, corpus={"num_characters": 1234})))
+    page.wait_for_selector("body[data-ready]")
+    assert "on book.txt (1,230 characters)" in page.inner_text("#facts")
+    assert page.inner_text("#command").startswith("python train.py --data_path book.txt")
+    assert page.locator("#training").is_visible()
 
 
 def test_without_snapshots_the_page_says_how_to_get_them(open_live):
