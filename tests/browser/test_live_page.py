@@ -207,7 +207,7 @@ def test_a_slider_goes_through_the_training(open_live, snapshots):
     for moment, step in [("0", 3), ("1", 31)]:
         page.fill("#moment", moment)
         page.locator("#moment-name", has_text=f"Step {step}:").wait_for()
-        page.wait_for_timeout(300)  # of the model's reading
+        page.locator("#learned-loss", has_text=f"at step {step}:").wait_for()  # set last
         texts.append(page.inner_text("#learned-loss") + page.inner_text("#learned-text"))
         places.append(page.get_attribute("#curve .marker circle", "cx"))
     assert texts[0] != texts[1]

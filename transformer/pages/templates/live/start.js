@@ -61,7 +61,7 @@ function startPair(engine, info, text) {
 
 /** Keeps the texts about this kind of model. */
 function keepOnly(info, hasSnapshots) {
-  const isPair = info.model === "encoder_decoder";
+  const isPair = info.reads_source;
   const hasAttention = info.num_blocks > 0;
   const kept = { text: !isPair, pair: isPair, attention: hasAttention, none: !hasAttention };
   removeOthers({ ...kept, written: false, snapshots: hasSnapshots, bare: !hasSnapshots }, info.word);
@@ -79,8 +79,7 @@ async function start() {
   find("loading").textContent = "";
   showFacts(model, info);
   const text = model.facts.prompt || "";
-  const isPair = info.model === "encoder_decoder";
-  const parts = isPair ? startPair(engine, info, text) : startText(engine, info, model, text);
+  const parts = info.reads_source ? startPair(engine, info, text) : startText(engine, info, model, text);
   await parts.ready.catch((error) => fail(error, true));
   if (model.view === "explain") find("explain").scrollIntoView();
   document.body.dataset.ready = "true";
