@@ -67,8 +67,7 @@ WITHOUT_TORCH = """
     transformer.decoding.settings transformer.models.families.registry
     transformer.evaluation.options transformer.export.gguf.number_formats
     transformer.export.gguf.vocabulary transformer.export.options transformer.export.registry
-    transformer.inspection.options
-    transformer.tasks.registry transformer.training.settings
+    transformer.inspection.options transformer.tasks.registry transformer.training.settings
     transformer.data.built_in.shakespeare transformer.data.order
     transformer.data.pairs.reading transformer.data.text.corpus
     transformer.data.tokenizer_choice transformer.data.tokenizer_files
@@ -81,13 +80,11 @@ WITHOUT_TORCH = """
     transformer.inspection.corpus.report
     transformer.inspection.curve_figures transformer.inspection.curves
     transformer.pages.engine transformer.pages.live.vocabulary transformer.pages.template
-    transformer.run.ahead
-    transformer.storage.curves
-    transformer.run.folder_keeper transformer.special_ids
-    transformer.storage.events transformer.storage.moments
-    transformer.storage.pretrained.fitting
-    transformer.storage.pretrained.folder
-    transformer.run.conflicts transformer.storage.repeat_record
+    transformer.run.ahead transformer.run.conflicts transformer.run.folder_keeper
+    transformer.special_ids
+    transformer.storage.curves transformer.storage.events transformer.storage.moments
+    transformer.storage.pretrained.fitting transformer.storage.pretrained.folder
+    transformer.storage.repeat_record
     transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.git
     transformer.system.output
@@ -100,8 +97,7 @@ WITHOUT_LIGHTNING = """
     transformer.evaluation.copying.report
     transformer.evaluation.pair_report transformer.evaluation.text_report
     transformer.export.exporting transformer.export.gguf.file transformer.export.gguf.reloaded
-    transformer.export.hugging_face.folder
-    transformer.export.hugging_face.reloaded
+    transformer.export.hugging_face.folder transformer.export.hugging_face.reloaded
     transformer.export.html.comparison transformer.export.html.file
     transformer.export.onnx.kinds
     transformer.generation.text_output transformer.generation.translation_output

@@ -1,6 +1,7 @@
 """The page that runs a model, in a real Chromium, from file://."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -206,11 +207,20 @@ def test_a_slider_goes_through_the_training(open_live, snapshots):
     for moment, step in [("0", 3), ("1", 31)]:
         page.fill("#moment", moment)
         page.locator("#moment-name", has_text=f"Step {step}:").wait_for()
-        page.wait_for_timeout(300)  # of the model's reading
+        page.locator("#learned-loss", has_text=f"at step {step}:").wait_for()  # set last
         texts.append(page.inner_text("#learned-loss") + page.inner_text("#learned-text"))
         places.append(page.get_attribute("#curve .marker circle", "cx"))
     assert texts[0] != texts[1]
     assert float(places[0]) < float(places[1])
+
+
+def test_the_page_tells_its_data_and_the_command_that_trained_it(open_html, saved):
+    config = {"data_path": "/home/someone/book.txt", "batch_size": 7}
+    page = open_html(live_page(replace(saved, config=config, corpus={"num_characters": 1234})))
+    page.wait_for_selector("body[data-ready]")
+    assert "on book.txt (1,230 characters)" in page.inner_text("#facts")
+    assert page.inner_text("#command").startswith("python train.py --data_path book.txt")
+    assert page.locator("#training").is_visible()
 
 
 def test_without_snapshots_the_page_says_how_to_get_them(open_live):

@@ -10,17 +10,7 @@ const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.len
 vm.runInThisContext(fs.readFileSync(job.script, "utf8"), { filename: "engine.js" });
 const inScope = (code) => vm.runInThisContext(code);
 
-function tensorsOf(rows) {
-  const array = (kind, offset, shape) =>
-    new kind(buffer, offset, shape.reduce((size, one) => size * one, 1));
-  return new Map(
-    rows.map(({ name, shape, format, offset, scales }) => {
-      const data = array(format === "int8" ? Int8Array : Float32Array, offset, shape);
-      const ofRows = scales === null ? null : array(Float32Array, scales, [shape[0]]);
-      return [name, { shape, data, scales: ofRows }];
-    }),
-  );
-}
+const opened = ({ start, rows }) => inScope("openTensors")(rows, buffer, start);
 
 // Texts are numbers, if a model has no tokenizer.
 const numbers = {
@@ -40,8 +30,8 @@ function engineOf(number) {
   const container = {
     architecture,
     tokenizer,
-    tensors: tensorsOf(tensors),
-    snapshots: snapshots.map((one) => ({ ...one, tensors: tensorsOf(one.tensors) })),
+    tensors: opened(tensors),
+    snapshots: snapshots.map((one) => ({ tensors: opened(one) })),
   };
   const engine = new (inScope("Engine"))(container);
   if (!tokenizer) engine.tokenizer = NUMBERS;

@@ -6,11 +6,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from transformer.pages.engine import engine_script
-from transformer.storage.int8_rows import SCALES, quantized
+from transformer.pages.live.packing import FLOAT32, INT8, Packer, stored
 from transformer.storage.metadata import distinct_tensors
 
 DRIVER = Path(__file__).with_name("drive_engine.js")
@@ -24,7 +23,7 @@ class Job:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.weights = bytearray()
+        self.packer = Packer()
         self.models: list[dict[str, Any]] = []
         self.calls: list[dict[str, Any]] = []
 
@@ -34,8 +33,8 @@ class Job:
             {
                 "architecture": dict(model.architecture),
                 "tokenizer": tokenizer,
-                "tensors": self._rows(model, int8),
-                "snapshots": [{"step": 0, "tensors": self._rows(one, int8)} for one in snapshots],
+                "tensors": self._packed(model, int8),
+                "snapshots": [self._packed(one, int8) for one in snapshots],
             }
         )
         return len(self.models) - 1
@@ -52,7 +51,7 @@ class Job:
         """{result, events, ms} or {error} of each call."""
         paths = {name: str(self.folder / name) for name in ("script", "weights", "results")}
         Path(paths["script"]).write_text(engine_script(), encoding="utf-8")
-        Path(paths["weights"]).write_bytes(self.weights)
+        Path(paths["weights"]).write_bytes(self.packer.data)
         job = self.folder / "job.json"
         content = paths | {"models": self.models, "calls": self.calls}
         job.write_text(json.dumps(content), encoding="utf-8")
@@ -63,28 +62,7 @@ class Job:
         assert done.stderr == ""
         return json.loads(Path(paths["results"]).read_text(encoding="utf-8"))
 
-    def _rows(self, model, int8: bool) -> list[dict[str, Any]]:
-        tensors = distinct_tensors(model.state_dict())
-        stored = quantized(tensors) if int8 else tensors
-        rows = []
-        for name, tensor in stored.items():
-            if name.endswith(SCALES):
-                continue
-            scales = stored.get(name + SCALES)
-            rows.append(
-                {
-                    "name": name,
-                    "shape": list(tensor.shape),
-                    "format": "float32" if scales is None else "int8",
-                    "offset": self._put(tensor),
-                    "scales": None if scales is None else self._put(scales),
-                }
-            )
-        return rows
-
-    def _put(self, tensor) -> int:
-        self.weights += b"\0" * (-len(self.weights) % 4)
-        offset = len(self.weights)
-        array = tensor.detach().numpy()
-        self.weights += (array if array.dtype == np.int8 else array.astype("<f4")).tobytes()
-        return offset
+    def _packed(self, model, int8: bool) -> dict[str, Any]:
+        """What `openTensors` of container.js asks for, beside the bytes."""
+        weights = stored(distinct_tensors(model.state_dict()), INT8 if int8 else FLOAT32)
+        return {"start": self.packer.start, "rows": self.packer.add(weights)}

@@ -188,7 +188,7 @@ def test_what_is_not_known_is_refused_by_name(job):
         job.models[number]["architecture"] = model.architecture | change
         job.call(number, "logits", PROMPT)
     number = job.add_model(model)
-    job.models[number]["tensors"].pop(0)
+    job.models[number]["tensors"]["rows"].pop(0)
     job.call(number, "logits", PROMPT)
     errors = [result["error"] for result in job.run()]
     assert "memory_size" in errors[0]

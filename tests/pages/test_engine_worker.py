@@ -32,8 +32,9 @@ def test_each_message_is_answered_by_its_number(job, make_gpt):
         {"id": 1, "error": "the model is not open yet"},
         {"id": 2, "error": "damaged"},
     ]
+    facts = {"model": "gpt", "word": "unit", "reads_source": False}
     sizes = {"block_size": 7, "num_blocks": 2, "num_heads": 3, "vocab_size": 13}
-    assert said[2] == {"id": 3, "result": {"model": "gpt", "word": "unit"} | sizes}
+    assert said[2] == {"id": 3, "result": facts | sizes}
     assert said[3] == {"id": 4, "error": "unknown method constructor"}
     *events, written = said[4:7]
     assert [event["id"] for event in events] == [5, 5]

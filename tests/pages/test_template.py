@@ -42,6 +42,11 @@ def test_no_text_of_a_script_goes_over_several_lines(name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_has_at_most_300_lines(name):
+    assert len((FOLDER / name).read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_what_a_page_holds_of_a_script_ends_no_element(name):
     assert "</script" not in code(name)
     assert "<!--" not in code(name)

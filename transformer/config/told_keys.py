@@ -28,4 +28,5 @@ def told_keys(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def last_name(path: Any) -> Any:
+    """A path without the folders above it; what is not a text stays as it is."""
     return PurePath(path).name if isinstance(path, str) else path

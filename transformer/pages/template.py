@@ -17,10 +17,10 @@ def template(name: str) -> str:
 
 
 def code(name: str) -> str:
-    """A script or a style without its comments, but for those behind code, and without indentation.
+    """A script or a style without its indentation and without comments, but for those after code.
 
-    A page is sent, so it is short: a third of its code is that. No text of a script may go over
-    several lines.
+    A third of a script is that, and a page is short, because it is sent. No text of a script may go
+    over several lines.
     """
     lines, within = [], False
     for line in map(str.strip, template(name).splitlines()):

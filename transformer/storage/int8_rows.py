@@ -4,6 +4,8 @@ This is symmetric absmax quantization with a scale for each output, as in sectio
 (Dettmers et al. 2022, arXiv:2208.07339). Only the stored numbers are rounded: who reads them
 computes in float32. Every step is one exact or correctly rounded operation on the CPU, so the same
 weights give the same bytes on every machine.
+
+`models/parts/rounding.py` rounds for the int8 product of generate.py, whose scales are bf16.
 """
 
 from collections.abc import Mapping

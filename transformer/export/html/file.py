@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer.pages.live.facts import run_folder
+from transformer.pages.live.packing import INT8
 from transformer.pages.live.page import MOST_BYTES, live_page, size_of
 from transformer.pages.live.vocabulary import tokenizer_data
 from transformer.storage.moments import spaced_by_loss
@@ -23,8 +24,8 @@ def check(saved: SavedModel, options: Any) -> None:
         ways = ["`force=True` to write it all the same"]
         if options.snapshots:
             ways = ["fewer `snapshots`", *ways]
-        if options.number_format != "int8":
-            ways = ["`format=int8`", *ways]
+        if options.number_format != INT8:
+            ways = [f"`format={INT8}`", *ways]
         raise UserError(
             f"the page would have about {size / 1e6:,.0f} MB, more than {MOST_BYTES / 1e6:.0f}: "
             f"give {' or '.join(ways)}"
@@ -37,7 +38,7 @@ def write(saved: SavedModel, path: Path, options: Any) -> str:
     page = live_page(saved, number_format=options.number_format, snapshots=snapshots)
     path.write_text(page, encoding="utf-8", newline="\n")
     number = sum(parameter.numel() for parameter in saved.model.parameters())
-    moments = f" at {len(snapshots) + 1} moments of its training" if snapshots else ""
+    moments = f", with {len(snapshots)} snapshots of its training" if snapshots else ""
     kind = saved.architecture["model"]
     article = "an" if kind[0] in "aeiou" else "a"
     return (

@@ -1,4 +1,4 @@
-"""What a page tells about its model: sizes, losses, data, the command, and the curve of its run."""
+"""What a page tells about its model: size, loss, data, the command, and the curve of its run."""
 
 import math
 from pathlib import Path, PurePath
@@ -15,7 +15,6 @@ from transformer.storage.saved_model import SavedModel
 from transformer.system.errors import UserError
 from transformer.system.shell import flag, quoted
 
-_RESULTS = ("val_loss", "val_bits_per_char", "val_bits_per_byte", "val_word_error_rate")
 _MOST_POINTS = 500  # of a curve: more are no wider than a pixel
 _DIGITS = 4
 
@@ -34,9 +33,8 @@ def facts_of(saved: SavedModel, prompt: str | None) -> dict[str, Any]:
     config, results = saved.config, saved.results
     facts: dict[str, Any] = {
         "num_parameters": sum(parameter.numel() for parameter in saved.model.parameters()),
-        "units": saved.tokenizer.units,
         "steps": results.get("best_step"),
-        **{key: results[key] for key in _RESULTS if key in results},
+        "val_loss": results.get("val_loss"),
     }
     if "data_path" in config:
         facts["corpus"] = ", ".join(map(last_name, listed(config["data_path"])))

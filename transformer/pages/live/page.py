@@ -19,7 +19,6 @@ from transformer.storage.snapshots import Snapshot, read
 from transformer.system.errors import UserError
 
 MOST_BYTES = 30_000_000
-_VERSION = 1  # of the data: another one where a page of today could not read it
 _OTHERS = 150_000  # at most, for all but the weights
 
 
@@ -54,7 +53,6 @@ def live_page(
         raise UserError(f"{saved.path}: {error}, so no page can run it") from None
     about = {
         "name": name_of(saved),
-        "version": _VERSION,
         "view": view,
         "architecture": saved.architecture,
         "tokenizer": tokenizer_data(saved.tokenizer),

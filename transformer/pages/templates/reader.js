@@ -4,10 +4,8 @@ const MOST_CHANGE = 2; // bits, of the color scale of changes
 
 class Reader {
   /**
-   * Fills the elements of reading.html and attention.html. An explanation has units, surprises,
-   * alternatives, word, causal, columns (what is read), numBlocks, numHeads, entropy and
-   * `weightsOf(block, head)`, a (T, S) average where one of them is -1. It may have `changes` of the
-   * surprises in bits, to color by. `headChosen` is called when another head is chosen.
+   * Fills the elements of reading.html and attention.html. `cells` are what HeadTable puts beside its
+   * buttons. `headChosen` is called when another head is chosen.
    */
   constructor({ numBlocks, numHeads, cells = {}, headChosen = () => {} }) {
     this.headChosen = headChosen;
@@ -28,7 +26,12 @@ class Reader {
     makeChoices([find("block"), find("head")], [numBlocks, numHeads], choose);
   }
 
-  /** Shows another explanation; what is chosen stays if it can. */
+  /**
+   * Shows another explanation; what is chosen stays if it can. An explanation has units, surprises,
+   * alternatives, word, causal, columns (what is read), entropy and `weightsOf(block, head)`, a
+   * (T, S) average where one of them is -1. It may have `changes` of the surprises in bits, to color
+   * by; `numBytes` of the units; and `first`, the number of units before the model's window.
+   */
   explain(explanation, { numWritten = 0 } = {}) {
     const { units, surprises, columns, causal, word, entropy } = explanation;
     this.explanation = explanation;
@@ -88,7 +91,8 @@ class Reader {
     const most = Math.max(...read, 1e-9);
     const shares = read.map((share) => share / most);
     const isChange = !reads && Boolean(changes);
-    const own = isChange ? changes.map((bits) => Math.min(Math.abs(bits) / MOST_CHANGE, 1)) : surprises.map(surpriseShare);
+    const changeShare = (bits) => Math.min(Math.abs(bits) / MOST_CHANGE, 1);
+    const own = isChange ? changes.map(changeShare) : surprises.map(surpriseShare);
     find("reading").classList.toggle("selecting", reads);
     find("reading").classList.toggle("changing", isChange);
     this.list.paint(reads ? (causal ? shares : units.map(() => 0)) : own);

@@ -19,6 +19,10 @@ function drawn(unit) {
   return /^\p{Mark}/u.test(text) ? `◌${text}` : text;
 }
 
+/** Units as running text: spaces and line ends stay, what cannot be seen becomes a symbol. */
+const running = (units) =>
+  [...units.join("")].map((one) => (one === " " || one === "\n" ? one : visible(one))).join("");
+
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 

@@ -21,7 +21,8 @@ class Engine {
   facts() {
     const { model, block_size, num_blocks = 0, num_heads = 0, vocab_size } = this.settings;
     const word = WORDS[(this.container.tokenizer || {}).kind] || "unit";
-    return { model, block_size, num_blocks, num_heads, vocab_size, word };
+    const sizes = { block_size, num_blocks, num_heads, vocab_size };
+    return { model, ...sizes, word, reads_source: this.readsSource };
   }
 
   encode(text) {
@@ -32,15 +33,18 @@ class Engine {
     return this.tokenizer.decode(ids);
   }
 
-  /** The model of texts, or that of a snapshot. */
+  /** Whether the model reads a source and writes a target, in place of continuing one text. */
+  get readsSource() {
+    return "encode" in MODELS[this.settings.model].prototype;
+  }
+
+  /** As `model`. Throws for a model that does not continue a text. */
   textModel(snapshot) {
-    if (this.settings.model === "encoder_decoder") {
-      throw new Error("the model has a source and a target: use translate");
-    }
+    if (this.readsSource) throw new Error("the model has a source and a target: use translate");
     return this.model(snapshot);
   }
 
-  /** The model, or the one of a snapshot. */
+  /** The model as a snapshot has it, by its number; without one, the model itself. */
   model(snapshot = null) {
     if (this.models.has(snapshot)) return this.models.get(snapshot);
     const kind = MODELS[this.settings.model];
@@ -126,7 +130,7 @@ class Engine {
    * finished}] (the other beams)}.
    */
   translate({ text, num_beams = 1, max_new_tokens = null, snapshot = null }) {
-    if (this.settings.model !== "encoder_decoder") throw new Error("the model reads no source");
+    if (!this.readsSource) throw new Error("the model reads no source");
     if (!(num_beams >= 1)) throw new Error(`num_beams must be at least 1, got ${num_beams}`);
     const options = { num_beams, max_new_tokens };
     return translationOf(this.model(snapshot), this.tokenizer, text, options);

@@ -1,7 +1,6 @@
 // What a model expected and read at each place of a text, and what is read at each depth.
 
 const NUM_ALTERNATIVES = 5;
-
 const ROWS_AT_ONCE = 32; // whose logits are held: a vocabulary may be large
 
 /**
@@ -92,7 +91,7 @@ function lensOf(expected, actual) {
 const likeliest = (expected, count = NUM_ALTERNATIVES) =>
   largest(expected, count).map((id) => [id, Math.exp(expected[id])]);
 
-/** [id, piece, probability] of them. */
+/** [id, piece, probability] of the likeliest tokens. */
 const alternatives = (expected, piece, count) => named(likeliest(expected, count), piece);
 const named = (places, piece) => places.map(([id, share]) => [id, piece(id), share]);
 

@@ -63,7 +63,7 @@ class Linear {
     this.panels = products.store(this.packed(table), this.inputs);
   }
 
-/** Writes `numRows` rows of a tile (numRows, PANEL) to `out`, from output o of a layer on. */
+  /** The weights in panels of PANEL outputs, (panel, input, output); the last is filled with 0. */
   packed(table) {
     const { inputs, outputs } = this;
     const panels = new Float32Array(Math.ceil(outputs / PANEL) * PANEL * inputs);

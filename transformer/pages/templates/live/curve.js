@@ -15,16 +15,19 @@ class Curve {
   constructor(box, moments, curve) {
     const rows = curve ?? moments.map(({ step, loss }) => [step, null, loss]);
     this.moments = moments;
-    const losses = [...rows.flatMap(([, ...both]) => both), ...moments.map(({ loss }) => loss)].filter((loss) => loss != null);
+    const points = [...rows, ...moments.map(({ step, loss }) => [step, loss])];
+    const losses = points.flatMap(([, ...known]) => known).filter((loss) => loss != null);
+    const steps = points.map(([step]) => step);
     [this.least, this.most] = [Math.min(...losses), Math.max(...losses)];
-    this.last = Math.max(...rows.map(([step]) => step), ...moments.map(({ step }) => step), 2);
-    this.begin = Math.max(1, Math.min(...[...rows.map(([step]) => step), ...moments.map(({ step }) => step)].filter(Boolean)));
-    const lines = [["train", 1], ["validation", 2]].map(([name, column]) => this.line(rows, name, column));
-    const dots = moments.map(({ step, loss }) => shape("circle", { cx: this.x(step), cy: this.y(loss), r: 3, class: "moment" }));
+    this.last = Math.max(...steps, 2);
+    this.begin = Math.max(1, Math.min(...steps.filter(Boolean)));
+    const lines = [this.line(rows, "train", 1), this.line(rows, "validation", 2)];
+    const dot = ({ step, loss }) =>
+      shape("circle", { cx: this.x(step), cy: this.y(loss), r: 3, class: "moment" });
     this.marker = shape("g", { class: "marker" });
-    const drawing = shape("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img" }, ...this.axes(), ...lines, ...dots, this.marker);
-    drawing.setAttribute("aria-labelledby", "curve-title");
-    box.replaceChildren(drawing);
+    const about = { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-labelledby": "curve-title" };
+    const parts = [...this.axes(), ...lines, ...moments.map(dot), this.marker];
+    box.replaceChildren(shape("svg", about, ...parts));
   }
 
   x(step) {

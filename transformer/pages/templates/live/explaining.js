@@ -94,7 +94,7 @@ class Explaining {
     const { whole, now } = this;
     const isOff = this.switches !== null;
     if (this.lens) find("switching").hidden = !isOff;
-    if (now.mean === null) return void (find("loss").textContent = ""); // one unit: nothing was predicted
+    if (now.mean === null) return find("loss").replaceChildren(); // one unit: nothing was predicted
     const bits = `${now.mean.toFixed(3)} bits per ${this.info.word} (${now.loss.toFixed(3)} nats)`;
     const change = now.mean - whole.mean;
     const more = `: ${signed(change)} bits against ${whole.mean.toFixed(3)} with everything on`;
@@ -168,7 +168,7 @@ class Explaining {
       row.forEach(({ name, scores }, h) => {
         const label = this.names.get(`${block},${h}`);
         label.textContent = name ?? "–";
-        label.title = Object.entries(scores).map(([pattern, score]) => `${pattern} ${scored(score)}`).join(", ");
+        label.title = listed(scores);
         label.classList.toggle("known", name !== null);
       }),
     );
@@ -179,31 +179,33 @@ class Explaining {
     const { block, head } = this.reader.chosen;
     const chosen = this.now?.heads[block]?.[head];
     if (!this.lens) return;
-    const scores = chosen ? Object.entries(chosen.scores) : [];
-    const says = scores.map(([pattern, score]) => `${pattern} ${scored(score)}`).join(", ");
-    find("scores").textContent = chosen ? `${capital(headName(block, head))}: ${says}.` : "";
+    const says = chosen && `${capital(headName(block, head))}: ${listed(chosen.scores)}.`;
+    find("scores").textContent = says ?? "";
   }
 }
 
 const scored = (score) => (score === null ? "not measured (nothing repeats)" : score.toFixed(2));
+const listed = (scores) =>
+  Object.entries(scores).map(([pattern, score]) => `${pattern} ${scored(score)}`).join(", ");
 const signed = (number) => `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(3)}`;
 const named = (rows) => rows.map((row) => row.map(([, piece, p]) => [piece, p]));
 const differences = (now, whole) => now.map((bits, t) => (bits === null ? 0 : bits - whole[t]));
 
 /** Greedy text after ids; `wish` may switch heads off or name a snapshot. */
-async function continuation(engine, { count = NUM_CONTINUED, ...wish }) {
-  const sampling = { temperature: 0, top_k: null, top_p: null, min_p: null, repetition_penalty: 1, seed: 0 };
+async function continuation(engine, wish) {
   const pieces = [];
   const add = ({ piece }) => pieces.push(piece);
-  await engine.write(add, { count, sampling, snapshot: null, ...wish }).done;
-  return pieces.map((piece) => (piece === " " || piece === "\n" ? piece : drawn(piece))).join("");
+  await engine.write(add, { count: NUM_CONTINUED, sampling: { temperature: 0 }, ...wish }).done;
+  return running(pieces);
 }
 
 /** The (T, S) weights of a head, or their average where a number is -1. */
-function averagedHeads({ attention, pieces }, { num_heads: numHeads, num_blocks: numBlocks }, numRows, block, head) {
+function averagedHeads({ attention, pieces }, info, numRows, block, head) {
+  const { num_heads: numHeads, num_blocks: numBlocks } = info;
   const size = numRows * pieces.length;
   const sum = new Float32Array(size);
-  const heads = indices(block, numBlocks).flatMap((b) => indices(head, numHeads).map((h) => b * numHeads + h));
+  const inBlock = (b) => indices(head, numHeads).map((h) => b * numHeads + h);
+  const heads = indices(block, numBlocks).flatMap(inBlock);
   for (const number of heads) {
     const begin = number * size;
     for (let i = 0; i < size; i++) sum[i] += attention[begin + i];

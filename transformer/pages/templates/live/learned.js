@@ -16,8 +16,9 @@ class Learning {
     });
     if (!info.num_blocks) return;
     this.matrix = new Matrix(find("learned-map"));
-    makeChoices([find("learned-block"), find("learned-head")], [info.num_blocks, info.num_heads], () => this.update());
-    find("learned-block").value = find("learned-head").value = 0; // one head shows more than an average
+    const selects = [find("learned-block"), find("learned-head")];
+    makeChoices(selects, [info.num_blocks, info.num_heads], () => this.update());
+    for (const select of selects) select.value = 0; // one head shows more than an average
   }
 
   set(text) {
@@ -37,10 +38,15 @@ class Learning {
     find("learned-remarks").replaceChildren(...remarks(read, this.info.block_size, this.info.word));
     if (!read.ids.length) return;
     const { seen, text } = await this.at(number, read.ids);
-    find("learned-begin").textContent = read.pieces.map((piece) => (/\s/.test(piece) ? piece : drawn(piece))).join("");
+    find("learned-begin").textContent = running(read.pieces);
     find("learned-text").textContent = text;
-    find("learned-loss").textContent = seen.pieces.length < 2 ? "" : `Surprise of the prompt at this step: ${seen.mean.toFixed(2)} bits per ${this.info.word}.`;
+    find("learned-loss").textContent = this.surpriseOf(seen, step);
     this.drawHead(seen);
+  }
+
+  surpriseOf({ mean }, step) {
+    if (mean === null) return ""; // one unit: nothing was predicted
+    return `Surprise of the prompt at step ${step}: ${mean.toFixed(2)} bits per ${this.info.word}.`;
   }
 
   /** What a snapshot makes of the prompt; kept, so that the slider moves freely. */

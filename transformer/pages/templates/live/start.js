@@ -4,17 +4,25 @@ const LONG = 40; // characters of a text that is explained as it is
 
 const rounded = (number) => Number(number.toPrecision(3)).toLocaleString("en");
 
-function modelFacts({ architecture, facts }, { word, num_blocks: numBlocks, num_heads: numHeads, block_size: blockSize, vocab_size: vocabSize }) {
+function modelFacts({ architecture, facts }, info) {
+  const { word, num_blocks: numBlocks, num_heads: numHeads } = info;
+  const characters = facts.num_characters;
   const said = [
     facts.num_parameters && `${rounded(facts.num_parameters)} parameters`,
     numBlocks ? `${plural(numBlocks, "block")} of ${plural(numHeads, "head")}` : architecture.model,
-    `${plural(vocabSize, word)} known`,
-    `reads ${plural(blockSize, word)}`,
+    `${plural(info.vocab_size, word)} known`,
+    `reads ${plural(info.block_size, word)}`,
     facts.steps && `trained for ${plural(facts.steps, "step")}`,
-    facts.corpus && `on ${facts.corpus}`,
+    facts.corpus && `on ${facts.corpus}${characters ? ` (${rounded(characters)} characters)` : ""}`,
     facts.val_loss && `validation loss ${facts.val_loss.toFixed(3)} nats`,
   ];
   return said.filter(Boolean).join(" · ");
+}
+
+function showFacts(model, info) {
+  find("facts").textContent = modelFacts(model, info);
+  find("training").hidden = !model.facts.command;
+  find("command").textContent = model.facts.command ?? "";
 }
 
 function fail(error, isOpen) {
@@ -53,7 +61,7 @@ function startPair(engine, info, text) {
 
 /** Keeps the texts about this kind of model. */
 function keepOnly(info, hasSnapshots) {
-  const isPair = info.model === "encoder_decoder";
+  const isPair = info.reads_source;
   const hasAttention = info.num_blocks > 0;
   const kept = { text: !isPair, pair: isPair, attention: hasAttention, none: !hasAttention };
   removeOthers({ ...kept, written: false, snapshots: hasSnapshots, bare: !hasSnapshots }, info.word);
@@ -69,10 +77,9 @@ async function start() {
   const model = JSON.parse(texts.model);
   keepOnly(info, model.snapshots.length > 0);
   find("loading").textContent = "";
-  find("facts").textContent = modelFacts(model, info);
+  showFacts(model, info);
   const text = model.facts.prompt || "";
-  const isPair = info.model === "encoder_decoder";
-  const parts = isPair ? startPair(engine, info, text) : startText(engine, info, model, text);
+  const parts = info.reads_source ? startPair(engine, info, text) : startText(engine, info, model, text);
   await parts.ready.catch((error) => fail(error, true));
   if (model.view === "explain") find("explain").scrollIntoView();
   document.body.dataset.ready = "true";

@@ -67,7 +67,7 @@ class Writing {
     const count = Math.max(1, Math.round(Number(find("count").value)) || 1);
     this.say("Writing …", "Stop");
     const { sampling } = this.settings;
-    const wish = { ids: this.text.ids.slice(), count, sampling, snapshot: null };
+    const wish = { ids: this.text.ids.slice(), count, sampling };
     this.running = this.engine.write((event) => this.arrive(event), wish);
     this.running.shown = this.running.done.then((end) => this.allShown().then(() => end));
     let says;
