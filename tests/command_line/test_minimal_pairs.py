@@ -1,14 +1,16 @@
 """evaluate.py --minimal_pairs through the command line."""
 
 import json
-import math
 
 import pytest
 
 import evaluate
 import generate
 import train
-from tests.command_line.conftest import TEXT, TINY
+from tests.command_line.conftest import TEXT
+from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
+from transformer.models import build_model
+from transformer.storage.model_file import save_model
 from transformer.system.errors import UserError
 
 PAIRS = """\
@@ -87,7 +89,7 @@ def test_flags_of_other_reports_are_refused(model, pairs, flag):
         evaluate.main([str(model), "--minimal_pairs", pairs, *flag])
 
 
-def test_models_of_documents_and_bigrams_are_scored_too(call, tmp_path, pairs):
+def test_sentences_follow_the_end_of_a_document_where_a_model_saw_documents(call, tmp_path, pairs):
     (tmp_path / "books").mkdir()
     for part in range(24):
         text = "\n".join(TEXT.splitlines()[part : part + 9])
@@ -97,29 +99,21 @@ def test_models_of_documents_and_bigrams_are_scored_too(call, tmp_path, pairs):
     report = json.loads(call(evaluate, "--minimal_pairs", pairs, "--json"))
     assert report["begin"] == "<|endoftext|>"
     assert set(report["scores"]) == {"model", "bigram"}
-    (tmp_path / "bigram.yaml").write_text(
-        "".join(f"{line}\n" for line in TINY.splitlines() if "num_heads" not in line)
-        + "num_heads: 2\nmodel: bigram\n",
-        encoding="utf-8",
-    )
-    call(train, "--config", "bigram.yaml", "--max_steps", 2)
-    report = json.loads(call(evaluate, "--minimal_pairs", pairs, "--json"))
-    assert report["begin"] == "\n"
-    assert all(math.isfinite(x) for p in report["each_pair"] for x in p["log_probabilities"])
 
 
-def test_an_encoder_decoder_is_refused_by_name(call, tmp_path, pairs):
-    lines = "".join(f"{n}\t{str(n)[::-1]}\n" for n in range(100, 300))
-    (tmp_path / "reverse.tsv").write_text(lines, encoding="utf-8")
-    tiny = TINY.replace('sample_prompt: "To "', "model: encoder_decoder")
-    (tmp_path / "pairs.yaml").write_text(tiny.replace("hamlet.txt", "reverse.tsv"), "utf-8")
-    call(train, "--config", "pairs.yaml", "--max_steps", 1)
+def test_an_encoder_decoder_is_refused_by_name(tmp_path, pairs):
+    side = UnitTokenizer("characters", list("abc"))
+    sizes = {"embedding_dim": 6, "num_heads": 2, "num_blocks": 1, "block_size": 7}
+    tokenizer = PairTokenizer(side, side)
+    model = build_model("encoder_decoder", **tokenizer.sizes, **sizes)
+    metadata = {"architecture": model.architecture, "tokenizer": tokenizer.state}
+    path = str(tmp_path / "model.safetensors")
+    save_model(path, model, metadata)
     with pytest.raises(UserError, match=r"does not apply to a model of pairs \(encoder_decoder\)"):
-        evaluate.main(["--minimal_pairs", pairs])
-    run = str(tmp_path / "runs/pairs/version_0")
+        evaluate.main([path, "--minimal_pairs", pairs])
     for script in (evaluate, generate):
-        with pytest.raises(UserError, match=f"{run}.*: is an encoder_decoder, and only models of"):
-            script.main([run, run])
+        with pytest.raises(UserError, match=f"^{path}: is an encoder_decoder, and only models of"):
+            script.main([path, path])
 
 
 @pytest.mark.slow

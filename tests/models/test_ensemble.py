@@ -98,6 +98,15 @@ def test_members_of_different_vocabularies_are_refused(make_gpt):
         Ensemble([])
 
 
+def test_its_architecture_is_of_a_member_with_attention_even_beside_a_larger_bigram(make_gpt):
+    gpt, bigram = make_gpt(vocab_size=101), Bigram(vocab_size=101, block_size=BLOCK_SIZE)
+    small = make_gpt(vocab_size=101, num_blocks=1)
+    model = Ensemble([bigram, small, gpt])
+    assert model.architecture == gpt.architecture
+    assert model.has_attention
+    assert model.block_size == BLOCK_SIZE
+
+
 def test_its_loss_is_at_most_the_mean_of_the_losses(members, generator):
     """Jensen's inequality; for models that differ it is lower."""
     tokens = torch.randint(V, (3, 7), generator=generator)

@@ -40,6 +40,10 @@ class EnsembleCache:
         return self.caches
 
 
+def _size(model: TokenModel) -> tuple[bool, int]:
+    return model.has_attention, sum(parameter.numel() for parameter in model.parameters())
+
+
 class Ensemble(TokenModel):
     """Logits are the logarithms of the mean of the members' probabilities, so they add up to 1.
 
@@ -47,8 +51,8 @@ class Ensemble(TokenModel):
     convex (Jensen's inequality). The members have one vocabulary and are trained already; the
     block_size is the smallest of theirs.
 
-    `architecture` is that of the largest member, by which number formats are chosen; it does not
-    build an ensemble.
+    `architecture` is that of the largest member, of those with attention if there are any: by it,
+    number formats are chosen. It does not build an ensemble.
 
     Raises: ValueError without members, and for different sizes of vocabulary.
     """
@@ -57,7 +61,7 @@ class Ensemble(TokenModel):
         sizes = {member.architecture["vocab_size"] for member in members}
         if len(sizes) != 1:
             raise ValueError(f"members must have one vocab_size, got {sorted(sizes)}")
-        largest = max(members, key=lambda member: sum(p.numel() for p in member.parameters()))
+        largest = max(members, key=_size)
         super().__init__(largest.settings)
         self.block_size = min(member.block_size for member in members)
         self.has_attention = any(member.has_attention for member in members)
