@@ -106,8 +106,7 @@ def test_a_page_that_is_there_is_replaced_with_force_alone():
 
 @pytest.mark.usefixtures("trained")
 def test_a_large_page_is_written_with_force_alone(monkeypatch):
-    monkeypatch.setattr("transformer.export.html.file.MOST_BYTES", 100_000)
-    monkeypatch.setattr("transformer.inspection.live.MOST_BYTES", 100_000)
+    monkeypatch.setattr("transformer.pages.live.page.MOST_BYTES", 100_000)
     refuses(export, TO_PAGE, r"the page would have about 0 MB, more than 0: give --force to write")
     refuses(explain, ("--live", "--prompt", "To"), "leave out --live, or write it with .*--force")
     assert export.main([*TO_PAGE, "--force"]) == 0

@@ -15,6 +15,7 @@ from transformer.data.tokenizers.pairs import PairTokenizer, PieceTokenizer, Uni
 from transformer.export.formats.html import Html
 from transformer.export.html.reloaded import ReloadedPage
 from transformer.models import build_model
+from transformer.pages.live.packing import NUMBER_FORMATS
 from transformer.pages.live.page import size_of
 from transformer.storage.int8_rows import quantized
 from transformer.storage.metadata import distinct_tensors
@@ -51,6 +52,10 @@ def of_run(make_saved, tmp_path):
         return saved
 
     return make
+
+
+def test_the_number_formats_are_those_that_a_page_can_hold():
+    assert Html.number_formats == NUMBER_FORMATS
 
 
 def data_of(page):
@@ -149,7 +154,7 @@ def test_the_file_is_within_its_size_and_a_tied_matrix_is_in_it_once(
 def test_a_large_page_is_refused_with_its_size_before_it_is_written(
     make_saved, export_page, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("transformer.export.html.file.MOST_BYTES", 200_000)
+    monkeypatch.setattr("transformer.pages.live.page.MOST_BYTES", 200_000)
     saved = make_saved()
     with pytest.raises(UserError, match=r"about 0 MB.*give `format=int8` or `force=True`"):
         export_page(saved, format="float32")

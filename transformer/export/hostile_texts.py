@@ -38,12 +38,11 @@ _SURROGATES = range(0xD800, 0xE000)
 
 def hostile_texts(tokenizer: Tokenizer | Side, number: int) -> list[str]:
     """So many texts, always the same: odd pieces, the tokenizer's own, and any code points."""
-    own = tokenizer.vocabulary if isinstance(tokenizer, Side) else tokenizer.pieces
     draw = random.Random(0)
     texts = ["", " ", "\n", *_PIECES]
     while len(texts) < number:
         make = draw.choice((_of_pieces, _of_own_pieces, _of_both, _of_code_points))
-        texts.append(make(draw, own))
+        texts.append(make(draw, tokenizer.pieces))
     return texts[:number]
 
 

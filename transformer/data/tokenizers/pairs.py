@@ -52,6 +52,11 @@ class Side(ABC):
     def state(self) -> dict[str, Any]: ...
 
     @property
+    def pieces(self) -> Sequence[str]:
+        """The vocabulary, under the name that it has in tokenizers of a text."""
+        return self.vocabulary
+
+    @property
     @abstractmethod
     def words(self) -> Sequence[str]:
         """The vocabulary, if its entries stand for whole words or characters."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from transformer.pages.live.facts import run_folder
 from transformer.pages.live.packing import INT8
-from transformer.pages.live.page import MOST_BYTES, live_page, size_of
+from transformer.pages.live.page import check_size, live_page
 from transformer.pages.live.vocabulary import tokenizer_data
 from transformer.storage.moments import spaced_by_loss
 from transformer.storage.saved_model import SavedModel
@@ -19,17 +19,14 @@ def check(saved: SavedModel, options: Any) -> None:
     """
     tokenizer_data(saved.tokenizer)
     chosen_snapshots(saved, options.snapshots)
-    size = size_of(saved, options.number_format, options.snapshots)
-    if size > MOST_BYTES and not options.force:
-        ways = ["`force=True` to write it all the same"]
-        if options.snapshots:
-            ways = ["fewer `snapshots`", *ways]
-        if options.number_format != INT8:
-            ways = [f"`format={INT8}`", *ways]
-        raise UserError(
-            f"the page would have about {size / 1e6:,.0f} MB, more than {MOST_BYTES / 1e6:.0f}: "
-            f"give {' or '.join(ways)}"
-        )
+    if options.force:
+        return
+    ways = ["`force=True` to write it all the same"]
+    if options.snapshots:
+        ways = ["fewer `snapshots`", *ways]
+    if options.number_format != INT8:
+        ways = [f"`format={INT8}`", *ways]
+    check_size(saved, options.number_format, options.snapshots, ways=f"give {' or '.join(ways)}")
 
 
 def write(saved: SavedModel, path: Path, options: Any) -> str:

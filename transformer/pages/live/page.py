@@ -29,6 +29,16 @@ def size_of(saved: SavedModel, number_format: str, num_snapshots: int = 0) -> in
     return _OTHERS + 4 * packed // 3
 
 
+def check_size(saved: SavedModel, number_format: str, num_snapshots: int = 0, *, ways: str) -> None:
+    """Raises: UserError for a page of more than MOST_BYTES; it ends with the `ways` out."""
+    size = size_of(saved, number_format, num_snapshots)
+    if size > MOST_BYTES:
+        raise UserError(
+            f"the page would have about {size / 1e6:,.0f} MB, more than {MOST_BYTES / 1e6:.0f}: "
+            + ways
+        )
+
+
 def live_page(
     saved: SavedModel,
     *,

@@ -99,7 +99,7 @@ class Explaining {
     const change = now.mean - whole.mean;
     const more = `: ${signed(change)} bits against ${whole.mean.toFixed(3)} with everything on`;
     const most = Math.min(this.ids.length, this.info.block_size);
-    const cut = now.pieces.length < most ? ` Shown are the last ${plural(now.pieces.length, this.info.word)}.` : "";
+    const cut = now.pieces.length < most ? ` Only the last ${plural(now.pieces.length, this.info.word)} can be shown.` : "";
     find("loss").textContent = `Loss: ${bits}${isOff ? more : ""}.${cut}`;
   }
 

@@ -10,9 +10,9 @@ const SETTINGS = [
   { name: "top_p", label: "Top-p", min: 0.01, max: 1, step: 0.01, value: 1, off: 1,
     lesson: "Keeps the fewest of the likeliest that add up to p (Holtzman et al. 2020, arXiv:1904.09751). 1: all." },
   { name: "min_p", label: "Min-p", min: 0, max: 1, step: 0.01, value: 0, off: 0,
-    lesson: "Keeps what has at least this share of the likeliest's p (Nguyen et al. 2024, arXiv:2407.01082). 0: all." },
+    lesson: "Keeps those that have at least this share of the likeliest's probability (Nguyen et al. 2024, arXiv:2407.01082). 0: all." },
   { name: "repetition_penalty", label: "Repetition penalty", min: 1, max: 2, step: 0.05, value: 1,
-    lesson: "Makes what the text already has less likely (Keskar et al. 2019, arXiv:1909.05858, 4.1). 1: no change." },
+    lesson: "Makes units that are already in the text less likely (Keskar et al. 2019, arXiv:1909.05858, 4.1). 1: no change." },
   { name: "seed", label: "Seed", min: 0, max: 999, step: 1, value: 0, most: 2 ** 32 - 1,
     lesson: "Starts the random numbers: the same seed and settings write the same text." },
 ];
