@@ -10,10 +10,7 @@ class Learning {
     slider.max = moments.length - 1;
     slider.value = moments.length - 1;
     slider.addEventListener("input", () => this.update());
-    find("learned-prompt").addEventListener("input", () => {
-      this.known.clear();
-      this.update();
-    });
+    find("learned-prompt").addEventListener("input", () => this.update());
     if (!info.num_blocks) return;
     this.matrix = new Matrix(find("learned-map"));
     makeChoices([find("learned-block"), find("learned-head")], [info.num_blocks, info.num_heads], () => this.update());
@@ -22,7 +19,6 @@ class Learning {
 
   set(text) {
     find("learned-prompt").value = text;
-    this.known.clear();
     return this.update();
   }
 
@@ -35,6 +31,7 @@ class Learning {
     this.curve.mark(number);
     const read = await this.engine.call("encode", find("learned-prompt").value);
     find("learned-remarks").replaceChildren(...remarks(read, this.info.block_size, this.info.word));
+    document.querySelectorAll(".of-prompt").forEach((part) => (part.hidden = !read.ids.length));
     if (!read.ids.length) return;
     const { seen, text } = await this.at(number, read.ids);
     find("learned-begin").textContent = read.pieces.map((piece) => (/\s/.test(piece) ? piece : drawn(piece))).join("");
@@ -43,8 +40,11 @@ class Learning {
     this.drawHead(seen);
   }
 
-  /** What a snapshot makes of the prompt; kept, so that the slider moves freely. */
+  /** What a snapshot makes of the prompt; kept until another is read, so that the slider moves freely. */
   async at(number, ids) {
+    const prompt = ids.join();
+    if (this.prompt !== prompt) this.known.clear();
+    this.prompt = prompt;
     if (!this.known.has(number)) {
       const seen = await this.engine.call("explain", ids, { snapshot: number });
       const text = await continuation(this.engine, { ids, snapshot: number });

@@ -34,7 +34,7 @@ function startText(engine, info, model, text) {
   const opening = isLong ? explaining.set(text) : explaining.open(text, writing.settings.sampling);
   const parts = [writing.begin(), opening];
   find("explain-this").addEventListener("click", async () => {
-    await writing.stop();
+    await writing.edit(() => {});
     await explaining.set(await engine.call("decode", writing.text.ids));
     find("typed").focus();
     find("explain").scrollIntoView();
@@ -61,6 +61,7 @@ function keepOnly(info, hasSnapshots) {
 }
 
 async function start() {
+  document.body.dataset.started = "true";
   find("loading").textContent = "Reading the model …";
   const script = new TextDecoder().decode(await unpacked(find("engine").textContent));
   const engine = new EngineCalls(script);
