@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from transformer.models.encoder_decoder import EncoderDecoder
 from transformer.pages.live.facts import run_folder
 from transformer.pages.live.page import MOST_BYTES, live_page, size_of
 from transformer.pages.live.vocabulary import tokenizer_data
@@ -37,7 +38,7 @@ def write(saved: SavedModel, path: Path, options: Any) -> str:
     page = live_page(saved, number_format=options.number_format, snapshots=snapshots)
     path.write_text(page, encoding="utf-8", newline="\n")
     number = sum(parameter.numel() for parameter in saved.model.parameters())
-    moments = f" at {len(snapshots) + 1} moments of its training" if snapshots else ""
+    moments = f" and at {len(snapshots)} moments of its training" if snapshots else ""
     kind = saved.architecture["model"]
     article = "an" if kind[0] in "aeiou" else "a"
     return (
@@ -49,10 +50,15 @@ def write(saved: SavedModel, path: Path, options: Any) -> str:
 def chosen_snapshots(saved: SavedModel, number: int) -> list[Snapshot]:
     """So many of those that the run has kept, spaced by loss, with the first and the last.
 
-    Raises: UserError if there are fewer.
+    Raises: UserError if there are fewer, and for a model whose page has no slider for them.
     """
     if not number:
         return []
+    if isinstance(saved.model, EncoderDecoder):
+        raise UserError(
+            "an encoder_decoder's page shows its translations, and not how it learned them: leave "
+            "out `snapshots`"
+        )
     run = run_folder(saved)
     kept = [] if run is None else list_snapshots(run)
     if not kept:
