@@ -187,12 +187,13 @@ def test_without_snapshots_the_page_says_how_to_get_them(open_live):
     assert page.locator("#moment").count() == 0
 
 
-def test_a_damaged_file_says_so(open_html, saved):
+@pytest.mark.parametrize("part", ["weights", "engine"])
+def test_a_damaged_file_says_so(open_html, saved, part):
     html = live_page(saved, prompt="a")
-    start = html.index('id="weights">') + 400
+    start = html.index(f'id="{part}">') + 400
     damaged = html[:start] + ("A" if html[start] != "A" else "B") + html[start + 1 :]
     page = open_html(damaged)
-    page.locator("#fault", has_text="cannot run its model").wait_for()
+    page.locator("#fault", has_text="is damaged").wait_for()
     assert page.locator("main").count() == 0
 
 

@@ -95,3 +95,11 @@ def test_a_file_that_ends_too_early_says_so(open_html, saved, mark):
     html = live_page(saved, prompt="a")
     page = open_html(html[: html.index(mark) + len(mark) + 99])
     page.locator("#fault", has_text="incomplete or damaged").wait_for()
+
+
+def test_names_of_invisible_characters_fit_a_narrow_page(open_live):
+    page = open_live(prompt="\u2028" * 12, viewport={"width": 360, "height": 900})
+    page.locator("#next-title", has_text="U+2028" * 12).wait_for()
+    page.click("#written-unit-5")
+    page.click("#unit-5")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -2,6 +2,8 @@
 
 const LONG = 40; // characters of a text that is explained as it is
 
+const GET_ANEW = "Get the file anew from where you have it, or export the model again.";
+
 const rounded = (number) => Number(number.toPrecision(3)).toLocaleString("en");
 
 function modelFacts({ architecture, facts }, { word, num_blocks: numBlocks, num_heads: numHeads, block_size: blockSize, vocab_size: vocabSize }) {
@@ -63,7 +65,10 @@ function keepOnly(info, hasSnapshots) {
 async function start() {
   document.body.dataset.started = "true";
   find("loading").textContent = "Reading the model …";
-  const script = new TextDecoder().decode(await unpacked(find("engine").textContent));
+  const packed = await unpacked(find("engine").textContent).catch(() => {
+    throw new Error(`its program is damaged. ${GET_ANEW}`);
+  });
+  const script = new TextDecoder().decode(packed);
   const engine = new EngineCalls(script);
   const texts = { model: find("model").textContent, weights: find("weights").textContent };
   const info = await engine.call("open", texts);
