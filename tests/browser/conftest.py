@@ -5,6 +5,14 @@ import shutil
 
 import pytest
 
+from tests.browser.texts import HOSTILE
+from transformer.data.tokenizers.characters import CharacterTokenizer
+from transformer.pages.live.page import live_page
+from transformer.storage.int8_rows import quantized
+from transformer.storage.metadata import distinct_tensors
+from transformer.storage.saved_model import SavedModel
+from transformer.storage.snapshots import list_snapshots, write_snapshot
+
 WIDTHS = (360, 1200)
 
 
@@ -48,3 +56,31 @@ def open_html(chromium, tmp_path):
         context.close()
     assert said == []
     assert [url for url in asked if not url.startswith(("file://", "data:", "blob:"))] == []
+
+
+@pytest.fixture
+def saved(make_gpt, tmp_path):
+    tokenizer = CharacterTokenizer.from_text(HOSTILE)
+    model = make_gpt(vocab_size=tokenizer.vocab_size, block_size=61)
+    path = tmp_path / "model.safetensors"
+    return SavedModel(path, model, tokenizer, model.architecture, {}, {}, {})
+
+
+@pytest.fixture
+def open_live(open_html, saved):
+    def call(prompt=HOSTILE, snapshots=(), **settings):
+        page = open_html(live_page(saved, snapshots=snapshots, prompt=prompt), **settings)
+        page.wait_for_selector("body[data-ready]")
+        return page
+
+    return call
+
+
+@pytest.fixture
+def snapshots(make_gpt, saved, tmp_path):
+    """Of two other models."""
+    for step, loss in [(3, 2.5), (31, 1.5)]:
+        saved.model.final_norm.weight.data *= -0.5
+        weights = quantized(distinct_tensors(saved.model.state_dict()))
+        write_snapshot(tmp_path, step, loss, weights)
+    return list_snapshots(tmp_path)

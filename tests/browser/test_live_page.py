@@ -5,47 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from transformer.data.tokenizers.characters import CharacterTokenizer
+from tests.browser.texts import HOSTILE
 from transformer.data.tokenizers.pairs import PairTokenizer, UnitTokenizer
 from transformer.pages.live.page import live_page
-from transformer.storage.int8_rows import quantized
-from transformer.storage.metadata import distinct_tensors
 from transformer.storage.saved_model import SavedModel
-from transformer.storage.snapshots import list_snapshots, write_snapshot
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = "a</script>\"'<!-- \u2028שלום 😀e\u0301&amp;\nb"
 NUM_WRITTEN = 23
 SHARES = "units => units.map(unit => Number(unit.style.getPropertyValue('--share')))"
-
-
-@pytest.fixture
-def saved(make_gpt, tmp_path):
-    tokenizer = CharacterTokenizer.from_text(HOSTILE)
-    model = make_gpt(vocab_size=tokenizer.vocab_size, block_size=61)
-    path = tmp_path / "model.safetensors"
-    return SavedModel(path, model, tokenizer, model.architecture, {}, {}, {})
-
-
-@pytest.fixture
-def open_live(open_html, saved):
-    def call(prompt=HOSTILE, snapshots=(), **settings):
-        page = open_html(live_page(saved, snapshots=snapshots, prompt=prompt), **settings)
-        page.wait_for_selector("body[data-ready]")
-        return page
-
-    return call
-
-
-@pytest.fixture
-def snapshots(make_gpt, saved, tmp_path):
-    """Of two other models."""
-    for step, loss in [(3, 2.5), (31, 1.5)]:
-        saved.model.final_norm.weight.data *= -0.5
-        weights = quantized(distinct_tensors(saved.model.state_dict()))
-        write_snapshot(tmp_path, step, loss, weights)
-    return list_snapshots(tmp_path)
 
 
 def write(page, count=NUM_WRITTEN):
@@ -229,12 +197,13 @@ def test_without_snapshots_the_page_says_how_to_get_them(open_live):
     assert page.locator("#moment").count() == 0
 
 
-def test_a_damaged_file_says_so(open_html, saved):
+@pytest.mark.parametrize("part", ["weights", "engine"])
+def test_a_damaged_file_says_so(open_html, saved, part):
     html = live_page(saved, prompt="a")
-    start = html.index('id="weights">') + 400
+    start = html.index(f'id="{part}">') + 400
     damaged = html[:start] + ("A" if html[start] != "A" else "B") + html[start + 1 :]
     page = open_html(damaged)
-    page.locator("#fault", has_text="cannot run its model").wait_for()
+    page.locator("#fault", has_text="is damaged").wait_for()
     assert page.locator("main").count() == 0
 
 

@@ -14,6 +14,7 @@ from transformer.data.tokenizers.bpe import BpeTokenizer
 from transformer.data.tokenizers.pairs import PairTokenizer, PieceTokenizer, UnitTokenizer
 from transformer.export.formats.html import Html
 from transformer.export.html.reloaded import ReloadedPage
+from transformer.export.options import ExportOptions
 from transformer.models import build_model
 from transformer.pages.live.packing import NUMBER_FORMATS
 from transformer.pages.live.page import size_of
@@ -185,3 +186,19 @@ def test_numbers_that_are_not_finite_are_refused_by_name(make_saved, export_page
         saved.model.blocks[0].attention.qkv.weight[3, 5] = torch.nan
     with pytest.raises(UserError, match=r"0.attention.qkv.weight holds .* not finite, so no"):
         export_page(saved)
+
+
+def test_one_snapshot_is_refused_since_it_has_no_first_and_last():
+    with pytest.raises(ValueError, match="--snapshots: 1 has no first and last"):
+        ExportOptions(to="html", out="page.html", snapshots=1)
+
+
+def test_snapshots_of_an_encoder_decoder_are_refused_since_its_page_shows_none(
+    make_encoder_decoder, of_run, export_page
+):
+    side = UnitTokenizer("characters", [*"abcdefghij"])
+    tokenizer = PairTokenizer(side, side)
+    model = build_model(**make_encoder_decoder().architecture | tokenizer.sizes)
+    pair = replace(of_run(3), model=model, architecture=model.architecture, tokenizer=tokenizer)
+    with pytest.raises(UserError, match=r"encoder_decoder's page .* leave out `snapshots`"):
+        export_page(pair, snapshots=2)

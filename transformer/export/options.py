@@ -56,6 +56,12 @@ class ExportOptions(BaseModel):
             raise ValueError(f"--format must be {names} with --to {self.to}, got {self.format!r}")
         return self
 
+    @model_validator(mode="after")
+    def _check_snapshots(self) -> "ExportOptions":
+        if self.snapshots == 1:
+            raise ValueError("--snapshots: 1 has no first and last; give 0, or 2 or more")
+        return self
+
     @property
     def number_format(self) -> str:
         """`format`, or the default of `to`."""

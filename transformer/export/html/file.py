@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from transformer.models.encoder_decoder import EncoderDecoder
 from transformer.pages.live.facts import run_folder
 from transformer.pages.live.packing import INT8
 from transformer.pages.live.page import check_size, live_page
@@ -47,10 +48,15 @@ def write(saved: SavedModel, path: Path, options: Any) -> str:
 def chosen_snapshots(saved: SavedModel, number: int) -> list[Snapshot]:
     """So many of those that the run has kept, spaced by loss, with the first and the last.
 
-    Raises: UserError if there are fewer.
+    Raises: UserError if there are fewer, and for a model whose page has no slider for them.
     """
     if not number:
         return []
+    if isinstance(saved.model, EncoderDecoder):
+        raise UserError(
+            "an encoder_decoder's page shows its translations, and not how it learned them: leave "
+            "out `snapshots`"
+        )
     run = run_folder(saved)
     kept = [] if run is None else list_snapshots(run)
     if not kept:

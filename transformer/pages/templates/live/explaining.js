@@ -39,7 +39,9 @@ class Explaining {
     const count = Math.min(NUM_OPENING, this.info.block_size - ids.length); // within the window
     if (!ids.length || count < 1) return this.set(text);
     await this.engine.write(({ id }) => ids.push(id), { ids: ids.slice(), count, sampling }).done;
-    await this.set(await this.engine.call("decode", ids));
+    const written = await this.engine.call("decode", ids);
+    if (find("typed").value) return; // by the reader, meanwhile
+    await this.set(written);
     find("opening-count").textContent = plural(count, this.info.word);
     find("opening").hidden = false;
   }

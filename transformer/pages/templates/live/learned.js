@@ -10,10 +10,7 @@ class Learning {
     slider.max = moments.length - 1;
     slider.value = moments.length - 1;
     slider.addEventListener("input", () => this.update());
-    find("learned-prompt").addEventListener("input", () => {
-      this.known.clear();
-      this.update();
-    });
+    find("learned-prompt").addEventListener("input", () => this.update());
     if (!info.num_blocks) return;
     this.matrix = new Matrix(find("learned-map"));
     const selects = [find("learned-block"), find("learned-head")];
@@ -23,7 +20,6 @@ class Learning {
 
   set(text) {
     find("learned-prompt").value = text;
-    this.known.clear();
     return this.update();
   }
 
@@ -36,6 +32,7 @@ class Learning {
     this.curve.mark(number);
     const read = await this.engine.call("encode", find("learned-prompt").value);
     find("learned-remarks").replaceChildren(...remarks(read, this.info.block_size, this.info.word));
+    document.querySelectorAll(".of-prompt").forEach((part) => (part.hidden = !read.ids.length));
     if (!read.ids.length) return;
     const { seen, text } = await this.at(number, read.ids);
     find("learned-begin").textContent = running(read.pieces);
@@ -49,8 +46,11 @@ class Learning {
     return `Surprise of the prompt at step ${step}: ${mean.toFixed(2)} bits per ${this.info.word}.`;
   }
 
-  /** What a snapshot makes of the prompt; kept, so that the slider moves freely. */
+  /** What a snapshot makes of the prompt; kept until another is read: the slider moves freely. */
   async at(number, ids) {
+    const prompt = ids.join();
+    if (this.prompt !== prompt) this.known.clear();
+    this.prompt = prompt;
     if (!this.known.has(number)) {
       const seen = await this.engine.call("explain", ids, { snapshot: number });
       const text = await continuation(this.engine, { ids, snapshot: number });

@@ -2,6 +2,8 @@
 
 const LONG = 40; // characters of a text that is explained as it is
 
+const GET_ANEW = "Get the file anew from where you have it, or export the model again.";
+
 const rounded = (number) => Number(number.toPrecision(3)).toLocaleString("en");
 
 function modelFacts({ architecture, facts }, info) {
@@ -42,7 +44,7 @@ function startText(engine, info, model, text) {
   const opening = isLong ? explaining.set(text) : explaining.open(text, writing.settings.sampling);
   const parts = [writing.begin(), opening];
   find("explain-this").addEventListener("click", async () => {
-    await writing.stop();
+    await writing.edit(() => {});
     await explaining.set(await engine.call("decode", writing.text.ids));
     find("typed").focus();
     find("explain").scrollIntoView();
@@ -69,8 +71,12 @@ function keepOnly(info, hasSnapshots) {
 }
 
 async function start() {
+  document.body.dataset.started = "true";
   find("loading").textContent = "Reading the model …";
-  const script = new TextDecoder().decode(await unpacked(find("engine").textContent));
+  const packed = await unpacked(find("engine").textContent).catch(() => {
+    throw new Error(`its program is damaged. ${GET_ANEW}`);
+  });
+  const script = new TextDecoder().decode(packed);
   const engine = new EngineCalls(script);
   const texts = { model: find("model").textContent, weights: find("weights").textContent };
   const info = await engine.call("open", texts);

@@ -1,10 +1,13 @@
 // The part that writes: a prompt, and the text that goes on from it, unit by unit.
 
+const MOST_WRITTEN = 10000; // units at once
 const MOST_A_FRAME = 16; // units, so that the page can still be used: 960 a second
 
 class Writing {
   constructor(engine, info) {
     Object.assign(this, { engine, info, chosen: null, shown: null, running: null, arrived: [] });
+    this.edited = Promise.resolve();
+    this.numBegun = 0;
     this.text = { ids: [], units: [], surprises: [], alternatives: [], numPrompt: 0 };
     this.list = new UnitList(find("written"), {
       show: (t) => this.show(t < 0 ? this.chosen : t),
@@ -13,17 +16,16 @@ class Writing {
     });
     this.settings = new SamplingSettings(find("settings"), info.vocab_size, () => this.drawNext());
     this.drawNext = latest(() => this.askDistribution());
-    this.takePrompt = latest(() => this.readPrompt());
     find("prompt").addEventListener("input", () => this.begin());
     find("write-on").addEventListener("click", () => (this.running ? this.stop() : this.write()));
     find("take-back").addEventListener("click", () => this.edit(() => this.cut(this.text.ids.length - 1)));
     find("begin-again").addEventListener("click", () => this.begin());
   }
 
-  /** The text becomes the prompt alone. */
-  async begin() {
-    await this.stop();
-    await this.takePrompt();
+  /** The text becomes the prompt alone; of several prompts that wait, the last one is read. */
+  begin() {
+    const number = ++this.numBegun;
+    return this.edit(() => number === this.numBegun && this.readPrompt());
   }
 
   async readPrompt() {
@@ -40,7 +42,6 @@ class Writing {
     this.chosen = this.shown = null;
     this.list.cut(0);
     ids.forEach((_, t) => this.addOption(t));
-    this.changed();
   }
 
   addOption(t) {
@@ -61,19 +62,30 @@ class Writing {
 
   // --- writing ---
 
-  async write() {
-    await this.stop();
-    const before = this.text.ids.length;
-    const count = Math.max(1, Math.round(Number(find("count").value)) || 1);
+  write() {
+    return this.edit(() => {
+      if (this.text.ids.length) this.running = this.start();
+    });
+  }
+
+  start() {
+    const count = Math.min(Math.max(Math.round(Number(find("count").value)), 1), MOST_WRITTEN);
     this.say("Writing …", "Stop");
     const { sampling } = this.settings;
     const wish = { ids: this.text.ids.slice(), count, sampling };
-    this.running = this.engine.write((event) => this.arrive(event), wish);
-    this.running.shown = this.running.done.then((end) => this.allShown().then(() => end));
+    const running = { isStopped: false };
+    const { started, done } = this.engine.write((unit) => running.isStopped || this.arrive(unit), wish);
+    return Object.assign(running, { started, ended: this.finish(running, done) });
+  }
+
+  /** Waits until all is written and shown, and says how much it was. */
+  async finish(running, done) {
+    const before = this.text.ids.length;
     let says;
     try {
-      const { stopped } = await this.running.shown;
-      const verb = stopped || this.running.isStopped ? "Stopped after" : "Wrote";
+      const { stopped } = await done;
+      await this.drawing;
+      const verb = stopped || running.isStopped ? "Stopped after" : "Wrote";
       says = `${verb} ${plural(this.text.ids.length - before, this.info.word)}.`;
     } catch (error) {
       says = `${capital(error.message)}.`;
@@ -91,24 +103,26 @@ class Writing {
   /** What the engine has written ahead of the page is left out. */
   async stop() {
     if (!this.running) return;
-    const { started, shown } = this.running;
+    const { started, ended } = this.running;
     this.running.isStopped = true;
     this.arrived.length = 0;
     await started; // a stop before would end another text
-    await Promise.all([this.engine.call("stop"), shown.catch(() => {})]);
-    await null; // `write` goes on first
+    await Promise.all([this.engine.call("stop"), ended]);
   }
 
-  /** Stops the writing, changes the text, and shows it. */
-  async edit(change) {
-    await this.stop();
-    change();
-    this.changed();
+  /** Stops the writing, changes the text, and shows it: one change after another. */
+  edit(change) {
+    const done = this.edited.then(async () => {
+      await this.stop();
+      await change();
+      this.changed();
+    });
+    this.edited = done.catch(() => {});
+    return done;
   }
 
   /** Units wait for the next frame: a small model writes faster than a page is drawn. */
   arrive(unit) {
-    if (this.running?.isStopped) return;
     this.arrived.push(unit);
     this.drawing ??= this.showArrived();
   }
@@ -121,10 +135,6 @@ class Writing {
       if (this.chosen === null) box.scrollTop = box.scrollHeight;
     }
     this.drawing = null;
-  }
-
-  async allShown() {
-    await this.drawing;
   }
 
   add({ id, piece, surprise, alternatives }) {
@@ -147,14 +157,16 @@ class Writing {
   }
 
   /** Another unit at place t; the model goes on from there. */
-  async pick(t, [id, piece, p]) {
-    await this.stop();
-    const alternatives = this.text.alternatives[t];
-    this.cut(t);
-    this.add({ id, piece, surprise: -Math.log2(p) || 0, alternatives });
-    this.choose(null);
-    this.list.focus(t);
-    await this.write();
+  pick(t, [id, piece, p]) {
+    return this.edit(() => {
+      const alternatives = this.text.alternatives[t];
+      if (!alternatives) return; // taken back meanwhile
+      this.cut(t);
+      this.add({ id, piece, surprise: -Math.log2(p) || 0, alternatives });
+      this.choose(null);
+      this.list.focus(t);
+      this.running = this.start();
+    });
   }
 
   // --- what is shown ---
