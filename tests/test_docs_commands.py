@@ -94,7 +94,7 @@ def test_training_commands_are_accepted(command, tmp_path, monkeypatch):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     arguments = arguments_of(command)
-    if "--resume" in arguments:
+    if {"--resume", "--repeat"} & {*arguments}:
         run = tmp_path / "runs" / "default" / "version_0"
         (run / "checkpoints").mkdir(parents=True)
         (run / "checkpoints" / "last.ckpt").touch()

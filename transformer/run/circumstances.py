@@ -3,10 +3,10 @@
 import platform
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-import pytorch_lightning as pl
 import torch
 
 from transformer.config.keys import Config
@@ -36,7 +36,7 @@ def circumstances(accelerator: str = "cpu", num_devices: int = 1) -> Part:
         versions={
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "pytorch-lightning": pl.__version__,
+            "pytorch-lightning": version("pytorch-lightning"),
             "transformer": sys.modules["transformer"].__version__,
         },
         processor=processor_name(),
