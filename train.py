@@ -21,6 +21,7 @@ from transformer.config.keys import Config
 from transformer.models.families.registry import DEFAULT
 from transformer.run.conflicts import check_repeat_flags, check_resume_flags
 from transformer.run.fit import read_data, train
+from transformer.run.origin import Origin
 from transformer.storage.pretrained.fitting import fitted_class
 from transformer.storage.run_folder import (
     CONFIG,
@@ -267,8 +268,6 @@ def train_or_verify(start: Start, arguments: Arguments, command: Sequence[str]) 
         return verify_resume(config, train)
     if not is_rank_0():  # rank 0 ends this process, even while rank 0 waits for it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from transformer.run.circumstances import Origin
-
     origin = Origin(command)
     if arguments.repeat:
         from transformer.run.repeating import repeat

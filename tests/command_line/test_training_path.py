@@ -47,6 +47,7 @@ def test_a_run_folder_holds_all_that_is_promised(finished):
         "checkpoints/last.ckpt",
         "checkpoints/previous.ckpt",
         "model.safetensors",
+        "repeat.json",
         "summary.json",
     }
 

@@ -240,9 +240,10 @@ def test_flag_of_train_goes_before_its_config_file(tmp_path):
     lines = [f"{key}: {GIVEN[key]}" for key in list(GIVEN)[:9]]
     path.write_text("\n".join([*lines, "seed: 3", "max_steps: 5"]), encoding="utf-8")
     flags = ["--seed", "4", "--max_steps", "none"]
-    config, resume, print_only, *_ = train.parse_arguments(["--config", str(path), *flags])
+    config, resume, repeat, *switches = train.parse_arguments(["--config", str(path), *flags])
     assert (config.seed, config.max_steps, config.epochs) == (4, None, 3)
-    assert (config.run_name, resume.checkpoints, print_only) == ("mine", (), False)
+    assert (config.run_name, resume.checkpoints, repeat) == ("mine", (), None)
+    assert not any(switches)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 # These speak to a person at a terminal alone.
 OF_THE_COMMAND_LINE = {
     *("config/flags.py", "config/flag_parser.py", "evaluation/own_data.py"),
-    *("storage/run_folder.py", "system/terminal.py"),
+    *("run/conflicts.py", "storage/run_folder.py", "system/terminal.py"),
     *("generation/options.py", "generation/prompts.py", "generation/facts.py"),
 }
 

@@ -173,7 +173,11 @@ def test_snapshots_are_chosen_by_loss_with_the_first_and_the_last(of_run, export
 
 @pytest.mark.parametrize(
     ("num_kept", "words"),
-    [(0, "run: has no snapshots: train with `--snapshots 3`"), (2, "has 2 snapshots.*give 2 or")],
+    [
+        (0, "run: has no snapshots: train with `snapshots=3`"),
+        (1, "has 1 of the 3 .*: leave"),
+        (2, "has 2 of the 3 .*: give 2 or"),
+    ],
 )
 def test_snapshots_that_the_run_has_not_are_an_error(of_run, export_page, num_kept, words):
     with pytest.raises(UserError, match=words):

@@ -2,10 +2,8 @@
 
 import platform
 import sys
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -15,16 +13,8 @@ from transformer.storage.adapter_file import hash_of_weights
 from transformer.storage.repeat_record import Part
 from transformer.system.devices import processor_name
 from transformer.system.git import commit_of
-from transformer.training.callbacks.pace import Pace
 
 ROOT = Path(__file__).parents[2]
-
-
-class Origin(NamedTuple):
-    """Who asks for a run: the command, and the pace of the run that it repeats, if it has one."""
-
-    command: Sequence[str] | None = None
-    pace: Pace | None = None
 
 
 def circumstances(accelerator: str = "cpu", num_devices: int = 1) -> Part:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer.config.keys import Config
 from transformer.run.folder_keeper import RunFolder, lock_run
+from transformer.run.origin import Origin
 from transformer.storage.run_folder import (
     check_run_writable,
     check_writable,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     import pytorch_lightning as pl
 
     from transformer.run.assembly import Run
-    from transformer.run.circumstances import Origin
 
 # Lightning and torch raise these for a checkpoint whose content was changed.
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, MemoryError)
@@ -52,7 +52,7 @@ def train(
     callbacks: "Sequence[pl.Callback]" = (),
     sum_up: bool = True,
     spent_seconds: float = 0.0,
-    origin: "Origin | None" = None,
+    origin: Origin | None = None,
 ) -> Path:
     """Trains a new run, or continues the run of the checkpoint `resume`; returns the run's folder.
 
@@ -151,7 +151,7 @@ def put_together(
     callbacks: "Sequence[pl.Callback]",
     *,
     sums_up: bool = True,
-    origin: "Origin | None" = None,
+    origin: Origin | None = None,
 ) -> "tuple[Run, pl.Trainer, int]":
     """The parts of a run, its Trainer, and the number of steps that are already done."""
     with without_collecting():
@@ -159,7 +159,7 @@ def put_together(
 
         import_lightning()
         from transformer.run import assembly, resuming
-        from transformer.run.circumstances import Origin, hash_of_start
+        from transformer.run.circumstances import hash_of_start
         from transformer.run.preparation import prepare
         from transformer.run.recording import parts_of
         from transformer.training.callbacks.throughput import Throughput

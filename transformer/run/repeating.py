@@ -11,10 +11,11 @@ from typing import Any
 import pytorch_lightning as pl
 
 from transformer.config.keys import Config
-from transformer.run.circumstances import Origin, circumstances
+from transformer.run.circumstances import circumstances
 from transformer.run.comparison import curves, differences, largest_difference
 from transformer.run.fit import saved_tokenizer
 from transformer.run.old_text import with_old_text
+from transformer.run.origin import Origin
 from transformer.run.resuming import describe_other_data, summed_up_step
 from transformer.run.starting import read_start
 from transformer.run.verification import InterruptAfter

@@ -61,11 +61,12 @@ def chosen_snapshots(saved: SavedModel, number: int) -> list[Snapshot]:
     kept = [] if run is None else list_snapshots(run)
     if not kept:
         raise UserError(
-            f"{run or saved.path}: has no snapshots: train with `--snapshots {number}`, and they "
+            f"{run or saved.path}: has no snapshots: train with `snapshots={number}`, and they "
             "are kept in the run's folder; or leave out `snapshots`"
         )
     if number > len(kept):
+        way_out = f"give {len(kept)} or fewer" if len(kept) > 1 else "leave out `snapshots`"
         raise UserError(
-            f"{run}: has {len(kept)} snapshots, got --snapshots {number}: give {len(kept)} or fewer"
+            f"{run}: has {len(kept)} of the {number} snapshots in `snapshots={number}`: {way_out}"
         )
     return [kept[place] for place in spaced_by_loss([one.loss for one in kept], number)]
