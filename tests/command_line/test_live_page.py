@@ -78,7 +78,7 @@ def test_a_run_a_model_and_a_checkpoint_become_the_same_kind_of_page(trained):
         ((*TO_PAGE, "--runs_dir", "none"), "none: no run with a checkpoint here"),
         (TO_PAGE[:2], "give --out TEXT: where to write it"),
         ((*TO_PAGE, "--format", "q8_0"), "format must be 'int8' or 'float32' with --to html, got"),
-        ((*TO_PAGE, "--snapshots", "3"), "version_0: has no snapshots: train with .--snapshots 3"),
+        ((*TO_PAGE, "--snapshots", "3"), "version_0: has no snapshots: train with --snapshots 3"),
         ((*TO_PAGE, "--snapshots", "-1"), "--snapshots must be at least 0|--snapshots.*0"),
         (
             ("--to", "gguf", "--out", "x", "--snapshots", "3"),
