@@ -10,17 +10,16 @@ function shape(name, attributes, ...children) {
   return made;
 }
 
-/** Losses by step; the steps are spaced by their logarithm, since early ones change the most. */
+/** Losses by step; steps are spaced by log(1 + step), as moments are kept: early ones change the most. */
 class Curve {
   constructor(box, moments, curve) {
-    const rows = curve ?? moments.map(({ step, loss }) => [step, null, loss]);
+    const rows = curve ?? moments.map(({ step, loss }) => [step, loss, null]);
     this.moments = moments;
     const points = [...rows, ...moments.map(({ step, loss }) => [step, loss])];
     const losses = points.flatMap(([, ...known]) => known).filter((loss) => loss != null);
     const steps = points.map(([step]) => step);
     [this.least, this.most] = [Math.min(...losses), Math.max(...losses)];
-    this.last = Math.max(...steps, 2);
-    this.begin = Math.max(1, Math.min(...steps.filter(Boolean)));
+    this.last = Math.max(...steps, 1);
     const lines = [this.line(rows, "train", 1), this.line(rows, "validation", 2)];
     const dot = ({ step, loss }) =>
       shape("circle", { cx: this.x(step), cy: this.y(loss), r: 3, class: "moment" });
@@ -31,7 +30,7 @@ class Curve {
   }
 
   x(step) {
-    const share = Math.log(Math.max(step, this.begin) / this.begin) / (Math.log(this.last / this.begin) || 1);
+    const share = Math.log1p(step) / Math.log1p(this.last);
     return LEFT + share * (WIDE - LEFT - 12);
   }
 
@@ -49,8 +48,8 @@ class Curve {
   axes() {
     const text = (x, y, anchor, says) => shape("text", { x, y, "text-anchor": anchor }, says);
     const losses = [this.least, (this.least + this.most) / 2, this.most];
-    const steps = [];
-    for (let step = 1; step <= this.last; step *= 10) if (step >= this.begin) steps.push(step);
+    const steps = [0];
+    for (let step = 1; step <= this.last; step *= 10) steps.push(step);
     return [
       shape("path", { d: `M${LEFT} 4V${HIGH - BELOW}H${WIDE - 4}`, class: "axis" }),
       ...losses.map((loss) => text(LEFT - 5, this.y(loss) + 4, "end", loss.toFixed(2))),
