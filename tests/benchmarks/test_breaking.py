@@ -12,7 +12,7 @@ def test_no_hostile_file_gets_further_than_one_line(load_benchmark, tmp_path, mo
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # Lightning sets it; this takes it back
     told, faults = load_benchmark("hostile_files").try_all(60, tmp_path)
     assert faults == []
-    assert sum(words.total() for words in told.values()) == 60
+    assert sum(words.total() for words in told.values()) == 60 + 15  # a quarter are snapshots
     assert sum(words["refused"] for words in told.values()) > 40
 
 
