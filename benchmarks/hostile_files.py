@@ -46,6 +46,7 @@ def checksum_of(path: Path) -> str:
 
 def state_of(path: Path, like: dict[str, Any]) -> dict[str, Any]:
     """The tensors of a model, or of a snapshot that is the only one of its run."""
+    from transformer.storage.int8_rows import quantized
     from transformer.storage.metadata import distinct_tensors
     from transformer.storage.model_file import load_model
     from transformer.storage.snapshots import list_snapshots, read
@@ -53,7 +54,7 @@ def state_of(path: Path, like: dict[str, Any]) -> dict[str, Any]:
     if path.parent.name != SNAPSHOTS:
         return load_model(path).model.state_dict()
     (snapshot,) = list_snapshots(path.parent.parent)
-    return read(snapshot, distinct_tensors(like))
+    return read(snapshot, quantized(distinct_tensors(like)))
 
 
 def outcome(path: Path, marker: Path, known: Known) -> str:

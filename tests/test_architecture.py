@@ -81,15 +81,13 @@ WITHOUT_TORCH = """
     transformer.inspection.curve_figures transformer.inspection.curves
     transformer.pages.engine transformer.pages.live.vocabulary transformer.pages.template
     transformer.run.ahead transformer.run.conflicts transformer.run.folder_keeper
-    transformer.special_ids
-    transformer.storage.curves transformer.storage.events transformer.storage.moments
+    transformer.special_ids transformer.storage.curves transformer.storage.events
+    transformer.storage.moments transformer.storage.repeat_record
     transformer.storage.pretrained.fitting transformer.storage.pretrained.folder
-    transformer.storage.repeat_record
     transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.git
-    transformer.system.output
-    transformer.system.paths transformer.system.processes transformer.system.shell
-    transformer.system.signals transformer.system.terminal
+    transformer.system.output transformer.system.paths transformer.system.processes
+    transformer.system.shell transformer.system.signals transformer.system.terminal
     train generate evaluate explain plot prepare export
 """.split()
 WITHOUT_LIGHTNING = """
@@ -98,8 +96,7 @@ WITHOUT_LIGHTNING = """
     transformer.evaluation.pair_report transformer.evaluation.text_report
     transformer.export.exporting transformer.export.gguf.file transformer.export.gguf.reloaded
     transformer.export.hugging_face.folder transformer.export.hugging_face.reloaded
-    transformer.export.html.comparison transformer.export.html.file
-    transformer.export.onnx.kinds
+    transformer.export.html.comparison transformer.export.html.file transformer.export.onnx.kinds
     transformer.generation.text_output transformer.generation.translation_output
     transformer.inspection.attention_figures transformer.inspection.explanation
     transformer.inspection.live transformer.inspection.page transformer.inspection.prompt

@@ -4,10 +4,10 @@ import json
 import shutil
 
 import pytest
-import pytorch_lightning as pl
 import torch
 
 import train
+from tests.kills import KillAfter, Killed
 from tests.marks import first_fast
 from transformer.run.comparison import curves, differences
 from transformer.run.repeating import notes
@@ -31,19 +31,6 @@ def repeat(short_runs, capsys):
         return status, capsys.readouterr().out
 
     return call
-
-
-class Killed(Exception):
-    pass
-
-
-class KillAfter(pl.Callback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_train_batch_start(self, trainer, *_, **__):
-        if trainer.global_step == self.step:
-            raise Killed
 
 
 def again(folder, **changes):

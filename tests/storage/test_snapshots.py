@@ -34,7 +34,7 @@ def snapshot(tmp_path, weights):
 
 def refused(snapshot, reason, model=None):
     with pytest.raises(UserError, match=reason) as caught:
-        read(snapshot, model)
+        read(snapshot, model and quantized(model))
     assert str(caught.value).startswith(str(snapshot.path))
     assert "\n" not in str(caught.value)
 
@@ -45,7 +45,7 @@ def test_snapshots_come_back_by_step_with_their_loss_and_their_bits(tmp_path, we
         stored = quantized({name: tensor + loss for name, tensor in weights.items()})
         path = write_snapshot(tmp_path, step, loss, stored)
         assert path == tmp_path / "snapshots" / f"step-{step:06d}.safetensors"
-        back = read(Snapshot(step, loss, path), weights)
+        back = read(Snapshot(step, loss, path), quantized(weights))
         assert list(back) == sorted(stored)
         assert all(torch.equal(back[name], stored[name]) for name in stored)
     found = list_snapshots(tmp_path)
@@ -125,7 +125,7 @@ def test_a_shape_beyond_the_file_is_refused(snapshot):
 
 
 def test_tensors_of_another_model_are_refused(snapshot, weights, make_gpt):
-    assert read(snapshot, weights)
+    assert read(snapshot, quantized(weights))
     refused(snapshot, "not expected", distinct_tensors(make_gpt(num_blocks=1).state_dict()))
     refused(snapshot, "is missing", distinct_tensors(make_gpt(num_blocks=3).state_dict()))
     refused(snapshot, "has shape", distinct_tensors(make_gpt(block_size=11).state_dict()))

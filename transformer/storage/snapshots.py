@@ -15,7 +15,7 @@ from typing import NamedTuple
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from transformer.storage.int8_rows import check_rows, quantized
+from transformer.storage.int8_rows import check_rows
 from transformer.storage.metadata import CHECKSUM, SNAPSHOT, checksum, encode_metadata
 from transformer.storage.tensor_file import (
     check_names,
@@ -73,12 +73,12 @@ def list_snapshots(run: Path) -> list[Snapshot]:
     return [_described(snapshot_path(run, step)) for step in snapshot_steps(run)]
 
 
-def read(snapshot: Snapshot, model: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+def read(snapshot: Snapshot, like: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
     """The tensors as they are stored: matrices in int8 beside their scales.
 
-    With the weights of the run's `model`, each once (see `distinct_tensors`), they are compared.
+    `like` are the `quantized` weights of the run's model: names, shapes and formats are compared.
 
-    Raises: UserError for a damaged file, and for other tensors than the model's.
+    Raises: UserError for a damaged file, and for other tensors than those of `like`.
     """
     try:
         tensors, texts = read_tensors(snapshot.path)
@@ -86,7 +86,7 @@ def read(snapshot: Snapshot, model: Mapping[str, Tensor] | None = None) -> dict[
         if expected != checksum(texts, tensors):
             raise ValueError("its content does not match its checksum")
         check_rows(tensors)
-        like = tensors if model is None else quantized(model)
+        like = tensors if like is None else like
         check_names(like, tensors)
         for name, tensor in tensors.items():
             check_tensor(name, tensor, like[name].shape)

@@ -86,9 +86,11 @@ def _moments(
 ) -> dict[str, Any]:
     """All have the same tensors, at the same offsets from their `start`: one table is enough."""
     moments, rows = [], []
-    for step, loss, path in snapshots:
-        moments.append({"step": step, "loss": round(loss, 4), "start": packer.start})
-        rows = packer.add(read(Snapshot(step, loss, path), weights))
+    like = stored(weights, INT8) if snapshots else {}
+    for snapshot in snapshots:
+        loss = round(snapshot.loss, 4)
+        moments.append({"step": snapshot.step, "loss": loss, "start": packer.start})
+        rows = packer.add(read(snapshot, like))
     return {"snapshots": moments, "snapshot_tensors": rows}
 
 
