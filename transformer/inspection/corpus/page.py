@@ -1,7 +1,6 @@
 """Makes one HTML file from a report; the file needs no network and no script."""
 
 import os
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
@@ -15,7 +14,7 @@ from transformer.data.sources.paths import is_pattern
 from transformer.data.sources.settings import listed
 from transformer.inspection.corpus.findings import Finding
 from transformer.inspection.corpus.report import Report
-from transformer.pages.template import template
+from transformer.pages.template import filled
 from transformer.system.errors import UserError
 
 _MOST_SYMBOLS = 20
@@ -53,12 +52,7 @@ def as_page(report: Report, suggestions: Sequence[Mapping[str, Any]]) -> str:
         "languages": _languages(report),
         "plans": _plans(suggestions),
     }
-
-    def part(match: re.Match[str]) -> str:
-        name = match[1]
-        return template(name) if name.endswith(".css") else parts[name]
-
-    return re.sub(r"\{\{([\w.]+)\}\}", part, template("corpus.html"))
+    return filled("corpus.html", parts)
 
 
 def _visible(symbol: str) -> str:
