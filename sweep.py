@@ -23,7 +23,7 @@ from transformer.sweep import report
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.planning import folder_of, make_plan
-from transformer.sweep.starting import check_alone, check_resumed, opened
+from transformer.sweep.starting import check_alone, check_gpus, check_resumed, opened
 from transformer.sweep.sweeping import Sweep
 from transformer.sweep.trial import Result
 from transformer.system.errors import UserError
@@ -85,6 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse(argv)
     options = check_flags(SweepOptions, given_flags(arguments, SweepOptions))
     check_alone()
+    check_gpus(options)
     with RunLock() as lock:
         folder = opened_folder(arguments, options, lock)
         if arguments.retry:
@@ -120,7 +121,9 @@ def show(folder: SweepFolder, results: Sequence[Result], *, as_json: bool) -> in
     facts = json.dumps(report.facts(folder.plan, results), indent=2, ensure_ascii=False)
     write_text(folder.path / RESULTS, facts + "\n")
     if all(result.loss is None for result in results):
-        raise UserError(f"every run failed; the first: {results[0].error}")
+        raise UserError(
+            f"every run failed; the first: {results[0].error}; correct it and give `retry`"
+        )
     tell(facts if as_json else report.table(folder.plan, results))
     return 0
 
