@@ -55,7 +55,7 @@ PACKAGES = {
     "export": "gguf jaxtyping numpy onnx onnxruntime pydantic safetensors torch transformers",
     "generation": "jaxtyping numpy pydantic torch",
     "evaluation": "numpy pydantic rapidfuzz tabulate torch",
-    "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors torch",
+    "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors tabulate torch",
     "tasks": "pydantic",
     "run": "pytorch_lightning tabulate torch",
     "lessons": "jaxtyping numpy torch",
@@ -79,6 +79,7 @@ WITHOUT_TORCH = """
     transformer.inspection.corpus.options transformer.inspection.corpus.page
     transformer.inspection.corpus.report
     transformer.inspection.curve_figures transformer.inspection.curves
+    transformer.inspection.run_table transformer.storage.run_list
     transformer.pages.engine transformer.pages.live.vocabulary transformer.pages.template
     transformer.run.ahead transformer.run.conflicts transformer.run.folder_keeper
     transformer.special_ids transformer.storage.curves transformer.storage.events
