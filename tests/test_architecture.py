@@ -39,6 +39,8 @@ ROOMS = {
     "storage system training",
     "run": "config data decoding evaluation generation inspection models pages special_ids "
     "storage system tasks training",
+    "sweep": "config data decoding evaluation generation inspection models pages run special_ids "
+    "storage system tasks training",
     "lessons": "decoding models special_ids system",
 }
 # What each room may import of other people's packages.
@@ -58,6 +60,7 @@ PACKAGES = {
     "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors tabulate torch",
     "tasks": "pydantic",
     "run": "pytorch_lightning tabulate torch",
+    "sweep": "",
     "lessons": "jaxtyping numpy torch",
 }
 WITHOUT_TORCH = """
@@ -88,6 +91,7 @@ WITHOUT_TORCH = """
     transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.git
     transformer.system.output transformer.system.paths transformer.system.processes
+    transformer.sweep.plan transformer.sweep.space transformer.sweep.trial
     transformer.system.shell transformer.system.signals transformer.system.terminal
     train generate evaluate explain plot prepare export
 """.split()
