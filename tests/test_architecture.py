@@ -53,7 +53,7 @@ PACKAGES = {
     "config": "pydantic pydantic_core yaml",
     "storage": "safetensors tensorboard torch",
     "pages": "numpy tokenizers torch",
-    "training": "jaxtyping numpy pytorch_lightning torch tqdm",
+    "training": "jaxtyping numpy pytorch_lightning torch tqdm wandb",
     "export": "gguf jaxtyping numpy onnx onnxruntime pydantic safetensors torch transformers",
     "generation": "jaxtyping numpy pydantic torch",
     "evaluation": "numpy pydantic rapidfuzz tabulate torch",
