@@ -60,7 +60,7 @@ PACKAGES = {
     "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors tabulate torch",
     "tasks": "pydantic",
     "run": "pytorch_lightning tabulate torch",
-    "sweep": "pydantic tabulate yaml",
+    "sweep": "matplotlib pydantic scipy tabulate tensorboard yaml",
     "lessons": "jaxtyping numpy torch",
 }
 WITHOUT_TORCH = """
@@ -91,7 +91,7 @@ WITHOUT_TORCH = """
     transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.git
     transformer.system.output transformer.system.paths transformer.system.processes
-    transformer.sweep.report transformer.sweep.starting transformer.sweep.sweeping
+    transformer.sweep.outcome transformer.sweep.starting transformer.sweep.sweeping
     transformer.system.shell transformer.system.signals transformer.system.terminal
     train generate evaluate explain plot prepare export sweep
 """.split()
