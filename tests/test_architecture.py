@@ -60,7 +60,7 @@ PACKAGES = {
     "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors torch",
     "tasks": "pydantic",
     "run": "pytorch_lightning tabulate torch",
-    "sweep": "",
+    "sweep": "pydantic tabulate yaml",
     "lessons": "jaxtyping numpy torch",
 }
 WITHOUT_TORCH = """
@@ -90,9 +90,9 @@ WITHOUT_TORCH = """
     transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.git
     transformer.system.output transformer.system.paths transformer.system.processes
-    transformer.sweep.plan transformer.sweep.space transformer.sweep.trial
+    transformer.sweep.report transformer.sweep.starting transformer.sweep.sweeping
     transformer.system.shell transformer.system.signals transformer.system.terminal
-    train generate evaluate explain plot prepare export
+    train generate evaluate explain plot prepare export sweep
 """.split()
 WITHOUT_LIGHTNING = """
     transformer.data.pairs.batches transformer.data.text.batches

@@ -61,3 +61,8 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def in_words(settings: Mapping[str, Any]) -> str:
+    """`lr 0.01, dropout 0`, for a person; `the config` if nothing is changed."""
+    return ", ".join(f"{key} {_text(value)}" for key, value in settings.items()) or "the config"

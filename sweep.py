@@ -1,0 +1,129 @@
+"""Train many runs, and compare them: `python sweep.py --vary lr=1e-3,1e-2 --seeds 3`.
+
+Every key of a config is also a flag, which holds for all runs. docs/sweeps.md says more.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from transformer.config.flags import (
+    FlagParser,
+    add_flags,
+    check_flags,
+    given_flags,
+    path_argument,
+)
+from transformer.config.keys import Config
+from transformer.storage.run_lock import RunLock
+from transformer.sweep import report
+from transformer.sweep.folder import SweepFolder
+from transformer.sweep.options import SweepOptions
+from transformer.sweep.planning import folder_of, make_plan
+from transformer.sweep.starting import check_alone, check_resumed, opened
+from transformer.sweep.sweeping import Sweep
+from transformer.sweep.trial import Result
+from transformer.system.errors import UserError
+from transformer.system.files import write_text
+from transformer.system.shell import quoted
+from transformer.system.signals import Interrupted
+from transformer.system.terminal import run_script, say, tell, with_flags_in_errors
+
+DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
+RESULTS = "results.json"
+
+
+@cache
+def make_parser() -> FlagParser:
+    parser = FlagParser(
+        prog="sweep.py",
+        description="Train a config in variations, and compare the runs.",
+        epilog="Every other flag is a key of the config, with a value for all runs.",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=path_argument,
+        help="YAML file with the config (default configs/default.yaml)",
+    )
+    parser.add_argument(
+        "--vary",
+        metavar="KEY=VALUES",
+        nargs="+",
+        action="extend",
+        help="keys with the values to combine: lr=1e-3,1e-2; or with a range: dropout=0..0.3, "
+        "lr=1e-3..1e-1:log",
+    )
+    parser.add_argument(
+        "--try",
+        dest="changes",
+        metavar="KEY=VALUE",
+        nargs="+",
+        action="extend",
+        help="changes of the config, each alone: qk_norm=false; two keys: optimizer=adamw+lr=3e-3",
+    )
+    parser.add_argument(
+        "--resume",
+        metavar="SWEEP",
+        type=path_argument,
+        help="go on with the sweep in this folder; the same command again does so, too",
+    )
+    parser.add_argument("--retry", action="store_true", help="train runs that failed again")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    add_flags(parser, SweepOptions)
+    parser.add_argument("--sampler", dest="search", default=argparse.SUPPRESS, help="as --search")
+    add_flags(parser, Config)
+    return parser
+
+
+@with_flags_in_errors()
+def main(argv: list[str] | None = None) -> int:
+    command = ["sweep.py", *(sys.argv[1:] if argv is None else argv)]
+    arguments = make_parser().parse(argv)
+    options = check_flags(SweepOptions, given_flags(arguments, SweepOptions))
+    check_alone()
+    with RunLock() as lock:
+        folder = opened_folder(arguments, options, lock)
+        if arguments.retry:
+            folder.forget_failures()
+        results = results_of(folder, options, command)
+    return show(folder, results, as_json=arguments.json)
+
+
+def opened_folder(
+    arguments: argparse.Namespace, options: SweepOptions, lock: RunLock
+) -> SweepFolder:
+    """The folder of a new sweep, or of one that goes on; locked."""
+    flags = given_flags(arguments, Config)
+    if arguments.resume is not None:
+        check_resumed(arguments, options, flags)
+        return opened(Path(arguments.resume), None, lock)
+    path = arguments.config or DEFAULT_CONFIG
+    plan = make_plan(path, flags, options, arguments.vary or (), arguments.changes or ())
+    return opened(folder_of(path, options), plan, lock)
+
+
+def results_of(folder: SweepFolder, options: SweepOptions, command: Sequence[str]) -> list[Result]:
+    try:
+        return Sweep(folder, options.places, command, say).run()
+    except Interrupted as interruption:
+        say("stopped; what every run has learned is saved; to go on:")
+        say(f"  python sweep.py --resume {quoted(folder.path)}")
+        sys.exit(interruption.exit_status)
+
+
+def show(folder: SweepFolder, results: Sequence[Result], *, as_json: bool) -> int:
+    """Raises: UserError with the first reason if every run failed."""
+    facts = json.dumps(report.facts(folder.plan, results), indent=2, ensure_ascii=False)
+    write_text(folder.path / RESULTS, facts + "\n")
+    if all(result.loss is None for result in results):
+        raise UserError(f"every run failed; the first: {results[0].error}")
+    tell(facts if as_json else report.table(folder.plan, results))
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)
