@@ -37,7 +37,9 @@ class Range:
             value = math.exp(math.log(low) + place * (math.log(high) - math.log(low)))
         else:
             value = low + place * (high - low)
-        value = min(max(value, self.low), self.high)
+        return self.rounded(min(max(value, self.low), self.high))
+
+    def rounded(self, value: float) -> float | int:
         return round(value) if self.whole else float(f"{value:.{_DIGITS}g}")
 
 

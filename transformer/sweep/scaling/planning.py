@@ -1,7 +1,8 @@
 """Chooses the sizes of a scaling law by the time that their steps take on this machine."""
 
+import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from transformer.sweep.scaling.sizes import (
     series,
     tokens_per_step,
 )
+from transformer.system.cores import available_cores
 from transformer.system.errors import UserError
 from transformer.system.terminal import quiet_libraries, quietly
 from transformer.tasks.registry import task_of
@@ -28,10 +30,10 @@ LEAST_STEPS = 50  # of the smallest size: with fewer, a schedule says little of 
 FINER = RATIO**0.25  # between two tried values of the largest size
 LEAST_WEIGHTS = 1e3  # of the smallest size
 
-Seconds = Callable[[Size], float]  # of the whole run of a size
 
-
-def measured(config: Config, minutes: float | None, processes: int = 1) -> dict[str, Any]:
+def measured(
+    config: Config, minutes: float | None, *, processes: int = 1, seeds: int = 1
+) -> dict[str, Any]:
     """The sizes of a scaling law, for `Plan.measured`: plain values.
 
     With `minutes`, the largest size is the largest for which all five end in that time. Without,
@@ -41,6 +43,9 @@ def measured(config: Config, minutes: float | None, processes: int = 1) -> dict[
     Raises: UserError if the minutes or steps are too few, and for what a run refuses.
     """
     quiet_libraries()
+    if processes > 1 and config.num_threads == "auto":  # they share the cores, as in the sweep
+        threads = max(1, available_cores() // processes)
+        config = config.model_copy(update={"num_threads": threads})
     data: Any = task_of(config.model).read(config)
     with quietly():
         task = assembly.build_task(settle(config), data)
@@ -58,7 +63,11 @@ def measured(config: Config, minutes: float | None, processes: int = 1) -> dict[
         return START_SECONDS + steps * of_a_step(tuple(size.keys.items()))
 
     if minutes is not None:
-        sizes = _in_seconds(config, vocab_size, 60 * minutes * processes, seconds)
+        sizes = _in_minutes(
+            minutes,
+            lambda largest: series(config, largest, vocab_size),
+            lambda sizes: turns([seconds(size) for size in sizes for _ in range(seeds)], processes),
+        )
     else:
         sizes = series(config, _largest(config), vocab_size)
     _check_steps(sizes, minutes)
@@ -78,22 +87,34 @@ def _largest(config: Config) -> float:
     return config.max_steps * tokens_per_step(config) / TOKENS_PER_WEIGHT
 
 
-def _in_seconds(config: Config, vocab_size: int, most: float, seconds: Seconds) -> list[Size]:
+def _in_minutes(
+    minutes: float,
+    sizes_of: Callable[[float], list[Size]],
+    seconds_of: Callable[[list[Size]], float],
+) -> list[Size]:
     """Tries larger and larger sizes, so that no step is timed that takes too long."""
     found, largest = [], LEAST_WEIGHTS * RATIO ** (NUM_SIZES - 1)
     while True:
-        sizes = series(config, largest, vocab_size)
-        long_enough = sizes[0].max_steps >= LEAST_STEPS
-        if long_enough and sum(map(seconds, sizes[:-1])) > most:
-            break
-        found = sizes if long_enough else found
+        sizes = sizes_of(largest)
+        if sizes[0].max_steps >= LEAST_STEPS:
+            if (seconds := seconds_of(sizes[:-1])) > 60 * minutes:
+                break
+            found = sizes
         largest *= FINER
     if not found:
         raise UserError(
-            f"--minutes {most / 60:g} are too few for a scaling law: the smallest five sizes take "
-            f"{sum(map(seconds, sizes[:-1])) / 60:.2g} minutes here; give more"
+            f"--minutes {minutes:g} are too few for a scaling law: the smallest five sizes take "
+            f"{seconds / 60:.2g} minutes here; give more"
         )
     return found
+
+
+def turns(seconds: Sequence[float], processes: int) -> float:
+    """Until the last of these runs has ended, each begun in this order as soon as one can be."""
+    ends = [0.0] * processes
+    for each in seconds:
+        heapq.heapreplace(ends, ends[0] + each)
+    return max(ends)
 
 
 def _check_steps(sizes: list[Size], minutes: float | None) -> None:

@@ -1,9 +1,7 @@
 """Trains the sizes of a scaling law, the smallest first. No torch."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
-from transformer.sweep.plan import Plan
 from transformer.sweep.scaling.outcome import sizes_of
 from transformer.sweep.searches.base import Search
 from transformer.sweep.trial import Result, Trial, name_of
@@ -12,11 +10,7 @@ from transformer.sweep.trial import Result, Trial, name_of
 class ScalingSearch(Search):
     """Each size has steps of its own, with a whole schedule."""
 
-    name: ClassVar[str] = "scaling"
-    about: ClassVar[str] = "five sizes of one config, each trained for its best use of compute"
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    name = "scaling"
 
     def trials(self, results: Sequence[Result]) -> Sequence[Trial]:
         return [

@@ -8,12 +8,14 @@ good ones is high against that of the bad ones.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+from transformer.sweep.extras import check_optuna
 from transformer.sweep.plan import Plan
 from transformer.sweep.searches.base import Search
+from transformer.sweep.searches.shares import equal_limit
 from transformer.sweep.space import Choice, Range
-from transformer.sweep.trial import Result, Trial, name_of
+from transformer.sweep.trial import Result, Trial
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -30,11 +32,15 @@ class TpeSearch(Search):
     seeds. If a combination is proposed twice, it is not trained twice.
     """
 
-    name: ClassVar[str] = "tpe"
-    about: ClassVar[str] = "draws where earlier results promise most, through Optuna"
+    name = "tpe"
+    about = "--runs combinations, drawn where earlier results promise most (Optuna)"
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+        """Raises: UserError if Optuna is not installed, too."""
+        super().__init__(plan)
+        self._runs = self.with_runs()
+        self._limit = equal_limit(plan, self._runs * plan.seeds)
+        check_optuna()
 
     def trials(self, results: Sequence[Result]) -> Sequence[Trial]:
         losses = {result.trial.name: result.loss for result in results}
@@ -45,10 +51,10 @@ class TpeSearch(Search):
 
     def _rounds(self, losses: Mapping[str, float | None]) -> Iterator[list[Trial]]:
         """The trials of each round whose earlier rounds are complete."""
-        study, runs = _study(), self.plan.runs or 0
-        for first in range(0, runs, self.plan.processes):
+        study = _study()
+        for first in range(0, self._runs, self.plan.processes):
             asked = []
-            for number in range(first, min(first + self.plan.processes, runs)):
+            for number in range(first, min(first + self.plan.processes, self._runs)):
                 study.sampler = _sampler(self.plan, number)
                 question = study.ask(_distributions(self.plan))
                 asked.append((question, self._trials_of(question.params)))
@@ -60,10 +66,7 @@ class TpeSearch(Search):
 
     def _trials_of(self, params: Mapping[str, Any]) -> list[Trial]:
         settings = {key: _value(place, params[key]) for key, place in self.plan.space.items()}
-        return [
-            Trial(settings, seed, self.plan.limit, name_of(settings, seed))
-            for seed in self.plan.seed_numbers
-        ]
+        return self.with_each_seed([settings], self._limit)
 
 
 def _study() -> "Study":
@@ -100,7 +103,7 @@ def _distribution(place: Choice | Range) -> "BaseDistribution":
 
 
 def _value(place: Choice | Range, drawn: Any) -> Any:
-    return place.values[drawn] if isinstance(place, Choice) else place.rounded(drawn)
+    return place.values[drawn] if isinstance(place, Choice) else place.rounded(float(drawn))
 
 
 def _mean(losses: Sequence[float | None]) -> float:
