@@ -23,7 +23,10 @@ from transformer.sweep import report
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.planning import folder_of, make_plan
+from transformer.sweep.scaling import report as scaling_report
 from transformer.sweep.scaling.making import SUFFIX, make_scaling_plan, with_measures
+from transformer.sweep.scaling.picture import write_picture
+from transformer.sweep.searches.scaling import ScalingSearch
 from transformer.sweep.starting import check_alone, check_resumed, opened
 from transformer.sweep.sweeping import Sweep
 from transformer.sweep.trial import Result
@@ -34,7 +37,7 @@ from transformer.system.signals import Interrupted
 from transformer.system.terminal import run_script, say, tell, with_flags_in_errors
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
-RESULTS = "results.json"
+RESULTS, PICTURE = "results.json", "sweep.png"
 
 
 @cache
@@ -127,11 +130,14 @@ def results_of(folder: SweepFolder, options: SweepOptions, command: Sequence[str
 
 def show(folder: SweepFolder, results: Sequence[Result], *, as_json: bool) -> int:
     """Raises: UserError with the first reason if every run failed."""
-    facts = json.dumps(report.facts(folder.plan, results), indent=2, ensure_ascii=False)
-    write_text(folder.path / RESULTS, facts + "\n")
     if all(result.loss is None for result in results):
         raise UserError(f"every run failed; the first: {results[0].error}")
-    tell(facts if as_json else report.table(folder.plan, results))
+    told = scaling_report if folder.plan.search == ScalingSearch.name else report
+    facts = json.dumps(told.facts(folder.plan, results), indent=2, ensure_ascii=False)
+    write_text(folder.path / RESULTS, facts + "\n")
+    if told is scaling_report:
+        write_picture(folder.plan, results, folder.path / PICTURE)
+    tell(facts if as_json else told.table(folder.plan, results))
     return 0
 
 

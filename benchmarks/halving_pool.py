@@ -25,7 +25,7 @@ from transformer.system.terminal import quiet_libraries
 
 NAME = "halving_pool"
 NUM_CONFIGS = 48
-UNIT_STEPS = 6
+UNIT_STEPS = 4
 BUDGETS = (1, 3, 9, 27)  # of the time of UNIT_STEPS steps
 TIMED_ROUNDS = 2
 HEAD_DIM = 32

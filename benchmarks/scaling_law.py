@@ -1,9 +1,9 @@
 """How well `sweep.py --scaling` predicts a run four times the largest size:
-`OMP_NUM_THREADS=1 python benchmarks/scaling_law.py [--config exportable] [--max_steps 720]`
+`OMP_NUM_THREADS=1 python benchmarks/scaling_law.py [--config exportable] [--max_steps 2820]`
 
 Trains the five sizes of a config on all plays (data/shakespeare.txt, so that no run reads much of
 it twice) as the sweep does, fits the law, and then trains the predicted size too. `--max_steps`
-are those of the largest of the five, as in the sweep. A run that `scaling_law.json` has is not made
+are those of the predicted run, as in the sweep. A run that `scaling_law.json` has is not made
 again.
 """
 
@@ -23,9 +23,9 @@ from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.evaluation.text import score_model
 from transformer.sweep.plan import Plan
 from transformer.sweep.scaling.outcome import outcome_of
-from transformer.sweep.scaling.picture import write
+from transformer.sweep.scaling.picture import write_picture
 from transformer.sweep.scaling.planning import measured
-from transformer.sweep.scaling.report import lines
+from transformer.sweep.scaling.report import table
 from transformer.sweep.scaling.sizes import Size
 from transformer.sweep.searches.scaling import ScalingSearch
 from transformer.sweep.trial import Result
@@ -49,7 +49,7 @@ def train(config: Config, size: dict[str, Any], run: dict[str, Any]) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="exportable", help="its name in configs/")
-    parser.add_argument("--max_steps", type=int, default=720)
+    parser.add_argument("--max_steps", type=int, default=2820)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     quiet_libraries()
@@ -81,12 +81,12 @@ def report(plan: Plan, rows: list[dict[str, Any]]) -> None:
         for trial, row in zip(trials, rows, strict=False)
     ]
     prediction, reached = outcome_of(plan, results).prediction, rows[-1]["val_loss"]
-    print(lines(plan, results))
+    print(table(plan, results))
     print(f"reached {reached:.4f}, predicted {prediction.loss:.4f}: off by ", end="")
     print(f"{prediction.loss - reached:+.4f}; bar {BAR}, goal {GOAL}")
     saved = save(NAME, recorded(NAME))
     save(f"{NAME}_prediction", {"reached": reached, **prediction._asdict(), "rows": rows})
-    write(plan, results, Path(saved.parent, f"{NAME}.png"), reached)
+    write_picture(plan, results, Path(saved.parent, f"{NAME}.png"), reached)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ _POINTS = 100  # of the law's line
 _SIZE, _DPI = (7.5, 5.0), 150  # inches
 
 
-def write(plan: Plan, results: Sequence[Result], path: Path, reached: float | None = None) -> None:
+def write_picture(
+    plan: Plan, results: Sequence[Result], path: Path, reached: float | None = None
+) -> None:
     """Writes the PNG; `reached` is what the predicted run did reach, if it was trained too.
 
     Raises: UserError if too few sizes have worked.
@@ -67,7 +69,7 @@ def draw(plan: Plan, outcome: Outcome, reached: float | None = None) -> Figure:
 def _curve(plan: Plan, reached: Reached) -> tuple[list[float], list[float]]:
     """Compute and loss at the validations of the first seed; empty if its events are gone."""
     run = reached.results[0].run
-    flops = plan.measured["tokens_per_step"] * reached.size.flops_per_token
+    flops = reached.size.compute / reached.size.max_steps
     try:
         points = read_curves(run).get(VAL_LOSS, []) if run else []
     except UserError:

@@ -11,6 +11,7 @@ from transformer.run import assembly
 from transformer.run.planning.steps import seconds_of_a_step
 from transformer.run.settling import settle
 from transformer.sweep.scaling.sizes import (
+    BEYOND,
     NUM_SIZES,
     RATIO,
     TOKENS_PER_WEIGHT,
@@ -26,8 +27,8 @@ from transformer.tasks.registry import task_of
 from transformer.training.estimates import PASSES_PER_TRAINING_STEP, START_SECONDS
 from transformer.training.validations import VALIDATION_SHARE
 
-LEAST_STEPS = 50  # of the smallest size: with fewer, a schedule says little of a longer one
-FINER = RATIO**0.25  # between two tried values of the largest size
+LEAST_STEPS = 150  # of the smallest size: with fewer, its loss says little of longer runs
+HALVINGS = 2  # of the interval in which the largest size is looked for
 LEAST_WEIGHTS = 1e3  # of the smallest size
 
 
@@ -36,9 +37,9 @@ def measured(
 ) -> dict[str, Any]:
     """The sizes of a scaling law, for `Plan.measured`: plain values.
 
-    With `minutes`, the largest size is the largest for which all five end in that time. Without,
-    it is the one that the config's max_steps are right for; without those too, it is the config's
-    own.
+    With `minutes`, the five sizes are the largest that end in that time. Without, they are chosen
+    so that the predicted run has the config's max_steps; without those too, so that it has the
+    config's own shape.
 
     Raises: UserError if the minutes or steps are too few, and for what a run refuses.
     """
@@ -47,20 +48,20 @@ def measured(
         threads = max(1, available_cores() // processes)
         config = config.model_copy(update={"num_threads": threads})
     data: Any = task_of(config.model).read(config)
-    with quietly():
-        task = assembly.build_task(settle(config), data)
     vocab_size = data.tokenizer.vocab_size
-    score_steps = task.score_tokens / tokens_per_step(config) / PASSES_PER_TRAINING_STEP
 
     @cache
-    def of_a_step(keys: tuple[tuple[str, Any], ...]) -> float:
+    def seconds_by(keys: tuple[tuple[str, Any], ...], max_steps: int) -> float:
         with quietly():
             shape = settle(config.model_copy(update=dict(keys)))
-        return seconds_of_a_step(shape, task) * config.accumulate_grad_batches
+            task = assembly.build_task(shape, data)
+        score_steps = task.score_tokens / tokens_per_step(shape) / PASSES_PER_TRAINING_STEP
+        each = seconds_of_a_step(shape, task) * config.accumulate_grad_batches
+        return START_SECONDS + each * (max_steps / (1 - VALIDATION_SHARE) + score_steps)
 
     def seconds(size: Size) -> float:
-        steps = size.max_steps / (1 - VALIDATION_SHARE) + score_steps
-        return START_SECONDS + steps * of_a_step(tuple(size.keys.items()))
+        """Of the whole run."""
+        return seconds_by(tuple(size.keys.items()), size.max_steps)
 
     if minutes is not None:
         sizes = _in_minutes(
@@ -74,17 +75,16 @@ def measured(
     return {
         "vocab_size": vocab_size,
         "unique_tokens": len(data.train),
-        "tokens_per_step": tokens_per_step(config),
         "sizes": [size.as_dict() for size in sizes[:-1]],
         "predicted": sizes[-1].as_dict() | {"seconds": seconds(sizes[-1])},
     }
 
 
 def _largest(config: Config) -> float:
-    """Its weights, without a limit of time."""
+    """The weights of the largest of five sizes, without a limit of time."""
     if config.max_steps is None:
-        return float(num_weights(config))
-    return config.max_steps * tokens_per_step(config) / TOKENS_PER_WEIGHT
+        return num_weights(config) / BEYOND
+    return config.max_steps * tokens_per_step(config) / TOKENS_PER_WEIGHT / BEYOND
 
 
 def _in_minutes(
@@ -92,26 +92,34 @@ def _in_minutes(
     sizes_of: Callable[[float], list[Size]],
     seconds_of: Callable[[list[Size]], float],
 ) -> list[Size]:
-    """Tries larger and larger sizes, so that no step is timed that takes too long."""
-    found, largest = [], LEAST_WEIGHTS * RATIO ** (NUM_SIZES - 1)
-    while True:
-        sizes = sizes_of(largest)
-        if sizes[0].max_steps >= LEAST_STEPS:
-            if (seconds := seconds_of(sizes[:-1])) > 60 * minutes:
-                break
-            found = sizes
-        largest *= FINER
-    if not found:
+    """Doubles the largest size until the runs take too long, so that no step is timed that takes
+    far too long; then halves the interval.
+    """
+    largest = LEAST_WEIGHTS * RATIO ** (NUM_SIZES - 1)
+    while sizes_of(largest)[0].max_steps < LEAST_STEPS:
+        largest *= RATIO
+    found, seconds = None, seconds_of(sizes_of(largest)[:-1])
+    while seconds <= 60 * minutes:
+        found = largest
+        largest *= RATIO
+        seconds = seconds_of(sizes_of(largest)[:-1])
+    if found is None:
         raise UserError(
             f"--minutes {minutes:g} are too few for a scaling law: the smallest five sizes take "
             f"{seconds / 60:.2g} minutes here; give more"
         )
-    return found
+    for _ in range(HALVINGS):
+        between = math.sqrt(found * largest)
+        if seconds_of(sizes_of(between)[:-1]) <= 60 * minutes:
+            found = between
+        else:
+            largest = between
+    return sizes_of(found)
 
 
 def turns(seconds: Sequence[float], processes: int) -> float:
     """Until the last of these runs has ended, each begun in this order as soon as one can be."""
-    ends = [0.0] * processes
+    ends = [0.0] * processes  # a heap
     for each in seconds:
         heapq.heapreplace(ends, ends[0] + each)
     return max(ends)
@@ -119,14 +127,14 @@ def turns(seconds: Sequence[float], processes: int) -> float:
 
 def _check_steps(sizes: list[Size], minutes: float | None) -> None:
     names = [size.name for size in sizes]
-    if minutes is None and sizes[0].max_steps < LEAST_STEPS:
-        least = math.ceil(LEAST_STEPS * sizes[-2].max_steps / sizes[0].max_steps)
+    more = "--minutes" if minutes is None else "more --minutes"
+    if sizes[0].max_steps < LEAST_STEPS:
         raise UserError(
             f"the smallest of five sizes, {names[0]}, would have {sizes[0].max_steps} steps, fewer "
-            f"than {LEAST_STEPS}: give --max_steps {least:,} or more, a smaller batch_size, or "
-            "--minutes"
+            f"than {LEAST_STEPS}: give a larger --max_steps, a smaller batch_size, or {more}"
         )
     if len(set(names)) < len(names):
         raise UserError(
-            f"the sizes {', '.join(names[:-1])} are not all different: give more minutes or steps"
+            f"the sizes {', '.join(names)} are not all different: give a larger --max_steps, or "
+            f"{more}"
         )

@@ -17,13 +17,13 @@ HEADERS = (
 )
 
 
-def lines(plan: Plan, results: Sequence[Result]) -> str:
+def table(plan: Plan, results: Sequence[Result]) -> str:
     """The sizes and what they reached, the law, and the predicted run with its command.
 
     Raises: UserError if too few sizes have worked.
     """
     outcome = outcome_of(plan, results)
-    table = tabulate(
+    rows = tabulate(
         list(_rows(plan, outcome)),
         HEADERS,
         disable_numparse=True,
@@ -32,7 +32,7 @@ def lines(plan: Plan, results: Sequence[Result]) -> str:
     size, prediction = outcome.next, outcome.prediction
     law = outcome.law
     said = [
-        table,
+        rows,
         "",
         f"val_loss = {law.floor:.3f} + {law.scale:.3f} (C / {law.unit:.3g})^-{law.power:.3f}, with "
         "C the FLOPs of a run; a run has about 20 tokens for each weight of its blocks",
