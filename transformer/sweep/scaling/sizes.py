@@ -22,7 +22,7 @@ WIDTH_STEP, NARROW, NARROW_STEP = 8, 48, 4
 LEAST_BLOCKS = 2
 # Of the two ways in which a shape can differ from what is asked for: in its weights, and in its
 # quotient of width and depth. The fit knows the weights, so they may differ more.
-WEIGHTS_COUNT, ASPECT_COUNTS = 1.0, 0.5
+WEIGHTS_COUNT, ASPECT_COUNTS = 1.0, 0.25
 
 
 @dataclass(frozen=True)
