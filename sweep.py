@@ -19,25 +19,21 @@ from transformer.config.flags import (
 )
 from transformer.config.keys import Config
 from transformer.storage.run_lock import RunLock
-from transformer.sweep import report
+from transformer.sweep.ensemble import check_ensemble, score_ensembles
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.options import SweepOptions
+from transformer.sweep.outcome import PICTURE, write_outcome
 from transformer.sweep.planning import folder_of, make_plan
-from transformer.sweep.scaling import report as scaling_report
 from transformer.sweep.scaling.making import SUFFIX, make_scaling_plan, with_measures
-from transformer.sweep.scaling.picture import write_picture
-from transformer.sweep.searches.scaling import ScalingSearch
 from transformer.sweep.starting import check_alone, check_resumed, opened
 from transformer.sweep.sweeping import Sweep
 from transformer.sweep.trial import Result
 from transformer.system.errors import UserError
-from transformer.system.files import write_text
 from transformer.system.shell import quoted
 from transformer.system.signals import Interrupted
 from transformer.system.terminal import run_script, say, tell, with_flags_in_errors
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
-RESULTS, PICTURE = "results.json", "sweep.png"
 
 
 @cache
@@ -81,6 +77,9 @@ def make_parser() -> FlagParser:
         help="train five sizes of the config, and predict the loss of a larger one",
     )
     parser.add_argument("--retry", action="store_true", help="train runs that failed again")
+    parser.add_argument(
+        "--ensemble", action="store_true", help="also average the seeds of each combination"
+    )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     add_flags(parser, SweepOptions)
     parser.add_argument("--sampler", dest="search", default=argparse.SUPPRESS, help="as --search")
@@ -96,10 +95,12 @@ def main(argv: list[str] | None = None) -> int:
     check_alone()
     with RunLock() as lock:
         folder = opened_folder(arguments, options, lock)
+        if arguments.ensemble:
+            check_ensemble(folder.plan)
         if arguments.retry:
             folder.forget_failures()
         results = results_of(folder, options, command)
-    return show(folder, results, as_json=arguments.json)
+        return show(folder, results, arguments)
 
 
 def opened_folder(
@@ -128,16 +129,15 @@ def results_of(folder: SweepFolder, options: SweepOptions, command: Sequence[str
         sys.exit(interruption.exit_status)
 
 
-def show(folder: SweepFolder, results: Sequence[Result], *, as_json: bool) -> int:
+def show(folder: SweepFolder, results: Sequence[Result], arguments: argparse.Namespace) -> int:
     """Raises: UserError with the first reason if every run failed."""
+    ensembles = score_ensembles(results, say) if arguments.ensemble else ()
+    outcome = write_outcome(folder.plan, results, folder.path, ensembles)
     if all(result.loss is None for result in results):
         raise UserError(f"every run failed; the first: {results[0].error}")
-    told = scaling_report if folder.plan.search == ScalingSearch.name else report
-    facts = json.dumps(told.facts(folder.plan, results), indent=2, ensure_ascii=False)
-    write_text(folder.path / RESULTS, facts + "\n")
-    if told is scaling_report:
-        write_picture(folder.plan, results, folder.path / PICTURE)
-    tell(facts if as_json else told.table(folder.plan, results))
+    facts = json.dumps(outcome.facts, indent=2, ensure_ascii=False)
+    tell(facts if arguments.json else outcome.table)
+    say(f"picture: {folder.path / PICTURE}; all curves: tensorboard --logdir {quoted(folder.path)}")
     return 0
 
 

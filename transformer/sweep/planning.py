@@ -7,6 +7,7 @@ from typing import Any
 from transformer.config.drafts import in_file
 from transformer.config.files import load_config
 from transformer.config.keys import Config
+from transformer.run.conflicts import check_logger
 from transformer.storage.run_names import check_name
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.plan import LIMITS, Plan
@@ -84,6 +85,7 @@ def read_base(path: str | Path, flags: Mapping[str, Any], minutes: float | None)
 
 def check_plan(plan: Plan) -> None:
     """Raises: UserError for a limit that is varied, and for a combination that cannot be."""
+    check_logger(plan.base["logger"])
     search = search_of(plan)
     trials = search.trials([])
     for key in plan.keys:

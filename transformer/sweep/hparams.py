@@ -1,0 +1,38 @@
+"""Fills TensorBoard's HParams tab: the exact loss of each run, beside the keys of its config.
+
+A run's own events hold its keys. TensorBoard compares the keys of all runs in a folder, and puts
+those that differ first. No torch.
+"""
+
+from collections.abc import Sequence
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import metadata
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from transformer.sweep.trial import Result
+
+EXACT = "exact_"  # before the metric's name: a run's curve of that name is of a part of the text
+_SUFFIX = ".sweep"
+
+
+def write_hparams(results: Sequence[Result], metric: str) -> None:
+    """Adds a file of events to the folder of each run that has a loss, once."""
+    for result in results:
+        folder = result.run
+        if folder is None or result.loss is None or any(folder.glob(f"*{_SUFFIX}")):
+            continue
+        loss = Summary.Value(tag=f"{EXACT}{metric}", simple_value=result.loss)
+        summary = Summary(value=[_success(), loss])
+        writer = EventFileWriter(str(folder), filename_suffix=_SUFFIX)
+        writer.add_event(Event(step=result.summary.get("step", 0), summary=summary))
+        writer.close()
+
+
+def _success() -> Summary.Value:
+    end = SessionEndInfo(status=Status.STATUS_SUCCESS)
+    about = metadata.create_summary_metadata(HParamsPluginData(session_end_info=end))
+    return Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=about)
