@@ -24,6 +24,7 @@ from transformer.sweep.folder import SweepFolder
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.outcome import PICTURE, write_outcome
 from transformer.sweep.planning import folder_of, make_plan
+from transformer.sweep.scaling.making import SUFFIX, make_scaling_plan, with_measures
 from transformer.sweep.starting import check_alone, check_resumed, opened
 from transformer.sweep.sweeping import Sweep
 from transformer.sweep.trial import Result
@@ -70,6 +71,11 @@ def make_parser() -> FlagParser:
         type=path_argument,
         help="go on with the sweep in this folder; the same command again does so, too",
     )
+    parser.add_argument(
+        "--scaling",
+        action="store_true",
+        help="train five sizes of the config, and predict the loss of a larger one",
+    )
     parser.add_argument("--retry", action="store_true", help="train runs that failed again")
     parser.add_argument(
         "--ensemble", action="store_true", help="also average the seeds of each combination"
@@ -106,6 +112,10 @@ def opened_folder(
         check_resumed(arguments, options, flags)
         return opened(Path(arguments.resume), None, lock)
     path = arguments.config or DEFAULT_CONFIG
+    if arguments.scaling:
+        varies = bool(arguments.vary or arguments.changes)
+        plan = make_scaling_plan(path, flags, options, varies=varies)
+        return opened(folder_of(path, options, SUFFIX), plan, lock, with_measures)
     plan = make_plan(path, flags, options, arguments.vary or (), arguments.changes or ())
     return opened(folder_of(path, options), plan, lock)
 

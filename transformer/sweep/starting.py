@@ -1,7 +1,7 @@
 """Opens the folder of a sweep: a new one, or one that goes on. No torch."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os.path import isfile
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,8 @@ def check_resumed(
     arguments: argparse.Namespace, options: SweepOptions, flags: Mapping[str, Any]
 ) -> None:
     """Raises: UserError for a flag that a sweep which goes on already has."""
-    words = {"config": "config", "vary": "vary", "changes": "try"}
-    given = [word for name, word in words.items() if getattr(arguments, name) is not None]
+    words = {"config": "config", "vary": "vary", "changes": "try", "scaling": "scaling"}
+    given = [word for name, word in words.items() if getattr(arguments, name) not in (None, False)]
     given += [name for name in options.model_fields_set if name not in _FOR_ANY_SITTING]
     given += list(flags)
     if given:
@@ -42,8 +42,15 @@ def check_resumed(
         )
 
 
-def opened(path: Path, plan: Plan | None, lock: RunLock) -> SweepFolder:
+def opened(
+    path: Path,
+    plan: Plan | None,
+    lock: RunLock,
+    complete: Callable[[Plan], Plan] = lambda plan: plan,
+) -> SweepFolder:
     """Locks a sweep's folder, and makes it for a new plan; None stands for the plan in there.
+
+    `complete` adds what a new plan has to measure; it is called as late as it can be.
 
     Raises: UserError for a folder with another plan or none, or that another process sweeps.
     """
@@ -56,8 +63,7 @@ def opened(path: Path, plan: Plan | None, lock: RunLock) -> SweepFolder:
         check_writable(path)
         if path.exists() and any(path.iterdir()):
             raise UserError(f"{path}: is in use for something else: give another `name`")
-    saved = plan if is_new else load(path / PLAN)
-    assert saved is not None
+    saved = complete(plan) if is_new and plan is not None else load(path / PLAN)
     if plan is not None:
         check_same(plan, saved, path)
     _lock(path, lock)
