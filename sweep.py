@@ -19,21 +19,21 @@ from transformer.config.flags import (
 )
 from transformer.config.keys import Config
 from transformer.storage.run_lock import RunLock
-from transformer.sweep import report
+from transformer.sweep.ensemble import check_ensemble, score_ensembles
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.options import SweepOptions
+from transformer.sweep.outcome import PICTURE, write_outcome
 from transformer.sweep.planning import folder_of, make_plan
+from transformer.sweep.scaling.making import SUFFIX, make_scaling_plan, with_measures
 from transformer.sweep.starting import check_alone, check_gpus, check_resumed, opened
 from transformer.sweep.sweeping import Sweep
 from transformer.sweep.trial import Result
 from transformer.system.errors import UserError
-from transformer.system.files import write_text
 from transformer.system.shell import quoted
 from transformer.system.signals import Interrupted
 from transformer.system.terminal import run_script, say, tell, with_flags_in_errors
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "default.yaml"
-RESULTS = "results.json"
 
 
 @cache
@@ -71,7 +71,15 @@ def make_parser() -> FlagParser:
         type=path_argument,
         help="go on with the sweep in this folder; the same command again does so, too",
     )
+    parser.add_argument(
+        "--scaling",
+        action="store_true",
+        help="train five sizes of the config, and predict the loss of a larger one",
+    )
     parser.add_argument("--retry", action="store_true", help="train runs that failed again")
+    parser.add_argument(
+        "--ensemble", action="store_true", help="also average the seeds of each combination"
+    )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     add_flags(parser, SweepOptions)
     parser.add_argument("--sampler", dest="search", default=argparse.SUPPRESS, help="as --search")
@@ -88,10 +96,12 @@ def main(argv: list[str] | None = None) -> int:
     check_gpus(options)
     with RunLock() as lock:
         folder = opened_folder(arguments, options, lock)
+        if arguments.ensemble:
+            check_ensemble(folder.plan)
         if arguments.retry:
             folder.forget_failures()
         results = results_of(folder, options, command)
-    return show(folder, results, as_json=arguments.json)
+        return show(folder, results, arguments)
 
 
 def opened_folder(
@@ -103,6 +113,10 @@ def opened_folder(
         check_resumed(arguments, options, flags)
         return opened(Path(arguments.resume), None, lock)
     path = arguments.config or DEFAULT_CONFIG
+    if arguments.scaling:
+        varies = bool(arguments.vary or arguments.changes)
+        plan = make_scaling_plan(path, flags, options, varies=varies)
+        return opened(folder_of(path, options, SUFFIX), plan, lock, with_measures)
     plan = make_plan(path, flags, options, arguments.vary or (), arguments.changes or ())
     return opened(folder_of(path, options), plan, lock)
 
@@ -116,15 +130,17 @@ def results_of(folder: SweepFolder, options: SweepOptions, command: Sequence[str
         sys.exit(interruption.exit_status)
 
 
-def show(folder: SweepFolder, results: Sequence[Result], *, as_json: bool) -> int:
+def show(folder: SweepFolder, results: Sequence[Result], arguments: argparse.Namespace) -> int:
     """Raises: UserError with the first reason if every run failed."""
-    facts = json.dumps(report.facts(folder.plan, results), indent=2, ensure_ascii=False)
-    write_text(folder.path / RESULTS, facts + "\n")
+    ensembles = score_ensembles(results, say) if arguments.ensemble else ()
+    outcome = write_outcome(folder.plan, results, folder.path, ensembles)
     if all(result.loss is None for result in results):
         raise UserError(
             f"every run failed; the first: {results[0].error}; correct it and give `retry`"
         )
-    tell(facts if as_json else report.table(folder.plan, results))
+    facts = json.dumps(outcome.facts, indent=2, ensure_ascii=False)
+    tell(facts if arguments.json else outcome.table)
+    say(f"picture: {folder.path / PICTURE}; all curves: tensorboard --logdir {quoted(folder.path)}")
     return 0
 
 

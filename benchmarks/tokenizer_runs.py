@@ -98,12 +98,12 @@ def seconds(config: Config, steps: int) -> float:
     return time.process_time() - started_at
 
 
-def seconds_per_step(*configs: Config) -> list[float]:
+def seconds_per_step(*configs: Config, rounds: int = ROUNDS) -> list[float]:
     """The least of some rounds, each config in turn: other work on the machine only adds to it."""
     few, more = TIMED_STEPS
     times = [
         [(seconds(config, more) - seconds(config, few)) / (more - few) for config in configs]
-        for _ in range(ROUNDS)
+        for _ in range(rounds)
     ]
     return [min(column) for column in zip(*times, strict=True)]
 

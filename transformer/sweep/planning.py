@@ -7,6 +7,7 @@ from typing import Any
 from transformer.config.drafts import in_file
 from transformer.config.files import load_config
 from transformer.config.keys import Config
+from transformer.run.conflicts import check_logger
 from transformer.storage.run_names import check_name
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.plan import LIMITS, Plan
@@ -38,7 +39,7 @@ def make_plan(
             "nothing to compare: give --vary lr=1e-3,1e-2, --try dropout=0, or --seeds 2"
         )
     config = read_base(path, flags, options.minutes)
-    base = {key: value for key, value in config.resolved().items() if key not in _PLACES}
+    base = base_of(config)
     plan = Plan(
         base,
         search,
@@ -51,6 +52,11 @@ def make_plan(
     )
     check_plan(plan)
     return plan
+
+
+def base_of(config: Config) -> dict[str, Any]:
+    """The keys that all runs share, for `Plan.base`."""
+    return {key: value for key, value in config.resolved().items() if key not in _PLACES}
 
 
 def read_base(path: str | Path, flags: Mapping[str, Any], minutes: float | None) -> Config:
@@ -79,6 +85,7 @@ def read_base(path: str | Path, flags: Mapping[str, Any], minutes: float | None)
 
 def check_plan(plan: Plan) -> None:
     """Raises: UserError for a limit that is varied, and for a combination that cannot be."""
+    check_logger(plan.base["logger"])
     search = search_of(plan)
     trials = search.trials([])
     for key in plan.keys:
@@ -92,9 +99,12 @@ def check_plan(plan: Plan) -> None:
         raise UserError(f"--seeds {plan.seeds}: the last seed would be above {2**32 - 1}")
 
 
-def folder_of(path: str | Path, options: SweepOptions) -> Path:
-    """Raises: UserError for a name that no folder can have."""
-    name = options.name or Path(path).stem
+def folder_of(path: str | Path, options: SweepOptions, suffix: str = "") -> Path:
+    """`suffix` ends the name that a config's file gives.
+
+    Raises: UserError for a name that no folder can have.
+    """
+    name = options.name or Path(path).stem + suffix
     origin = "--name" if options.name is not None else str(path)
     check_name(name, origin, "give another --name")
     return Path(options.sweeps_dir, name)

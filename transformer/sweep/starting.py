@@ -1,13 +1,13 @@
 """Opens the folder of a sweep: a new one, or one that goes on. No torch."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os.path import isfile
 from pathlib import Path
 from typing import Any
 
 from transformer.storage.run_folder import check_writable
-from transformer.storage.run_lock import RunLock, holder_of
+from transformer.storage.run_lock import LOCK, RunLock, holder_of
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.plan import Plan
@@ -46,8 +46,8 @@ def check_resumed(
     arguments: argparse.Namespace, options: SweepOptions, flags: Mapping[str, Any]
 ) -> None:
     """Raises: UserError for a flag that a sweep which goes on already has."""
-    words = {"config": "config", "vary": "vary", "changes": "try"}
-    given = [word for name, word in words.items() if getattr(arguments, name) is not None]
+    words = {"config": "config", "vary": "vary", "changes": "try", "scaling": "scaling"}
+    given = [word for name, word in words.items() if getattr(arguments, name) not in (None, False)]
     given += [name for name in options.model_fields_set if name not in _FOR_ANY_SITTING]
     given += list(flags)
     if given:
@@ -57,8 +57,15 @@ def check_resumed(
         )
 
 
-def opened(path: Path, plan: Plan | None, lock: RunLock) -> SweepFolder:
+def opened(
+    path: Path,
+    plan: Plan | None,
+    lock: RunLock,
+    complete: Callable[[Plan], Plan] = lambda plan: plan,
+) -> SweepFolder:
     """Locks a sweep's folder, and makes it for a new plan; None stands for the plan in there.
+
+    `complete` adds what a new plan has to measure; it is called as late as it can be.
 
     Raises: UserError for a folder with another plan or none, or that another process sweeps.
     """
@@ -69,16 +76,21 @@ def opened(path: Path, plan: Plan | None, lock: RunLock) -> SweepFolder:
         )
     if is_new:
         check_writable(path)
-        if path.exists() and any(path.iterdir()):
+        if _is_in_use(path):
             raise UserError(f"{path}: is in use for something else: give another `name`")
-    saved = plan if is_new else load(path / PLAN)
-    assert saved is not None
+    saved = complete(plan) if is_new and plan is not None else load(path / PLAN)
     if plan is not None:
         check_same(plan, saved, path)
     _lock(path, lock)
     if is_new:
         save(saved, path / PLAN)
     return SweepFolder(path, saved)
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether a folder has more than what a sweep leaves that was killed before it had a plan."""
+    names = [file.name for file in path.iterdir()] if path.exists() else []
+    return any(name != LOCK.name and not name.endswith(".tmp") for name in names)
 
 
 def _lock(path: Path, lock: RunLock) -> None:
