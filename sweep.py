@@ -25,7 +25,7 @@ from transformer.sweep.options import SweepOptions
 from transformer.sweep.outcome import PICTURE, write_outcome
 from transformer.sweep.planning import folder_of, make_plan
 from transformer.sweep.scaling.making import SUFFIX, make_scaling_plan, with_measures
-from transformer.sweep.starting import check_alone, check_resumed, opened
+from transformer.sweep.starting import check_alone, check_gpus, check_resumed, opened
 from transformer.sweep.sweeping import Sweep
 from transformer.sweep.trial import Result
 from transformer.system.errors import UserError
@@ -97,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse(argv)
     options = check_flags(SweepOptions, given_flags(arguments, SweepOptions))
     check_alone()
+    check_gpus(options)
     with RunLock() as lock:
         folder = opened_folder(arguments, options, lock)
         if arguments.ensemble:
@@ -138,7 +139,9 @@ def show(folder: SweepFolder, results: Sequence[Result], arguments: argparse.Nam
     ensembles = score_ensembles(results, say) if arguments.ensemble else ()
     outcome = write_outcome(folder.plan, results, folder.path, ensembles)
     if all(result.loss is None for result in results):
-        raise UserError(f"every run failed; the first: {results[0].error}")
+        raise UserError(
+            f"every run failed; the first: {results[0].error}; correct it and give `retry`"
+        )
     facts = json.dumps(outcome.facts, indent=2, ensure_ascii=False)
     tell(facts if arguments.json else outcome.table)
     say(f"picture: {folder.path / PICTURE}; all curves: tensorboard --logdir {quoted(folder.path)}")

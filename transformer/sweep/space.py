@@ -25,22 +25,25 @@ class Range:
     With `log`, the logarithms of the numbers are evenly spread. `whole` numbers are integers.
     """
 
-    low: float
-    high: float
+    low: float | int
+    high: float | int
     log: bool = False
     whole: bool = False
 
     def at(self, place: float) -> float | int:
-        """The number at a place in [0, 1), rounded to four digits if it is not whole."""
+        """The number at a place in [0, 1), rounded."""
         low, high = (self.low - 0.5, self.high + 0.5) if self.whole else (self.low, self.high)
         if self.log:
             value = math.exp(math.log(low) + place * (math.log(high) - math.log(low)))
         else:
             value = low + place * (high - low)
-        return self.rounded(min(max(value, self.low), self.high))
+        return self.rounded(value)
 
     def rounded(self, value: float) -> float | int:
-        return round(value) if self.whole else float(f"{value:.{_DIGITS}g}")
+        """The number of this range next to a value; four digits of it if it is not whole."""
+        if self.whole:
+            return round(min(max(value, self.low), self.high))
+        return min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
 
 
 Space = dict[str, Choice | Range]  # by key, in the order in which --vary names them

@@ -27,6 +27,21 @@ def check_alone() -> None:
         )
 
 
+def check_gpus(options: SweepOptions) -> None:
+    """Imports torch if there are some. Raises: UserError for a number that no CUDA device has."""
+    if options.gpus is None:
+        return
+    from torch import cuda
+
+    number = cuda.device_count()
+    for name in options.gpus.split(","):
+        if not number or (name.isdecimal() and int(name) >= number):
+            raise UserError(
+                f"--gpus {options.gpus}: torch finds {number} CUDA devices on this machine"
+                + (f": give numbers from 0 to {number - 1}" if number else ": leave it out")
+            )
+
+
 def check_resumed(
     arguments: argparse.Namespace, options: SweepOptions, flags: Mapping[str, Any]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import _thread
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -44,6 +45,8 @@ def work(job: Job, channel: Connection) -> None:
     ends. So it does if the sweep is killed, which closes the channel.
     """
     os.environ.update(job.variables)
+    # Otherwise processes that load data would start as this one did, and import torch again.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     signal.signal(_HANGUP, signal.SIG_DFL)  # also where nohup has switched it off
     _print_to(job.log)
     logging.basicConfig(
