@@ -65,6 +65,14 @@ def make_parser() -> FlagParser:
         action="extend",
         help="changes of the config, each alone: qk_norm=false; two keys: optimizer=adamw+lr=3e-3",
     )
+    add_kinds_and_going_on(parser)
+    add_flags(parser, SweepOptions)
+    parser.add_argument("--sampler", dest="search", default=argparse.SUPPRESS, help="as --search")
+    add_flags(parser, Config)
+    return parser
+
+
+def add_kinds_and_going_on(parser: FlagParser) -> None:
     parser.add_argument(
         "--resume",
         metavar="SWEEP",
@@ -81,10 +89,6 @@ def make_parser() -> FlagParser:
         "--ensemble", action="store_true", help="also average the seeds of each combination"
     )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
-    add_flags(parser, SweepOptions)
-    parser.add_argument("--sampler", dest="search", default=argparse.SUPPRESS, help="as --search")
-    add_flags(parser, Config)
-    return parser
 
 
 @with_flags_in_errors()
