@@ -147,7 +147,10 @@ def test_sweeps_can_be_planned(command, tmp_path, monkeypatch):
     arguments = sweep.make_parser().parse(list(command.words[2:]))
     options = check_flags(SweepOptions, given_flags(arguments, SweepOptions))
     with RunLock() as lock:
-        if arguments.resume is None:
+        if arguments.scaling:
+            with pytest.raises(UserError, match=r"my_text\.txt: no such file"):
+                sweep.opened_folder(arguments, options, lock)
+        elif arguments.resume is None:
             folder = sweep.opened_folder(arguments, options, lock)
             assert len(folder.results()) == 0
         else:
