@@ -26,7 +26,7 @@ from transformer.sweep.outcome import PICTURE, write_outcome
 from transformer.sweep.plan import Plan
 from transformer.sweep.planning import folder_of, make_plan
 from transformer.sweep.scaling.making import SUFFIX, make_scaling_plan, with_measures
-from transformer.sweep.starting import check_alone, check_resumed, opened
+from transformer.sweep.starting import check_alone, check_gpus, check_resumed, opened
 from transformer.sweep.sweeping import Sweep
 from transformer.sweep.trial import Result
 from transformer.system.errors import UserError
@@ -66,6 +66,14 @@ def make_parser() -> FlagParser:
         action="extend",
         help="changes of the config, each alone: qk_norm=false; two keys: optimizer=adamw+lr=3e-3",
     )
+    add_kinds_and_going_on(parser)
+    add_flags(parser, SweepOptions)
+    parser.add_argument("--sampler", dest="search", default=argparse.SUPPRESS, help="as --search")
+    add_flags(parser, Config)
+    return parser
+
+
+def add_kinds_and_going_on(parser: FlagParser) -> None:
     parser.add_argument(
         "--resume",
         metavar="SWEEP",
@@ -82,10 +90,6 @@ def make_parser() -> FlagParser:
         "--ensemble", action="store_true", help="also average the seeds of each combination"
     )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
-    add_flags(parser, SweepOptions)
-    parser.add_argument("--sampler", dest="search", default=argparse.SUPPRESS, help="as --search")
-    add_flags(parser, Config)
-    return parser
 
 
 @with_flags_in_errors()
@@ -94,6 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse(argv)
     options = check_flags(SweepOptions, given_flags(arguments, SweepOptions))
     check_alone()
+    check_gpus(options)
     with RunLock() as lock:
         folder = opened_folder(arguments, options, lock)
         if arguments.retry:
@@ -143,7 +148,9 @@ def show(folder: SweepFolder, results: Sequence[Result], arguments: argparse.Nam
     ensembles = score_ensembles(results, say) if arguments.ensemble else ()
     outcome = write_outcome(folder.plan, results, folder.path, ensembles)
     if all(result.loss is None for result in results):
-        raise UserError(f"every run failed; the first: {results[0].error}")
+        raise UserError(
+            f"every run failed; the first: {results[0].error}; correct it and give `retry`"
+        )
     facts = json.dumps(outcome.facts, indent=2, ensure_ascii=False)
     tell(facts if arguments.json else outcome.table)
     say(f"picture: {folder.path / PICTURE}; all curves: tensorboard --logdir {quoted(folder.path)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer.storage.run_folder import check_writable
-from transformer.storage.run_lock import RunLock, holder_of
+from transformer.storage.run_lock import LOCK, RunLock, holder_of
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.plan import Plan
@@ -25,6 +25,21 @@ def check_alone() -> None:
         raise UserError(
             "a sweep starts its processes by itself: start sweep.py once, without torchrun or srun"
         )
+
+
+def check_gpus(options: SweepOptions) -> None:
+    """Imports torch if there are some. Raises: UserError for a number that no CUDA device has."""
+    if options.gpus is None:
+        return
+    from torch import cuda
+
+    number = cuda.device_count()
+    for name in options.gpus.split(","):
+        if not number or (name.isdecimal() and int(name) >= number):
+            raise UserError(
+                f"--gpus {options.gpus}: torch finds {number} CUDA devices on this machine"
+                + (f": give numbers from 0 to {number - 1}" if number else ": leave it out")
+            )
 
 
 def check_resumed(
@@ -61,7 +76,7 @@ def opened(
         )
     if is_new:
         check_writable(path)
-        if path.exists() and any(path.iterdir()):
+        if _is_in_use(path):
             raise UserError(f"{path}: is in use for something else: give another `name`")
     saved = complete(plan) if is_new and plan is not None else load(path / PLAN)
     if plan is not None:
@@ -70,6 +85,12 @@ def opened(
     if is_new:
         save(saved, path / PLAN)
     return SweepFolder(path, saved)
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether a folder has more than what a sweep leaves that was killed before it had a plan."""
+    names = [file.name for file in path.iterdir()] if path.exists() else []
+    return any(name != LOCK.name and not name.endswith(".tmp") for name in names)
 
 
 def _lock(path: Path, lock: RunLock) -> None:

@@ -100,8 +100,9 @@ class Sweep:
         for worker in self._workers:
             free.remove(worker.place)
         while free:
-            known = self._results.keys() | self._in_work()
-            trial = next((trial for trial in self._allowed() if trial.name not in known), None)
+            allowed = self._allowed()
+            begun = self._results.keys() | self._in_work()
+            trial = next((trial for trial in allowed if trial.name not in begun), None)
             if trial is None:
                 return
             checkpoints = self._folder.checkpoints_of(trial)

@@ -27,7 +27,7 @@ def test_the_unit_of_compute_changes_no_prediction() -> None:
 
 
 def test_the_law_falls_with_compute_and_stays_above_its_floor() -> None:
-    for seed in range(5):
+    for seed in range(3):
         law = fit(COMPUTES, losses(0.02, seed))
         along = [law(compute) for compute in (*COMPUTES, NEXT, 1e30)]
         assert along == sorted(along, reverse=True)
@@ -35,12 +35,12 @@ def test_the_law_falls_with_compute_and_stays_above_its_floor() -> None:
 
 
 def test_the_interval_holds_most_runs_whose_noise_is_that_of_seeds() -> None:
-    held, tries = 0, 20
+    held, tries = 0, 12
     for seed in range(tries):
         _, low, high = predict(COMPUTES, losses(SEED_NOISE, seed), NEXT)
         noise = float(np.random.default_rng(1000 + seed).standard_normal())
         held += low <= TRUE(NEXT) * np.exp(SEED_NOISE * noise) <= high
-    assert held >= 0.85 * tries  # 95 %, less two standard deviations of twenty tries
+    assert held >= 10  # of twelve: 95 %, less two standard deviations
 
 
 def test_noisier_losses_give_a_wider_interval() -> None:

@@ -9,23 +9,25 @@ from transformer.system.errors import UserError
 SIZE_KEYS = ("embedding_dim", "num_heads", "num_blocks", "feedforward_dim", "num_kv_heads")
 
 
-def check(config: Config, flags: Iterable[str] = ()) -> None:
+def check_flags(flags: Iterable[str]) -> None:
     """`flags` are the keys that are given beside the config's file.
 
-    Raises: UserError for a model whose loss follows no such law, for flags of keys that a scaling
-    law chooses, and for runs of several devices, whose steps it does not time.
+    Raises: UserError for a key that a scaling law chooses.
     """
+    given = set(flags)
+    for key in SIZE_KEYS:
+        if key in given:
+            raise UserError(
+                f"--scaling chooses {key} itself: leave out --{key}, or write it to the file of "
+                "the config, whose shape is scaled"
+            )
+
+
+def check(config: Config) -> None:
+    """Raises: UserError for a model whose loss follows no such law, and for a key that it needs."""
     if config.family is not GPTSettings:
         raise UserError(f"--scaling is for models of a text, model gpt; got model {config.model}")
-    flags = set(flags)
-    if given := [key for key in SIZE_KEYS if key in flags]:
-        raise UserError(
-            f"--scaling chooses {given[0]} itself: leave out --{given[0]}, or write it to the file "
-            "of the config, whose shape is scaled"
-        )
     if config.start_from is not None:
         raise UserError("--scaling trains new models of several sizes: leave out start_from")
     if config.resolved()["head_dim"] != "auto":
         raise UserError("--scaling chooses the width of heads: leave out head_dim")
-    if str(config.devices) != "1" or config.num_nodes != 1:
-        raise UserError(f"--scaling times one device: give devices 1, got {config.devices}")

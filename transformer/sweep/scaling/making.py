@@ -11,7 +11,7 @@ from transformer.config.keys import Config
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.plan import Plan
 from transformer.sweep.planning import base_of, read_base
-from transformer.sweep.scaling.check import check
+from transformer.sweep.scaling.check import check, check_flags
 from transformer.sweep.searches.scaling import ScalingSearch
 from transformer.system.errors import UserError
 from transformer.system.lean_imports import import_lightning
@@ -25,14 +25,15 @@ def make_scaling_plan(
 ) -> Plan:
     """The plan, without what is measured. `varies` if keys to vary are given.
 
-    Raises: UserError for what does not go together, and as `check`.
+    Raises: UserError for what does not go together, and as the functions of check.py.
     """
     if varies:
         raise UserError("--scaling varies the size alone: leave out --vary and --try")
     if given := sorted({"search", "runs"} & options.model_fields_set):
         raise UserError(f"--{given[0]} does not go with --scaling, which trains five sizes")
+    check_flags(flags)
     config = read_base(path, flags, options.minutes)
-    check(config, flags)
+    check(config)
     return Plan(
         base_of(config),
         ScalingSearch.name,

@@ -3,7 +3,6 @@
 import heapq
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 from transformer.config.keys import Config
@@ -23,6 +22,7 @@ from transformer.sweep.scaling.sizes import (
 from transformer.system.cores import available_cores
 from transformer.system.errors import UserError
 from transformer.system.terminal import quiet_libraries, quietly
+from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 from transformer.training.estimates import PASSES_PER_TRAINING_STEP, START_SECONDS
 from transformer.training.validations import VALIDATION_SHARE
@@ -30,6 +30,30 @@ from transformer.training.validations import VALIDATION_SHARE
 LEAST_STEPS = 150  # of the smallest size: with fewer, its loss says little of longer runs
 HALVINGS = 2  # of the interval in which the largest size is looked for
 LEAST_WEIGHTS = 1e3  # of the smallest size
+
+
+class Timer:
+    """The seconds of a size's whole run on this machine, from a few steps on random tokens."""
+
+    def __init__(self, config: Config, data: Data) -> None:
+        self._config = config
+        self._data = data
+        self._known: dict[str, float] = {}
+
+    def __call__(self, size: Size) -> float:
+        key = repr(size)
+        if key not in self._known:
+            self._known[key] = self._measure(size)
+        return self._known[key]
+
+    def _measure(self, size: Size) -> float:
+        with quietly():
+            shape = settle(self._config.model_copy(update=dict(size.keys)))
+            task = assembly.build_task(shape, self._data)
+        score_steps = task.score_tokens / tokens_per_step(shape) / PASSES_PER_TRAINING_STEP
+        steps = size.max_steps / (1 - VALIDATION_SHARE) + score_steps
+        step_seconds = seconds_of_a_step(shape, task) * shape.accumulate_grad_batches
+        return START_SECONDS + steps * step_seconds
 
 
 def measured(
@@ -49,20 +73,7 @@ def measured(
         config = config.model_copy(update={"num_threads": threads})
     data: Any = task_of(config.model).read(config)
     vocab_size = data.tokenizer.vocab_size
-
-    @cache
-    def seconds_by(keys: tuple[tuple[str, Any], ...], max_steps: int) -> float:
-        with quietly():
-            shape = settle(config.model_copy(update=dict(keys)))
-            task = assembly.build_task(shape, data)
-        score_steps = task.score_tokens / tokens_per_step(shape) / PASSES_PER_TRAINING_STEP
-        each = seconds_of_a_step(shape, task) * config.accumulate_grad_batches
-        return START_SECONDS + each * (max_steps / (1 - VALIDATION_SHARE) + score_steps)
-
-    def seconds(size: Size) -> float:
-        """Of the whole run."""
-        return seconds_by(tuple(size.keys.items()), size.max_steps)
-
+    seconds = Timer(config, data)
     if minutes is not None:
         sizes = _in_minutes(
             minutes,

@@ -20,6 +20,7 @@ LR_DIGITS = 3
 WIDTH_STEP, NARROW, NARROW_STEP = 8, 48, 4
 # With fewer blocks, the loss no longer follows the number of weights: Kaplan et al. 2020, 3.2.
 LEAST_BLOCKS = 2
+LEAST_HEADS = 2  # with one head, an attention cannot look at two places at a time
 # Of the two ways in which a shape can differ from what is asked for: in its weights, and in its
 # quotient of width and depth. The fit knows the weights, so they may differ more.
 WEIGHTS_COUNT, ASPECT_COUNTS = 1.0, 0.25
@@ -129,7 +130,7 @@ def _keys(config: Config, width: int, num_blocks: int) -> dict[str, Any]:
     """The keys of a shape; those that the config leaves to their defaults stay so."""
     given, share = config.resolved(), width / config.embedding_dim
     keys: dict[str, Any] = {"embedding_dim": width}
-    keys["num_heads"] = num_heads = _num_heads(width, config.embedding_dim / config.num_heads)
+    keys["num_heads"] = num_heads = _num_heads(width, config)
     keys["num_blocks"] = num_blocks
     if isinstance(given["feedforward_dim"], int):
         multiple = round(share * given["feedforward_dim"] / NARROW_STEP)
@@ -140,10 +141,12 @@ def _keys(config: Config, width: int, num_blocks: int) -> dict[str, Any]:
     return keys
 
 
-def _num_heads(width: int, head_dim: float) -> int:
-    """The number of heads whose width is even and nearest to `head_dim`."""
-    numbers = [n for n in range(1, width // 2 + 1) if width % (2 * n) == 0]
-    return min(numbers, key=lambda n: abs(math.log(width / n / head_dim)))
+def _num_heads(width: int, config: Config) -> int:
+    """The number of heads whose width is even and nearest to that of the config."""
+    head_dim = config.embedding_dim / config.num_heads
+    least = min(LEAST_HEADS, config.num_heads)
+    numbers = [n for n in range(least, width // 2 + 1) if width % (2 * n) == 0]
+    return min(numbers, key=lambda n: abs(math.log(width / n / head_dim)), default=1)
 
 
 def _distance(config: Config, keys: Mapping[str, Any], weights: float) -> float:
