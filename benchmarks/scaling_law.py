@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from record import ROOT, make_missing, recorded, save
 from tokenizer_runs import corpus_of, path_of
-from variants import Variant, fit
+from whole_runs import fit
 
 from transformer.config.files import load_config
 from transformer.config.keys import Config
@@ -39,7 +39,7 @@ def train(config: Config, size: dict[str, Any], run: dict[str, Any]) -> dict[str
     shape = config.model_copy(update=dict(size["keys"]))
     corpus = corpus_of(shape.data_path, shape.group(TokenizerChoice))
     started_at = time.process_time()
-    model, _ = fit(Variant(shape), corpus, run["seed"], run["max_steps"])
+    model, _ = fit(shape, corpus, run["seed"], run["max_steps"])
     seconds = time.process_time() - started_at
     loss = score_model(model, corpus.val, corpus.tokenizer).loss
     flops = size["tokens"] * size["flops_per_token"]
