@@ -1,7 +1,13 @@
-"""Draw the curves of runs in one picture: `python plot.py [RUN ...] --out curves.png`."""
+"""Draw the curves of runs in one picture: `python plot.py [RUN ...] --out curves.png`.
 
+`--table` lists the runs instead: what differs between them, their losses and times.
+"""
+
+import argparse
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +20,7 @@ from transformer.inspection.curves import (
     per_byte,
     read_trained_on,
 )
+from transformer.inspection.run_table import read_rows, run_facts, run_table
 from transformer.storage.curves import ERROR_RATE, read_curves
 from transformer.storage.events import Curves
 from transformer.storage.run_folder import find_run
@@ -32,25 +39,42 @@ class PlotOptions(BaseModel):
     out: FilePath = Field(
         "curves.png", min_length=1, description="file of the picture: a .png, .svg or .pdf"
     )
-    runs_dir: FilePath = Field("runs", description="folder to find the newest run in")
+    runs_dir: FilePath = Field(
+        "runs", description="folder to find the newest run in, or with --table all runs"
+    )
 
 
-@with_flags_in_errors()
-def main(argv: list[str] | None = None) -> int:
+def make_parser() -> FlagParser:
     parser = FlagParser(
         prog="plot.py",
         description="Draw losses by step and by seconds; for pairs, also the word error rates.",
+        epilog="With --table, list the runs with the keys in which they differ.",
     )
     parser.add_argument(
         "runs",
         nargs="*",
         metavar="RUN",
         type=path_argument,
-        help="a run's folder, or a folder of runs: its newest run (default: the newest of all)",
+        help="a run's folder, or a folder of runs: its newest run (default: the newest of all); "
+        "with --table, all of its runs",
     )
+    parser.add_argument(
+        "--table", action="store_true", help="no picture: a row for each run, at any depth"
+    )
+    parser.add_argument("--json", action="store_true", help="with --table: as JSON")
     add_flags(parser, PlotOptions)
-    arguments = parser.parse(argv)
-    options = check_flags(PlotOptions, given_flags(arguments, PlotOptions))
+    return parser
+
+
+@with_flags_in_errors()
+def main(argv: list[str] | None = None) -> int:
+    arguments = make_parser().parse(argv)
+    flags = given_flags(arguments, PlotOptions)
+    options = check_flags(PlotOptions, flags)
+    if arguments.table:
+        return print_table(arguments, options, flags)
+    if arguments.json:
+        raise UserError("--json goes with --table: give both")
     picture_format = check_format(options.out)
     folders = [find_run(run, options.runs_dir) for run in arguments.runs or [None]]
     named = name_runs(folders)
@@ -67,6 +91,17 @@ def main(argv: list[str] | None = None) -> int:
     with replacing(options.out) as temporary:
         figure.savefig(temporary, format=picture_format, dpi=DOTS_PER_INCH)
     print(f"{options.out}: {', '.join(runs)}")
+    return 0
+
+
+def print_table(
+    arguments: argparse.Namespace, options: PlotOptions, flags: Mapping[str, Any]
+) -> int:
+    """Raises: UserError as `read_rows`, and for a flag of pictures."""
+    if "out" in flags:
+        raise UserError(f"--out {options.out}: --table draws no picture: leave out one of them")
+    rows = read_rows(arguments.runs or [options.runs_dir])
+    print(json.dumps(run_facts(rows), indent=2) if arguments.json else run_table(rows))
     return 0
 
 

@@ -19,7 +19,7 @@ from transformer.config.files import load_config, to_yaml
 from transformer.config.flags import FlagParser, add_flags, given_flags, path_argument
 from transformer.config.keys import Config
 from transformer.models.families.registry import DEFAULT
-from transformer.run.conflicts import check_repeat_flags, check_resume_flags
+from transformer.run.conflicts import check_logger, check_repeat_flags, check_resume_flags
 from transformer.run.fit import read_data, train
 from transformer.run.origin import Origin
 from transformer.storage.pretrained.fitting import fitted_class
@@ -137,7 +137,7 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
     if arguments.repeat is not None:
         check_repeat_flags(arguments, flags, SWITCHES)
         run = find_ended(arguments.repeat)
-        return Arguments(load_config(run / CONFIG, flags, same_text=True), repeat=run)
+        return checked(Arguments(load_config(run / CONFIG, flags, same_text=True), repeat=run))
     switches = {name: getattr(arguments, name) for name in SWITCHES if name != "print_schema"}
     if arguments.resume is None:
         return checked(Arguments(read_config(arguments, flags), Resume(), **switches))
@@ -148,10 +148,12 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
 
 
 def checked(arguments: Arguments) -> Arguments:
-    """Raises: UserError with --exportable for keys with which a model would not export."""
+    """Raises: UserError for a missing package, and with --exportable for keys without an export."""
     config = arguments.config
+    config = config.base() if isinstance(config, Draft) else config
+    check_logger(config.logger)
     if arguments.exportable:
-        fitted_class((config.base() if isinstance(config, Draft) else config).family_settings())
+        fitted_class(config.family_settings())
     return arguments
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from record import ROOT, make_missing, recorded
 from tokenizer_runs import corpus_of, seconds_per_step
-from variants import Variant, fit
+from whole_runs import fit
 
 from transformer.config.files import load_config
 from transformer.config.keys import Config
@@ -54,7 +54,7 @@ def train(reference_steps: int, run: dict[str, Any]) -> dict[str, Any]:
     corpus = corpus_of(config.data_path, config.group(TokenizerChoice))
     relative = 1.0 if run["shape"] == WIDE else relative_step_time()
     steps = round(reference_steps / relative)
-    model, _ = fit(Variant(config), corpus, run["seed"], steps)
+    model, _ = fit(config, corpus, run["seed"], steps)
     return run | {
         "steps": steps,
         "relative_step_time": relative,

@@ -14,7 +14,7 @@ from default_shape import WIDE as REFERENCE
 from default_shape import config_of
 from record import ROOT, make_missing
 from tokenizer_runs import corpus_of, seconds_per_step
-from variants import Variant, fit
+from whole_runs import fit
 
 from transformer.config.files import load_config
 from transformer.data.tokenizer_choice import TokenizerChoice
@@ -39,7 +39,7 @@ def train(run: dict[str, Any]) -> dict[str, Any]:
     corpus = corpus_of(config.data_path, config.group(TokenizerChoice))
     steps = round(REFERENCE_STEPS * reference / own)
     print(run, own / reference, steps, flush=True)
-    model, _ = fit(Variant(config), corpus, run["seed"], steps)
+    model, _ = fit(config, corpus, run["seed"], steps)
     return run | {
         "steps": steps,
         "relative_step_time": own / reference,

@@ -39,6 +39,8 @@ ROOMS = {
     "storage system training",
     "run": "config data decoding evaluation generation inspection models pages special_ids "
     "storage system tasks training",
+    "sweep": "config data decoding evaluation generation inspection models pages run special_ids "
+    "storage system tasks training",
     "lessons": "decoding models special_ids system",
 }
 # What each room may import of other people's packages.
@@ -51,13 +53,14 @@ PACKAGES = {
     "config": "pydantic pydantic_core yaml",
     "storage": "safetensors tensorboard torch",
     "pages": "numpy tokenizers torch",
-    "training": "jaxtyping numpy pytorch_lightning torch tqdm",
+    "training": "jaxtyping numpy pytorch_lightning torch tqdm wandb",
     "export": "gguf jaxtyping numpy onnx onnxruntime pydantic safetensors torch transformers",
     "generation": "jaxtyping numpy pydantic torch",
     "evaluation": "numpy pydantic rapidfuzz tabulate torch",
-    "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors torch",
+    "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors tabulate torch",
     "tasks": "pydantic",
     "run": "pytorch_lightning tabulate torch",
+    "sweep": "matplotlib numpy optuna pydantic scipy tabulate tensorboard torch yaml",
     "lessons": "jaxtyping numpy torch",
 }
 WITHOUT_TORCH = """
@@ -79,6 +82,7 @@ WITHOUT_TORCH = """
     transformer.inspection.corpus.options transformer.inspection.corpus.page
     transformer.inspection.corpus.report
     transformer.inspection.curve_figures transformer.inspection.curves
+    transformer.inspection.run_table transformer.storage.run_list
     transformer.pages.engine transformer.pages.live.vocabulary transformer.pages.template
     transformer.run.ahead transformer.run.conflicts transformer.run.folder_keeper
     transformer.special_ids transformer.storage.curves transformer.storage.events
@@ -87,8 +91,9 @@ WITHOUT_TORCH = """
     transformer.storage.run_folder transformer.storage.run_lock transformer.storage.run_names
     transformer.system.errors transformer.system.files transformer.system.git
     transformer.system.output transformer.system.paths transformer.system.processes
+    transformer.sweep.outcome transformer.sweep.starting transformer.sweep.sweeping
     transformer.system.shell transformer.system.signals transformer.system.terminal
-    train generate evaluate explain plot prepare export
+    train generate evaluate explain plot prepare export sweep
 """.split()
 WITHOUT_LIGHTNING = """
     transformer.data.pairs.batches transformer.data.text.batches

@@ -14,6 +14,7 @@ from tests.marks import first_fast
 from tests.processes import processor_seconds
 from transformer.config.files import load_config
 from transformer.config.keys import Config, foreign_keys
+from transformer.sweep.options import SweepOptions
 
 SCRIPTS = {
     "train.py": (Config, ["config", "resume", "print_config"]),
@@ -22,6 +23,7 @@ SCRIPTS = {
     "explain.py": (ExplainOptions, ["help"]),
     "plot.py": (PlotOptions, ["help"]),
     "export.py": (ExportOptions, ["help"]),
+    "sweep.py": (SweepOptions, ["vary", "try", "resume", "retry", "json", *Config.model_fields]),
 }
 
 

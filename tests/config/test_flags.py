@@ -45,6 +45,7 @@ GIVEN = {
     **{"decay_fraction": "0.5", "final_lr_fraction": "0", "max_steps": "1e3", "max_minutes": "0.5"},
     **{"stride": "block_size", "val_fraction": "0.2", "val_every_steps": "11", "patience": "3"},
     "snapshots": "5",
+    "logger": "csv",
     "checkpoint_every_minutes": "0.5",
     **{"sample_prompt": "ROMEO:", "accelerator": "cpu", "devices": "auto", "num_nodes": "2"},
     **{

@@ -88,6 +88,7 @@ DEFAULTS = {
     "checkpoint_every_minutes": 5.0,
     "snapshots": 0,
     "patience": None,
+    "logger": "tensorboard",
     "sample_prompt": "",
     "accelerator": "auto",
     "devices": 1,

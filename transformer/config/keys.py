@@ -86,6 +86,11 @@ class Config(DataKeys):
     patience: Integer | None = Field(
         None, gt=0, description="the run stops after this many validations without improvement"
     )
+    logger: Literal["tensorboard", "csv", "wandb"] = Field(
+        "tensorboard",
+        description="beside TensorBoard's events, which are always written: metrics.csv in the "
+        "run's folder, or a run of Weights & Biases",
+    )
     sample_prompt: str = Field(
         "",
         description="beginning of the text sampled at each validation; if empty, or if --data_path "

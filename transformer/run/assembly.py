@@ -32,6 +32,7 @@ from transformer.tasks.registry import task_of
 from transformer.tasks.task_run import TaskRun
 from transformer.training.adaptation import adapted
 from transformer.training.estimates import ENDLESS_STEPS
+from transformer.training.extra_loggers import extra_loggers
 from transformer.training.hardware import (
     Hardware,
     has_compiler,
@@ -197,7 +198,10 @@ def build_trainer(
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         log_every_n_steps=LOG_EVERY_STEPS,
-        logger=RunLogger(run.folder, purge_step=first_step + 1 if first_step else None),
+        logger=[
+            RunLogger(run.folder, purge_step=first_step + 1 if first_step else None),
+            *extra_loggers(config.logger, run.folder, first_step, config.resolved()),
+        ],
         callbacks=[*callbacks, *build_callbacks(run)],
         plugins=[run.checkpoint_io],
         use_distributed_sampler=False,

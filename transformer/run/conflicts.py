@@ -1,7 +1,8 @@
-"""Flags of train.py that do not go together. No torch."""
+"""Flags of train.py that do not go together, or that this machine cannot serve. No torch."""
 
 import argparse
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from transformer.storage.repeat_record import WITHOUT_EFFECT
@@ -40,4 +41,17 @@ def check_repeat_flags(
         raise UserError(
             f"{named} does not go with --repeat, which trains a run again as it was: leave it out; "
             f"{may_be} may be given"
+        )
+
+
+_PACKAGES = {"wandb": "wandb"}  # of loggers
+
+
+def check_logger(logger: str) -> None:
+    """Raises: UserError if the package of a config's `logger` is not installed."""
+    package = _PACKAGES.get(logger)
+    if package is not None and find_spec(package) is None:
+        raise UserError(
+            f"`logger={logger}` needs the package {package}: "
+            f"pip install -r requirements-{package}.txt"
         )

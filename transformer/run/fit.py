@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformer.config.keys import Config
+from transformer.run.conflicts import check_logger
 from transformer.run.folder_keeper import RunFolder, lock_run
 from transformer.run.origin import Origin
 from transformer.storage.run_folder import (
@@ -69,6 +70,7 @@ def train(
     """
     started_at = time.monotonic() - spent_seconds
     check_launch()
+    check_logger(config.logger)
     with RunLock() as lock:
         checkpoint = choose_checkpoint(config, resume, lock)
         run, trainer, step = put_together(

@@ -101,7 +101,7 @@ def _read(values: Any) -> Part:
 # what they hold is compared.
 WITHOUT_EFFECT = (
     *("runs_dir", "run_name", "cache_dir", "checkpoint_every_minutes", "num_workers"),
-    *("data_path", "start_from"),
+    *("data_path", "start_from", "logger"),
 )
 
 

@@ -52,6 +52,8 @@ class Task(ABC):
 
     name: ClassVar[str]
     noun: ClassVar[str]  # follows "a model of"
+    monitor: ClassVar[str]  # the result that picks a run's best weights; lower is better
+    metric_of_any_tokens: ClassVar[str]  # the same between models whose tokens differ
 
     @abstractmethod
     def read(

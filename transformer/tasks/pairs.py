@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class PairTask(Task):
     name = "pairs"
     noun = "pairs (encoder_decoder)"
+    monitor = "val_unit_error_rate"
+    metric_of_any_tokens = "val_word_error_rate"
 
     def read(
         self, config: Config, *, build: bool = True, recall: Callable[[], Any] | None = None

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class TextTask(Task):
     name = "text"
     noun = "texts"
+    monitor = "val_loss"
+    metric_of_any_tokens = "val_bits_per_byte"
 
     def read(
         self, config: Config, *, build: bool = True, recall: Callable[[], Any] | None = None

@@ -1,0 +1,263 @@
+"""sweep.py as a user runs it. Where runs are trained, each is a process of its own."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import sweep
+from tests.marks import first_fast
+from transformer.storage.run_folder import LAST, SUMMARY, WEIGHTS
+from transformer.sweep.folder import read_results
+from transformer.system.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+VARY = "--vary lr=1e-2,3e-2 dropout=0,0.1 --max_steps 30".split()
+
+
+@pytest.fixture
+def refused(short_runs):
+    """The error of a command with tiny.yaml, which makes no folder."""
+
+    def call(flags):
+        with pytest.raises(UserError) as caught:
+            sweep.main(["--config", "tiny.yaml", *flags.split()])
+        assert not Path("sweeps").exists()
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("", "nothing to compare: give --vary lr=1e-3,1e-2, --try dropout=0, or --seeds 2"),
+        ("--vary num_heads=2,3", "num_heads 3: embedding_dim must be divisible by num_heads"),
+        ("--vary lr=1,2 --try dropout=0", "two kinds of sweeps"),
+        ("--try dropout=0 --search random", "--search random does not go with --try"),
+        ("--try dropout=0.1+r_drop=1 lr=0.01", "--try lr=0.01: the config is so already"),
+        ("--try r_drop=1", "r_drop 1: r_drop: 1 needs a dropout above 0"),
+        ("--seeds 2 --search halving --runs 9", "--search halving chooses values: give --vary"),
+        ("--vary lr=1,2 --search greedy", "search must be 'grid', 'halving', 'random' or 'tpe'"),
+        ("--vary lr=1,2 --minutes 1 --max_steps 3", "--max_steps does not go with --minutes"),
+        ("--vary max_steps=1,2 --minutes 1", "max_steps: cannot be varied where the sweep itself"),
+        ("--vary lr=1,2 --minutes 0.01", "--minutes 0.01 leaves 0.3 seconds for a run, of 2"),
+        ("--vary lr=1,2 --runs_dir x", "--runs_dir does not go with a sweep"),
+        ("--vary lr=1,2 --devices 2", "devices must be 1 in a sweep, got 2"),
+        ("--vary lr=1,2 --gpus 0,0", "--gpus 0,0: a device is given twice"),
+        ("--vary lr=1,2 --gpus 0,1 --processes 3", "leave out --processes"),
+        ("--vary lr=1,2 --gpus 97", "--gpus 97: "),
+        ("--vary lr=1,2 --name a/b", "it has a '/'; give another --name"),
+        ("--seeds 2 --seed 4294967295", "--seeds 2: the last seed would be above 4294967295"),
+        ("--seed 2 --seeds 0", "seeds must be greater than 0"),
+        ("--resume sweeps/tiny", "--config does not go with --resume"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_in_one_line(refused, flags, message):
+    assert message in refused(flags)
+
+
+def test_bad_input_is_one_line_and_status_2_without_torch(run, tmp_path, write_inputs):
+    write_inputs(tmp_path)
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
+    flags = ["--config", "tiny.yaml", "--vary", "lr=1,fast"]
+    result = run("sweep.py", *flags, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    error = "error: --vary: lr must be a number, got 'fast'\n"
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", error)
+
+
+@pytest.fixture
+def swept(run, tmp_path, write_inputs):
+    """sweep.py with tiny.yaml in a process; gives the finished process."""
+    write_inputs(tmp_path)
+
+    def call(*flags, **variables):
+        config = () if "--resume" in flags else ("--config", "tiny.yaml")
+        return run("sweep.py", *config, *flags, cwd=tmp_path, **variables)
+
+    return call
+
+
+def losses(folder):
+    return [(one.trial.name, one.loss, one.error) for one in read_results(folder)]
+
+
+@pytest.mark.slow
+def test_its_runs_are_ordinary_ones_and_two_processes_train_the_same(swept, run, tmp_path):
+    result = swept(*VARY, "--name", "one")
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "sweeps" / "one"
+    assert [loss for _, loss, _ in losses(folder) if loss is None] == []
+    two = swept(*VARY, "--name", "two", "--processes", 2)
+    assert two.returncode == 0, two.stderr
+    assert losses(tmp_path / "sweeps" / "two") == losses(folder)
+    assert result.stderr.count("val_loss") == 4
+    again = swept(*VARY, "--name", "one")
+    assert again.stdout == result.stdout
+    assert "val_loss" not in again.stderr
+    other = swept(*VARY, "--seeds", 2, "--name", "one")
+    assert other.returncode == 2
+    assert "another sweep (seeds 1 there, 2 here): give another --name" in other.stderr
+    of_a_run = folder / "lr-0.03_dropout-0_seed-0" / "version_0"
+    for script, *flags in (
+        ("generate.py", of_a_run / WEIGHTS, "--max_new_tokens", 3),
+        ("evaluate.py", of_a_run),
+        ("plot.py", of_a_run, folder / "lr-0.01_dropout-0_seed-0"),
+        ("train.py", "--resume", of_a_run, "--max_steps", 31),
+    ):
+        used = run(script, *flags, cwd=tmp_path)
+        assert used.returncode == 0, used.stderr
+
+
+@pytest.mark.slow
+def test_with_json_only_json_is_printed(swept, tmp_path):
+    result = swept("--seeds", 2, "--max_steps", 3, "--json")
+    assert result.returncode == 0, result.stderr
+    facts = json.loads(result.stdout)
+    assert result.stdout == (tmp_path / "sweeps/tiny/results.json").read_text(encoding="utf-8")
+    assert facts["metric"] == "val_loss"
+
+
+@pytest.mark.slow
+def test_runs_that_fail_are_counted_and_tried_again_when_asked(swept, tmp_path):
+    (tmp_path / "other.txt").symlink_to(tmp_path / "gone.txt")
+    flags = ["--vary", "data_path=hamlet.txt,other.txt", "lr=1e-2,1e30", "--max_steps", 30]
+    result = swept(*flags)
+    assert result.returncode == 0, result.stderr
+    found = {name: error for name, _, error in losses(tmp_path / "sweeps" / "tiny")}
+    first, *failed = found.values()
+    assert first is None
+    assert "the gradient was not finite" in failed[0]
+    assert "other.txt: no such" in failed[1]
+    assert result.stderr.count("failed: ") == 3
+    (tmp_path / "gone.txt").write_bytes((tmp_path / "hamlet.txt").read_bytes())
+    assert "failed" not in swept("--resume", "sweeps/tiny").stderr
+    assert swept("--resume", "sweeps/tiny", "--retry").returncode == 0
+    errors = [error for _, _, error in losses(tmp_path / "sweeps" / "tiny")]
+    assert [error is None for error in errors] == [True, False, True, False]
+
+
+@pytest.mark.slow
+def test_a_sweep_of_which_every_run_failed_has_failed(swept):
+    result = swept("--seeds", 2, "--data_path", "nothing.txt", "--accelerator", "cpu")
+    assert result.returncode == 2
+    assert "error: every run failed; the first: nothing.txt: no such" in result.stderr
+    assert result.stderr.splitlines()[-1].endswith("correct it and give --retry")
+
+
+def test_a_folder_that_is_no_sweep_is_left_alone(short_runs, tmp_path):
+    flags = ["--config", "tiny.yaml", "--seeds", "2"]
+    folder = tmp_path / "sweeps" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").touch()
+    with pytest.raises(UserError, match="is in use for something else: give another --name"):
+        sweep.main(flags)
+    with pytest.raises(UserError, match=r"has no sweep\.yaml: name the folder of a sweep"):
+        sweep.main(["--resume", "sweeps/tiny"])
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
+class Started:
+    """A sweep in a group of processes of its own."""
+
+    def __init__(self, folder, environment, *flags):
+        command = [sys.executable, ROOT / "sweep.py", *map(str, flags)]
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+
+    def end_group(self, number):
+        os.killpg(self.process.pid, number)
+        return self.process.communicate(timeout=300)
+
+
+def wait_until(happened, seconds=300):
+    ends_at = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < ends_at
+        time.sleep(0.05)
+
+
+LONG = "--config tiny.yaml --vary lr=1e-2,3e-2 --max_steps 400 --epochs 99".split()
+
+
+@pytest.fixture
+def start(tmp_path, environment, write_inputs):
+    write_inputs(tmp_path)
+    started = []
+
+    def begin(*flags):
+        started.append(Started(tmp_path, environment, *flags))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        if one.process.poll() is None:
+            one.end_group(signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", first_fast([1, 10]))
+def test_a_sweep_that_is_killed_at_random_ends_with_the_same_table(start, swept, tmp_path, kills):
+    straight = swept(*LONG[2:], "--name", "straight")
+    assert straight.returncode == 0, straight.stderr
+    source = random.Random(kills)
+    for number in range(kills):
+        one = start(*LONG, "--name", "killed", "--processes", 1 + number % 2)
+        time.sleep(source.uniform(1, 30))
+        one.end_group(signal.SIGKILL)
+    last = swept(*LONG[2:], "--name", "killed")
+    assert last.returncode == 0, last.stderr
+    assert last.stdout == straight.stdout
+    folder = tmp_path / "sweeps"
+    assert losses(folder / "killed") == losses(folder / "straight")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to_all", [True, False])
+def test_ctrl_c_saves_the_runs_and_says_how_to_go_on(start, swept, tmp_path, to_all):
+    one = start(*LONG[:-3], 100_000, "--epochs", 9999)
+    runs = tmp_path / "sweeps" / "tiny"
+    wait_until(lambda: [*runs.glob(f"*/version_0/{LAST}")])
+    if to_all:
+        _, said = one.end_group(signal.SIGINT)
+        assert one.process.returncode == 130
+    else:
+        one.process.send_signal(signal.SIGTERM)
+        _, said = one.process.communicate(timeout=300)
+        assert one.process.returncode == 143
+    assert said.splitlines()[-1] == "  python sweep.py --resume sweeps/tiny"
+    (log,) = runs.glob("*/output.log")
+    assert "everything is saved" in log.read_text(encoding="utf-8")
+    assert not [*runs.glob(f"*/version_0/{SUMMARY}")]
+    assert not (runs / "failures.json").exists()
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_is_killed_has_failed_and_the_rest_goes_on(start, tmp_path):
+    one = start(*LONG)
+    run = tmp_path / "sweeps" / "tiny" / "lr-0.01_seed-0" / "version_0"
+    wait_until((run / "training.lock").exists)
+    wait_until(lambda: (run / "training.lock").read_text(encoding="utf-8"))
+    holder = json.loads((run / "training.lock").read_text(encoding="utf-8"))
+    other = start(*LONG)
+    _, said = other.process.communicate(timeout=300)
+    assert "is running this sweep: stop it, or wait for its end" in said
+    os.kill(holder["pid"], signal.SIGKILL)
+    one.process.communicate(timeout=300)
+    first, second = losses(tmp_path / "sweeps" / "tiny")
+    assert "its process was ended by SIGKILL, perhaps for lack of memory" in first[2]
+    assert second[1] is not None

@@ -1,0 +1,133 @@
+"""A sweep's folder: its plan, its runs, and the runs that failed. No torch.
+
+sweep.yaml       the plan
+failures.json    the names of trials that failed, with the reasons
+TRIAL/version_0  an ordinary run
+TRIAL/output.log what the run has printed
+"""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from os.path import isfile
+from pathlib import Path
+from typing import Any
+
+from transformer.storage.run_folder import CONFIG, LAST, PREVIOUS, SUMMARY
+from transformer.storage.run_lock import holder_of
+from transformer.sweep.plan import Plan
+from transformer.sweep.plan_file import PLAN, load
+from transformer.sweep.registry import search_of
+from transformer.sweep.trial import Result, Trial
+from transformer.system.errors import UserError
+from transformer.system.files import read_utf8, write_text
+
+FAILURES = Path("failures.json")
+LOG = Path("output.log")
+_SECONDS_TO_END = 60.0  # for a run whose sweep was killed
+
+
+class SweepFolder:
+    """Reads and writes what is known of the trials of a plan."""
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        """Raises: UserError for a damaged file of failures."""
+        self.path = path
+        self.plan = plan
+        self.failures = _read_failures(path / FAILURES)
+
+    def result_of(self, trial: Trial) -> Result | None:
+        """None for a trial that has not ended."""
+        run = self.run_of(trial)
+        if (error := self.failures.get(trial.name)) is not None:
+            return Result(trial, run, None, _summary(run), error)
+        summary = _summary(run)
+        if not summary:
+            return None
+        loss = summary.get(self.plan.metric)
+        if not isinstance(loss, int | float):
+            return Result(trial, run, None, summary, f"its summary.json has no {self.plan.metric}")
+        if not math.isfinite(loss):
+            return Result(trial, run, None, summary, f"its {self.plan.metric} is {loss}")
+        return Result(trial, run, float(loss), summary, None)
+
+    def results(self) -> list[Result]:
+        """Those of all trials that have ended, in the order of the search."""
+        search = search_of(self.plan)
+        found: list[Result] = []
+        while True:  # more results may allow more trials
+            now = [r for t in search.trials(found) if (r := self.result_of(t)) is not None]
+            if len(now) == len(found):
+                return now
+            found = now
+
+    def run_of(self, trial: Trial) -> Path | None:
+        """The folder of the trial's run, if it has begun: later versions are copies of it."""
+        runs = [run for run in (self.path / trial.name).glob("version_*") if run.is_dir()]
+        numbered = [run for run in runs if run.name[8:].isdecimal()]
+        return min(numbered, key=lambda run: int(run.name[8:]), default=None)
+
+    def log_of(self, trial: Trial) -> Path:
+        return self.path / trial.name / LOG
+
+    def checkpoints_of(self, trial: Trial) -> Sequence[Path]:
+        """Where the trial's run goes on, the newest first.
+
+        A run that ended before its first checkpoint leaves nothing: its folder is removed.
+
+        Raises: UserError if a process is still training it.
+        """
+        run = self.run_of(trial)
+        if run is None:
+            return ()
+        ends_at = time.monotonic() + _SECONDS_TO_END
+        while (holder := holder_of(run)) is not None:
+            if time.monotonic() > ends_at:
+                raise UserError(f"{run}: {holder} is training it: wait for its end, or stop it")
+            time.sleep(0.2)
+        found = [run / name for name in (LAST, PREVIOUS) if isfile(run / name)]
+        if found and isfile(run / CONFIG):
+            return found
+        shutil.rmtree(run)
+        return ()
+
+    def keep_failure(self, trial: Trial, reason: str) -> None:
+        self.failures[trial.name] = reason
+        self._write_failures()
+
+    def forget_failures(self) -> None:
+        """So that these trials are tried again."""
+        self.failures.clear()
+        self._write_failures()
+
+    def _write_failures(self) -> None:
+        text = json.dumps(self.failures, indent=2, ensure_ascii=False)
+        write_text(self.path / FAILURES, text + "\n")
+
+
+def read_results(folder: Path) -> list[Result]:
+    """The results of the sweep in a folder, finished or not. Raises: UserError without one."""
+    return SweepFolder(folder, load(folder / PLAN)).results()
+
+
+def _read_failures(path: Path) -> dict[str, str]:
+    if not isfile(path):
+        return {}
+    try:
+        return {
+            str(name): str(reason)
+            for name, reason in json.loads(read_utf8(path, "list of failures")).items()
+        }
+    except (ValueError, AttributeError):
+        raise UserError(f"{path}: damaged: delete it, and failed runs are tried again") from None
+
+
+def _summary(run: Path | None) -> Mapping[str, Any]:
+    """Empty for a run that has not ended."""
+    try:
+        found = json.loads((run / SUMMARY).read_text(encoding="utf-8")) if run else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

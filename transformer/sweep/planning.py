@@ -1,0 +1,110 @@
+"""From what a user asks for to the plan of a sweep. No torch, except with start_from."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformer.config.drafts import in_file
+from transformer.config.files import load_config
+from transformer.config.keys import Config
+from transformer.run.conflicts import check_logger
+from transformer.storage.run_names import check_name
+from transformer.sweep.options import SweepOptions
+from transformer.sweep.plan import LIMITS, Plan
+from transformer.sweep.registry import search_of
+from transformer.sweep.varying import FIXED, read_changes, read_space
+from transformer.system.errors import UserError
+
+_PLACES = ("runs_dir", "run_name")
+
+
+def make_plan(
+    path: str | Path,
+    flags: Mapping[str, Any],
+    options: SweepOptions,
+    vary: Sequence[str],
+    changes: Sequence[str],
+) -> Plan:
+    """The plan of a config file and flags, whose every run has a config that can be.
+
+    Raises: UserError for what cannot be varied, cannot be searched, or leaves nothing to compare.
+    """
+    if vary and changes:
+        raise UserError("--vary and --try are two kinds of sweeps: give one of them")
+    search = "each" if changes else options.search
+    if changes and "search" in options.model_fields_set:
+        raise UserError(f"--search {options.search} does not go with --try: leave it out")
+    if not (vary or changes or options.seeds > 1):
+        raise UserError(
+            "nothing to compare: give --vary lr=1e-3,1e-2, --try dropout=0, or --seeds 2"
+        )
+    config = read_base(path, flags, options.minutes)
+    base = base_of(config)
+    plan = Plan(
+        base,
+        search,
+        read_space(vary),
+        read_changes(changes, base),
+        options.seeds,
+        options.runs,
+        options.minutes,
+        len(options.places),
+    )
+    check_plan(plan)
+    return plan
+
+
+def base_of(config: Config) -> dict[str, Any]:
+    """The keys that all runs share, for `Plan.base`."""
+    return {key: value for key, value in config.resolved().items() if key not in _PLACES}
+
+
+def read_base(path: str | Path, flags: Mapping[str, Any], minutes: float | None) -> Config:
+    """The config that all runs share. Raises: UserError for keys that a sweep sets itself."""
+    for key in _PLACES:
+        if key in flags:
+            raise UserError(f"--{key} does not go with a sweep: {FIXED[key]}")
+    if minutes is not None:
+        if given := [key for key in LIMITS if flags.get(key) is not None]:
+            raise UserError(
+                f"--{given[0]} does not go with --minutes, of which each run gets its share: "
+                "leave out one of them"
+            )
+        flags = {**flags, "max_minutes": minutes}
+    if start_from := flags.get("start_from", in_file(str(path), "start_from")):
+        from transformer.run.starting import config_of_start
+
+        config = config_of_start(start_from, path, flags)
+    else:
+        config = load_config(path, flags)
+    for key in ("devices", "num_nodes"):
+        if getattr(config, key) != 1:
+            raise UserError(f"{key} must be 1 in a sweep, got {getattr(config, key)}: {FIXED[key]}")
+    return config
+
+
+def check_plan(plan: Plan) -> None:
+    """Raises: UserError for a limit that is varied, and for a combination that cannot be."""
+    check_logger(plan.base["logger"])
+    search = search_of(plan)
+    trials = search.trials([])
+    for key in plan.keys:
+        if key in LIMITS and any(trial.limit for trial in trials):
+            raise UserError(f"{key}: cannot be varied where the sweep itself ends each run")
+    assert len({trial.name for trial in trials}) == len(trials)
+    for trial in trials:
+        if trial.seed == plan.base["seed"]:
+            plan.config(trial.settings, trial.limit)
+    if plan.seed_numbers[-1] >= 2**32:
+        raise UserError(f"--seeds {plan.seeds}: the last seed would be above {2**32 - 1}")
+
+
+def folder_of(path: str | Path, options: SweepOptions, suffix: str = "") -> Path:
+    """`suffix` ends the name that a config's file gives.
+
+    Raises: UserError for a name that no folder can have.
+    """
+    name = options.name or Path(path).stem + suffix
+    origin = "--name" if options.name is not None else str(path)
+    check_name(name, origin, "give another --name")
+    return Path(options.sweeps_dir, name)

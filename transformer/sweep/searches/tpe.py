@@ -1,0 +1,111 @@
+"""Draws each combination where earlier results promise most, through Optuna. No torch.
+
+The tree-structured Parzen estimator of Bergstra et al. 2011 ("Algorithms for hyper-parameter
+optimization"): it splits the results into good and bad ones, and draws where the density of the
+good ones is high against that of the bad ones.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from transformer.sweep.extras import check_optuna
+from transformer.sweep.plan import Plan
+from transformer.sweep.searches.base import Search
+from transformer.sweep.searches.shares import equal_limit
+from transformer.sweep.space import Choice, Range
+from transformer.sweep.trial import Result, Trial
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+
+MOST_RANDOM, RANDOM_SHARE = 10, 1 / 3  # the first combinations, from which the others learn
+
+
+class TpeSearch(Search):
+    """Asks for one combination for each process; the next round knows their losses.
+
+    There is no database: each call tells Optuna all results again, and each question has a random
+    generator of its own, seeded by the question's number. A combination's loss is the mean over its
+    seeds. If a combination is proposed twice, it is not trained twice.
+    """
+
+    name = "tpe"
+    about = "--runs combinations, drawn where earlier results promise most (Optuna)"
+
+    def __init__(self, plan: Plan) -> None:
+        """Raises: UserError if Optuna is not installed, too."""
+        super().__init__(plan)
+        self._runs = self.with_runs()
+        self._limit = equal_limit(plan, self._runs * plan.seeds)
+        check_optuna()
+
+    def trials(self, results: Sequence[Result]) -> Sequence[Trial]:
+        losses = {result.trial.name: result.loss for result in results}
+        found: dict[str, Trial] = {}
+        for round_trials in self._rounds(losses):
+            found |= {trial.name: trial for trial in round_trials}
+        return list(found.values())
+
+    def _rounds(self, losses: Mapping[str, float | None]) -> Iterator[list[Trial]]:
+        """The trials of each round whose earlier rounds are complete."""
+        study = _study()
+        for first in range(0, self._runs, self.plan.processes):
+            asked = []
+            for number in range(first, min(first + self.plan.processes, self._runs)):
+                study.sampler = _sampler(self.plan, number)
+                question = study.ask(_distributions(self.plan))
+                asked.append((question, self._trials_of(question.params)))
+            yield [trial for _, trials in asked for trial in trials]
+            for question, trials in asked:
+                if any(trial.name not in losses for trial in trials):
+                    return
+                study.tell(question, _mean([losses[trial.name] for trial in trials]))
+
+    def _trials_of(self, params: Mapping[str, Any]) -> list[Trial]:
+        settings = {key: _value(place, params[key]) for key, place in self.plan.space.items()}
+        return self.with_each_seed([settings], self._limit)
+
+
+def _study() -> "Study":
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study()
+
+
+def _sampler(plan: Plan, number: int) -> Any:
+    from optuna.samplers import TPESampler
+
+    random = min(MOST_RANDOM, max(1, int(RANDOM_SHARE * (plan.runs or 0))))
+    return TPESampler(seed=1000 * plan.base["seed"] + number, n_startup_trials=random)
+
+
+def _distributions(plan: Plan) -> "dict[str, BaseDistribution]":
+    return {key: _distribution(place) for key, place in plan.space.items()}
+
+
+def _distribution(place: Choice | Range) -> "BaseDistribution":
+    """Of a choice, the place of its value: Optuna takes no lists as values."""
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+
+    if isinstance(place, Choice):
+        return CategoricalDistribution(tuple(range(len(place.values))))
+    if place.whole:
+        return IntDistribution(int(place.low), int(place.high), log=place.log)
+    return FloatDistribution(place.low, place.high, log=place.log)
+
+
+def _value(place: Choice | Range, drawn: Any) -> Any:
+    return place.values[drawn] if isinstance(place, Choice) else place.rounded(float(drawn))
+
+
+def _mean(losses: Sequence[float | None]) -> float:
+    """Infinite if one of them failed, so that the next combinations keep away from there."""
+    return fmean(math.inf if loss is None or math.isnan(loss) else loss for loss in losses)

@@ -1,0 +1,49 @@
+"""The values that a key may have in a sweep. No torch."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+_DIGITS = 4  # of a number from a range: what a table shows is what was trained
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Some values, each as likely as the others: `lr=1e-3,1e-2`."""
+
+    values: tuple[Any, ...]
+
+    def at(self, place: float) -> Any:
+        """The value at a place in [0, 1)."""
+        return self.values[int(place * len(self.values))]
+
+
+@dataclass(frozen=True)
+class Range:
+    """All numbers from `low` to `high`, both included: `dropout=0..0.3`, `lr=1e-3..1e-1:log`.
+
+    With `log`, the logarithms of the numbers are evenly spread. `whole` numbers are integers.
+    """
+
+    low: float | int
+    high: float | int
+    log: bool = False
+    whole: bool = False
+
+    def at(self, place: float) -> float | int:
+        """The number at a place in [0, 1), rounded."""
+        low, high = (self.low - 0.5, self.high + 0.5) if self.whole else (self.low, self.high)
+        if self.log:
+            value = math.exp(math.log(low) + place * (math.log(high) - math.log(low)))
+        else:
+            value = low + place * (high - low)
+        return self.rounded(value)
+
+    def rounded(self, value: float) -> float | int:
+        """The number of this range next to a value; four digits of it if it is not whole."""
+        if self.whole:
+            return round(min(max(value, self.low), self.high))
+        return min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
+
+
+Space = dict[str, Choice | Range]  # by key, in the order in which --vary names them

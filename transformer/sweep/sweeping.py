@@ -1,0 +1,156 @@
+"""Trains the runs of a sweep, some at a time, until its search allows no more. No torch."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from transformer.config.files import load_config
+from transformer.config.keys import Config
+from transformer.storage.run_folder import CONFIG, run_of
+from transformer.sweep.folder import SweepFolder
+from transformer.sweep.processes import Worker, wait_for_some
+from transformer.sweep.registry import search_of
+from transformer.sweep.trial import Result, Trial, in_words
+from transformer.sweep.worker import Job
+from transformer.system.cores import available_cores
+from transformer.system.errors import UserError
+from transformer.system.signals import Signals
+
+_SECONDS = 0.2  # between two looks at the signals
+
+
+class Sweep:
+    """Trains what is left of a sweep.
+
+    A run at a time trains at each of the `places`: on a CUDA device, or None for no device of its
+    own. `report` gets a line for each run that has ended.
+    """
+
+    def __init__(
+        self,
+        folder: SweepFolder,
+        places: Sequence[str | None],
+        command: Sequence[str],
+        report: Callable[[str], None],
+        start: Callable[[Trial, str | None, Job], Worker] = Worker,
+    ) -> None:
+        self._folder = folder
+        self._places = places
+        self._command = command
+        self._report = report
+        self._start = start
+        self._search = search_of(folder.plan)
+        self._workers: list[Worker] = []
+        self._results: dict[str, Result] = {}
+        self._stops = False
+
+    def run(self) -> list[Result]:
+        """The results of all trials, in the order of the search.
+
+        A signal makes the runs save their state, and end.
+
+        Raises: Interrupted when they have.
+        """
+        signals = Signals()
+        with signals.heard():
+            try:
+                while not signals.received and self._is_going_on():
+                    ended = wait_for_some(self._workers, _SECONDS)
+                    self._stops = bool(signals.received)
+                    self._conclude(ended)
+            finally:  # also after an error, such as a full disk
+                self._stop()
+            signals.check()
+        return [self._results[trial.name] for trial in self._allowed()]
+
+    def _is_going_on(self) -> bool:
+        self._begin()
+        return bool(self._workers)
+
+    def _stop(self) -> None:
+        self._stops = True
+        for worker in self._workers:
+            worker.ask_to_stop()
+        while self._workers:
+            self._conclude(wait_for_some(self._workers, _SECONDS))
+
+    def _allowed(self) -> Sequence[Trial]:
+        """All trials of the search so far; takes note of results that are in the folder."""
+        while True:
+            trials = self._search.trials(list(self._results.values()))
+            before = len(self._results)
+            for trial in trials:
+                if trial.name not in self._results and trial.name not in self._in_work():
+                    self._note(trial)
+            if len(self._results) == before:
+                return trials
+
+    def _in_work(self) -> set[str]:
+        return {worker.trial.name for worker in self._workers}
+
+    def _note(self, trial: Trial) -> bool:
+        """Whether the folder has a result of the trial."""
+        result = self._folder.result_of(trial)
+        if result is not None:
+            self._results[trial.name] = result
+        return result is not None
+
+    def _begin(self) -> None:
+        """Starts trials until each place has one."""
+        free = list(self._places)
+        for worker in self._workers:
+            free.remove(worker.place)
+        while free:
+            allowed = self._allowed()
+            begun = self._results.keys() | self._in_work()
+            trial = next((trial for trial in allowed if trial.name not in begun), None)
+            if trial is None:
+                return
+            checkpoints = self._folder.checkpoints_of(trial)
+            try:
+                job = self._job(trial, checkpoints, free[0])
+            except UserError as error:
+                self._fail(trial, str(error), 0.0)
+            else:
+                self._workers.append(self._start(trial, free.pop(0), job))
+
+    def _job(self, trial: Trial, checkpoints: Sequence[Path], place: str | None) -> Job:
+        folder, plan = self._folder, self._folder.plan
+        if checkpoints:  # with the choices that the run has made, such as its number format
+            config = load_config(run_of(checkpoints[0]) / CONFIG, {}, same_text=True)
+        else:
+            config = plan.config(trial.settings, trial.limit, seed=trial.seed)
+        changes = {"runs_dir": str(folder.path), "run_name": trial.name}
+        config = config.model_copy(update=changes | self._hardware(config, place))
+        variables = {} if place is None else {"CUDA_VISIBLE_DEVICES": place}
+        return Job(config, checkpoints, folder.log_of(trial), variables, self._command)
+
+    def _hardware(self, config: Config, place: str | None) -> dict[str, object]:
+        changes: dict[str, object] = {} if place is None else {"accelerator": "cuda"}
+        number = len(self._places)
+        if number > 1 and config.num_threads == "auto":  # they share the cores
+            changes["num_threads"] = max(1, available_cores() // number)
+        return changes
+
+    def _conclude(self, workers: Sequence[Worker]) -> None:
+        for worker in workers:
+            self._workers.remove(worker)
+            reason = worker.join()
+            if self._note(worker.trial):
+                self._tell(worker.trial, worker.elapsed_seconds)
+            elif not self._stops:
+                why = reason or "its process ended without a result"
+                self._fail(worker.trial, why, worker.elapsed_seconds)
+
+    def _fail(self, trial: Trial, reason: str, seconds: float) -> None:
+        self._folder.keep_failure(trial, reason)
+        self._note(trial)
+        self._tell(trial, seconds)
+
+    def _tell(self, trial: Trial, seconds: float) -> None:
+        result = self._results[trial.name]
+        found = f"failed: {result.error}"
+        if result.loss is not None:
+            found = f"{self._folder.plan.metric} {result.loss:.4f}, {seconds:.0f} s"
+        number, total = len(self._results), len(self._allowed())
+        what = f"{in_words(trial.settings)}, seed {trial.seed}"
+        self._report(f"[{number} of {total}] {what}: {found}")
