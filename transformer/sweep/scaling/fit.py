@@ -22,8 +22,15 @@ HUBER = 1e-2
 STARTS_E, STARTS_ALPHA = (0.3, 0.7), (0.05, 0.15, 0.4)  # E as a share of the lowest loss
 LEVEL = 0.95
 LEAST_POINTS = 4
+# Five runs hardly tell a high floor from a low power. So log ALPHA is pulled towards the value of
+# Hoffmann et al. 2022, a b / (a + b) with their a = 0.34 and b = 0.28, as if it had been measured
+# with the standard deviation PULL.
+USUAL_POWER, PULL = 0.154, 0.5
 # The standard deviation of log L between seeds, and the number of residuals for which it counts.
 SEED_NOISE, SEED_COUNT = 0.003, 4
+
+
+_PULLED = np.array([0.0, 0.0, SEED_NOISE / PULL])  # the slopes of the pull
 
 
 class Law(NamedTuple):
@@ -53,10 +60,11 @@ def fit(computes: Sequence[float], losses: Sequence[float]) -> Law:
     ]
 
     def residuals(constants: Array) -> Array:
-        return _logs(constants, x) - y
+        pull = (constants[2] - np.log(USUAL_POWER)) / PULL
+        return np.append(_logs(constants, x) - y, SEED_NOISE * pull)
 
     def slopes(constants: Array) -> Array:
-        return _slopes(constants, x)
+        return np.vstack([_slopes(constants, x), _PULLED])
 
     found = [
         least_squares(residuals, start, jac=slopes, loss="huber", f_scale=HUBER)  # pyright: ignore[reportArgumentType]
@@ -90,7 +98,7 @@ def predict(computes: Sequence[float], losses: Sequence[float], compute: float) 
     law = fit(computes, losses)
     x = np.asarray(computes) / law.unit
     constants = np.log((law.floor, law.scale, law.power))
-    slopes = _slopes(constants, x)
+    slopes = np.vstack([_slopes(constants, x), _PULLED])
     covariance = np.linalg.pinv(slopes.T @ slopes)
     (at,) = _slopes(constants, np.asarray([compute / law.unit]))
     residuals = np.log([law(each) for each in computes]) - np.log(losses)
