@@ -16,7 +16,11 @@ import export
 import generate
 import plot
 import prepare
+import sweep
 import train
+from transformer.config.flags import check_flags, given_flags
+from transformer.storage.run_lock import RunLock
+from transformer.sweep.options import SweepOptions
 from transformer.system.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -136,6 +140,24 @@ def test_commands_of_the_corpus_read_one(tmp_path, monkeypatch):
             prepare.main(list(command.words[2:]))
 
 
+@pytest.mark.parametrize("command", [one for one in COMMANDS if is_for(one, "sweep.py")], ids=str)
+def test_sweeps_can_be_planned(command, tmp_path, monkeypatch):
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    arguments = sweep.make_parser().parse(list(command.words[2:]))
+    options = check_flags(SweepOptions, given_flags(arguments, SweepOptions))
+    with RunLock() as lock:
+        if arguments.scaling:
+            with pytest.raises(UserError, match=r"no such text file"):
+                sweep.opened_folder(arguments, options, lock)
+        elif arguments.resume is None:
+            folder = sweep.opened_folder(arguments, options, lock)
+            assert len(folder.results()) == 0
+        else:
+            with pytest.raises(UserError, match=r"has no sweep\.yaml"):
+                sweep.opened_folder(arguments, options, lock)
+
+
 def check_python(arguments: list[str]) -> None:
     """The scripts of this folder have tests above; others, and tests, are there."""
     first, *others = arguments
@@ -197,6 +219,7 @@ def test_no_command_of_a_page_is_left_out(path):
     assert {name for name in checked if "/" not in name} <= {
         "train.py",
         "prepare.py",
+        "sweep.py",
         *OTHER_SCRIPTS,
     }
 

@@ -42,7 +42,7 @@ def test_an_interval_is_that_of_the_paired_t_test(count):
     # Both work in float64 and add up at most 19 numbers.
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
     assert found.mean == pytest.approx(float(np.mean(one - other)), abs=1e-12)
-    assert found.count == count
+    assert found.num_values == count
 
 
 def test_a_single_difference_has_no_interval():

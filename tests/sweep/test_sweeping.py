@@ -9,12 +9,14 @@ import pytest
 
 from tests.marks import first_fast
 from transformer.storage.run_folder import LAST
+from transformer.storage.run_lock import RunLock
 from transformer.sweep.folder import SweepFolder, read_results
 from transformer.sweep.plan_file import load, save
 from transformer.sweep.processes import Worker
 from transformer.sweep.registry import search_of
 from transformer.sweep.report import table
 from transformer.sweep.space import Choice, Range
+from transformer.sweep.starting import opened
 from transformer.sweep.sweeping import Sweep
 
 LRS = {"lr": Range(0.1, 1.0)}
@@ -201,3 +203,13 @@ def test_a_run_that_ended_before_its_first_checkpoint_begins_anew_in_its_place(s
 
 def trials_of(folder):
     return search_of(folder.plan).trials([])
+
+
+def test_a_folder_of_a_sweep_that_was_killed_before_it_had_a_plan_is_taken(make_plan, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "training.lock").write_text("{}", encoding="utf-8")
+    (tmp_path / "a" / ".sweep.yaml.1234.tmp").touch()
+    plan = make_plan("grid", **PLANS["grid"])
+    with RunLock() as lock:
+        opened(tmp_path / "a", plan, lock)
+        assert load(tmp_path / "a" / "sweep.yaml") == plan

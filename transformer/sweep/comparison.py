@@ -21,7 +21,7 @@ class Interval(NamedTuple):
     mean: float
     low: float | None
     high: float | None
-    count: int
+    num_values: int
 
 
 def interval(values: Sequence[float]) -> Interval:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from transformer.config.flags import check_flags
 from transformer.evaluation.options import EvaluateOptions
 from transformer.storage.run_folder import WEIGHTS
 from transformer.sweep.comparison import Combination, combinations_of, ranked
@@ -69,7 +70,8 @@ def _score(one: Combination) -> Together:
 
     ended = [result for result in one.results if result.trial.seed in one.losses and result.run]
     saved = load_models([result.run / WEIGHTS for result in ended if result.run])
-    scores = report_on_text(saved, EvaluateOptions(split="validation"))["scores"]
+    options = check_flags(EvaluateOptions, {"split": "validation"})
+    scores = report_on_text(saved, options)["scores"]
     seeds = [result.trial.seed for result in ended]
     return Together(one.settings, one.limit, seeds, scores[AVERAGED]["loss"], scores[MEAN]["loss"])
 

@@ -5,15 +5,19 @@ those that differ first. No torch.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams import metadata
-from tensorboard.plugins.hparams.api_pb2 import Status
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from transformer.sweep.trial import Result
+
+# Their classes are made at run time, where no type checker sees them.
+_event: Any = event_pb2
+_summary: Any = summary_pb2
+_api: Any = api_pb2
+_plugin: Any = plugin_data_pb2
 
 EXACT = "exact_"  # before the metric's name: a run's curve of that name is of a part of the text
 _SUFFIX = ".sweep"
@@ -25,14 +29,14 @@ def write_hparams(results: Sequence[Result], metric: str) -> None:
         folder = result.run
         if folder is None or result.loss is None or any(folder.glob(f"*{_SUFFIX}")):
             continue
-        loss = Summary.Value(tag=f"{EXACT}{metric}", simple_value=result.loss)
-        summary = Summary(value=[_success(), loss])
+        loss = _summary.Summary.Value(tag=f"{EXACT}{metric}", simple_value=result.loss)
+        summary = _summary.Summary(value=[_success(), loss])
         writer = EventFileWriter(str(folder), filename_suffix=_SUFFIX)
-        writer.add_event(Event(step=result.summary.get("step", 0), summary=summary))
+        writer.add_event(_event.Event(step=result.summary.get("step", 0), summary=summary))
         writer.close()
 
 
-def _success() -> Summary.Value:
-    end = SessionEndInfo(status=Status.STATUS_SUCCESS)
-    about = metadata.create_summary_metadata(HParamsPluginData(session_end_info=end))
-    return Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=about)
+def _success() -> Any:
+    end = _plugin.SessionEndInfo(status=_api.STATUS_SUCCESS)
+    about = metadata.create_summary_metadata(_plugin.HParamsPluginData(session_end_info=end))
+    return _summary.Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=about)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer.storage.run_folder import check_writable
-from transformer.storage.run_lock import RunLock, holder_of
+from transformer.storage.run_lock import LOCK, RunLock, holder_of
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.plan import Plan
@@ -76,7 +76,7 @@ def opened(
         )
     if is_new:
         check_writable(path)
-        if path.exists() and any(path.iterdir()):
+        if _is_in_use(path):
             raise UserError(f"{path}: is in use for something else: give another `name`")
     saved = complete(plan) if is_new and plan is not None else load(path / PLAN)
     if plan is not None:
@@ -85,6 +85,12 @@ def opened(
     if is_new:
         save(saved, path / PLAN)
     return SweepFolder(path, saved)
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether a folder has more than what a sweep leaves that was killed before it had a plan."""
+    names = [file.name for file in path.iterdir()] if path.exists() else []
+    return any(name != LOCK.name and not name.endswith(".tmp") for name in names)
 
 
 def _lock(path: Path, lock: RunLock) -> None:

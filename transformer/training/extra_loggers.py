@@ -11,7 +11,6 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
-from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 from transformer.system.errors import UserError
 from transformer.system.files import read_utf8, replacing, write_text
@@ -75,9 +74,8 @@ class RunCsv(CSVLogger):
         self._warned = False
 
     @property
-    @rank_zero_experiment
-    def experiment(self) -> ExperimentWriter:
-        if self._experiment is None:
+    def experiment(self) -> Any:
+        if self._experiment is None and is_rank_0():
             self._experiment = _Rows(str(self._folder), self._first_step)
         return self._experiment
 
