@@ -23,6 +23,7 @@ from transformer.sweep.ensemble import check_ensemble, score_ensembles
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.outcome import PICTURE, write_outcome
+from transformer.sweep.plan import Plan
 from transformer.sweep.planning import folder_of, make_plan
 from transformer.sweep.scaling.making import SUFFIX, make_scaling_plan, with_measures
 from transformer.sweep.starting import check_alone, check_gpus, check_resumed, opened
@@ -100,8 +101,6 @@ def main(argv: list[str] | None = None) -> int:
     check_gpus(options)
     with RunLock() as lock:
         folder = opened_folder(arguments, options, lock)
-        if arguments.ensemble:
-            check_ensemble(folder.plan)
         if arguments.retry:
             folder.forget_failures()
         results = results_of(folder, options, command)
@@ -115,14 +114,24 @@ def opened_folder(
     flags = given_flags(arguments, Config)
     if arguments.resume is not None:
         check_resumed(arguments, options, flags)
-        return opened(Path(arguments.resume), None, lock)
+        folder = opened(Path(arguments.resume), None, lock)
+        check(folder.plan, arguments)
+        return folder
     path = arguments.config or DEFAULT_CONFIG
     if arguments.scaling:
         varies = bool(arguments.vary or arguments.changes)
         plan = make_scaling_plan(path, flags, options, varies=varies)
+        check(plan, arguments)
         return opened(folder_of(path, options, SUFFIX), plan, lock, with_measures)
     plan = make_plan(path, flags, options, arguments.vary or (), arguments.changes or ())
+    check(plan, arguments)
     return opened(folder_of(path, options), plan, lock)
+
+
+def check(plan: Plan, arguments: argparse.Namespace) -> None:
+    """Raises: UserError for a flag that does not go with the plan, before the folder is made."""
+    if arguments.ensemble:
+        check_ensemble(plan)
 
 
 def results_of(folder: SweepFolder, options: SweepOptions, command: Sequence[str]) -> list[Result]:

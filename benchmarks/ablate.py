@@ -1,151 +1,96 @@
-"""Measures how much a switch of a config changes the loss, at equal steps and at equal time.
+"""What is each option worth? Lists of changes, each tried alone by `sweep.py` with paired seeds.
 
-`python benchmarks/ablate.py --config configs/default.yaml --switch qk_norm,norm=layernorm --seeds 5
---steps 1000` trains the base and one variant for each switch, and writes ablation.json.
-Every run is a whole schedule of N steps. For one seed, all runs read the same chunks in the same
-order, and start from the same weights if their shapes are equal. A switch is KEY=VALUE, or KEY
-alone (it inverts a boolean), or several of them joined by a plus: `optimizer=adamw+lr=3e-3`. The
-keys of `candidates.py` can be tried, too: `logit_cap=15`.
+`python benchmarks/ablate.py recipe --minutes 120 --seeds 5` trains configs/default.yaml and each
+change of the list, all runs for equally long, and writes ablate_recipe.json. Every other flag is
+one of sweep.py: `--max_steps 500` compares at equal steps instead. The sweep is in sweeps/, and the
+same command goes on with one that was stopped.
 
-Loss: exact, over the whole validation split, as in evaluate.py. For each seed, d is the variant's
-loss minus the base's. The interval comes from the paired t test over n seeds: mean +-
-t(0.975, n - 1) s / sqrt(n).
-
-Step cost c: the variant's seconds per step divided by the base's. It is measured apart from the
-training runs. The base is timed right before and after the variant, and the mean of both is used.
-Seconds are medians over steps; c is the median over rounds.
-
-Equal time: while the base makes N steps, the variant makes N / c. Near N, the base's loss is about
-linear in log steps, with the slope b = (L(N) - L(N/2)) / log 2 of whole schedules. The variant is
-assumed to have the same slope, so d at equal time = d - b log c, computed for each seed. b is
-negative, so a slower variant loses. The interval treats c as exact.
+The tables of benchmarks/README.md are of an earlier version of this script, at the commits that
+their files name. It also measured the cost of a step, and tried options that are no keys.
 """
 
-import argparse
-import math
+import json
 import sys
-from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean
 from typing import Any
 
-from record import RESULTS, ROOT, processor, save
+from record import ROOT, save
 from tabulate import tabulate
-from variants import WARMUP_STEPS, StepClock, Variant, fit, loss_after, make_variants
 
-from transformer.data.text.corpus import Corpus
+import sweep
+from transformer.config.flags import check_flags, given_flags
+from transformer.sweep.options import SweepOptions
+from transformer.sweep.outcome import RESULTS
+from transformer.sweep.planning import folder_of
 from transformer.system.errors import UserError
-from transformer.system.terminal import quiet_libraries, run_script
-from transformer.tasks.registry import task_of
+from transformer.system.files import read_utf8
+from transformer.system.terminal import run_script
 
-# The 0.975 quantile of Student's t for 1, 2, ... degrees of freedom. For more, the last one is
-# used, which makes the interval a little too wide.
-T_975 = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-)
-Losses = dict[str, list[float]]
-
-
-def measure_costs(
-    variants: dict[str, Variant], corpus: Corpus, rounds: int, steps: int
-) -> dict[str, list[float]]:
-    """Each variant's step cost, one number per round; "base" holds all seconds of the base.
-
-    The base is timed before and after each variant, and the variant's seconds are divided by the
-    mean of the two: other work on the machine slows neighboring measurements equally.
-    """
-
-    def seconds_per_step(variant: Variant) -> float:
-        clock = StepClock()
-        fit(variant, corpus, 0, WARMUP_STEPS + steps, clock)
-        return clock.seconds_per_step()
-
-    costs: dict[str, list[float]] = {name: [] for name in variants}
-    bases = costs["base"]
-    for number in range(rounds):
-        bases.append(seconds_per_step(variants["base"]))
-        for name in [name for name in variants if name != "base"]:
-            seconds = seconds_per_step(variants[name])
-            bases.append(seconds_per_step(variants["base"]))
-            costs[name].append(seconds / mean(bases[-2:]))
-            report(f"cost, round {number + 1}: {name}: {costs[name][-1]:.3f} of the base's")
-    return costs
+# The config, and changes of it.
+LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "options": (
+        "default",
+        (
+            *("token_shift=false", "ngram_size=1", "ngram_size=3", "qk_norm=false"),
+            *("norm=layernorm", "tie_weights=true", "bias=true", "positions=learned"),
+            *("activation=gelu", "activation=relu2", "dropout=0.1", "optimizer=adamw+lr=3e-3"),
+        ),
+    ),
+    "recipe": (
+        "default",
+        (
+            *("momentum=0.9", "momentum=0.8", "lr=7e-3", "lr=1.4e-2", "batch_size=8"),
+            *("batch_size=16", "decay_fraction=0.6", "beta2=0.95", "weight_decay=0.02"),
+        ),
+    ),
+    "quick": (
+        "quick",
+        (
+            *("lr=1.5e-2", "momentum=0.85", "decay_fraction=0.8", "ngram_size=2", "beta1=0.9"),
+            *("batch_size=12", "batch_size=24", "block_size=32+batch_size=32", "tie_weights=true"),
+            "embedding_dim=192+num_heads=6",
+        ),
+    ),
+}
 
 
-def interval(differences: list[float]) -> tuple[float, float, float]:
-    """Mean and 95 % interval of at least two paired differences."""
-    freedom = len(differences) - 1
-    quantile = T_975[min(freedom, len(T_975)) - 1]
-    center = mean(differences)
-    half_width = quantile * stdev(differences) / math.sqrt(len(differences))
-    return center, center - half_width, center + half_width
+def flags_of(name: str) -> list[str]:
+    """Those of sweep.py. Raises: UserError for a name that is no list."""
+    if name not in LISTS:
+        raise UserError(f"{name or 'nothing'}: no such list: give one of {', '.join(LISTS)}")
+    config, changes = LISTS[name]
+    path = str(ROOT / "configs" / f"{config}.yaml")
+    return ["--config", path, "--name", f"ablate-{name}", "--try", *changes]
 
 
-def at_equal_time(difference: float, slope: float, cost: float) -> float:
-    """Corrects a difference at equal steps: at equal time the variant makes `cost` times fewer."""
-    return difference - slope * math.log(cost)
+def main(argv: list[str] | None = None) -> int:
+    name, *others = (sys.argv[1:] if argv is None else argv) or [""]
+    flags = [*flags_of(name), *others]
+    status = sweep.main(flags)
+    save(f"ablate_{name}", results_of(flags))
+    return status
 
 
-def compare(switch: str, losses: Losses, half: list[float], costs: list[float]) -> dict[str, Any]:
-    """The row of one switch; `half` holds the base's losses after half of the steps."""
-    base = losses["base"]
-    pairs = zip(losses[switch], base, strict=True)
-    differences = [variant - reference for variant, reference in pairs]
-    slopes = [(whole - early) / math.log(2) for whole, early in zip(base, half, strict=True)]
-    cost = median(costs)
-    timed = [at_equal_time(d, b, cost) for d, b in zip(differences, slopes, strict=True)]
-    return {
-        "loss_difference": interval(differences),
-        "step_cost": cost,
-        "step_cost_range": (min(costs), max(costs)),
-        "loss_difference_at_equal_time": interval(timed),
-        "losses": losses[switch],
-    }
+def results_of(flags: list[str]) -> Any:
+    """What the sweep of these flags has found."""
+    arguments = sweep.make_parser().parse(flags)
+    options = check_flags(SweepOptions, given_flags(arguments, SweepOptions))
+    path = folder_of(arguments.config, options) / RESULTS
+    return json.loads(read_utf8(path, "file of results"))
 
 
-def run(variants: dict[str, Variant], corpus: Corpus, arguments: argparse.Namespace) -> dict:
-    """Measures costs, then trains seed by seed; saves after each seed from the second on."""
-    costs = measure_costs(variants, corpus, arguments.rounds, arguments.cost_steps)
-    losses: Losses = {name: [] for name in variants}
-    half: list[float] = []
-    figures: dict[str, Any] = {}
-    for seed in range(arguments.seeds):
-        half.append(loss_after(variants["base"], corpus, seed, arguments.steps // 2))
-        for name, variant in variants.items():
-            losses[name].append(loss_after(variant, corpus, seed, arguments.steps))
-            report(f"seed {seed}: {name}: val_loss {losses[name][-1]:z.4f}")
-        if seed == 0:
-            continue
-        switches = [name for name in variants if name != "base"]
-        figures = {
-            "config": shown(arguments.config),
-            "corpus": {
-                "file": Path(variants["base"].config.data_path).name,
-                "sha256": corpus.sha256,
-            },
-            "steps": arguments.steps,
-            "seeds": seed + 1,
-            "rounds": arguments.rounds,
-            "base": {
-                "losses": losses["base"],
-                "losses_at_half": half,
-                "seconds_per_step": median(costs["base"]),
-            },
-            "num_switches": len(switches),
-            "switches": {name: compare(name, losses, half, costs[name]) for name in switches},
-        }
-        save(arguments.name, figures)
-    return figures
-
-
-def table(figures: dict[str, Any]) -> str:
-    """Markdown: a row for each switch, the base's loss, and how many switches were tried."""
+def recorded_table(figures: dict[str, Any]) -> str:
+    """Markdown, of a file of the earlier version of this script."""
     header = ("switch", "loss", "95 %", "step cost", "at equal time", "95 %")
-    rows = []
-    for switch, row in figures["switches"].items():
-        steps, timed = row["loss_difference"], row["loss_difference_at_equal_time"]
-        cells = [f"`{switch}`", *_cells(steps), f"{row['step_cost']:.3f}", *_cells(timed)]
-        rows.append(cells)
+    rows = [
+        (
+            f"`{switch}`",
+            *_cells(row["loss_difference"]),
+            f"{row['step_cost']:.3f}",
+            *_cells(row["loss_difference_at_equal_time"]),
+        )
+        for switch, row in figures["switches"].items()
+    ]
     base, tried = figures["base"], figures["num_switches"]
     lines = tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
     return (
@@ -160,51 +105,6 @@ def table(figures: dict[str, Any]) -> str:
 def _cells(values: tuple[float, float, float]) -> list[str]:
     center, low, high = values
     return [f"{center:+z.4f}", f"{low:+z.4f} to {high:+z.4f}"]
-
-
-def shown(path: Path) -> str:
-    """The path from the repository's root, or only the name of a file outside it."""
-    path = path.resolve()
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
-
-
-def report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "default.yaml")
-    parser.add_argument("--switch", required=True, help="NAME[=VALUE][+NAME...],...")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--data_path")
-    parser.add_argument("--name", default="ablation", help="name of the file in results/")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of the cost measurement")
-    parser.add_argument("--cost_steps", type=int, default=20, help="timed steps per round")
-    arguments = parser.parse_args(argv)
-    least = {"seeds": 2, "steps": 2, "rounds": 1, "cost_steps": 1}
-    for name, value in least.items():
-        if getattr(arguments, name) < value:
-            raise UserError(f"--{name} must be at least {value}, got {getattr(arguments, name)}")
-    return arguments
-
-
-def main(argv: list[str] | None = None) -> int:
-    arguments = parse_arguments(argv)
-    switches = [switch.strip() for switch in arguments.switch.split(",") if switch.strip()]
-    if not switches:
-        raise UserError("--switch is empty: give NAME[=VALUE],...")
-    variants = make_variants(arguments.config, switches, arguments.data_path)
-    quiet_libraries()
-    config = variants["base"].config
-    corpus = task_of(config.model).read(config)
-    path = RESULTS / processor() / f"{arguments.name}.json"
-    if path.exists():
-        report(f"{path} will be replaced; give another --name to keep it")
-    print(table(run(variants, corpus, arguments)))
-    return 0
 
 
 if __name__ == "__main__":

@@ -210,7 +210,7 @@ def in_memory_limit(home: Path, corpus: Path, small: Path) -> dict[str, Any]:
 
 def training(home: Path, small: Path, rounds: int = 7) -> dict[str, Any]:
     """Seconds of 40 steps; both sides in turn."""
-    from variants import StepClock, Variant, fit
+    from whole_runs import StepClock, fit
 
     from transformer.config.files import load_config
     from transformer.data.reading import read_text_corpus
@@ -230,7 +230,7 @@ def training(home: Path, small: Path, rounds: int = 7) -> dict[str, Any]:
             choice = TokenizerChoice(cache_dir=base.cache_dir)
             corpus = read_text_corpus(str(small), settings, choice, build=False)
             clock = StepClock()
-            fit(Variant(base), corpus, 0, 40, clock)
+            fit(base, corpus, 0, 40, clock)
             seconds[name].append(clock.seconds_per_step())
     middle = {name: median(times) for name, times in seconds.items()}
     return {

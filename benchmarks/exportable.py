@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from record import ROOT, load, make_missing
 from tokenizer_runs import corpus_of, seconds_per_step
-from variants import Variant, fit
+from whole_runs import fit
 
 from transformer.config.files import load_config
 from transformer.config.keys import Config
@@ -43,7 +43,7 @@ def train(reference_steps: int, run: dict[str, Any]) -> dict[str, Any]:
     corpus = corpus_of(config.data_path, config.group(TokenizerChoice))
     relative = 1.0 if run["config"] == REFERENCE else relative_step_time()
     steps = round(reference_steps / relative)
-    model, _ = fit(Variant(config), corpus, run["seed"], steps)
+    model, _ = fit(config, corpus, run["seed"], steps)
     return run | {
         "steps": steps,
         "relative_step_time": relative,

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from record import ROOT, make_missing
 from tokenizer_runs import corpus_of, seconds_per_step
-from variants import Variant, fit
+from whole_runs import fit
 
 from transformer.config.files import load_config
 from transformer.config.keys import Config
@@ -70,7 +70,7 @@ def train(run: dict[str, Any]) -> dict[str, Any]:
     corpus = corpus_of(config.data_path, config.group(TokenizerChoice))
     relative = relative_step_time(run["config"])
     steps = max(1, round(run["budget"] * UNIT_STEPS / relative))
-    model, _ = fit(Variant(config), corpus, config.seed, steps)
+    model, _ = fit(config, corpus, config.seed, steps)
     loss = score_model(model, corpus.val[:VALIDATED_TOKENS], corpus.tokenizer).loss
     return run | {
         "keys": keys,

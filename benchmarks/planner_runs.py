@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from record import ROOT, make_missing
-from variants import Variant, fit
+from whole_runs import fit
 
 from transformer.config.files import load_config
 from transformer.data.text.corpus import Corpus
@@ -100,7 +100,7 @@ def train(run: dict[str, Any]) -> dict[str, Any]:
     config = load_config(ROOT / "configs" / "default.yaml", run["keys"])
     corpus = corpus_of(run["text"], run["thousands"])
     started_at = time.perf_counter()
-    fitted: Any = fit(Variant(config), corpus, config.seed, run["steps"])
+    fitted: Any = fit(config, corpus, config.seed, run["steps"])
     model, data = fitted
     seconds = time.perf_counter() - started_at
     seen = data.train_tokens[: len(data.val_tokens)]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from record import ROOT, make_missing, recorded, save
 from tokenizer_runs import corpus_of, path_of
-from variants import Variant, fit
+from whole_runs import fit
 
 from transformer.config.files import load_config
 from transformer.config.keys import Config
@@ -45,7 +45,7 @@ def train(base: Config, run: dict[str, Any]) -> dict[str, Any]:
     config = base.model_copy(update=run["keys"])
     corpus = corpus_of(config.data_path, config.group(TokenizerChoice))
     started_at = time.process_time()
-    model, _ = fit(Variant(config), corpus, run["seed"], run["max_steps"])
+    model, _ = fit(config, corpus, run["seed"], run["max_steps"])
     seconds = time.process_time() - started_at
     loss = score_model(model, corpus.val, corpus.tokenizer).loss
     return run | {"val_loss": loss, "processor_seconds": seconds}

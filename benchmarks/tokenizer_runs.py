@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from record import DEFAULT_CONFIG, ROOT, make_missing, recorded
-from variants import Variant, fit
+from whole_runs import fit
 
 from transformer.config.files import load_config
 from transformer.config.keys import Config
@@ -94,7 +94,7 @@ def seconds(config: Config, steps: int) -> float:
     """Of processor time."""
     corpus = corpus_of(config.data_path, config.group(TokenizerChoice))
     started_at = time.process_time()
-    fit(Variant(config), corpus, config.seed, steps)
+    fit(config, corpus, config.seed, steps)
     return time.process_time() - started_at
 
 
@@ -124,7 +124,7 @@ def train(run: dict[str, Any]) -> dict[str, Any]:
     corpus = corpus_of(config.data_path, config.group(TokenizerChoice))
     relative = relative_step_time(run)
     steps = round(REFERENCE_STEPS / relative)
-    model, _ = fit(Variant(config), corpus, run["seed"], steps)
+    model, _ = fit(config, corpus, run["seed"], steps)
     score = score_model(model, corpus.val, corpus.tokenizer)
     return run | {
         "steps": steps,

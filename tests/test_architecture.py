@@ -60,7 +60,7 @@ PACKAGES = {
     "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors tabulate torch",
     "tasks": "pydantic",
     "run": "pytorch_lightning tabulate torch",
-    "sweep": "matplotlib numpy optuna pydantic scipy tabulate tensorboard yaml",
+    "sweep": "matplotlib numpy optuna pydantic scipy tabulate tensorboard torch yaml",
     "lessons": "jaxtyping numpy torch",
 }
 WITHOUT_TORCH = """

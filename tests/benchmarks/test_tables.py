@@ -12,7 +12,7 @@ README = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
 def test_a_table_of_an_ablation_is_that_of_its_file(load_benchmark, name):
     record = load_benchmark("record")
     figures = record.load(name, record.PUBLISHED)["figures"]
-    assert load_benchmark("ablate").table(figures) in README
+    assert load_benchmark("ablate").recorded_table(figures) in README
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_each_processor_has_a_folder(load_benchmark, name, folder):
 
 
 def test_every_script_has_a_row():
-    helpers = {"record", "variants", "candidates", "mutations", "machines"}
+    helpers = {"record", "whole_runs", "mutations", "machines"}
     for path in (ROOT / "benchmarks").glob("*.py"):
         if path.stem not in helpers:
             assert f"| `{path.name} " in README or f"| `{path.name}`" in README, path.name
