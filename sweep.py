@@ -98,7 +98,6 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse(argv)
     options = check_flags(SweepOptions, given_flags(arguments, SweepOptions))
     check_alone()
-    check_gpus(options)
     with RunLock() as lock:
         folder = opened_folder(arguments, options, lock)
         if arguments.retry:
@@ -115,21 +114,22 @@ def opened_folder(
     if arguments.resume is not None:
         check_resumed(arguments, options, flags)
         folder = opened(Path(arguments.resume), None, lock)
-        check(folder.plan, arguments)
+        check(folder.plan, arguments, options)
         return folder
     path = arguments.config or DEFAULT_CONFIG
     if arguments.scaling:
         varies = bool(arguments.vary or arguments.changes)
         plan = make_scaling_plan(path, flags, options, varies=varies)
-        check(plan, arguments)
+        check(plan, arguments, options)
         return opened(folder_of(path, options, SUFFIX), plan, lock, with_measures)
     plan = make_plan(path, flags, options, arguments.vary or (), arguments.changes or ())
-    check(plan, arguments)
+    check(plan, arguments, options)
     return opened(folder_of(path, options), plan, lock)
 
 
-def check(plan: Plan, arguments: argparse.Namespace) -> None:
+def check(plan: Plan, arguments: argparse.Namespace, options: SweepOptions) -> None:
     """Raises: UserError for a flag that does not go with the plan, before the folder is made."""
+    check_gpus(options)
     if arguments.ensemble:
         check_ensemble(plan)
 
