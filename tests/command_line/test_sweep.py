@@ -232,7 +232,7 @@ def test_a_sweep_that_is_killed_at_random_ends_with_the_same_table(start, swept,
     for number in range(kills):
         one = start(*LONG, "--name", "killed", "--processes", 1 + number % 2)
         wait_until(trains(tmp_path / "sweeps" / "killed"))
-        time.sleep(source.uniform(0, 2))
+        time.sleep(source.uniform(0, 1))
         assert one.process.poll() is None  # it has not ended by itself
         one.end_group(signal.SIGKILL)
         for lock in trains(tmp_path / "sweeps" / "killed")():
