@@ -246,6 +246,7 @@ def test_the_runs_of_a_sweep_that_is_killed_alone_are_saved_and_go_on(start, swe
     folder = tmp_path / "sweeps" / "killed"
     wait_until(lambda: [*folder.glob(f"*/version_0/{LAST}")])
     one.process.kill()
+    one.process.communicate(timeout=300)
     (log,) = folder.glob("*/output.log")
     wait_until(lambda: "everything is saved" in log.read_text(encoding="utf-8"))
     assert_the_same(swept, tmp_path)
