@@ -205,6 +205,7 @@ def named(config: Config, path: str | Path) -> Config:
 
 @with_flags_in_errors()
 def main(argv: list[str] | None = None) -> int:
+    started_at = time.monotonic()
     command = ["train.py", *(sys.argv[1:] if argv is None else argv)]
     arguments = parse_arguments(argv)
     if arguments.plan:
@@ -221,7 +222,7 @@ def main(argv: list[str] | None = None) -> int:
 
         checkpoints = arguments.resume.checkpoints
         data = read_data(config, checkpoints[0] if checkpoints else None)
-        for part in estimate(config, data):
+        for part in estimate(config, data, time.monotonic() - started_at):
             print(part, flush=True)
         return 0
     with lasting_output(), ended_at_once(SIGNALS):

@@ -32,8 +32,11 @@ ALLOCATOR_FACTOR = 1.4
 _TABLE: dict[str, Any] = {"disable_numparse": True, "colalign": ("left", "right")}
 
 
-def estimate(config: Config, data: Data) -> Iterator[str]:
-    """Yields memory and FLOPs, also for devices that are not here; then the time measured here."""
+def estimate(config: Config, data: Data, start_seconds: float) -> Iterator[str]:
+    """Yields memory and FLOPs, also for devices that are not here; then the time measured here.
+
+    `start_seconds` are those that imports and reading the data took.
+    """
     config = _settled(config)
     task = task_of(config.model).start(config, data, 0)
     num_devices = _num_devices(config)
@@ -49,10 +52,12 @@ def estimate(config: Config, data: Data) -> Iterator[str]:
         f"{step_teraflops:.3g} TFLOP per step; a corpus pass of {corpus_tokens:,} tokens is "
         f"{token_flops * corpus_tokens / 1e12:.3g} TFLOP\n"
     )
-    yield _time_here(config, data, num_devices, memory)
+    yield _time_here(config, data, num_devices, memory, start_seconds)
 
 
-def _time_here(config: Config, data: Data, num_devices: int, memory: Footprint) -> str:
+def _time_here(
+    config: Config, data: Data, num_devices: int, memory: Footprint, start_seconds: float
+) -> str:
     """The time of the run in words, or the reason why it was not measured."""
     from transformer.run import timing
 
@@ -67,7 +72,7 @@ def _time_here(config: Config, data: Data, num_devices: int, memory: Footprint) 
                 f"the time is not measured: the run needs {needed / 1e9:.3g} GB, and only "
                 f"{free / 1e9:.3g} GB are free here"
             )
-        return timing.time_here(config, data)
+        return timing.time_here(config, data, start_seconds)
     except UserError as error:
         return f"the time is not measured: {error}"
 

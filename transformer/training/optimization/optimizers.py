@@ -10,6 +10,7 @@ from torch.optim import AdamW, Optimizer
 from transformer.models.parts.attention import FusedLinear
 from transformer.models.parts.layers import ResidualPaths
 from transformer.training.optimization.muon import Muon
+from transformer.training.optimization.polar import MOST_THREADS, newton_schulz, zolotarev
 from transformer.training.settings import OptimizerSettings
 from transformer.training.strategies import local
 
@@ -70,19 +71,24 @@ def make_optimizer(
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), or Muon together with AdamW.
 
     `fused` computes a step of AdamW in one kernel, if the device can. `bf16` is the number format
-    of Muon's products; otherwise float32.
+    of Muon's products; otherwise float32. On a CPU with few threads, Muon in float32 takes
+    `zolotarev`.
 
     Raises: ValueError for an unknown name; the error lists the known names.
     """
     name = settings.optimizer
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}")
-    fused = fused and next(model.parameters()).device.type in ("cpu", "cuda")
+    device = next(model.parameters()).device.type
+    fused = fused and device in ("cpu", "cuda")
     betas = (settings.beta1, settings.beta2)
     common: dict[str, Any] = {"lr": settings.lr, "betas": betas, "eps": settings.eps}
     if name == "muon":
         groups = muon_groups(model, settings.weight_decay)
-        return Muon(groups, momentum=settings.momentum, fused=fused, bf16=bf16, **common)
+        inverts = device == "cpu" and not bf16 and torch.get_num_threads() <= MOST_THREADS
+        polar = zolotarev if inverts else newton_schulz
+        common |= {"momentum": settings.momentum, "fused": fused}
+        return Muon(groups, bf16=bf16, polar=polar, **common)
     return EagerAdamW(parameter_groups(model, settings.weight_decay), fused=fused, **common)
 
 
