@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transformer.config.files import load_config
+from transformer.config.run_files import load_run_config
 from transformer.storage.curves import PER_BYTE, VAL_LOSS, read_curves
 from transformer.storage.run_folder import CONFIG, SUMMARY
 from transformer.storage.run_lock import holder_of
@@ -40,7 +40,7 @@ class RunRow:
 
 def read_row(run: Path) -> RunRow:
     """Raises: UserError for a folder that is not a run of this program, or is damaged."""
-    keys = load_config(run / CONFIG, same_text=True).resolved()
+    keys = load_run_config(run / CONFIG).resolved()
     state = RUNS if holder_of(run) is not None else STOPPED
     if state != RUNS and (run / SUMMARY).is_file():
         return _ended(run, keys)

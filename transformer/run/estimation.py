@@ -23,6 +23,7 @@ from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 from transformer.tasks.task_run import TaskRun
 from transformer.training.estimates import PROGRAM_BYTES
+from transformer.training.hardware import check_polar
 from transformer.training.optimization.optimizers import make_optimizer
 from transformer.training.settings import LossSettings, OptimizerSettings
 
@@ -99,9 +100,10 @@ def _step(config: Config, task: TaskRun) -> Step:
     terms = asdict(config.group(LossSettings))
     optimizer = config.group(OptimizerSettings)
     bf16 = config.precision != "float32"
+    of_muon = bf16 and config.precision != "fp16"
     return Step(
         lambda: task.module(_model(config, task), lr=config.lr, **terms),
-        lambda module: make_optimizer(module, optimizer, bf16=bf16),
+        lambda module: make_optimizer(module, optimizer, bf16=of_muon),
         task.largest_shapes,
         bf16=bf16,
         on_cpu=_device_type(config) == "cpu",
@@ -128,6 +130,8 @@ def _settled(config: Config) -> Config:
     try:
         return settle(config)
     except UserError:
+        if config.optimizer == "muon":
+            check_polar(config.polar, config.precision, _device_type(config))
         return config
 
 

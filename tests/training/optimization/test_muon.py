@@ -166,35 +166,43 @@ def test_a_closure_is_called_with_gradients_and_its_loss_returned(generator):
     assert parameter.square().sum().item() < before
 
 
-def make_muon(model):
-    settings = {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-8}
-    return make_optimizer(model, OptimizerSettings(optimizer="muon", lr=0.02, **settings))
+def make_muon(model, bf16=False, **changes):
+    settings = {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-8} | changes
+    settings = OptimizerSettings(optimizer="muon", lr=0.02, **settings)
+    return make_optimizer(model, settings, bf16=bf16)
 
 
 @pytest.mark.parametrize(
-    ("threads", "bf16", "polar"),
+    ("name", "polar"),
     [
-        (1, False, zolotarev),
-        (2, False, zolotarev),
-        (3, False, newton_schulz),
-        (1, True, newton_schulz),
+        ({}, newton_schulz),
+        ({"polar": "auto"}, newton_schulz),
+        ({"polar": "newton_schulz"}, newton_schulz),
+        ({"polar": "zolotarev"}, zolotarev),
     ],
+    ids=str,
 )
-def test_on_a_cpu_with_few_threads_muon_inverts_except_in_bf16(threads, bf16, polar, make_gpt):
-    settings = OptimizerSettings(
-        optimizer="muon", lr=0.02, weight_decay=0.1, beta1=0.8, beta2=0.9, eps=1e-8
-    )
+def test_muon_takes_the_way_it_is_told_on_any_number_of_threads(name, polar, make_gpt):
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(3)
     try:
-        optimizer = make_optimizer(make_gpt(), settings, bf16=bf16)
+        optimizer = make_muon(make_gpt(), **name)
         assert isinstance(optimizer, Muon)
         assert optimizer.polar is polar
         give_gradients([p for g in optimizer.param_groups for p in g["params"]], torch.Generator())
         optimizer.step()
-        assert torch.get_num_threads() == threads
+        assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_inverses_in_bf16_and_unknown_ways_are_refused(make_gpt):
+    with pytest.raises(ValueError, match="polar zolotarev does not go with bf16: give newton_"):
+        make_muon(make_gpt(), bf16=True, polar="zolotarev")
+    with pytest.raises(ValueError, match="one of newton_schulz, zolotarev, got 'newton'"):
+        make_muon(make_gpt(), polar="newton")
+    with pytest.raises(AssertionError):
+        zolotarev(torch.ones(1, 2, 3, dtype=torch.bfloat16))
 
 
 def test_a_loaded_state_goes_on_identically(make_gpt, tmp_path):

@@ -24,7 +24,6 @@ _NORM_EPS = 1e-7
 LEAST_VALUE = 0.003
 M = 0.912315
 FRACTIONS = ((0.0121906, 3.56363e-05), (0.207218, 0.0127264))
-MOST_THREADS = 2  # with more, the products of `newton_schulz` are faster than inverses on one
 
 
 def newton_schulz(x: Float[Tensor, "N R K"]) -> Float[Tensor, "N R K"]:
@@ -66,12 +65,13 @@ def _polynomial(gram: Float[Tensor, "N R R"]) -> Float[Tensor, "N R R"]:
 
 
 def zolotarev(x: Float[Tensor, "N R K"]) -> Float[Tensor, "N R K"]:
-    """(M I + sum of A (G + C I)^-1) X with G = X X^T, in half the time of `newton_schulz`.
+    """(M I + sum of A (G + C I)^-1) X with G = X X^T: two inverses in place of most products.
 
     X is scaled by the root of the norm of G, which is at least the greatest singular value. Those
     of at least LEAST_VALUE of it end between 0.871 and 1.129. Not for bfloat16, which has no digits
-    for the inverses, and not for more than MOST_THREADS: they take one thread each.
+    for the inverses.
     """
+    assert x.dtype != torch.bfloat16
     gram = x @ x.mT
     scale = gram.norm(dim=(1, 2), keepdim=True).clamp(min=_NORM_EPS**2)
     factor = torch.eye(gram.shape[1], dtype=x.dtype, device=x.device) * M
@@ -92,3 +92,7 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+PLAIN = "newton_schulz"
+POLARS: dict[str, Polar] = {PLAIN: newton_schulz, "zolotarev": zolotarev}
