@@ -180,7 +180,7 @@ def make_muon(model, bf16=False, **changes):
         ({"polar": "newton_schulz"}, newton_schulz),
         ({"polar": "zolotarev"}, zolotarev),
     ],
-    ids=str,
+    ids=["default", "auto", "newton_schulz", "zolotarev"],
 )
 def test_muon_takes_the_way_it_is_told_on_any_number_of_threads(name, polar, make_gpt):
     before = torch.get_num_threads()
