@@ -92,7 +92,7 @@ def test_a_name_of_a_folder_is_taken_literally(tmp_path):
 
 
 def test_a_missing_package_is_an_error_before_torch_is_loaded(short_runs, monkeypatch):
-    monkeypatch.setattr("transformer.run.conflicts.find_spec", lambda name: None)
+    monkeypatch.setattr("transformer.system.packages.find_spec", lambda name: None)
     match = r"^`logger=wandb` needs the package wandb: pip install -r requirements-wandb\.txt$"
     with pytest.raises(UserError, match=match):
         train.parse_arguments("--config tiny.yaml --logger wandb".split())

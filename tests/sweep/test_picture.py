@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transformer.sweep.comparison import combinations_of, interval
+from transformer.sweep.comparison import combinations_of
+from transformer.sweep.intervals import interval
 from transformer.sweep.picture import MOST_ROWS, numeric_key, sweep_figure, write_picture
 from transformer.sweep.plan import Plan
 from transformer.sweep.trial import Result, Trial

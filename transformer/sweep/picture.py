@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # without pyplot, which keeps global state
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from transformer.inspection.curve_figures import COLORS, MARKERS
-from transformer.sweep.comparison import Combination, combinations_of, interval, ranked
+from transformer.inspection.axes_style import COLORS, GRAY, MARKERS, style_axes
+from transformer.sweep.comparison import Combination, combinations_of, ranked
+from transformer.sweep.intervals import interval
 from transformer.sweep.plan import Plan
 from transformer.sweep.trial import Result
 from transformer.system.files import replacing
@@ -18,7 +19,6 @@ MOST_ROWS = 40
 DOTS_PER_INCH = 150
 _WIDTH, _CURVE_HEIGHT, _ROW_HEIGHT, _EDGES = 9.0, 5.0, 0.3, 1.6  # inches
 _LONGEST = 70  # characters of a label
-_GRAY = "0.35"
 _LEGEND_SEEDS = 7  # with more, seeds look alike
 _MOST_TICKS = 8
 _WIDE = 20  # a largest value over the smallest, from which on an axis is logarithmic
@@ -49,9 +49,7 @@ def sweep_figure(found: Sequence[Combination], metric: str) -> Figure:
         axes.set_xlabel(metric)
     if len(shown) < len(found):
         axes.set_title(f"the {len(shown)} best of {len(found)} combinations", fontsize="medium")
-    axes.grid(color="0.92")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    style_axes(axes)
     legend = figure.legend(loc="outside lower center", ncols=_LEGEND_SEEDS + 1, frameon=False)
     legend.set_in_layout(True)
     return figure
@@ -91,7 +89,7 @@ def _draw_curve(axes: Axes, shown: Sequence[Combination], key: str) -> None:
     places = [float(one.settings[key]) for one in ordered]
     if places[0] > 0 and places[-1] / places[0] >= _WIDE:
         axes.set_xscale("log")
-    axes.plot(places, [one.mean for one in ordered], color=_GRAY, linewidth=1, zorder=2)
+    axes.plot(places, [one.mean for one in ordered], color=GRAY, linewidth=1, zorder=2)
     _draw_seeds(axes, ordered, places, across=False)
     axes.set_xlabel(key, parse_math=False)
     if len(places) <= _MOST_TICKS:

@@ -8,12 +8,12 @@ from tabulate import tabulate
 
 from transformer.sweep.comparison import (
     Combination,
-    Interval,
     combinations_of,
     difference,
     ranked,
     reference_of,
 )
+from transformer.sweep.intervals import Interval
 from transformer.sweep.plan import Plan
 from transformer.sweep.trial import Result
 
