@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transformer.sweep.plan_file import check_same, load, save
+from transformer.sweep.registry import search_of
 from transformer.sweep.space import Choice, Range
 from transformer.system.errors import UserError
 
@@ -94,7 +95,7 @@ MUTATIONS = [
     ("space", "lr", [0.1, "abc"], "space: lr must be a number, got 'abc'"),
     ("space", "lr", [], "space: lr: no value is nothing to compare"),
     ("space", "lr", "abc", "space: lr must be a list of values or a range, got 'abc'"),
-    ("space", "lr", {"low": 1}, "space: lr: high must be given"),
+    ("space", "lr", {"low": 1}, "space: lr: high, log, whole must be given"),
     ("space", "num_blocks", {"low": 1, "high": 2, "log": False, "whole": False}, "whole must be"),
     ("space", "lr", {"low": 0, "high": 10**400, "log": False, "whole": False}, "two numbers"),
     ("space", "optimizer", {"low": 1, "high": 2, "log": False, "whole": False}, "key with numbers"),
@@ -138,7 +139,11 @@ def test_a_file_in_which_a_value_is_replaced_is_a_plan_or_a_user_error(
     lines[place] = lines[place].partition(":")[0] + ": " + data.draw(LINE)
     path.write_text("\n".join(lines), encoding="utf-8")
     with suppress(UserError):
-        load(path)
+        found = load(path)
+        for trial in search_of(found).trials([]):
+            found.config(trial.settings, trial.limit)
+        save(found, path)
+        assert load(path) == found
 
 
 @pytest.mark.parametrize(

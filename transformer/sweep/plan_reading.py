@@ -124,6 +124,8 @@ def _checked(kind: type[Any], values: Mapping[str, Any], origin: str) -> Any:
             raise UserError(
                 f"{origin}: {unknown_name('key', key, kind.model_fields, f'known are {known}')}"
             )
+    if missing := [name for name in kind.model_fields if name not in values]:
+        raise UserError(f"{origin}: {', '.join(missing)} must be given")
     return check(kind, {key: Setting(value, origin) for key, value in values.items()}, origin)
 
 
