@@ -32,7 +32,7 @@ from transformer.sweep.searches.scaling import ScalingSearch
 from transformer.sweep.trial import Result
 from transformer.system.terminal import quiet_libraries
 
-NAME = "scaling_law"
+NAME, PREDICTIONS = "scaling_law", "scaling_law_predictions"
 BAR, GOAL = 0.03, 0.015  # nats
 
 
@@ -86,9 +86,12 @@ def report(plan: Plan, rows: list[dict[str, Any]], reached: float) -> None:
     print(table(plan, results))
     error = prediction.loss - reached
     print(f"reached {reached:.4f}: off by {error:+.4f}; bar {BAR}, goal {GOAL}")
+    known = {"config": rows[0]["config"], "seeds": plan.seeds}
+    others = [row for row in recorded(PREDICTIONS) if not known.items() <= row.items()]
     figures = {"reached": reached, "error": error, **prediction._asdict()}
-    saved = save(f"{NAME}_prediction", figures | {"table": table(plan, results).splitlines()})
-    write_picture(plan, results, Path(saved.parent, f"{NAME}.png"), reached)
+    told = {"table": table(plan, results).splitlines()}
+    saved = save(PREDICTIONS, [*others, known | figures | told])
+    write_picture(plan, results, Path(saved.parent, f"{NAME}_{known['config']}.png"), reached)
 
 
 if __name__ == "__main__":
