@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--config", default="exportable", help="its name in configs/")
     parser.add_argument("--max_steps", type=int, default=2820)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--picture", type=Path, help="file for the picture, with what was reached")
     arguments = parser.parse_args()
     quiet_libraries()
     torch.set_num_threads(1)
@@ -73,10 +74,12 @@ def main() -> None:
     make_missing(NAME, [*trained, predicted], lambda run: train(config, run))
     rows = [next(r for r in recorded(NAME) if run.items() <= r.items()) for run in trained]
     (reached,) = [row["val_loss"] for row in recorded(NAME) if predicted.items() <= row.items()]
-    report(plan, rows, reached)
+    report(plan, rows, reached, arguments.picture)
 
 
-def report(plan: Plan, rows: list[dict[str, Any]], reached: float) -> None:
+def report(
+    plan: Plan, rows: list[dict[str, Any]], reached: float, picture: Path | None = None
+) -> None:
     trials = ScalingSearch(plan).trials([])
     results = [
         Result(trial, None, row["val_loss"], {"elapsed_seconds": row["processor_seconds"]}, None)
@@ -90,8 +93,9 @@ def report(plan: Plan, rows: list[dict[str, Any]], reached: float) -> None:
     others = [row for row in recorded(PREDICTIONS) if not known.items() <= row.items()]
     figures = {"reached": reached, "error": error, **prediction._asdict()}
     told = {"table": table(plan, results).splitlines()}
-    saved = save(PREDICTIONS, [*others, known | figures | told])
-    write_picture(plan, results, Path(saved.parent, f"{NAME}_{known['config']}.png"), reached)
+    save(PREDICTIONS, [*others, known | figures | told])
+    if picture is not None:
+        write_picture(plan, results, picture, reached)
 
 
 if __name__ == "__main__":
