@@ -21,12 +21,13 @@ from transformer.config.keys import Config
 from transformer.storage.run_lock import RunLock
 from transformer.sweep.ensemble import check_ensemble, score_ensembles
 from transformer.sweep.folder import SweepFolder
+from transformer.sweep.gpus import check_gpus
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.outcome import PICTURE, write_outcome
 from transformer.sweep.plan import Plan
 from transformer.sweep.planning import folder_of, make_plan
 from transformer.sweep.scaling.making import SUFFIX, make_scaling_plan, with_measures
-from transformer.sweep.starting import check_alone, check_gpus, check_resumed, opened
+from transformer.sweep.starting import check_alone, check_resumed, opened
 from transformer.sweep.sweeping import Sweep
 from transformer.sweep.trial import Result
 from transformer.system.errors import UserError
@@ -98,7 +99,6 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse(argv)
     options = check_flags(SweepOptions, given_flags(arguments, SweepOptions))
     check_alone()
-    check_gpus(options)
     with RunLock() as lock:
         folder = opened_folder(arguments, options, lock)
         if arguments.retry:
@@ -115,21 +115,22 @@ def opened_folder(
     if arguments.resume is not None:
         check_resumed(arguments, options, flags)
         folder = opened(Path(arguments.resume), None, lock)
-        check(folder.plan, arguments)
+        check(folder.plan, arguments, options)
         return folder
     path = arguments.config or DEFAULT_CONFIG
     if arguments.scaling:
         varies = bool(arguments.vary or arguments.changes)
         plan = make_scaling_plan(path, flags, options, varies=varies)
-        check(plan, arguments)
+        check(plan, arguments, options)
         return opened(folder_of(path, options, SUFFIX), plan, lock, with_measures)
     plan = make_plan(path, flags, options, arguments.vary or (), arguments.changes or ())
-    check(plan, arguments)
+    check(plan, arguments, options)
     return opened(folder_of(path, options), plan, lock)
 
 
-def check(plan: Plan, arguments: argparse.Namespace) -> None:
+def check(plan: Plan, arguments: argparse.Namespace, options: SweepOptions) -> None:
     """Raises: UserError for a flag that does not go with the plan, before the folder is made."""
+    check_gpus(options, plan)
     if arguments.ensemble:
         check_ensemble(plan)
 
