@@ -258,6 +258,22 @@ def assert_the_same(swept, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_search_tpe_chooses_the_same_after_a_kill(start, swept, tmp_path):
+    flags = "--vary lr=1e-3..1e-1:log dropout=0..0.2 --runs 5 --max_steps 100 --epochs 99".split()
+    straight = swept(*flags, "--sampler", "tpe", "--name", "straight")
+    assert straight.returncode == 0, straight.stderr
+    folder = tmp_path / "sweeps"
+    killed = start("--config", "tiny.yaml", *flags, "--search", "tpe", "--name", "killed")
+    wait_until(lambda: len([*(folder / "killed").glob(f"*/version_0/{SUMMARY}")]) >= 2)
+    killed.end_group(signal.SIGKILL)
+    last = swept("--resume", "sweeps/killed")
+    assert last.returncode == 0, last.stderr
+    assert last.stdout == straight.stdout
+    assert losses(folder / "killed") == losses(folder / "straight")
+    assert len(losses(folder / "killed")) == 5
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.long)])
 def test_a_sweep_that_is_killed_at_random_ends_with_the_same_table(start, swept, tmp_path, kills):
     source = random.Random(kills)
