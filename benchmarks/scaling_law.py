@@ -32,7 +32,7 @@ from transformer.sweep.searches.scaling import ScalingSearch
 from transformer.sweep.trial import Result
 from transformer.system.terminal import quiet_libraries
 
-NAME = "scaling_law"
+NAME, PREDICTIONS = "scaling_law", "scaling_law_predictions"
 BAR, GOAL = 0.03, 0.015  # nats
 
 
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--config", default="exportable", help="its name in configs/")
     parser.add_argument("--max_steps", type=int, default=2820)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--picture", type=Path, help="file for the picture, with what was reached")
     arguments = parser.parse_args()
     quiet_libraries()
     torch.set_num_threads(1)
@@ -73,10 +74,12 @@ def main() -> None:
     make_missing(NAME, [*trained, predicted], lambda run: train(config, run))
     rows = [next(r for r in recorded(NAME) if run.items() <= r.items()) for run in trained]
     (reached,) = [row["val_loss"] for row in recorded(NAME) if predicted.items() <= row.items()]
-    report(plan, rows, reached)
+    report(plan, rows, reached, arguments.picture)
 
 
-def report(plan: Plan, rows: list[dict[str, Any]], reached: float) -> None:
+def report(
+    plan: Plan, rows: list[dict[str, Any]], reached: float, picture: Path | None = None
+) -> None:
     trials = ScalingSearch(plan).trials([])
     results = [
         Result(trial, None, row["val_loss"], {"elapsed_seconds": row["processor_seconds"]}, None)
@@ -86,9 +89,13 @@ def report(plan: Plan, rows: list[dict[str, Any]], reached: float) -> None:
     print(table(plan, results))
     error = prediction.loss - reached
     print(f"reached {reached:.4f}: off by {error:+.4f}; bar {BAR}, goal {GOAL}")
+    known = {"config": rows[0]["config"], "seeds": plan.seeds}
+    others = [row for row in recorded(PREDICTIONS) if not known.items() <= row.items()]
     figures = {"reached": reached, "error": error, **prediction._asdict()}
-    saved = save(f"{NAME}_prediction", figures | {"table": table(plan, results).splitlines()})
-    write_picture(plan, results, Path(saved.parent, f"{NAME}.png"), reached)
+    told = {"table": table(plan, results).splitlines()}
+    save(PREDICTIONS, [*others, known | figures | told])
+    if picture is not None:
+        write_picture(plan, results, picture, reached)
 
 
 if __name__ == "__main__":
