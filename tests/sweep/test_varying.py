@@ -42,6 +42,10 @@ def test_a_change_may_have_several_keys_and_a_value_with_a_plus():
         ("seed=1,2", "seed: cannot be varied: --seeds N"),
         ("runs_dir=a,b", "runs_dir: cannot be varied"),
         ("devices=1,2", "devices: cannot be varied: each run of a sweep has one device"),
+        (
+            "val_fraction=0.1,0.2",
+            "val_fraction: cannot be varied: the runs would be scored",
+        ),
         ("lr=fast,1", "lr must be a number, got 'fast'"),
         ("lr=1,,2", "--vary lr=1,,2: no value stands beside a comma"),
         ("lr=0.01,", "without spaces, such as lr=A,B"),

@@ -1,7 +1,7 @@
 """sweep.yaml: the plan of a sweep as a file, and how two plans differ. No torch."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,11 @@ _WAY_OUT = "correct it, or start another sweep with `name`"
 
 def save(plan: Plan, path: Path) -> None:
     values = {field.name: getattr(plan, field.name) for field in fields(plan)}
-    values["space"] = {key: _plain(each) for key, each in plan.space.items()}
+    values["space"] = {key: each.plain() for key, each in plan.space.items()}
     values["changes"] = [dict(change) for change in plan.changes]
     values |= {"base": dict(plan.base), "measured": dict(plan.measured)}
     options = {"sort_keys": False, "allow_unicode": True, "width": 1000}
     write_text(path, yaml.dump({"format": _FORMAT, **values}, Dumper=QuotingDumper, **options))
-
-
-def _plain(values: Choice | Range) -> Any:
-    return list(values.values) if isinstance(values, Choice) else asdict(values)
 
 
 def load(path: Path) -> Plan:
@@ -87,23 +83,18 @@ def _differences(saved: Plan, plan: Plan) -> Iterator[str]:
         if name in ("base", "space"):
             for key in dict.fromkeys([*was, *now]):
                 if was.get(key) != now.get(key):
-                    yield f"{key} {_told(was.get(key))} there, {_told(now.get(key))} here"
+                    yield f"{key} {_shown(was.get(key))} there, {_shown(now.get(key))} here"
             if name == "space" and list(was) != list(now) and was == now:
                 yield f"{', '.join(was)} there, {', '.join(now)} here"
         elif was != now:
-            yield f"{_WORDS.get(name, name)} {_told(was)} there, {_told(now)} here"
+            yield f"{_WORDS.get(name, name)} {_shown(was)} there, {_shown(now)} here"
 
 
 _WORDS = {"changes": "try"}
 
 
-def _told(value: Any) -> str:
-    match value:
-        case Choice(values=values):
-            return ",".join(map(str, values))
-        case Range():
-            return f"{value.low:g}..{value.high:g}{':log' * value.log}"
-        case tuple():
-            changes = ["+".join(f"{key}={each[key]}" for key in each) for each in value]
-            return " ".join(changes) or "nothing"
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        changes = ["+".join(f"{key}={each[key]}" for key in each) for each in value]
+        return " ".join(changes) or "nothing"
     return str(value)

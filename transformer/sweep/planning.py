@@ -17,6 +17,7 @@ from transformer.sweep.registry import search_of
 from transformer.sweep.trial import Trial
 from transformer.sweep.varying import FIXED, read_changes, read_space
 from transformer.system.errors import UserError
+from transformer.tasks.registry import task_of
 
 PLACES = ("runs_dir", "run_name")
 
@@ -115,6 +116,7 @@ def _values(key: str, plan: Plan, trials: Sequence[Trial]) -> list[Any]:
 
 def check_trials(plan: Plan) -> None:
     """Raises: UserError for a limit that is varied, and for a combination that cannot be."""
+    _check_tasks(plan)
     trials = search_of(plan).trials([])
     for key in plan.keys:
         if key in LIMITS and any(trial.limit for trial in trials):
@@ -125,6 +127,19 @@ def check_trials(plan: Plan) -> None:
             plan.config(trial.settings, trial.limit)
     if plan.seed_numbers[-1] >= 2**32:
         raise UserError(f"--seeds {plan.seeds}: the last seed would be above {2**32 - 1}")
+
+
+def _check_tasks(plan: Plan) -> None:
+    """Raises: UserError if some models are of texts and others of pairs."""
+    varied = plan.space.get("model")
+    models = [plan.base["model"]] if varied is None else [*varied.plain()]
+    models += [change["model"] for change in plan.changes if "model" in change]
+    for model in models:
+        if task_of(model) is not task_of(models[0]):
+            raise UserError(
+                f"model {models[0]} is a model of {task_of(models[0]).noun}, and model {model} of "
+                f"{task_of(model).noun}: their scores cannot be compared; make a sweep for each"
+            )
 
 
 def folder_of(path: str | Path, options: SweepOptions, suffix: str = "") -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import create_model
 
+from transformer.config.compared_keys import SCORED_KEYS
 from transformer.config.files import Setting, check, leaves, unknown_name
 from transformer.config.keys import Config
 from transformer.config.scalars import number
@@ -15,6 +16,7 @@ from transformer.system.errors import UserError
 
 _RANGE = re.compile(r"(?P<low>[^,]*?)\.\.(?P<high>[^,:]*)(?P<scale>:[^,]*)?")
 _NEXT_CHANGE = re.compile(r"\+(?=[a-z]\w*=)")
+_OTHER_TEXT = "the runs would be scored on different texts: make a sweep for each value"
 _ONE_DEVICE = "each run of a sweep has one device; --gpus 0,1 trains one run on each"
 # Keys that no sweep can vary, and why.
 FIXED = {
@@ -25,6 +27,7 @@ FIXED = {
     "start_from": "the other keys come from that model: make a sweep for each model",
     "data_weights": "a comma parts its own numbers: make a sweep for each",
     **dict.fromkeys(("devices", "num_nodes", "strategy"), _ONE_DEVICE),
+    **dict.fromkeys(SCORED_KEYS, _OTHER_TEXT),
 }
 
 

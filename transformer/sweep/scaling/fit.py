@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
-from scipy.special import stdtrit
+
+from transformer.sweep.intervals import quantile
 
 Array = NDArray[np.float64]
 
@@ -20,7 +21,6 @@ Array = NDArray[np.float64]
 # runs: among five, that would leave out two).
 HUBER = 1e-2
 STARTS_E, STARTS_ALPHA = (0.3, 0.7), (0.05, 0.15, 0.4)  # E as a share of the lowest loss
-LEVEL = 0.95
 LEAST_POINTS = 4
 # Five runs hardly tell a high floor from a low power. So log ALPHA is pulled towards the value of
 # Hoffmann et al. 2022, a b / (a + b) with their a = 0.34 and b = 0.28, as if it had been measured
@@ -105,6 +105,6 @@ def predict(computes: Sequence[float], losses: Sequence[float], compute: float) 
     freedom = SEED_COUNT + len(losses) - len(constants)
     variance = (SEED_COUNT * SEED_NOISE**2 + float(residuals @ residuals)) / freedom
     spread = float(np.sqrt(variance * (1 + at @ covariance @ at)))
-    reach = float(stdtrit(freedom, (1 + LEVEL) / 2)) * spread
+    reach = quantile(freedom) * spread
     loss = law(compute)
     return Prediction(loss, loss * float(np.exp(-reach)), loss * float(np.exp(reach)))
