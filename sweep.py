@@ -21,13 +21,14 @@ from transformer.config.keys import Config
 from transformer.storage.run_lock import RunLock
 from transformer.sweep.ensemble import check_ensemble, score_ensembles
 from transformer.sweep.folder import SweepFolder
+from transformer.sweep.gpus import check_gpus
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.outcome import PICTURE, write_outcome
 from transformer.sweep.places import check_folder
 from transformer.sweep.plan import Plan
 from transformer.sweep.planning import folder_of, make_plan
 from transformer.sweep.scaling.making import SUFFIX, make_scaling_plan, with_measures
-from transformer.sweep.starting import check_alone, check_gpus, check_resumed, opened
+from transformer.sweep.starting import check_alone, check_resumed, opened
 from transformer.sweep.sweeping import Sweep
 from transformer.sweep.trial import Result
 from transformer.system.errors import UserError
@@ -133,7 +134,7 @@ def opened_folder(
 
 def check(plan: Plan, arguments: argparse.Namespace, options: SweepOptions) -> None:
     """Raises: UserError for a flag that does not go with the plan, before the folder is made."""
-    check_gpus(options)
+    check_gpus(options, plan)
     if arguments.ensemble:
         check_ensemble(plan)
 

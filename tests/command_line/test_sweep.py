@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import sweep
-from tests.marks import first_fast
-from transformer.run import conflicts
 from transformer.storage.run_folder import LAST, SUMMARY, WEIGHTS
-from transformer.sweep.folder import read_results
+from transformer.sweep.folder import SweepFolder
+from transformer.sweep.plan_file import PLAN, load
+from transformer.system import packages
 from transformer.system.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,9 @@ def refused(short_runs):
         ("--vary lr=1,2 --devices 2", "devices must be 1 in a sweep, got 2"),
         ("--vary lr=1,2 --gpus 0,0", "--gpus 0,0: a device is given twice"),
         ("--vary lr=1,2 --gpus 0,1 --processes 3", "leave out --processes"),
-        ("--vary lr=1,2 --gpus 97", "--gpus 97: "),
+        ("--vary lr=1,2 --gpus 97", "accelerator is cpu: leave out one"),
+        ("--vary lr=1,2 --gpus 97 --accelerator auto", "--gpus 97: torch finds"),
+        ("--vary accelerator=cpu,auto --gpus 0", "accelerator is varied: leave out one"),
         ("--vary lr=1,2 --name a/b", "it has a '/'; give another --name"),
         ("--seeds 2 --seed 4294967295", "--seeds 2: the last seed would be above 4294967295"),
         ("--seed 2 --seeds 0", "seeds must be greater than 0"),
@@ -88,8 +90,8 @@ def test_a_flag_without_a_value_that_it_can_have_is_named(short_runs, flags, mes
 
 
 def test_a_logger_whose_package_is_missing_is_refused(refused, monkeypatch):
-    monkeypatch.setattr(conflicts, "find_spec", lambda name: None)
-    assert "needs the package wandb" in refused("--vary logger=csv,wandb")
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    assert "wandb" in refused("--vary logger=csv,wandb")
 
 
 def test_bad_input_is_one_line_and_status_2_without_torch(run, tmp_path, write_inputs):
@@ -114,7 +116,8 @@ def swept(run, tmp_path, write_inputs):
 
 
 def losses(folder):
-    return [(one.trial.name, one.loss, one.error) for one in read_results(folder)]
+    of_folder = SweepFolder(folder, load(folder / PLAN))
+    return [(one.trial.name, one.loss, one.error) for one in of_folder.results()]
 
 
 @pytest.mark.slow
@@ -223,7 +226,7 @@ def wait_until(happened, seconds=300):
         time.sleep(0.05)
 
 
-LONG = "--config tiny.yaml --vary lr=1e-2,3e-2 --max_steps 400 --epochs 99".split()
+LONG = "--config tiny.yaml --vary lr=1e-2,2e-2,3e-2 --max_steps 400 --epochs 99".split()
 
 
 @pytest.fixture
@@ -241,21 +244,44 @@ def start(tmp_path, environment, write_inputs):
             one.end_group(signal.SIGKILL)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kills", first_fast([1, 10]))
-def test_a_sweep_that_is_killed_at_random_ends_with_the_same_table(start, swept, tmp_path, kills):
-    straight = swept(*LONG[2:], "--name", "straight")
-    assert straight.returncode == 0, straight.stderr
-    source = random.Random(kills)
-    for number in range(kills):
-        one = start(*LONG, "--name", "killed", "--processes", 1 + number % 2)
-        time.sleep(source.uniform(1, 30))
-        one.end_group(signal.SIGKILL)
-    last = swept(*LONG[2:], "--name", "killed")
-    assert last.returncode == 0, last.stderr
+def trains(folder):
+    return lambda: [*folder.glob("*/version_0/training.lock")]
+
+
+def assert_the_same(swept, tmp_path):
+    """What was killed ends as what was not."""
+    straight, last = (swept(*LONG[2:], "--name", name) for name in ("straight", "killed"))
+    assert (straight.returncode, last.returncode) == (0, 0), last.stderr
     assert last.stdout == straight.stdout
     folder = tmp_path / "sweeps"
     assert losses(folder / "killed") == losses(folder / "straight")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.long)])
+def test_a_sweep_that_is_killed_at_random_ends_with_the_same_table(start, swept, tmp_path, kills):
+    source = random.Random(kills)
+    for number in range(kills):
+        one = start(*LONG, "--name", "killed", "--processes", 1 + number % 2)
+        wait_until(trains(tmp_path / "sweeps" / "killed"))
+        time.sleep(source.uniform(0, 1))
+        assert one.process.poll() is None  # it has not ended by itself
+        one.end_group(signal.SIGKILL)
+        for lock in trains(tmp_path / "sweeps" / "killed")():
+            lock.unlink()  # so that the next one is waited for
+    assert_the_same(swept, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_runs_of_a_sweep_that_is_killed_alone_are_saved_and_go_on(start, swept, tmp_path):
+    one = start(*LONG, "--name", "killed")
+    folder = tmp_path / "sweeps" / "killed"
+    wait_until(lambda: [*folder.glob(f"*/version_0/{LAST}")])
+    one.process.kill()
+    one.process.communicate(timeout=300)
+    (log,) = folder.glob("*/output.log")
+    wait_until(lambda: "everything is saved" in log.read_text(encoding="utf-8"))
+    assert_the_same(swept, tmp_path)
 
 
 @pytest.mark.slow
@@ -290,6 +316,6 @@ def test_a_run_whose_process_is_killed_has_failed_and_the_rest_goes_on(start, tm
     assert "is running this sweep: stop it, or wait for its end" in said
     os.kill(holder["pid"], signal.SIGKILL)
     one.process.communicate(timeout=300)
-    first, second = losses(tmp_path / "sweeps" / "tiny")
+    first, *others = losses(tmp_path / "sweeps" / "tiny")
     assert "its process was ended by SIGKILL, perhaps for lack of memory" in first[2]
-    assert second[1] is not None
+    assert [error for _, _, error in others] == [None, None]

@@ -11,7 +11,6 @@ from transformer.config.scalars import CoreLoader, QuotingDumper
 from transformer.sweep.plan import Plan
 from transformer.sweep.plan_reading import plan_of
 from transformer.sweep.planning import check_trials
-from transformer.sweep.space import Choice, Range
 from transformer.system.errors import UserError
 from transformer.system.files import read_utf8, write_text
 
