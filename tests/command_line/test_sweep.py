@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import sweep
-from transformer.run import conflicts
 from transformer.storage.run_folder import LAST, SUMMARY, WEIGHTS
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.plan_file import PLAN, load
+from transformer.system import packages
 from transformer.system.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -90,8 +90,8 @@ def test_a_flag_without_a_value_that_it_can_have_is_named(short_runs, flags, mes
 
 
 def test_a_logger_whose_package_is_missing_is_refused(refused, monkeypatch):
-    monkeypatch.setattr(conflicts, "find_spec", lambda name: None)
-    assert "needs the package wandb" in refused("--vary logger=csv,wandb")
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    assert "wandb" in refused("--vary logger=csv,wandb")
 
 
 def test_bad_input_is_one_line_and_status_2_without_torch(run, tmp_path, write_inputs):
