@@ -24,6 +24,7 @@ from transformer.sweep.folder import SweepFolder
 from transformer.sweep.gpus import check_gpus
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.outcome import PICTURE, write_outcome
+from transformer.sweep.places import check_folder
 from transformer.sweep.plan import Plan
 from transformer.sweep.planning import folder_of, make_plan
 from transformer.sweep.scaling.making import SUFFIX, make_scaling_plan, with_measures
@@ -113,13 +114,16 @@ def opened_folder(
     """The folder of a new sweep, or of one that goes on; locked."""
     flags = given_flags(arguments, Config)
     if arguments.resume is not None:
+        check_folder(arguments.resume)
         check_resumed(arguments, options, flags)
         folder = opened(Path(arguments.resume), None, lock)
         check(folder.plan, arguments, options)
         return folder
+    varies = bool(arguments.vary or arguments.changes)
+    if arguments.retry and not (varies or arguments.scaling or options.seeds > 1):
+        raise UserError("--retry goes with --resume SWEEP, or with the sweep's own command")
     path = arguments.config or DEFAULT_CONFIG
     if arguments.scaling:
-        varies = bool(arguments.vary or arguments.changes)
         plan = make_scaling_plan(path, flags, options, varies=varies)
         check(plan, arguments, options)
         return opened(folder_of(path, options, SUFFIX), plan, lock, with_measures)
@@ -148,12 +152,15 @@ def show(folder: SweepFolder, results: Sequence[Result], arguments: argparse.Nam
     """Raises: UserError with the first reason if every run failed."""
     ensembles = score_ensembles(results, say) if arguments.ensemble else ()
     outcome = write_outcome(folder.plan, results, folder.path, ensembles)
-    if all(result.loss is None for result in results):
+    every_failed = all(result.loss is None for result in results)
+    if arguments.json:
+        tell(json.dumps(outcome.facts, indent=2, ensure_ascii=False))
+    elif not every_failed:
+        tell(outcome.table)
+    if every_failed:
         raise UserError(
             f"every run failed; the first: {results[0].error}; correct it and give `retry`"
         )
-    facts = json.dumps(outcome.facts, indent=2, ensure_ascii=False)
-    tell(facts if arguments.json else outcome.table)
     say(f"picture: {folder.path / PICTURE}; all curves: tensorboard --logdir {quoted(folder.path)}")
     return 0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import sweep
+from transformer.run import conflicts
 from transformer.storage.run_folder import LAST, SUMMARY, WEIGHTS
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.plan_file import PLAN, load
@@ -59,11 +60,38 @@ def refused(short_runs):
         ("--vary lr=1,2 --name a/b", "it has a '/'; give another --name"),
         ("--seeds 2 --seed 4294967295", "--seeds 2: the last seed would be above 4294967295"),
         ("--seed 2 --seeds 0", "seeds must be greater than 0"),
+        ("--vary data_path=hamlet.txt,gone.txt", "gone.txt: no such text file: check the name"),
+        ("--try data_path=gone.txt", "gone.txt: no such text file"),
+        ("--seeds 2 --val_path gone.txt", "gone.txt: no such text file"),
+        ("--seeds 2 --minutes 1e300", "--minutes: minutes must be at most 1000000"),
+        ("--seeds 2 --sweeps_dir tiny.yaml/x", "tiny.yaml is a file, not a folder: give another"),
+        ("--seeds 2 --sweeps_dir . --name tiny.yaml", "is a file, not a folder: give another --na"),
+        ("--retry", "--retry goes with --resume SWEEP, or with the sweep's own command"),
         ("--resume sweeps/tiny", "--config does not go with --resume"),
     ],
 )
 def test_what_cannot_be_swept_is_refused_in_one_line(refused, flags, message):
     assert message in refused(flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--resume", ""], "--resume '': is empty: give the folder of a sweep"),
+        (["--resume", "tiny.yaml"], "--resume tiny.yaml: is a file: give the folder of a sweep"),
+        (["--seeds", "2", "--name", ""], "--name is empty: give the folder of the sweep a name"),
+        (["--seeds", "2", "--gpus", ""], "--gpus must be numbers of CUDA devices, such as 0,1"),
+        (["--seeds", "2", "--gpus", "0, 1"], "such as 0,1, got '0, 1'"),
+    ],
+)
+def test_a_flag_without_a_value_that_it_can_have_is_named(short_runs, flags, message):
+    with pytest.raises(UserError, match=message):
+        sweep.main(flags)
+
+
+def test_a_logger_whose_package_is_missing_is_refused(refused, monkeypatch):
+    monkeypatch.setattr(conflicts, "find_spec", lambda name: None)
+    assert "needs the package wandb" in refused("--vary logger=csv,wandb")
 
 
 def test_bad_input_is_one_line_and_status_2_without_torch(run, tmp_path, write_inputs):
@@ -130,7 +158,7 @@ def test_with_json_only_json_is_printed(swept, tmp_path):
 
 @pytest.mark.slow
 def test_runs_that_fail_are_counted_and_tried_again_when_asked(swept, tmp_path):
-    (tmp_path / "other.txt").symlink_to(tmp_path / "gone.txt")
+    (tmp_path / "other.txt").touch()
     flags = ["--vary", "data_path=hamlet.txt,other.txt", "lr=1e-2,1e30", "--max_steps", 30]
     result = swept(*flags)
     assert result.returncode == 0, result.stderr
@@ -138,9 +166,9 @@ def test_runs_that_fail_are_counted_and_tried_again_when_asked(swept, tmp_path):
     first, *failed = found.values()
     assert first is None
     assert "the gradient was not finite" in failed[0]
-    assert "other.txt: no such" in failed[1]
+    assert "other.txt: " in failed[1]
     assert result.stderr.count("failed: ") == 3
-    (tmp_path / "gone.txt").write_bytes((tmp_path / "hamlet.txt").read_bytes())
+    (tmp_path / "other.txt").write_bytes((tmp_path / "hamlet.txt").read_bytes())
     assert "failed" not in swept("--resume", "sweeps/tiny").stderr
     assert swept("--resume", "sweeps/tiny", "--retry").returncode == 0
     errors = [error for _, _, error in losses(tmp_path / "sweeps" / "tiny")]
@@ -148,11 +176,15 @@ def test_runs_that_fail_are_counted_and_tried_again_when_asked(swept, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_of_which_every_run_failed_has_failed(swept):
-    result = swept("--seeds", 2, "--data_path", "nothing.txt", "--accelerator", "cpu")
+def test_a_sweep_of_which_every_run_failed_has_failed(swept, tmp_path):
+    (tmp_path / "empty.txt").touch()
+    result = swept("--seeds", 2, "--data_path", "empty.txt", "--accelerator", "cpu", "--json")
     assert result.returncode == 2
-    assert "error: every run failed; the first: nothing.txt: no such" in result.stderr
+    assert "error: every run failed; the first: empty.txt: " in result.stderr
     assert result.stderr.splitlines()[-1].endswith("correct it and give --retry")
+    assert "empty.txt: " in result.stdout
+    assert result.stdout == (tmp_path / "sweeps/tiny/results.json").read_text(encoding="utf-8")
+    assert json.loads(result.stdout)["metric"] == "val_loss"
 
 
 def test_a_folder_that_is_no_sweep_is_left_alone(short_runs, tmp_path):
@@ -262,6 +294,7 @@ def test_the_runs_of_a_sweep_that_is_killed_alone_are_saved_and_go_on(start, swe
     folder = tmp_path / "sweeps" / "killed"
     wait_until(lambda: [*folder.glob(f"*/version_0/{LAST}")])
     one.process.kill()
+    one.process.communicate(timeout=300)
     (log,) = folder.glob("*/output.log")
     wait_until(lambda: "everything is saved" in log.read_text(encoding="utf-8"))
     assert_the_same(swept, tmp_path)

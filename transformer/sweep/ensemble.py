@@ -20,7 +20,7 @@ from transformer.tasks.registry import task_of
 
 
 @dataclass(frozen=True)
-class Together:
+class AveragedScore:
     """The exact loss of the averaged model, and the mean of its members' losses."""
 
     settings: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Together:
 def check_ensemble(plan: Plan) -> None:
     """Raises: UserError for models that cannot be averaged, and for one seed alone."""
     task = task_of(plan.base["model"])
-    if task.name != "text":
+    if not task.averages:
         raise UserError(
             f"`ensemble` averages models of texts, and this sweep trains models of {task.noun}: "
             "leave it out"
@@ -48,7 +48,7 @@ def check_ensemble(plan: Plan) -> None:
 
 def score_ensembles(
     results: Sequence[Result], tell: Callable[[str], None] = lambda _: None
-) -> list[Together]:
+) -> list[AveragedScore]:
     """The combinations of which two seeds or more have ended, the best single models first.
 
     `tell` gets a line for each.
@@ -61,7 +61,7 @@ def score_ensembles(
     return found
 
 
-def _score(one: Combination) -> Together:
+def _score(one: Combination) -> AveragedScore:
     """As `python evaluate.py A B --split validation`."""
     from transformer.evaluation.members import AVERAGED
     from transformer.evaluation.text import MEAN
@@ -73,10 +73,12 @@ def _score(one: Combination) -> Together:
     options = check_flags(EvaluateOptions, {"split": "validation"})
     scores = report_on_text(saved, options)["scores"]
     seeds = [result.trial.seed for result in ended]
-    return Together(one.settings, one.limit, seeds, scores[AVERAGED]["loss"], scores[MEAN]["loss"])
+    return AveragedScore(
+        one.settings, one.limit, seeds, scores[AVERAGED]["loss"], scores[MEAN]["loss"]
+    )
 
 
-def ensemble_table(found: Sequence[Together]) -> str:
+def ensemble_table(found: Sequence[AveragedScore]) -> str:
     lines = [
         (
             in_words(one.settings),
@@ -91,5 +93,5 @@ def ensemble_table(found: Sequence[Together]) -> str:
     return f"{text}\naveraged: val_loss of the mean of the models' probabilities"
 
 
-def ensemble_facts(found: Sequence[Together]) -> list[dict[str, Any]]:
+def ensemble_facts(found: Sequence[AveragedScore]) -> list[dict[str, Any]]:
     return [asdict(one) | {"gain": one.gain} for one in found]

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from transformer.config.files import load_config
 from transformer.config.keys import Config
+from transformer.config.run_files import load_run_config
 from transformer.storage.run_folder import CONFIG, run_of
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.gpus import variables_of
@@ -150,7 +150,7 @@ class Sweep:
     def _job(self, trial: Trial, checkpoints: Sequence[Path], place: str | None) -> Job:
         folder, plan = self._folder, self._folder.plan
         if checkpoints:  # with the choices that the run has made, such as its number format
-            config = load_config(run_of(checkpoints[0]) / CONFIG, {}, same_text=True)
+            config = load_run_config(run_of(checkpoints[0]) / CONFIG)
         else:
             config = plan.config(trial.settings, trial.limit, seed=trial.seed)
         changes = {"runs_dir": str(folder.path), "run_name": trial.name}

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from transformer.sweep.extras import check_optuna
 from transformer.sweep.plan import Plan
 from transformer.sweep.searches.tpe import TpeSearch
 from transformer.sweep.space import Choice, Range
@@ -97,4 +96,4 @@ def test_losses_decide_what_is_tried_next():
 def test_without_optuna_there_is_one_line_with_the_way_out(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"pip install -r requirements-sweep.txt"):
-        check_optuna()
+        TpeSearch(plan_of())

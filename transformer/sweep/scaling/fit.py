@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
-from scipy.special import stdtrit
+
+from transformer.sweep.intervals import quantile
 
 Array = NDArray[np.float64]
 
@@ -20,7 +21,6 @@ Array = NDArray[np.float64]
 # Hoffmann et al. 2022, D.2.
 HUBER = 3.0
 STARTS_E, STARTS_ALPHA = (0.3, 0.7), (0.05, 0.15, 0.4)  # E as a share of the lowest loss
-LEVEL = 0.95
 LEAST_POINTS = 4
 # Five runs hardly tell a high floor from a low power, and the smallest ones follow the law least.
 # So log ALPHA is pulled towards a b / (a + b) of the powers of weights and tokens: 0.154 in
@@ -113,7 +113,7 @@ def predict(computes: Sequence[float], losses: Sequence[float], compute: float) 
     freedom = SEED_COUNT + len(residuals) - len(constants)
     factor = (SEED_COUNT + float(residuals @ residuals)) / freedom
     spread = float(np.sqrt(factor * (SEED_NOISE**2 + at @ covariance @ at)))
-    reach = float(stdtrit(freedom, (1 + LEVEL) / 2)) * spread
+    reach = quantile(freedom) * spread
     loss = _law(constants, fitted.unit)(compute)
     return Prediction(loss, loss * float(np.exp(-reach)), loss * float(np.exp(reach)))
 

@@ -116,7 +116,7 @@ def _in_minutes(
         seconds = seconds_of(sizes_of(largest)[:-1])
     if found is None:
         raise UserError(
-            f"--minutes {minutes:g} are too few for a scaling law: the smallest five sizes take "
+            f"--minutes {minutes:g} is too few for a scaling law: the smallest five sizes take "
             f"{seconds / 60:.2g} minutes here; give more"
         )
     for _ in range(HALVINGS):

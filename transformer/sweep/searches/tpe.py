@@ -10,17 +10,18 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from transformer.sweep.extras import check_optuna
 from transformer.sweep.plan import Plan
 from transformer.sweep.searches.base import Search
 from transformer.sweep.searches.shares import equal_limit
 from transformer.sweep.space import Choice, Range
 from transformer.sweep.trial import Result, Trial
+from transformer.system.packages import check_installed
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
 
+_WAY_OUT = "pip install -r requirements-sweep.txt, or give --search random"
 MOST_RANDOM, RANDOM_SHARE = 10, 1 / 3  # the first combinations, from which the others learn
 
 
@@ -40,7 +41,7 @@ class TpeSearch(Search):
         super().__init__(plan)
         self._runs = self.with_runs()
         self._limit = equal_limit(plan, self._runs * plan.seeds)
-        check_optuna()
+        check_installed("the search tpe", ("optuna",), _WAY_OUT)
         self._begin()
 
     def trials(self, results: Sequence[Result]) -> Sequence[Trial]:
