@@ -25,7 +25,7 @@ from transformer.evaluation.text import score_model
 from transformer.sweep.plan import Plan
 from transformer.sweep.scaling.outcome import next_size, outcome_of, sizes_of
 from transformer.sweep.scaling.picture import write_picture
-from transformer.sweep.scaling.planning import measured
+from transformer.sweep.scaling.planning import measure_sizes
 from transformer.sweep.scaling.report import table
 from transformer.sweep.scaling.sizes import Size
 from transformer.sweep.searches.scaling import ScalingSearch
@@ -63,7 +63,7 @@ def main() -> None:
     keys = {"data_path": str(path_of("plays")), "num_threads": 1}
     keys["max_steps"] = arguments.max_steps
     config = load_config(ROOT / "configs" / f"{arguments.config}.yaml", keys)
-    found = measured(config, None)
+    found = measure_sizes(config, None)
     plan = Plan(config.resolved(), ScalingSearch.name, seeds=arguments.seeds, measured=found)
     trained = [
         run_of(arguments.config, size, seed)

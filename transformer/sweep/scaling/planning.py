@@ -56,7 +56,7 @@ class Timer:
         return START_SECONDS + steps * step_seconds
 
 
-def measured(
+def measure_sizes(
     config: Config, minutes: float | None, *, processes: int = 1, seeds: int = 1
 ) -> dict[str, Any]:
     """The sizes of a scaling law, for `Plan.measured`: plain values.
