@@ -19,14 +19,12 @@ from transformer.config.flags import (
 )
 from transformer.config.keys import Config
 from transformer.storage.run_lock import RunLock
-from transformer.sweep.ensemble import check_ensemble, score_ensembles
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.gpus import check_gpus
 from transformer.sweep.options import SweepOptions
-from transformer.sweep.outcome import PICTURE, write_outcome
 from transformer.sweep.places import check_folder
 from transformer.sweep.plan import Plan
-from transformer.sweep.planning import folder_of, make_plan
+from transformer.sweep.planning import check_ensemble, folder_of, make_plan
 from transformer.sweep.scaling.making import SUFFIX, make_scaling_plan, with_measures
 from transformer.sweep.starting import check_alone, check_resumed, opened
 from transformer.sweep.sweeping import Sweep
@@ -150,6 +148,10 @@ def results_of(folder: SweepFolder, options: SweepOptions, command: Sequence[str
 
 def show(folder: SweepFolder, results: Sequence[Result], arguments: argparse.Namespace) -> int:
     """Raises: UserError with the first reason if every run failed."""
+    # With scipy and matplotlib, which `--help` and a mistake need not wait for.
+    from transformer.sweep.ensemble import score_ensembles
+    from transformer.sweep.outcome import PICTURE, write_outcome
+
     ensembles = score_ensembles(results, say) if arguments.ensemble else ()
     outcome = write_outcome(folder.plan, results, folder.path, ensembles)
     every_failed = all(result.loss is None for result in results)

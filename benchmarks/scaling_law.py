@@ -23,11 +23,11 @@ from transformer.config.keys import Config
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.evaluation.text import score_model
 from transformer.sweep.plan import Plan
-from transformer.sweep.scaling.outcome import next_size, outcome_of, sizes_of
+from transformer.sweep.scaling.outcome import next_size, outcome_of
 from transformer.sweep.scaling.picture import write_picture
 from transformer.sweep.scaling.planning import measure_sizes
 from transformer.sweep.scaling.report import table
-from transformer.sweep.scaling.sizes import Size
+from transformer.sweep.scaling.sizes import Size, sizes_of
 from transformer.sweep.searches.scaling import ScalingSearch
 from transformer.sweep.trial import Result
 from transformer.system.terminal import quiet_libraries

@@ -258,6 +258,7 @@ def assert_the_same(swept, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_search_tpe_chooses_the_same_after_a_kill(start, swept, tmp_path):
     flags = "--vary lr=1e-3..1e-1:log dropout=0..0.2 --runs 5 --max_steps 100 --epochs 99".split()
     straight = swept(*flags, "--sampler", "tpe", "--name", "straight")
@@ -289,6 +290,7 @@ def test_a_sweep_that_is_killed_at_random_ends_with_the_same_table(start, swept,
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_runs_of_a_sweep_that_is_killed_alone_are_saved_and_go_on(start, swept, tmp_path):
     one = start(*LONG, "--name", "killed")
     folder = tmp_path / "sweeps" / "killed"

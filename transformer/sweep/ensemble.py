@@ -1,7 +1,4 @@
-"""What the seeds of a combination reach together, as one model that averages their probabilities.
-
-`check_ensemble` imports no torch.
-"""
+"""What the seeds of a combination reach together: one model that averages their probabilities."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,10 +10,7 @@ from transformer.config.flags import check_flags
 from transformer.evaluation.options import EvaluateOptions
 from transformer.storage.run_folder import WEIGHTS
 from transformer.sweep.comparison import Combination, combinations_of, ranked
-from transformer.sweep.plan import Plan
 from transformer.sweep.trial import Result, in_words
-from transformer.system.errors import UserError
-from transformer.tasks.registry import task_of
 
 
 @dataclass(frozen=True)
@@ -32,18 +26,6 @@ class AveragedScore:
     @property
     def gain(self) -> float:
         return self.mean - self.loss
-
-
-def check_ensemble(plan: Plan) -> None:
-    """Raises: UserError for models that cannot be averaged, and for one seed alone."""
-    task = task_of(plan.base["model"])
-    if not task.averages:
-        raise UserError(
-            f"`ensemble` averages models of texts, and this sweep trains models of {task.noun}: "
-            "leave it out"
-        )
-    if plan.seeds < 2:
-        raise UserError("`ensemble` averages the seeds of a combination: give `seeds=2` or more")
 
 
 def score_ensembles(

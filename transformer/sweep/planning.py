@@ -142,6 +142,18 @@ def _check_tasks(plan: Plan) -> None:
             )
 
 
+def check_ensemble(plan: Plan) -> None:
+    """Raises: UserError for models that cannot be averaged, and for one seed alone."""
+    task = task_of(plan.base["model"])
+    if not task.averages:
+        raise UserError(
+            f"`ensemble` averages models of texts, and this sweep trains models of {task.noun}: "
+            "leave it out"
+        )
+    if plan.seeds < 2:
+        raise UserError("`ensemble` averages the seeds of a combination: give `seeds=2` or more")
+
+
 def folder_of(path: str | Path, options: SweepOptions, suffix: str = "") -> Path:
     """`suffix` ends the name that a config's file gives.
 
