@@ -4,10 +4,11 @@ If that program is installed, it loads the model again, and logits, text and tok
 """
 
 from transformer.config.flags import FlagParser, add_checkpoint, add_flags, check_flags, given_flags
-from transformer.export.extras import check_installed
+from transformer.export.formats.base import WAY_OUT
 from transformer.export.options import ExportOptions
 from transformer.export.registry import FORMATS
 from transformer.storage.run_folder import find_model
+from transformer.system.packages import check_installed
 from transformer.system.signals import ended_at_once
 from transformer.system.terminal import run_script, say_loading, tell, with_flags_in_errors
 
@@ -23,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     place = kind.place(options.out, force=options.force)
     path = find_model(arguments.checkpoint, options.runs_dir)
     place.check()
-    check_installed(kind.name, kind.packages)
+    check_installed(f"`to={kind.name}`", kind.packages, WAY_OUT)
     say_loading(path)
     with ended_at_once():
         from transformer.export.exporting import export

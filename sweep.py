@@ -19,14 +19,14 @@ from transformer.config.flags import (
 )
 from transformer.config.keys import Config
 from transformer.storage.run_lock import RunLock
-from transformer.sweep.ensemble import check_ensemble, score_ensembles
 from transformer.sweep.folder import SweepFolder
+from transformer.sweep.gpus import check_gpus
 from transformer.sweep.options import SweepOptions
-from transformer.sweep.outcome import PICTURE, write_outcome
+from transformer.sweep.places import check_folder
 from transformer.sweep.plan import Plan
-from transformer.sweep.planning import folder_of, make_plan
+from transformer.sweep.planning import check_ensemble, folder_of, make_plan
 from transformer.sweep.scaling.making import SUFFIX, make_scaling_plan, with_measures
-from transformer.sweep.starting import check_alone, check_gpus, check_resumed, opened
+from transformer.sweep.starting import check_alone, check_resumed, opened
 from transformer.sweep.sweeping import Sweep
 from transformer.sweep.trial import Result
 from transformer.system.errors import UserError
@@ -98,7 +98,6 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse(argv)
     options = check_flags(SweepOptions, given_flags(arguments, SweepOptions))
     check_alone()
-    check_gpus(options)
     with RunLock() as lock:
         folder = opened_folder(arguments, options, lock)
         if arguments.retry:
@@ -113,23 +112,27 @@ def opened_folder(
     """The folder of a new sweep, or of one that goes on; locked."""
     flags = given_flags(arguments, Config)
     if arguments.resume is not None:
+        check_folder(arguments.resume)
         check_resumed(arguments, options, flags)
         folder = opened(Path(arguments.resume), None, lock)
-        check(folder.plan, arguments)
+        check(folder.plan, arguments, options)
         return folder
+    varies = bool(arguments.vary or arguments.changes)
+    if arguments.retry and not (varies or arguments.scaling or options.seeds > 1):
+        raise UserError("--retry goes with --resume SWEEP, or with the sweep's own command")
     path = arguments.config or DEFAULT_CONFIG
     if arguments.scaling:
-        varies = bool(arguments.vary or arguments.changes)
         plan = make_scaling_plan(path, flags, options, varies=varies)
-        check(plan, arguments)
+        check(plan, arguments, options)
         return opened(folder_of(path, options, SUFFIX), plan, lock, with_measures)
     plan = make_plan(path, flags, options, arguments.vary or (), arguments.changes or ())
-    check(plan, arguments)
+    check(plan, arguments, options)
     return opened(folder_of(path, options), plan, lock)
 
 
-def check(plan: Plan, arguments: argparse.Namespace) -> None:
+def check(plan: Plan, arguments: argparse.Namespace, options: SweepOptions) -> None:
     """Raises: UserError for a flag that does not go with the plan, before the folder is made."""
+    check_gpus(options, plan)
     if arguments.ensemble:
         check_ensemble(plan)
 
@@ -145,14 +148,21 @@ def results_of(folder: SweepFolder, options: SweepOptions, command: Sequence[str
 
 def show(folder: SweepFolder, results: Sequence[Result], arguments: argparse.Namespace) -> int:
     """Raises: UserError with the first reason if every run failed."""
+    # With scipy and matplotlib, which `--help` and a mistake need not wait for.
+    from transformer.sweep.ensemble import score_ensembles
+    from transformer.sweep.outcome import PICTURE, write_outcome
+
     ensembles = score_ensembles(results, say) if arguments.ensemble else ()
     outcome = write_outcome(folder.plan, results, folder.path, ensembles)
-    if all(result.loss is None for result in results):
+    every_failed = all(result.loss is None for result in results)
+    if arguments.json:
+        tell(json.dumps(outcome.facts, indent=2, ensure_ascii=False))
+    elif not every_failed:
+        tell(outcome.table)
+    if every_failed:
         raise UserError(
             f"every run failed; the first: {results[0].error}; correct it and give `retry`"
         )
-    facts = json.dumps(outcome.facts, indent=2, ensure_ascii=False)
-    tell(facts if arguments.json else outcome.table)
     say(f"picture: {folder.path / PICTURE}; all curves: tensorboard --logdir {quoted(folder.path)}")
     return 0
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transformer.config.drafts import Draft, in_file, read_draft
-from transformer.config.files import load_config, to_yaml
+from transformer.config.files import to_yaml
 from transformer.config.flags import FlagParser, add_flags, given_flags, path_argument
 from transformer.config.keys import Config
+from transformer.config.run_files import load_run_config
 from transformer.models.families.registry import DEFAULT
 from transformer.run.conflicts import check_logger, check_repeat_flags, check_resume_flags
 from transformer.run.fit import read_data, train
@@ -137,13 +138,13 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
     if arguments.repeat is not None:
         check_repeat_flags(arguments, flags, SWITCHES)
         run = find_ended(arguments.repeat)
-        return checked(Arguments(load_config(run / CONFIG, flags, same_text=True), repeat=run))
+        return checked(Arguments(load_run_config(run / CONFIG, flags), repeat=run))
     switches = {name: getattr(arguments, name) for name in SWITCHES if name != "print_schema"}
     if arguments.resume is None:
         return checked(Arguments(read_config(arguments, flags), Resume(), **switches))
     check_resume_flags(arguments, flags)
     resume = find_resume(arguments.resume, expanded(flags.get("runs_dir", "runs")))
-    config = load_config(run_of(resume.checkpoints[0]) / CONFIG, flags, same_text=True)
+    config = load_run_config(run_of(resume.checkpoints[0]) / CONFIG, flags)
     return checked(Arguments(config, resume, **switches))
 
 
@@ -205,14 +206,14 @@ def named(config: Config, path: str | Path) -> Config:
 
 @with_flags_in_errors()
 def main(argv: list[str] | None = None) -> int:
+    started_at = time.monotonic()
     command = ["train.py", *(sys.argv[1:] if argv is None else argv)]
     arguments = parse_arguments(argv)
     if arguments.plan:
         return show_outlook(arguments.config)
     start = planned(arguments)
-    config = start.config
     if arguments.print_config:
-        print(to_yaml(config.resolved()), end="")
+        print(to_yaml(start.config.resolved()), end="")
         return 0
     check_launch()
     if arguments.estimate:
@@ -220,8 +221,8 @@ def main(argv: list[str] | None = None) -> int:
         from transformer.run.estimation import estimate
 
         checkpoints = arguments.resume.checkpoints
-        data = read_data(config, checkpoints[0] if checkpoints else None)
-        for part in estimate(config, data):
+        data = read_data(start.config, checkpoints[0] if checkpoints else None)
+        for part in estimate(start.config, data, time.monotonic() - started_at):
             print(part, flush=True)
         return 0
     with lasting_output(), ended_at_once(SIGNALS):
@@ -239,8 +240,7 @@ def planned(arguments: Arguments) -> Start:
     from transformer.run.planning.planned import plan_of
 
     with lasting_output(), ended_at_once(SIGNALS):
-        raced = not (arguments.print_config or arguments.estimate)
-        plan = plan_of(config, started_at, raced=raced)
+        plan = plan_of(config, started_at, raced=not (arguments.print_config or arguments.estimate))
     (say if arguments.print_config else tell)(plan.text)
     entries = [each._replace(config=named(each.config, config.path)) for each in plan.entries]
     rivals = entries if len(entries) > 1 else ()

@@ -27,13 +27,13 @@ import torch
 from record import save
 
 from transformer.data.tokenizers.characters import CharacterTokenizer
-from transformer.export.extras import installed
 from transformer.export.options import ExportOptions
 from transformer.export.registry import FORMATS
 from transformer.generation import number_formats
 from transformer.models.gpt import GPT
 from transformer.storage.saved_model import SavedModel
 from transformer.system.cores import available_cores
+from transformer.system.packages import installed
 
 SHAPE = {"num_blocks": 6, "num_heads": 6, "embedding_dim": 384, "block_size": 256}
 CHARACTERS = "".join(map(chr, range(33, 98)))  # 65, as Shakespeare has

@@ -5,16 +5,18 @@ configs of the pool, and each trial "trains" by a look at what its config reache
 time is the share of the sweep's minutes that the search gives to a trial, as with `--minutes`; the
 pool has turned it into steps with the measured time of each config's step. Halving begins with 27
 configs, and ends with one run of the longest time. Random search has as many runs of that time as
-the whole halving takes. Ten tries, with other seeds for both.
+the whole halving takes. Ten tries, with other seeds for both; a thousand more say how often such
+tries end so.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from halving_pool import BUDGETS, NAME, NUM_CONFIGS
 from record import load, save
+from tabulate import tabulate
 
 from transformer.sweep.plan import Plan
 from transformer.sweep.searches.base import Search
@@ -23,7 +25,8 @@ from transformer.sweep.searches.random import Random
 from transformer.sweep.space import Choice
 from transformer.sweep.trial import Result, Trial
 
-TRIES = 10
+TRIES, MORE_TRIES = 10, 1000
+RANDOM_SEEDS = 10_000  # the first seed of random search
 HALVED = 27  # configs: as many as need all four times of the pool
 TOTAL = len(BUDGETS) * HALVED  # in units of the shortest time: each rung takes as long
 KEY = "config"  # of the pool, by its number
@@ -58,7 +61,7 @@ def replay(search: Search, losses: Losses) -> Result:
 def compare(seed: int, losses: Losses) -> dict[str, Any]:
     halving = replay(Halving(plan_of(Halving, HALVED, seed)), losses)
     runs = TOTAL // BUDGETS[-1]
-    random = replay(Random(plan_of(Random, runs, 1000 + seed)), losses)
+    random = replay(Random(plan_of(Random, runs, RANDOM_SEEDS + seed)), losses)
     return {
         "seed": seed,
         "halving": halving.loss,
@@ -68,23 +71,30 @@ def compare(seed: int, losses: Losses) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    rows = load(NAME)["figures"]
-    losses = {(row["config"], row["budget"]): row["val_loss"] for row in rows}
-    tries = [compare(seed, losses) for seed in range(TRIES)]
-    for each in tries:
-        print(each)
-    figures = {
-        "tries": tries,
+def counts(tries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "tries": len(tries),
         "halving_better": sum(each["halving"] < each["random"] for each in tries),
         "the_same_config": sum(each["halving"] == each["random"] for each in tries),
         "mean_halving": fmean(each["halving"] for each in tries),
         "mean_random": fmean(each["random"] for each in tries),
-        "best_of_pool": min(losses.values()),
-        "total_time": f"{TOTAL // BUDGETS[-1]} of the longest runs",
     }
-    print({key: value for key, value in figures.items() if key != "tries"})
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    rows = load(NAME)["figures"]
+    losses = {(row["config"], row["budget"]): row["val_loss"] for row in rows}
+    tries = [compare(seed, losses) for seed in range(TRIES + MORE_TRIES)]
+    figures = {
+        "total_time": f"{TOTAL // BUDGETS[-1]} of the longest runs",
+        "best_of_pool": min(losses.values()),
+        "each_try": tries[:TRIES],
+        **counts(tries[:TRIES]),
+        "more": counts(tries[TRIES:]),
+    }
+    print(tabulate(tries[:TRIES], "keys", floatfmt=".4f"))
+    print(counts(tries[:TRIES]), counts(tries[TRIES:]), sep="\n")
     save("halving", figures)
 
 

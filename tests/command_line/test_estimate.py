@@ -1,6 +1,7 @@
 """`train.py --estimate` says what a run would take, and runs nothing."""
 
 import re
+import time
 
 import pytest
 
@@ -60,6 +61,8 @@ def tell_time(write_inputs, tmp_path, monkeypatch, capsys):
 
     times = timing.Times(step=2.0, validated_token=0.01, shown=3.0, num_steps=5, device="cpu")
     monkeypatch.setattr(timing, "measure", lambda run, hardware: times)
+    tell_here = timing.time_here
+    monkeypatch.setattr(timing, "time_here", lambda config, data, _: tell_here(config, data, 8.0))
     write_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tell
@@ -67,7 +70,7 @@ def tell_time(write_inputs, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_the_whole_run_is_steps_and_validations_and_its_end(tell_time):
-    """70 x 2 s, 3 validations of 1.17 + 3 s (117 tokens), 2 x 1.17 + 3 + 10 s at the end."""
+    """70 x 2 s, 3 validations of 1.17 + 3 s (117 tokens), 2 x 1.17 + 3 + 8 + 2 s at both ends."""
     assert tell_time() == (
         "this run takes about 2.8 minutes here: 70 steps, 3 validations of 4.17 s, "
         "plus start and end"
@@ -93,3 +96,16 @@ def test_a_model_that_does_not_fit_is_not_tried(write_inputs, tmp_path, monkeypa
     assert (
         "not measured: the run needs 0.6 GB, and only 0.001 GB are free" in capsys.readouterr().out
     )
+
+
+def test_the_start_of_a_run_is_as_long_as_this_one_was(write_inputs, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "transformer.run.timing.time_here", lambda *arguments: told.append(arguments[-1]) or ""
+    )
+    read = train.read_data
+    monkeypatch.setattr(train, "read_data", lambda *given: time.sleep(0.5) or read(*given))
+    write_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert train.main(["--config=tiny.yaml", "--estimate"]) == 0
+    assert told[0] >= 0.5

@@ -68,6 +68,20 @@ def test_a_full_disk_costs_no_row_that_can_be_written_later(tmp_path, caplog):
     assert losses(tmp_path) == {1: 0.5, 2: 1.0}
 
 
+def test_a_new_column_that_a_full_disk_refuses_comes_with_a_later_row(tmp_path):
+    logger = RunCsv(tmp_path, 0)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    logger.log_metrics({"val_loss": 0.5}, step=1)
+    logger.save()
+    logger.log_metrics({"other": 3.0, "val_loss": 1.0}, step=2)
+    with patch("transformer.training.extra_loggers.replacing", side_effect=full):
+        logger.save()
+    logger.log_metrics({"other": 4.0, "val_loss": 1.5}, step=3)
+    logger.save()
+    assert losses(tmp_path) == {1: 0.5, 2: 1.0, 3: 1.5}
+    assert losses(tmp_path, "other") == {2: 3.0, 3: 4.0}
+
+
 def test_a_name_of_a_folder_is_taken_literally(tmp_path):
     folder = tmp_path / "$HOME" / "~" / "version_0"
     folder.mkdir(parents=True)
@@ -78,7 +92,7 @@ def test_a_name_of_a_folder_is_taken_literally(tmp_path):
 
 
 def test_a_missing_package_is_an_error_before_torch_is_loaded(short_runs, monkeypatch):
-    monkeypatch.setattr("transformer.run.conflicts.find_spec", lambda name: None)
+    monkeypatch.setattr("transformer.system.packages.find_spec", lambda name: None)
     match = r"^`logger=wandb` needs the package wandb: pip install -r requirements-wandb\.txt$"
     with pytest.raises(UserError, match=match):
         train.parse_arguments("--config tiny.yaml --logger wandb".split())

@@ -10,7 +10,7 @@ from PIL import Image
 import plot
 from tests.marks import first_fast
 from transformer.data.text.corpus import Corpus
-from transformer.inspection.curve_figures import COLORS
+from transformer.inspection.axes_style import COLORS
 from transformer.models.bigram import Bigram
 from transformer.storage.model_file import save_model
 from transformer.storage.run_folder import WEIGHTS

@@ -9,6 +9,7 @@ import torch
 import train
 from tests.kills import KillAfter, Killed
 from tests.marks import first_fast
+from transformer.config.run_files import load_run_config
 from transformer.run.comparison import curves, differences
 from transformer.run.repeating import notes
 from transformer.run.verification import InterruptAfter
@@ -160,7 +161,7 @@ def test_what_differs_here_is_said_before(train_here):
     content["parts"][0]["versions"]["torch"] = "0.4"
     content["parts"][0]["added_later"] = 1
     (run / RECORD).write_text(json.dumps(content), encoding="utf-8")
-    config = train.load_config(run / CONFIG)
+    config = load_run_config(run / CONFIG)
     said = "\n".join(notes(run, config, read_parts(run), 2, ended=True))
     assert "commit: 0123456789ab there, " in said
     assert f"torch: 0.4 there, {torch.__version__} here" in said

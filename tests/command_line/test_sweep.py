@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import sweep
-from tests.marks import first_fast
 from transformer.storage.run_folder import LAST, SUMMARY, WEIGHTS
-from transformer.sweep.folder import read_results
+from transformer.sweep.folder import SweepFolder
+from transformer.sweep.plan_file import PLAN, load
+from transformer.system import packages
 from transformer.system.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -53,15 +54,44 @@ def refused(short_runs):
         ("--vary lr=1,2 --devices 2", "devices must be 1 in a sweep, got 2"),
         ("--vary lr=1,2 --gpus 0,0", "--gpus 0,0: a device is given twice"),
         ("--vary lr=1,2 --gpus 0,1 --processes 3", "leave out --processes"),
-        ("--vary lr=1,2 --gpus 97", "--gpus 97: "),
+        ("--vary lr=1,2 --gpus 97", "accelerator is cpu: leave out one"),
+        ("--vary lr=1,2 --gpus 97 --accelerator auto", "--gpus 97: torch finds"),
+        ("--vary accelerator=cpu,auto --gpus 0", "accelerator is varied: leave out one"),
         ("--vary lr=1,2 --name a/b", "it has a '/'; give another --name"),
         ("--seeds 2 --seed 4294967295", "--seeds 2: the last seed would be above 4294967295"),
         ("--seed 2 --seeds 0", "seeds must be greater than 0"),
+        ("--vary data_path=hamlet.txt,gone.txt", "gone.txt: no such text file: check the name"),
+        ("--try data_path=gone.txt", "gone.txt: no such text file"),
+        ("--seeds 2 --val_path gone.txt", "gone.txt: no such text file"),
+        ("--seeds 2 --minutes 1e300", "--minutes: minutes must be at most 1000000"),
+        ("--seeds 2 --sweeps_dir tiny.yaml/x", "tiny.yaml is a file, not a folder: give another"),
+        ("--seeds 2 --sweeps_dir . --name tiny.yaml", "is a file, not a folder: give another --na"),
+        ("--retry", "--retry goes with --resume SWEEP, or with the sweep's own command"),
         ("--resume sweeps/tiny", "--config does not go with --resume"),
     ],
 )
 def test_what_cannot_be_swept_is_refused_in_one_line(refused, flags, message):
     assert message in refused(flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--resume", ""], "--resume '': is empty: give the folder of a sweep"),
+        (["--resume", "tiny.yaml"], "--resume tiny.yaml: is a file: give the folder of a sweep"),
+        (["--seeds", "2", "--name", ""], "--name is empty: give the folder of the sweep a name"),
+        (["--seeds", "2", "--gpus", ""], "--gpus must be numbers of CUDA devices, such as 0,1"),
+        (["--seeds", "2", "--gpus", "0, 1"], "such as 0,1, got '0, 1'"),
+    ],
+)
+def test_a_flag_without_a_value_that_it_can_have_is_named(short_runs, flags, message):
+    with pytest.raises(UserError, match=message):
+        sweep.main(flags)
+
+
+def test_a_logger_whose_package_is_missing_is_refused(refused, monkeypatch):
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    assert "wandb" in refused("--vary logger=csv,wandb")
 
 
 def test_bad_input_is_one_line_and_status_2_without_torch(run, tmp_path, write_inputs):
@@ -86,7 +116,8 @@ def swept(run, tmp_path, write_inputs):
 
 
 def losses(folder):
-    return [(one.trial.name, one.loss, one.error) for one in read_results(folder)]
+    of_folder = SweepFolder(folder, load(folder / PLAN))
+    return [(one.trial.name, one.loss, one.error) for one in of_folder.results()]
 
 
 @pytest.mark.slow
@@ -127,7 +158,7 @@ def test_with_json_only_json_is_printed(swept, tmp_path):
 
 @pytest.mark.slow
 def test_runs_that_fail_are_counted_and_tried_again_when_asked(swept, tmp_path):
-    (tmp_path / "other.txt").symlink_to(tmp_path / "gone.txt")
+    (tmp_path / "other.txt").touch()
     flags = ["--vary", "data_path=hamlet.txt,other.txt", "lr=1e-2,1e30", "--max_steps", 30]
     result = swept(*flags)
     assert result.returncode == 0, result.stderr
@@ -135,9 +166,9 @@ def test_runs_that_fail_are_counted_and_tried_again_when_asked(swept, tmp_path):
     first, *failed = found.values()
     assert first is None
     assert "the gradient was not finite" in failed[0]
-    assert "other.txt: no such" in failed[1]
+    assert "other.txt: " in failed[1]
     assert result.stderr.count("failed: ") == 3
-    (tmp_path / "gone.txt").write_bytes((tmp_path / "hamlet.txt").read_bytes())
+    (tmp_path / "other.txt").write_bytes((tmp_path / "hamlet.txt").read_bytes())
     assert "failed" not in swept("--resume", "sweeps/tiny").stderr
     assert swept("--resume", "sweeps/tiny", "--retry").returncode == 0
     errors = [error for _, _, error in losses(tmp_path / "sweeps" / "tiny")]
@@ -145,11 +176,15 @@ def test_runs_that_fail_are_counted_and_tried_again_when_asked(swept, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_of_which_every_run_failed_has_failed(swept):
-    result = swept("--seeds", 2, "--data_path", "nothing.txt", "--accelerator", "cpu")
+def test_a_sweep_of_which_every_run_failed_has_failed(swept, tmp_path):
+    (tmp_path / "empty.txt").touch()
+    result = swept("--seeds", 2, "--data_path", "empty.txt", "--accelerator", "cpu", "--json")
     assert result.returncode == 2
-    assert "error: every run failed; the first: nothing.txt: no such" in result.stderr
+    assert "error: every run failed; the first: empty.txt: " in result.stderr
     assert result.stderr.splitlines()[-1].endswith("correct it and give --retry")
+    assert "empty.txt: " in result.stdout
+    assert result.stdout == (tmp_path / "sweeps/tiny/results.json").read_text(encoding="utf-8")
+    assert json.loads(result.stdout)["metric"] == "val_loss"
 
 
 def test_a_folder_that_is_no_sweep_is_left_alone(short_runs, tmp_path):
@@ -191,7 +226,7 @@ def wait_until(happened, seconds=300):
         time.sleep(0.05)
 
 
-LONG = "--config tiny.yaml --vary lr=1e-2,3e-2 --max_steps 400 --epochs 99".split()
+LONG = "--config tiny.yaml --vary lr=1e-2,2e-2,3e-2 --max_steps 400 --epochs 99".split()
 
 
 @pytest.fixture
@@ -209,21 +244,62 @@ def start(tmp_path, environment, write_inputs):
             one.end_group(signal.SIGKILL)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kills", first_fast([1, 10]))
-def test_a_sweep_that_is_killed_at_random_ends_with_the_same_table(start, swept, tmp_path, kills):
-    straight = swept(*LONG[2:], "--name", "straight")
-    assert straight.returncode == 0, straight.stderr
-    source = random.Random(kills)
-    for number in range(kills):
-        one = start(*LONG, "--name", "killed", "--processes", 1 + number % 2)
-        time.sleep(source.uniform(1, 30))
-        one.end_group(signal.SIGKILL)
-    last = swept(*LONG[2:], "--name", "killed")
-    assert last.returncode == 0, last.stderr
+def trains(folder):
+    return lambda: [*folder.glob("*/version_0/training.lock")]
+
+
+def assert_the_same(swept, tmp_path):
+    """What was killed ends as what was not."""
+    straight, last = (swept(*LONG[2:], "--name", name) for name in ("straight", "killed"))
+    assert (straight.returncode, last.returncode) == (0, 0), last.stderr
     assert last.stdout == straight.stdout
     folder = tmp_path / "sweeps"
     assert losses(folder / "killed") == losses(folder / "straight")
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_the_search_tpe_chooses_the_same_after_a_kill(start, swept, tmp_path):
+    flags = "--vary lr=1e-3..1e-1:log dropout=0..0.2 --runs 5 --max_steps 100 --epochs 99".split()
+    straight = swept(*flags, "--sampler", "tpe", "--name", "straight")
+    assert straight.returncode == 0, straight.stderr
+    folder = tmp_path / "sweeps"
+    killed = start("--config", "tiny.yaml", *flags, "--search", "tpe", "--name", "killed")
+    wait_until(lambda: len([*(folder / "killed").glob(f"*/version_0/{SUMMARY}")]) >= 2)
+    killed.end_group(signal.SIGKILL)
+    last = swept("--resume", "sweeps/killed")
+    assert last.returncode == 0, last.stderr
+    assert last.stdout == straight.stdout
+    assert losses(folder / "killed") == losses(folder / "straight")
+    assert len(losses(folder / "killed")) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.long)])
+def test_a_sweep_that_is_killed_at_random_ends_with_the_same_table(start, swept, tmp_path, kills):
+    source = random.Random(kills)
+    for number in range(kills):
+        one = start(*LONG, "--name", "killed", "--processes", 1 + number % 2)
+        wait_until(trains(tmp_path / "sweeps" / "killed"))
+        time.sleep(source.uniform(0, 1))
+        assert one.process.poll() is None  # it has not ended by itself
+        one.end_group(signal.SIGKILL)
+        for lock in trains(tmp_path / "sweeps" / "killed")():
+            lock.unlink()  # so that the next one is waited for
+    assert_the_same(swept, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_the_runs_of_a_sweep_that_is_killed_alone_are_saved_and_go_on(start, swept, tmp_path):
+    one = start(*LONG, "--name", "killed")
+    folder = tmp_path / "sweeps" / "killed"
+    wait_until(lambda: [*folder.glob(f"*/version_0/{LAST}")])
+    one.process.kill()
+    one.process.communicate(timeout=300)
+    (log,) = folder.glob("*/output.log")
+    wait_until(lambda: "everything is saved" in log.read_text(encoding="utf-8"))
+    assert_the_same(swept, tmp_path)
 
 
 @pytest.mark.slow
@@ -258,6 +334,6 @@ def test_a_run_whose_process_is_killed_has_failed_and_the_rest_goes_on(start, tm
     assert "is running this sweep: stop it, or wait for its end" in said
     os.kill(holder["pid"], signal.SIGKILL)
     one.process.communicate(timeout=300)
-    first, second = losses(tmp_path / "sweeps" / "tiny")
+    first, *others = losses(tmp_path / "sweeps" / "tiny")
     assert "its process was ended by SIGKILL, perhaps for lack of memory" in first[2]
-    assert second[1] is not None
+    assert [error for _, _, error in others] == [None, None]

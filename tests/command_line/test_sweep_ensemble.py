@@ -6,13 +6,9 @@ import pytest
 
 import evaluate
 from transformer.storage.run_folder import SUMMARY
-from transformer.sweep.ensemble import (
-    check_ensemble,
-    ensemble_facts,
-    ensemble_table,
-    score_ensembles,
-)
+from transformer.sweep.ensemble import ensemble_facts, ensemble_table, score_ensembles
 from transformer.sweep.plan import Plan
+from transformer.sweep.planning import check_ensemble
 from transformer.sweep.trial import Result, Trial
 from transformer.system.errors import UserError
 

@@ -1,5 +1,7 @@
 """`sweep.py --scaling` as a user gives it."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,23 @@ def test_too_few_steps_are_one_line_with_the_way_out(tmp_path):
     with pytest.raises(UserError, match=r"give a larger --max_steps"):
         sweep.main(f"--scaling --sweeps_dir {tmp_path}/sweeps {flags}".split())
     assert not (tmp_path / "sweeps").exists()
+
+
+@pytest.mark.slow
+def test_it_predicts_a_loss_and_goes_on_after_a_kill(run, tmp_path, write_inputs):
+    write_inputs(tmp_path)
+    flags = "--config tiny.yaml --batch_size 32 --max_steps 2200".split()
+    whole = run("sweep.py", "--scaling", *flags, "--json", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    facts = json.loads(whole.stdout)
+    losses = [size["val_loss"] for size in facts["sizes"]]
+    low, high = facts["predicted"]["interval"]
+    assert len(losses) == 5
+    assert low < facts["predicted"]["val_loss"] < high
+    folder = tmp_path / "sweeps" / "tiny-scaling"
+    assert (folder / "sweep.png").stat().st_size > 10_000
+    (ended,) = folder.glob(f"{facts['sizes'][2]['size']}_seed-0")
+    shutil.rmtree(ended)
+    again = run("sweep.py", "--resume", folder, "--json", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert [size["val_loss"] for size in json.loads(again.stdout)["sizes"]] == losses

@@ -39,7 +39,7 @@ GIVEN = {
     **{"document_separator": "***", "val_path": "own.txt", "val_max_tokens": "1e4"},
     **{"test_path": "own.tsv", "token_files_from_mb": "32", "drop_lines_seen": "7"},
     **{"drop_duplicates": "true", "replace_rare": "20"},
-    **{"test_fraction": "0", "momentum": "0.9", "beta1": "0.8"},
+    **{"test_fraction": "0", "momentum": "0.9", "polar": "zolotarev", "beta1": "0.8"},
     **{"tie_weights": "false", "optimizer": "adamw", "weight_decay": "0.2"},
     **{"beta2": "0.99", "eps": "1e-9", "grad_clip": "0", "schedule": "noam", "warmup_steps": "1e2"},
     **{"decay_fraction": "0.5", "final_lr_fraction": "0", "max_steps": "1e3", "max_minutes": "0.5"},

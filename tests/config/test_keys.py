@@ -51,6 +51,7 @@ DEFAULTS = {
     "optimizer": "adamw",
     "weight_decay": 0.1,
     "momentum": 0.95,
+    "polar": "auto",
     "beta1": 0.9,
     "beta2": 0.95,
     "eps": 1e-8,

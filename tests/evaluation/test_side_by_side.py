@@ -1,3 +1,4 @@
+import platform
 import threading
 
 import pytest
@@ -50,3 +51,20 @@ def test_after_an_error_no_further_item_is_begun(num_threads):
         list(side_by_side(work, range(23)))
     assert len(begun) <= min(num_threads, MOST_AT_ONCE) + 1
     assert torch.get_num_threads() == num_threads
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how the GNU C library keeps memory")
+def test_memory_is_not_fetched_again_for_the_next_results():
+    resource = pytest.importorskip("resource")
+
+    def work(_: int) -> None:
+        for _ in range(20):
+            _ = [torch.ones(2**20) for _ in range(5)]  # 1,024 pages each
+
+    def pages_fetched() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        list(side_by_side(work, range(8)))
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    pages_fetched()
+    assert pages_fetched() < 8 * 20 * 5 * 1024 / 4

@@ -8,13 +8,14 @@ import pytest
 
 from transformer.config.files import load_config
 from transformer.sweep.plan import Plan
+from transformer.sweep.planning import base_of
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def base() -> dict[str, Any]:
-    return load_config(ROOT / "configs" / "nine-keys.yaml", {"max_steps": 81}).resolved()
+    return base_of(load_config(ROOT / "configs" / "nine-keys.yaml", {"max_steps": 81}))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from transformer.sweep.comparison import combinations_of, difference, interval, reference_of
+from transformer.sweep.comparison import combinations_of, difference, reference_of
+from transformer.sweep.intervals import interval
 from transformer.sweep.plan import Plan
 from transformer.sweep.report import compared, facts, num_comparisons, table
 from transformer.sweep.space import Choice

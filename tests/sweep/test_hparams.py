@@ -1,6 +1,7 @@
 """TensorBoard's own HParams backend shows each run of a sweep with its keys and exact loss."""
 
 import warnings
+from unittest.mock import patch
 
 import pytest
 
@@ -83,3 +84,12 @@ def test_the_curves_of_a_run_stay_as_they_are(results):
     before = [read_curves(result.run) for result in results]
     write_hparams(results, "val_loss")
     assert [read_curves(result.run) for result in results] == before
+
+
+def test_a_file_that_was_cut_off_is_written_again(results, tmp_path):
+    write = "transformer.sweep.hparams.RecordWriter.write"
+    with patch(write, side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        write_hparams(results, "val_loss")
+    write_hparams(results, "val_loss")
+    _, found = sessions(tmp_path)
+    assert [metrics["exact_val_loss"] for _, metrics in found.values()] == [1.25, 2.5]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transformer.sweep.comparison import combinations_of, interval
+from transformer.sweep.comparison import combinations_of
+from transformer.sweep.intervals import interval
 from transformer.sweep.picture import MOST_ROWS, numeric_key, sweep_figure, write_picture
 from transformer.sweep.plan import Plan
 from transformer.sweep.trial import Result, Trial
@@ -69,11 +70,14 @@ def test_names_are_shown_letter_by_letter(tmp_path):
 
 @pytest.mark.parametrize("losses", [[1.5], [1.5, 1.5], [1.0, None, 2.0]])
 def test_a_sweep_of_one_combination_has_a_picture(losses, tmp_path):
-    path = tmp_path / "sweep.png"
-    write_picture(PLAN, results_of([({}, losses)]), path)
-    with Image.open(path) as image:
-        colors = image.convert("RGB").getcolors(image.width * image.height)
-    assert len(colors) > 10
+    rows = [({}, losses)]
+    (axes,) = figure_of(rows).axes
+    drawn = {name: line for name, line in points(axes).items() if name.startswith("seed")}
+    assert drawn == {f"seed {n}": [(x, 0)] for n, x in enumerate(losses) if x is not None}
+    assert len(axes.containers) == (len(drawn) > 1)
+    write_picture(PLAN, results_of(rows), tmp_path / "sweep.png")
+    with Image.open(tmp_path / "sweep.png") as image:
+        assert image.width > image.height
 
 
 def test_without_a_loss_there_is_no_picture(tmp_path):

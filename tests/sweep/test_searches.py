@@ -163,7 +163,17 @@ def test_a_run_is_named_after_its_settings(settings, name):
 
 
 def test_names_are_short_safe_and_different_where_letters_had_to_go():
-    paths = ["Bücher/a.txt", "bücher/a.txt", "b:cher/a.txt", "x" * 300, "x" * 301]
+    paths = [
+        None,
+        "null",
+        1,
+        "1",
+        "Bücher/a.txt",
+        "bücher/a.txt",
+        "b:cher/a.txt",
+        "x" * 300,
+        "x" * 301,
+    ]
     names = [name_of({"data_path": path}, 0) for path in paths]
     assert len({name.lower() for name in names}) == len(paths)
     for name in names:

@@ -9,12 +9,13 @@ import pytest
 
 from tests.marks import first_fast
 from transformer.storage.run_folder import LAST
-from transformer.storage.run_lock import RunLock
-from transformer.sweep.folder import SweepFolder, read_results
+from transformer.storage.run_lock import Holder, RunLock
+from transformer.sweep.folder import SweepFolder
 from transformer.sweep.plan_file import load, save
 from transformer.sweep.processes import Worker
 from transformer.sweep.registry import search_of
 from transformer.sweep.report import table
+from transformer.sweep.searches.random import Random
 from transformer.sweep.space import Choice, Range
 from transformer.sweep.starting import opened
 from transformer.sweep.sweeping import Sweep
@@ -133,7 +134,8 @@ def test_a_sweep_that_is_killed_again_and_again_ends_and_trains_nothing_twice(sw
         finally:
             trained += world.trained
     assert ends > 3
-    assert told(results) == told(straight) == told(read_results(tmp_path / "killed"))
+    folder = SweepFolder(tmp_path / "killed", read_plan(tmp_path / "killed"))
+    assert told(results) == told(straight) == told(folder.results())
     # Twice is only what was in work when the sweep was killed: of two processes.
     assert len(trained) - len({*trained}) <= 2 * ends
     assert sweep("halving", "killed", World(0))[1] == []  # nothing is left to start
@@ -159,7 +161,7 @@ def test_failed_runs_are_kept_and_counted_and_the_rest_goes_on(sweep, tmp_path):
     assert {*folder.failures} == {one.trial.name for one in failed if "failed" in one.error}
     folder.forget_failures()
     again = Sweep(folder, [None], [], said.append, world.start).run()
-    assert {*world.trained} == {one.trial.name for one in failed if "failed" in one.error}
+    assert {*world.trained} == {one.trial.name for one in failed}  # also those whose loss is nan
     assert told(again) == told(results)
 
 
@@ -199,6 +201,35 @@ def test_a_run_that_ended_before_its_first_checkpoint_begins_anew_in_its_place(s
     (begun / LAST).touch()
     (begun / "config.yaml").touch()
     assert folder.checkpoints_of(trial) == [begun / LAST]
+
+
+def test_a_run_that_another_process_still_trains_is_waited_for(sweep, tmp_path, monkeypatch):
+    """As that of a sweep which was killed alone: it saves its state and ends a moment later."""
+    straight, _ = sweep("random", "straight", World())
+    with pytest.raises(Killed):
+        sweep("random", "a", World(1))
+    looks = [Holder("here", 7), Holder("here", 7)]
+
+    def holder_of(self, trial):
+        return looks.pop() if looks and self.run_of(trial) is not None else None
+
+    monkeypatch.setattr(SweepFolder, "holder_of", holder_of)
+    results, said = sweep("random", "a", World())
+    assert looks == []
+    assert told(results) == told(straight)
+    assert ["waiting for process 7 on here" in line for line in said].count(True) == 1
+
+
+def test_a_search_is_asked_again_only_when_there_are_more_results(sweep, monkeypatch):
+    calls = []
+    trials_of = Random.trials
+    monkeypatch.setattr(
+        Random,
+        "trials",
+        lambda self, results: calls.append(len(results)) or trials_of(self, results),
+    )
+    sweep("random", "a", World())
+    assert calls == [0, 1, 2, 3]
 
 
 def trials_of(folder):

@@ -15,14 +15,18 @@ from transformer.models.parts.attention import (
 from transformer.run.assembly import records_steps
 from transformer.run.settling import all_threads, settle
 from transformer.system import speed
+from transformer.system.errors import UserError
 from transformer.training import choices
 from transformer.training.choices import WORTH_CHANGING, WORTH_FEWER_THREADS, Chooser
+from transformer.training.optimization.polar import POLARS
 
 SHAPE = {"heads": 2, "length": 8, "head_dim": 4, "dropout": 0.1, "bf16": False}
+MATRICES = {"width": 32, "feedforward_dim": 88, "bf16": False}
 # Of each question: how it is asked of a Chooser, the plain choice, and another.
 QUESTIONS = {
     "precision": (lambda chooser, given: chooser.precision(given, 32), "float32", "bf16"),
     "attention": (lambda chooser, given: chooser.attention(given, **SHAPE), "fused", "explicit"),
+    "polar": (lambda chooser, given: chooser.polar(given, **MATRICES), *POLARS),
     "threads": (lambda chooser, given: chooser.num_threads(given, 32), "2", "1"),
 }
 each_question = pytest.mark.parametrize("question", QUESTIONS)
@@ -93,8 +97,44 @@ def test_a_gpu_is_not_timed(monkeypatch, question):
     monkeypatch.setattr(choices, "seconds_of", None)
     monkeypatch.setattr(choices, "has_bf16", lambda accelerator: True)
     ask, *_ = QUESTIONS[question]
-    wanted = {"precision": "bf16", "attention": "fused", "threads": "2"}
+    wanted = {"precision": "bf16", "attention": "fused", "polar": "newton_schulz", "threads": "2"}
     assert ask(Chooser(accelerator="cuda"), "auto") == (wanted[question], "")
+
+
+def test_muon_multiplies_in_bf16_without_being_timed(monkeypatch):
+    monkeypatch.setattr(choices, "seconds_of", None)
+    ways = MATRICES | {"bf16": True}
+    assert Chooser(accelerator="cpu").polar("auto", **ways) == ("newton_schulz", "")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shapes"),
+    [
+        ((32, 88), {(32, 32), (32, 88)}),
+        ((32, 8), {(32, 32), (8, 32)}),
+        ((512, 2048), {(256, 256), (256, 1024)}),  # wide ones would take long
+    ],
+    ids=str,
+)
+def test_matrices_of_the_models_shapes_are_timed(monkeypatch, sizes, shapes):
+    seen = set()
+
+    def remember(x):
+        seen.add(tuple(x.shape))
+
+    monkeypatch.setattr(choices, "POLARS", {"newton_schulz": remember, "zolotarev": remember})
+
+    def seconds(question, ways, *_, **__):
+        for work in ways.values():
+            work(3)
+        return dict.fromkeys(ways, 1.0)
+
+    monkeypatch.setattr(choices, "seconds_of", seconds)
+    width, feedforward_dim = sizes
+    Chooser(accelerator="cpu").polar(
+        "auto", width=width, feedforward_dim=feedforward_dim, bf16=False
+    )
+    assert seen == {(3, *shape) for shape in shapes}
 
 
 @each_question
@@ -140,6 +180,30 @@ def test_the_choices_are_recorded_in_the_config_and_said(take, tmp_path, caplog,
     caplog.clear()
     assert settle(config) == config  # what is recorded asks nothing
     assert caplog.messages == []
+
+
+def test_the_way_of_muon_is_recorded_said_and_kept(take, tmp_path, caplog):
+    caplog.set_level("INFO")
+    take(zolotarev=0.5)
+    path = tmp_path / "config.yaml"
+    path.write_text(KEYS, encoding="utf-8")
+    assert settle(load_config(path)).polar == "auto"  # AdamW has no use for it
+    config = settle(load_config(path, {"optimizer": "muon", "precision": "float32"}))
+    assert config.polar == "zolotarev"
+    assert caplog.messages[-1] == "polar: zolotarev, 2.0 x as fast as newton_schulz here"
+    take(zolotarev=2.0)
+    caplog.clear()
+    assert settle(config) == config
+    assert caplog.messages == []
+    assert settle(config.model_copy(update={"polar": "auto"})).polar == "newton_schulz"
+
+
+def test_inverses_in_bf16_are_refused_with_a_way_out(tmp_path):
+    (tmp_path / "config.yaml").write_text(KEYS, encoding="utf-8")
+    changes = {"optimizer": "muon", "precision": "bf16", "polar": "zolotarev", "num_threads": 1}
+    wanted = "polar zolotarev needs a CPU and precision float32, and precision is bf16: give newton"
+    with pytest.raises(UserError, match=wanted):
+        settle(load_config(tmp_path / "config.yaml", changes))
 
 
 def test_a_model_attends_as_it_is_told():

@@ -207,6 +207,7 @@ def leaves(annotation: Any) -> list[Any]:
 _WORDS = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
+    "dict_type": "keys with values",
     "finite_number": "a finite number",
     "float_parsing": "a number",
     "float_type": "a number",

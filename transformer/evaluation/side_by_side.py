@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import torch
 
+from transformer.system.memory import keep_freed_memory
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -23,6 +25,7 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Itera
 
     Meanwhile torch has fewer threads; it has them back when the results end or are dropped.
     """
+    keep_freed_memory()
     number = min(MOST_AT_ONCE, torch.get_num_threads())
     under_way: deque[Future[Result]] = deque()
     with _threads_for_each_of(number), ThreadPoolExecutor(number) as pool:

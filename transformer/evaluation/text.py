@@ -19,8 +19,7 @@ from transformer.models.base import TokenModel
 
 Tokens = NDArray[np.integer]
 
-# In a batch. On a CPU, several batches are computed at the same time, and memory for larger ones
-# goes back to the system after each operation: fetching it again takes an eighth of the time.
+# In a batch. On a CPU, several batches are computed at the same time.
 TOKENS_ON_CPU = 1024
 TOKENS_ON_GPU = 8192
 MEAN = "their mean"  # of the losses of an ensemble's members

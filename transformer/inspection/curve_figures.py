@@ -7,14 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # without pyplot, which keeps global state
 from matplotlib.lines import Line2D
 
+from transformer.inspection.axes_style import COLORS, GRAY, MARKERS, style_axes
 from transformer.storage.curves import ERROR_RATE, TRAIN_LOSS, VAL_LOSS
 from transformer.storage.events import Curves
 
-# Okabe and Ito 2008, "Color Universal Design", without yellow, which is hard to see on white.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# 5 markers and 7 colors have no common divisor, so 35 runs look different.
-MARKERS = ("o", "s", "D", "^", "v")
-_GRAY = "0.35"  # for lines that do not belong to a single run
 _WIDTH, _ROW_HEIGHT, _LEGEND_HEIGHT = 10.0, 3.7, 0.3  # inches
 _MOST_LEGEND_COLUMNS = 4
 
@@ -67,14 +63,12 @@ def _draw(
             moments = [getattr(point, moment) for point in points]
             axes.plot(moments, [scale * point.value for point in points], **_style(name, number))
     axes.set_xlim(left=0)
-    axes.grid(color="0.92")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    style_axes(axes)
 
 
 def _style(name: str, number: int | None = None) -> dict[str, Any]:
     """The style of a curve of the given run; without a number, of that curve in all runs."""
-    color = _GRAY if number is None else COLORS[number % len(COLORS)]
+    color = GRAY if number is None else COLORS[number % len(COLORS)]
     marker = "o" if number is None else MARKERS[number % len(MARKERS)]
     if name == "floor":
         return {"color": color, "linestyle": "--", "linewidth": 1.2}

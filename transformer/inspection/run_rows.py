@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transformer.config.files import load_config
+from transformer.config.compared_keys import TOKEN_KEYS
+from transformer.config.run_files import load_run_config
 from transformer.storage.curves import PER_BYTE, VAL_LOSS, read_curves
 from transformer.storage.run_folder import CONFIG, SUMMARY
 from transformer.storage.run_lock import holder_of
@@ -18,7 +19,6 @@ ENDED, RUNS, STOPPED = "ended", "runs", "stopped"
 # Keys that do not change what is learned.
 _SILENT = {"run_name", "runs_dir", "cache_dir", "sample_prompt", "logger", "snapshots"}
 _SILENT |= {"checkpoint_every_minutes", "num_workers"}
-_OF_TOKENS = {"tokenizer", "vocab_size", "tokenizer_path"}
 _ABSENT = object()  # a key that the run's model does not have
 
 
@@ -40,7 +40,7 @@ class RunRow:
 
 def read_row(run: Path) -> RunRow:
     """Raises: UserError for a folder that is not a run of this program, or is damaged."""
-    keys = load_config(run / CONFIG, same_text=True).resolved()
+    keys = load_run_config(run / CONFIG).resolved()
     state = RUNS if holder_of(run) is not None else STOPPED
     if state != RUNS and (run / SUMMARY).is_file():
         return _ended(run, keys)
@@ -106,7 +106,7 @@ def differs_from_most(rows: Sequence[RunRow], row: RunRow, keys: Sequence[str]) 
 
 def metric_of(rows: Sequence[RunRow]) -> str:
     """The loss to compare by: per byte where the runs have different tokens, if all tell it."""
-    others = _OF_TOKENS & {*differing_keys(rows)}
+    others = TOKEN_KEYS & {*differing_keys(rows)}
     with_losses = [row for row in rows if row.losses]
     per_byte = others and all(PER_BYTE in row.losses for row in with_losses)
     return PER_BYTE if per_byte and with_losses else VAL_LOSS

@@ -93,7 +93,7 @@ def finished(
         precision=run.config.precision,
         best_weights=best_weights,
         skipped_steps=run.module.skipped_steps,
-        picked_by_val_loss=run.task.monitor == "val_loss",
+        picked_by_val_loss=run.monitor == "val_loss",
         copied=copied,
     )
 
@@ -128,7 +128,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         run.checkpoint_io,
         agreement,
         partial(_save, run),
-        run.task.monitor,
+        run.monitor,
         run.config.checkpoint_every_minutes,
         run.keeper,
     )
@@ -159,5 +159,5 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
     if limit is not None:
         parts.append(limit)
     if run.config.patience is not None:
-        parts.append(Patience(run.task.monitor, run.config.patience))
+        parts.append(Patience(run.monitor, run.config.patience))
     return [*parts, WholeSteps()]

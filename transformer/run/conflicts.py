@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Iterable, Mapping
-from importlib.util import find_spec
 from typing import Any
 
 from transformer.storage.repeat_record import WITHOUT_EFFECT
 from transformer.system.errors import UserError
+from transformer.system.packages import check_installed
 
 
 def check_resume_flags(arguments: argparse.Namespace, flags: Mapping[str, Any]) -> None:
@@ -50,8 +50,6 @@ _PACKAGES = {"wandb": "wandb"}  # of loggers
 def check_logger(logger: str) -> None:
     """Raises: UserError if the package of a config's `logger` is not installed."""
     package = _PACKAGES.get(logger)
-    if package is not None and find_spec(package) is None:
-        raise UserError(
-            f"`logger={logger}` needs the package {package}: "
-            f"pip install -r requirements-{package}.txt"
-        )
+    if package is not None:
+        way_out = f"pip install -r requirements-{package}.txt"
+        check_installed(f"`logger={logger}`", (package,), way_out)

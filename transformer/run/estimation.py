@@ -23,6 +23,7 @@ from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 from transformer.tasks.task_run import TaskRun
 from transformer.training.estimates import PROGRAM_BYTES
+from transformer.training.hardware import check_polar
 from transformer.training.optimization.optimizers import make_optimizer
 from transformer.training.settings import LossSettings, OptimizerSettings
 
@@ -32,8 +33,11 @@ ALLOCATOR_FACTOR = 1.4
 _TABLE: dict[str, Any] = {"disable_numparse": True, "colalign": ("left", "right")}
 
 
-def estimate(config: Config, data: Data) -> Iterator[str]:
-    """Yields memory and FLOPs, also for devices that are not here; then the time measured here."""
+def estimate(config: Config, data: Data, start_seconds: float) -> Iterator[str]:
+    """Yields memory and FLOPs, also for devices that are not here; then the time measured here.
+
+    `start_seconds` are those that imports and reading the data took.
+    """
     config = _settled(config)
     task = task_of(config.model).start(config, data, 0)
     num_devices = _num_devices(config)
@@ -49,10 +53,12 @@ def estimate(config: Config, data: Data) -> Iterator[str]:
         f"{step_teraflops:.3g} TFLOP per step; a corpus pass of {corpus_tokens:,} tokens is "
         f"{token_flops * corpus_tokens / 1e12:.3g} TFLOP\n"
     )
-    yield _time_here(config, data, num_devices, memory)
+    yield _time_here(config, data, num_devices, memory, start_seconds)
 
 
-def _time_here(config: Config, data: Data, num_devices: int, memory: Footprint) -> str:
+def _time_here(
+    config: Config, data: Data, num_devices: int, memory: Footprint, start_seconds: float
+) -> str:
     """The time of the run in words, or the reason why it was not measured."""
     from transformer.run import timing
 
@@ -67,7 +73,7 @@ def _time_here(config: Config, data: Data, num_devices: int, memory: Footprint) 
                 f"the time is not measured: the run needs {needed / 1e9:.3g} GB, and only "
                 f"{free / 1e9:.3g} GB are free here"
             )
-        return timing.time_here(config, data)
+        return timing.time_here(config, data, start_seconds)
     except UserError as error:
         return f"the time is not measured: {error}"
 
@@ -94,9 +100,10 @@ def _step(config: Config, task: TaskRun) -> Step:
     terms = asdict(config.group(LossSettings))
     optimizer = config.group(OptimizerSettings)
     bf16 = config.precision != "float32"
+    of_muon = bf16 and config.precision != "fp16"
     return Step(
         lambda: task.module(_model(config, task), lr=config.lr, **terms),
-        lambda module: make_optimizer(module, optimizer, bf16=bf16),
+        lambda module: make_optimizer(module, optimizer, bf16=of_muon),
         task.largest_shapes,
         bf16=bf16,
         on_cpu=_device_type(config) == "cpu",
@@ -123,6 +130,8 @@ def _settled(config: Config) -> Config:
     try:
         return settle(config)
     except UserError:
+        if config.optimizer == "muon":
+            check_polar(config.polar, config.precision, _device_type(config))
         return config
 
 

@@ -8,6 +8,7 @@ from transformer.data.datamodule import EndlessDataModule
 from transformer.run.folder_keeper import RunFolder
 from transformer.run.reports import many_passes_note
 from transformer.system.signals import Signals
+from transformer.tasks.registry import task_of
 from transformer.tasks.task_run import TaskRun
 from transformer.training.callbacks.checkpoints import RunCheckpointIO
 from transformer.training.callbacks.curves import Curves
@@ -57,10 +58,15 @@ class Run:
 
     def many_passes_note(self, num_steps: int) -> str | None:
         """A note if a run of `num_steps` would read its text too often; None for pairs."""
-        if self.dropout is None or self.task.monitor != "val_loss":
+        if self.dropout is None or self.monitor != "val_loss":
             return None
         steps_per_pass = self.data.num_train_tokens / self.tokens_per_step
         return many_passes_note(num_steps, steps_per_pass, self.dropout)
+
+    @property
+    def monitor(self) -> str:
+        """The score that picks the best weights; lower is better."""
+        return task_of(self.config.model).monitor
 
     @property
     def dropout(self) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformer.config.groups import DATA
 from transformer.config.keys import Config
+from transformer.config.run_files import BEFORE_THE_KEY
 from transformer.data.record import describe_change
 from transformer.data.sources.changes import describe_changed_files
 from transformer.data.sources.encodings import read_as_text
@@ -83,7 +84,7 @@ def check_resume(resume: Path, config: Config, data: Data) -> dict[str, Any]:
     keys = config.resolved()
     defaults = {key: Config.model_fields[key].default for key in keys}  # of keys the file lacks
     defaults["test_fraction"] = DATA[config.family.data].auto_test_fraction(config.test_path)
-    before = defaults | saved.config
+    before = defaults | BEFORE_THE_KEY | saved.config
     for key in (key for key in READING_KEYS if key in keys):
         if keys[key] != before[key]:
             raise _changed(resume, key, before[key], keys[key])

@@ -11,17 +11,17 @@ from transformer.models.families.base import TransformerSettings
 from transformer.system.devices import resolve_accelerator
 from transformer.system.processes import is_rank_0, launched_sizes
 from transformer.training.choices import Chooser
-from transformer.training.hardware import check_precision
+from transformer.training.hardware import check_polar, check_precision
 
 log = logging.getLogger(__name__)
 
 
 def settle(config: Config) -> Config:
-    """Settles the number format, attention and the number of threads, and says why.
+    """Settles the number format, attention, Muon's matrices and the number of threads; says why.
 
     From here on, this process computes with the chosen number of threads.
 
-    Raises: UserError for a device that this machine does not have, and for fp16 on a CPU.
+    Raises: UserError for a device that this machine does not have, and for what it cannot do.
     """
     accelerator = resolve_accelerator(config.accelerator)
     check_precision(config.precision, accelerator)
@@ -52,7 +52,24 @@ def settle(config: Config) -> Config:
         )
         _say("attention", attention)
         values["attention"] = attention.name
+        if config.optimizer == "muon":
+            values["polar"] = _settle_polar(config, settings, precision.name, chooser)
     return config.model_copy(update=values)
+
+
+def _settle_polar(
+    config: Config, settings: TransformerSettings, precision: str, chooser: Chooser
+) -> str:
+    assert settings.feedforward_dim is not None
+    check_polar(config.polar, precision, chooser.accelerator)
+    polar = chooser.polar(
+        config.polar,
+        width=settings.embedding_dim,
+        feedforward_dim=settings.feedforward_dim,
+        bf16=precision == "bf16",
+    )
+    _say("polar", polar)
+    return polar.name
 
 
 def _settle_threads(config: Config, chooser: Chooser) -> int | str:

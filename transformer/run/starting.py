@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 # What a model was trained with, where its file says so. Its limits were for another text.
 _RECIPE = (
-    *(field.name for field in fields(TrainingSettings) if field.name not in ("lr", "warmup_steps")),
+    *(f.name for f in fields(TrainingSettings) if f.name not in ("lr", "warmup_steps", "polar")),
     *("batch_size", "stride", "val_fraction", "accumulate_grad_batches"),
 )
 _LIMITS = ("epochs", "max_steps", "max_minutes")

@@ -23,7 +23,7 @@ from transformer.tasks.base import Data
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.announcements import duration
 from transformer.training.callbacks.throughput import Throughput
-from transformer.training.estimates import START_SECONDS
+from transformer.training.estimates import END_SECONDS
 from transformer.training.lightning_internals import NEVER, between_steps
 from transformer.training.step_graph import WARMUP_STEPS, CapturedSteps
 from transformer.training.strategies import make_strategy
@@ -92,8 +92,10 @@ def now(trainer: pl.Trainer) -> float:
     return time.perf_counter()
 
 
-def time_here(config: Config, data: Data) -> str:
+def time_here(config: Config, data: Data, start_seconds: float) -> str:
     """Tells how long a step, a corpus pass and the whole run take on this machine.
+
+    `start_seconds` are those that imports and reading the data took.
 
     Raises: UserError for a device that this machine does not have.
     """
@@ -108,7 +110,7 @@ def time_here(config: Config, data: Data) -> str:
     return (
         f"measured here ({times.device}), over {times.num_steps} steps: "
         f"{duration(times.step)} per step, {duration(pass_seconds)} per corpus pass\n"
-        f"{whole_run(run, times, every_steps)}"
+        f"{whole_run(run, times, every_steps, start_seconds)}"
     )
 
 
@@ -138,11 +140,12 @@ def shown_seconds(run: Run) -> float:
     return time.perf_counter() - started_at
 
 
-def whole_run(run: Run, times: Times, every_steps: int) -> str:
+def whole_run(run: Run, times: Times, every_steps: int, start_seconds: float) -> str:
     """Adds up steps, validations, the exact score at the end, and the start of the process."""
     limit = (run.config.max_minutes or float("inf")) * 60
     validation = times.validated_token * run.data.looked_at_tokens + times.shown
-    score = times.validated_token * run.task.score_tokens + times.shown + START_SECONDS
+    score = times.validated_token * run.task.score_tokens + times.shown
+    score += start_seconds + END_SECONDS
     number = -(-run.total_steps // every_steps) if every_steps != NEVER else 0
     seconds = run.total_steps * times.step + number * validation + score
     if seconds > limit:

@@ -5,36 +5,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
-from scipy.special import stdtrit
-
+from transformer.sweep.intervals import Interval, interval
 from transformer.sweep.plan import Plan
 from transformer.sweep.trial import Result, in_words
-
-CONFIDENCE = 0.95
-
-
-class Interval(NamedTuple):
-    """A mean with its 95 % interval; `low` and `high` are None for a single value."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    num_values: int
-
-
-def interval(values: Sequence[float]) -> Interval:
-    """Student's t: mean +- t(0.975, n - 1) s / sqrt(n), of at least one value.
-
-    Of paired differences, this is the interval of the paired t test.
-    """
-    center, count = mean(values), len(values)
-    if count < 2:
-        return Interval(center, None, None, count)
-    quantile = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
-    half = quantile * stdev(values) / math.sqrt(count)
-    return Interval(center, center - half, center + half, count)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""What the seeds of a combination reach together, as one model that averages their probabilities.
-
-`check_ensemble` imports no torch.
-"""
+"""What the seeds of a combination reach together: one model that averages their probabilities."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,14 +10,11 @@ from transformer.config.flags import check_flags
 from transformer.evaluation.options import EvaluateOptions
 from transformer.storage.run_folder import WEIGHTS
 from transformer.sweep.comparison import Combination, combinations_of, ranked
-from transformer.sweep.plan import Plan
 from transformer.sweep.trial import Result, in_words
-from transformer.system.errors import UserError
-from transformer.tasks.registry import task_of
 
 
 @dataclass(frozen=True)
-class Together:
+class AveragedScore:
     """The exact loss of the averaged model, and the mean of its members' losses."""
 
     settings: Mapping[str, Any]
@@ -34,21 +28,9 @@ class Together:
         return self.mean - self.loss
 
 
-def check_ensemble(plan: Plan) -> None:
-    """Raises: UserError for models that cannot be averaged, and for one seed alone."""
-    task = task_of(plan.base["model"])
-    if task.name != "text":
-        raise UserError(
-            f"`ensemble` averages models of texts, and this sweep trains models of {task.noun}: "
-            "leave it out"
-        )
-    if plan.seeds < 2:
-        raise UserError("`ensemble` averages the seeds of a combination: give `seeds=2` or more")
-
-
 def score_ensembles(
     results: Sequence[Result], tell: Callable[[str], None] = lambda _: None
-) -> list[Together]:
+) -> list[AveragedScore]:
     """The combinations of which two seeds or more have ended, the best single models first.
 
     `tell` gets a line for each.
@@ -61,7 +43,7 @@ def score_ensembles(
     return found
 
 
-def _score(one: Combination) -> Together:
+def _score(one: Combination) -> AveragedScore:
     """As `python evaluate.py A B --split validation`."""
     from transformer.evaluation.members import AVERAGED
     from transformer.evaluation.text import MEAN
@@ -73,10 +55,12 @@ def _score(one: Combination) -> Together:
     options = check_flags(EvaluateOptions, {"split": "validation"})
     scores = report_on_text(saved, options)["scores"]
     seeds = [result.trial.seed for result in ended]
-    return Together(one.settings, one.limit, seeds, scores[AVERAGED]["loss"], scores[MEAN]["loss"])
+    return AveragedScore(
+        one.settings, one.limit, seeds, scores[AVERAGED]["loss"], scores[MEAN]["loss"]
+    )
 
 
-def ensemble_table(found: Sequence[Together]) -> str:
+def ensemble_table(found: Sequence[AveragedScore]) -> str:
     lines = [
         (
             in_words(one.settings),
@@ -91,5 +75,5 @@ def ensemble_table(found: Sequence[Together]) -> str:
     return f"{text}\naveraged: val_loss of the mean of the models' probabilities"
 
 
-def ensemble_facts(found: Sequence[Together]) -> list[dict[str, Any]]:
+def ensemble_facts(found: Sequence[AveragedScore]) -> list[dict[str, Any]]:
     return [asdict(one) | {"gain": one.gain} for one in found]

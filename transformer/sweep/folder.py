@@ -9,16 +9,14 @@ TRIAL/output.log what the run has printed
 import json
 import math
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from os.path import isfile
 from pathlib import Path
 from typing import Any
 
 from transformer.storage.run_folder import CONFIG, LAST, PREVIOUS, SUMMARY
-from transformer.storage.run_lock import holder_of
+from transformer.storage.run_lock import Holder, holder_of
 from transformer.sweep.plan import Plan
-from transformer.sweep.plan_file import PLAN, load
 from transformer.sweep.registry import search_of
 from transformer.sweep.trial import Result, Trial
 from transformer.system.errors import UserError
@@ -26,7 +24,6 @@ from transformer.system.files import read_utf8, write_text
 
 FAILURES = Path("failures.json")
 LOG = Path("output.log")
-_SECONDS_TO_END = 60.0  # for a run whose sweep was killed
 
 
 class SweepFolder:
@@ -69,24 +66,23 @@ class SweepFolder:
         numbered = [run for run in runs if run.name[8:].isdecimal()]
         return min(numbered, key=lambda run: int(run.name[8:]), default=None)
 
+    def holder_of(self, trial: Trial) -> Holder | None:
+        """The process that trains the trial: one of a sweep that was killed a moment ago."""
+        run = self.run_of(trial)
+        return None if run is None else holder_of(run)
+
     def log_of(self, trial: Trial) -> Path:
         return self.path / trial.name / LOG
 
     def checkpoints_of(self, trial: Trial) -> Sequence[Path]:
         """Where the trial's run goes on, the newest first.
 
-        A run that ended before its first checkpoint leaves nothing: its folder is removed.
-
-        Raises: UserError if a process is still training it.
+        A run that ended before its first checkpoint leaves nothing: its folder is removed. No
+        process may be training it.
         """
         run = self.run_of(trial)
         if run is None:
             return ()
-        ends_at = time.monotonic() + _SECONDS_TO_END
-        while (holder := holder_of(run)) is not None:
-            if time.monotonic() > ends_at:
-                raise UserError(f"{run}: {holder} is training it: wait for its end, or stop it")
-            time.sleep(0.2)
         found = [run / name for name in (LAST, PREVIOUS) if isfile(run / name)]
         if found and isfile(run / CONFIG):
             return found
@@ -98,18 +94,17 @@ class SweepFolder:
         self._write_failures()
 
     def forget_failures(self) -> None:
-        """So that these trials are tried again."""
+        """So that these trials are tried again; a run that ended without a loss, from its start."""
+        ended = [one for one in self.results() if one.loss is None and one.summary]
+        for one in ended:
+            if one.run is not None and one.trial.name not in self.failures:
+                shutil.rmtree(one.run)
         self.failures.clear()
         self._write_failures()
 
     def _write_failures(self) -> None:
         text = json.dumps(self.failures, indent=2, ensure_ascii=False)
         write_text(self.path / FAILURES, text + "\n")
-
-
-def read_results(folder: Path) -> list[Result]:
-    """The results of the sweep in a folder, finished or not. Raises: UserError without one."""
-    return SweepFolder(folder, load(folder / PLAN)).results()
 
 
 def _read_failures(path: Path) -> dict[str, str]:

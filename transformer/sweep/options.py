@@ -1,5 +1,6 @@
 """The flags of sweep.py, beside the keys of a config. Imports no torch."""
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -8,6 +9,7 @@ from transformer.config.types import FilePath, Integer, Number
 from transformer.sweep.registry import SEARCHES
 
 MOST_PROCESSES = 256
+_DEVICES = re.compile(r"[\w-]+(,[\w-]+)*")  # or names of parts of them, as in CUDA_VISIBLE_DEVICES
 
 if TYPE_CHECKING:
     SearchName = str
@@ -28,6 +30,7 @@ class SweepOptions(BaseModel):
     minutes: Number | None = Field(
         None,
         gt=0,
+        le=1_000_000,  # two years
         description="time of the whole sweep, of which each run gets the same; by default, a run "
         "ends as its config says",
     )
@@ -36,7 +39,6 @@ class SweepOptions(BaseModel):
     )
     gpus: str | None = Field(
         None,
-        pattern=r"^[\w-]+(,[\w-]+)*$",
         description="CUDA devices, such as 0,1: one run at a time trains on each",
     )
     name: str | None = Field(
@@ -46,6 +48,14 @@ class SweepOptions(BaseModel):
 
     @model_validator(mode="after")
     def _check_fields_together(self) -> "SweepOptions":
+        if self.name == "":
+            raise ValueError(
+                "--name is empty: give the folder of the sweep a name, or leave it out"
+            )
+        if self.gpus is not None and not _DEVICES.fullmatch(self.gpus):
+            raise ValueError(
+                f"--gpus must be numbers of CUDA devices, such as 0,1, got {self.gpus!r}"
+            )
         devices = (self.gpus or "").split(",")
         if len({*devices}) < len(devices):
             raise ValueError(f"--gpus {self.gpus}: a device is given twice")

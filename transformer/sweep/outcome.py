@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from transformer.sweep import picture, report
-from transformer.sweep.ensemble import Together, ensemble_facts, ensemble_table
+from transformer.sweep.ensemble import AveragedScore, ensemble_facts, ensemble_table
 from transformer.sweep.hparams import write_hparams
 from transformer.sweep.plan import Plan
 from transformer.sweep.scaling import picture as scaling_picture
@@ -18,18 +18,18 @@ from transformer.system.files import write_text
 RESULTS, PICTURE = Path("results.json"), Path("sweep.png")
 
 
-class Told(NamedTuple):
-    """How the results of a plan are told."""
+class Report(NamedTuple):
+    """How the results of a kind of search are written."""
 
     table: Callable[[Plan, Sequence[Result]], str]
     facts: Callable[[Plan, Sequence[Result]], dict[str, Any]]
     write_picture: Callable[[Plan, Sequence[Result], Path], None]
 
 
-COMPARED = Told(report.table, report.facts, picture.write_picture)
+COMPARISON = Report(report.table, report.facts, picture.write_picture)
 # Those of searches that compare no combinations.
-TOLD = {
-    ScalingSearch.name: Told(
+REPORTS = {
+    ScalingSearch.name: Report(
         scaling_report.table, scaling_report.facts, scaling_picture.write_picture
     )
 }
@@ -41,15 +41,15 @@ class Outcome(NamedTuple):
 
 
 def write_outcome(
-    plan: Plan, results: Sequence[Result], folder: Path, ensembles: Sequence[Together] = ()
+    plan: Plan, results: Sequence[Result], folder: Path, ensembles: Sequence[AveragedScore] = ()
 ) -> Outcome:
     """Writes the files into the sweep's folder; the table is for a person to read."""
-    told = TOLD.get(plan.search, COMPARED)
-    text, figures = told.table(plan, results), told.facts(plan, results)
+    kind = REPORTS.get(plan.search, COMPARISON)
+    text, figures = kind.table(plan, results), kind.facts(plan, results)
     if ensembles:
         text += f"\n\n{ensemble_table(ensembles)}"
         figures["ensembles"] = ensemble_facts(ensembles)
     write_text(folder / RESULTS, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
-    told.write_picture(plan, results, folder / PICTURE)
+    kind.write_picture(plan, results, folder / PICTURE)
     write_hparams(results, plan.metric)
     return Outcome(text, figures)

@@ -1,6 +1,7 @@
 """sweep.png: the losses of each combination by seed, their mean and its interval. No torch."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # without pyplot, which keeps global state
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from transformer.inspection.curve_figures import COLORS, MARKERS
-from transformer.sweep.comparison import Combination, combinations_of, interval, ranked
+from transformer.inspection.axes_style import COLORS, GRAY, MARKERS, style_axes
+from transformer.sweep.comparison import Combination, combinations_of, ranked
+from transformer.sweep.intervals import interval
 from transformer.sweep.plan import Plan
 from transformer.sweep.trial import Result
 from transformer.system.files import replacing
@@ -18,10 +20,44 @@ MOST_ROWS = 40
 DOTS_PER_INCH = 150
 _WIDTH, _CURVE_HEIGHT, _ROW_HEIGHT, _EDGES = 9.0, 5.0, 0.3, 1.6  # inches
 _LONGEST = 70  # characters of a label
-_GRAY = "0.35"
 _LEGEND_SEEDS = 7  # with more, seeds look alike
 _MOST_TICKS = 8
 _WIDE = 20  # a largest value over the smallest, from which on an axis is logarithmic
+
+
+_SEED: dict[str, Any] = {"linestyle": "none", "markersize": 5, "alpha": 0.8}
+_MEAN: dict[str, Any] = {
+    **{"color": "black", "linestyle": "none", "zorder": 4, "capsize": 3, "markersize": 12},
+    "label": "mean and its 95 % interval",
+}
+
+
+@dataclass(frozen=True)
+class Upward:
+    """Losses on the y axis, and combinations at places on the x axis."""
+
+    axes: Axes
+
+    def marks(self, places: Sequence[float], losses: Sequence[float], **style: Any) -> None:
+        self.axes.plot(places, losses, **style)
+
+    def means(self, places: Any, losses: Any, halves: Any) -> None:
+        """`halves` are the half widths of the intervals."""
+        self.axes.errorbar(places, losses, yerr=halves, marker="_", **_MEAN)
+
+
+@dataclass(frozen=True)
+class Across:
+    """Losses on the x axis, and combinations at places on the y axis."""
+
+    axes: Axes
+
+    def marks(self, places: Sequence[float], losses: Sequence[float], **style: Any) -> None:
+        self.axes.plot(losses, places, **style)
+
+    def means(self, places: Any, losses: Any, halves: Any) -> None:
+        """`halves` are the half widths of the intervals."""
+        self.axes.errorbar(losses, places, xerr=halves, marker="|", **_MEAN)
 
 
 def write_picture(plan: Plan, results: Sequence[Result], path: Path) -> None:
@@ -49,9 +85,7 @@ def sweep_figure(found: Sequence[Combination], metric: str) -> Figure:
         axes.set_xlabel(metric)
     if len(shown) < len(found):
         axes.set_title(f"the {len(shown)} best of {len(found)} combinations", fontsize="medium")
-    axes.grid(color="0.92")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    style_axes(axes)
     legend = figure.legend(loc="outside lower center", ncols=_LEGEND_SEEDS + 1, frameon=False)
     legend.set_in_layout(True)
     return figure
@@ -73,7 +107,7 @@ def _draw_rows(axes: Axes, shown: Sequence[Combination]) -> None:
     """The first combination on top; losses from left to right."""
     several = len({str(one.limit) for one in shown}) > 1
     places = [float(place) for place in range(len(shown))]
-    _draw_seeds(axes, shown, places, across=True)
+    _draw_seeds(Across(axes), shown, places)
     axes.set_yticks(places, [_label(one, with_limit=several) for one in shown])
     for text in axes.get_yticklabels():
         text.set_parse_math(False)  # a value may hold a $
@@ -91,8 +125,8 @@ def _draw_curve(axes: Axes, shown: Sequence[Combination], key: str) -> None:
     places = [float(one.settings[key]) for one in ordered]
     if places[0] > 0 and places[-1] / places[0] >= _WIDE:
         axes.set_xscale("log")
-    axes.plot(places, [one.mean for one in ordered], color=_GRAY, linewidth=1, zorder=2)
-    _draw_seeds(axes, ordered, places, across=False)
+    axes.plot(places, [one.mean for one in ordered], color=GRAY, linewidth=1, zorder=2)
+    _draw_seeds(Upward(axes), ordered, places)
     axes.set_xlabel(key, parse_math=False)
     if len(places) <= _MOST_TICKS:
         axes.xaxis.set_major_locator(FixedLocator(places))
@@ -101,12 +135,9 @@ def _draw_curve(axes: Axes, shown: Sequence[Combination], key: str) -> None:
 
 
 def _draw_seeds(
-    axes: Axes, shown: Sequence[Combination], places: Sequence[float], *, across: bool
+    direction: Upward | Across, shown: Sequence[Combination], places: Sequence[float]
 ) -> None:
-    """A mark for each seed, and the mean of each combination with its interval.
-
-    `across`: losses are on the x axis.
-    """
+    """A mark for each seed, and the mean of each combination with its interval."""
     seeds = sorted({seed for one in shown for seed in one.losses})
     few = len(seeds) <= _LEGEND_SEEDS
     for number, seed in enumerate(seeds):
@@ -119,25 +150,10 @@ def _draw_seeds(
         style: dict[str, Any] = {
             "color": COLORS[number_of_style % len(COLORS)],
             "marker": MARKERS[number_of_style % len(MARKERS)],
+            "label": f"seed {seed}" if few else "a seed" if number == 0 else None,
         }
-        label = f"seed {seed}" if few else "a seed" if number == 0 else None
-        xs, ys = zip(*known, strict=True)
-        xs, ys = (ys, xs) if across else (xs, ys)
-        axes.plot(xs, ys, linestyle="none", markersize=5, alpha=0.8, label=label, **style)
+        direction.marks(*zip(*known, strict=True), **_SEED, **style)
     if len(seeds) > 1:
-        _draw_means(axes, shown, places, across=across)
-
-
-def _draw_means(
-    axes: Axes, shown: Sequence[Combination], places: Sequence[float], *, across: bool
-) -> None:
-    means = [interval([*one.losses.values()]) for one in shown]
-    halves = [0.0 if found.low is None else found.mean - found.low for found in means]
-    xs, ys, errors = places, [found.mean for found in means], {"yerr": halves}
-    if across:
-        xs, ys, errors = ys, xs, {"xerr": halves}
-    style: dict[str, Any] = {"color": "black", "linestyle": "none", "zorder": 4, "capsize": 3}
-    marker = "|" if across else "_"
-    axes.errorbar(
-        xs, ys, **errors, marker=marker, markersize=12, label="mean and its 95 % interval", **style
-    )
+        means = [interval([*one.losses.values()]) for one in shown]
+        halves = [0.0 if found.low is None else found.mean - found.low for found in means]
+        direction.means(places, [found.mean for found in means], halves)

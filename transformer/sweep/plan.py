@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from transformer.config.compared_keys import READING_KEYS, TOKEN_KEYS
 from transformer.config.files import Setting, check
 from transformer.config.groups import DATA, foreign_keys, taken
 from transformer.config.keys import Config
@@ -15,11 +16,6 @@ from transformer.tasks.registry import task_of
 
 # Each of these ends a run.
 LIMITS = ("epochs", "max_steps", "max_minutes")
-# With other values of these keys, a token is another one, or the text is.
-_OF_TOKENS = {
-    *("tokenizer", *PIECE_KEYS, "data_path", "document_separator", "replace_rare"),
-    *("drop_lines_seen", "drop_duplicates", "encoding", "text_field", "target_units"),
-}
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,13 @@ class Plan:
         Losses per token say nothing about models whose tokens differ: their bits per byte do.
         """
         task = task_of(self.base["model"])
-        return task.metric_of_any_tokens if _OF_TOKENS & {*self.keys} else task.monitor
+        return task.metric_of_any_tokens if TOKEN_KEYS & {*self.keys} else task.monitor
+
+    @property
+    def keys_of_scored_texts(self) -> tuple[str, ...]:
+        """The varied keys that let runs be scored on different texts."""
+        scored = {*READING_KEYS, *(["data_path"] if self.base.get("val_path") is None else [])}
+        return tuple(key for key in self.keys if key in scored)
 
     def config(self, settings: Mapping[str, Any], limit: Mapping[str, Any], **own: Any) -> Config:
         """The config of a run with these settings; `own` are keys such as its seed and name.

@@ -7,15 +7,19 @@ from typing import Any
 from transformer.config.drafts import in_file
 from transformer.config.files import load_config
 from transformer.config.keys import Config
+from transformer.data.sources.paths import check_there
 from transformer.run.conflicts import check_logger
 from transformer.storage.run_names import check_name
 from transformer.sweep.options import SweepOptions
+from transformer.sweep.places import check_new
 from transformer.sweep.plan import LIMITS, Plan
 from transformer.sweep.registry import search_of
+from transformer.sweep.trial import Trial
 from transformer.sweep.varying import FIXED, read_changes, read_space
 from transformer.system.errors import UserError
+from transformer.tasks.registry import task_of
 
-_PLACES = ("runs_dir", "run_name")
+PLACES = ("runs_dir", "run_name")
 
 
 def make_plan(
@@ -56,12 +60,12 @@ def make_plan(
 
 def base_of(config: Config) -> dict[str, Any]:
     """The keys that all runs share, for `Plan.base`."""
-    return {key: value for key, value in config.resolved().items() if key not in _PLACES}
+    return {key: value for key, value in config.resolved().items() if key not in PLACES}
 
 
 def read_base(path: str | Path, flags: Mapping[str, Any], minutes: float | None) -> Config:
     """The config that all runs share. Raises: UserError for keys that a sweep sets itself."""
-    for key in _PLACES:
+    for key in PLACES:
         if key in flags:
             raise UserError(f"--{key} does not go with a sweep: {FIXED[key]}")
     if minutes is not None:
@@ -77,17 +81,43 @@ def read_base(path: str | Path, flags: Mapping[str, Any], minutes: float | None)
         config = config_of_start(start_from, path, flags)
     else:
         config = load_config(path, flags)
-    for key in ("devices", "num_nodes"):
-        if getattr(config, key) != 1:
-            raise UserError(f"{key} must be 1 in a sweep, got {getattr(config, key)}: {FIXED[key]}")
+    check_devices(config)
     return config
 
 
+def check_devices(config: Config) -> None:
+    """Raises: UserError for a config whose runs need several devices."""
+    for key in ("devices", "num_nodes"):
+        if getattr(config, key) != 1:
+            raise UserError(f"{key} must be 1 in a sweep, got {getattr(config, key)}: {FIXED[key]}")
+
+
 def check_plan(plan: Plan) -> None:
+    """Raises: UserError for a plan that cannot be trained, or not on this machine."""
+    check_trials(plan)
+    trials = search_of(plan).trials([])
+    for logger in _values("logger", plan, trials):
+        check_logger(logger)
+    for key in ("data_path", "val_path", "test_path"):
+        for path in _values(key, plan, trials):
+            if path is not None:
+                check_there(path)
+
+
+def _values(key: str, plan: Plan, trials: Sequence[Trial]) -> list[Any]:
+    """Those of a key in the trials, each once."""
+    found: list[Any] = []
+    for trial in trials:
+        value = trial.settings.get(key, plan.base.get(key))
+        if value not in found:
+            found.append(value)
+    return found
+
+
+def check_trials(plan: Plan) -> None:
     """Raises: UserError for a limit that is varied, and for a combination that cannot be."""
-    check_logger(plan.base["logger"])
-    search = search_of(plan)
-    trials = search.trials([])
+    _check_tasks(plan)
+    trials = search_of(plan).trials([])
     for key in plan.keys:
         if key in LIMITS and any(trial.limit for trial in trials):
             raise UserError(f"{key}: cannot be varied where the sweep itself ends each run")
@@ -99,12 +129,39 @@ def check_plan(plan: Plan) -> None:
         raise UserError(f"--seeds {plan.seeds}: the last seed would be above {2**32 - 1}")
 
 
+def _check_tasks(plan: Plan) -> None:
+    """Raises: UserError if some models are of texts and others of pairs."""
+    varied = plan.space.get("model")
+    models = [plan.base["model"]] if varied is None else [*varied.plain()]
+    models += [change["model"] for change in plan.changes if "model" in change]
+    for model in models:
+        if task_of(model) is not task_of(models[0]):
+            raise UserError(
+                f"model {models[0]} is a model of {task_of(models[0]).noun}, and model {model} of "
+                f"{task_of(model).noun}: their scores cannot be compared; make a sweep for each"
+            )
+
+
+def check_ensemble(plan: Plan) -> None:
+    """Raises: UserError for models that cannot be averaged, and for one seed alone."""
+    task = task_of(plan.base["model"])
+    if not task.averages:
+        raise UserError(
+            f"`ensemble` averages models of texts, and this sweep trains models of {task.noun}: "
+            "leave it out"
+        )
+    if plan.seeds < 2:
+        raise UserError("`ensemble` averages the seeds of a combination: give `seeds=2` or more")
+
+
 def folder_of(path: str | Path, options: SweepOptions, suffix: str = "") -> Path:
     """`suffix` ends the name that a config's file gives.
 
-    Raises: UserError for a name that no folder can have.
+    Raises: UserError for a name that no folder can have, and where none can be made.
     """
     name = options.name or Path(path).stem + suffix
     origin = "--name" if options.name is not None else str(path)
     check_name(name, origin, "give another --name")
-    return Path(options.sweeps_dir, name)
+    folder = Path(options.sweeps_dir, name)
+    check_new(folder)
+    return folder

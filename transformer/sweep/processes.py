@@ -54,7 +54,7 @@ class Worker:
         status = self._process.exitcode or 0
         reason = _received(self._channel)
         self._channel.close()
-        if status < 0 and reason is None:
+        if (status < 0 or status > 128) and reason is None:
             time.sleep(_SECONDS_FOR_A_GROUP)
         return reason or (f"its process {_told(status)}: see {self._log}" if status else None)
 

@@ -8,12 +8,12 @@ from tabulate import tabulate
 
 from transformer.sweep.comparison import (
     Combination,
-    Interval,
     combinations_of,
     difference,
     ranked,
     reference_of,
 )
+from transformer.sweep.intervals import Interval
 from transformer.sweep.plan import Plan
 from transformer.sweep.trial import Result
 
@@ -67,7 +67,7 @@ def table(plan: Plan, results: Sequence[Result]) -> str:
     header = [*limit, "combination", metric, "sd", "seeds", *against]
     align = [*["right"] * len(limit), "left", *["right"] * (3 + len(against))]
     text = tabulate(lines, header, disable_numparse=True, colalign=align)
-    return "\n".join([text, *_explained(rows, plan.keys)])
+    return "\n".join([text, *_explained(rows, plan)])
 
 
 def _own_cells(one: Combination) -> list[str]:
@@ -85,7 +85,7 @@ def _against_cells(row: Compared) -> list[str]:
     return [f"{center:+z.4f}", "" if low is None else f"{low:+z.4f} to {high:+z.4f}"]
 
 
-def _explained(rows: Sequence[Compared], keys: Sequence[str]) -> list[str]:
+def _explained(rows: Sequence[Compared], plan: Plan) -> list[str]:
     lines = []
     if count := num_comparisons(rows):
         several = f"{count} comparisons were made" if count > 1 else "1 comparison was made"
@@ -103,7 +103,12 @@ def _explained(rows: Sequence[Compared], keys: Sequence[str]) -> list[str]:
     if failed:
         one, seed, why = failed[0]
         lines.append(f"failed runs: {len(failed)}; the first, {one.label}, seed {seed}: {why}")
-    if not keys:
+    if keys := plan.keys_of_scored_texts:
+        lines.append(
+            f"with other values of {', '.join(keys)}, the runs are scored on different texts: a "
+            "lower loss may only mean an easier text"
+        )
+    if not plan.keys:
         lines.append("nothing is varied: the runs differ in their seeds alone")
     return lines
 
@@ -115,6 +120,7 @@ def facts(plan: Plan, results: Sequence[Result]) -> dict[str, Any]:
         "metric": plan.metric,
         "search": plan.search,
         "varied": list(plan.keys),
+        "keys_of_scored_texts": list(plan.keys_of_scored_texts),
         "failed": sum(len(row.one.failed) for row in rows),
         "comparisons": num_comparisons(rows),
         "combinations": [_facts_of(row) for row in rows],

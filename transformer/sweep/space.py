@@ -1,8 +1,8 @@
 """The values that a key may have in a sweep. No torch."""
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 _DIGITS = 4  # of a number from a range: what a table shows is what was trained
 
@@ -11,7 +11,16 @@ _DIGITS = 4  # of a number from a range: what a table shows is what was trained
 class Choice:
     """Some values, each as likely as the others: `lr=1e-3,1e-2`."""
 
+    is_finite: ClassVar[bool] = True
+
     values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.values))
+
+    def plain(self) -> list[Any]:
+        """As sweep.yaml has it."""
+        return list(self.values)
 
     def at(self, place: float) -> Any:
         """The value at a place in [0, 1)."""
@@ -25,10 +34,19 @@ class Range:
     With `log`, the logarithms of the numbers are evenly spread. `whole` numbers are integers.
     """
 
+    is_finite: ClassVar[bool] = False
+
     low: float | int
     high: float | int
     log: bool = False
     whole: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.low:g}..{self.high:g}{':log' * self.log}"
+
+    def plain(self) -> dict[str, Any]:
+        """As sweep.yaml has it."""
+        return asdict(self)
 
     def at(self, place: float) -> float | int:
         """The number at a place in [0, 1), rounded."""

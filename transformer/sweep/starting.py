@@ -27,21 +27,6 @@ def check_alone() -> None:
         )
 
 
-def check_gpus(options: SweepOptions) -> None:
-    """Imports torch if there are some. Raises: UserError for a number that no CUDA device has."""
-    if options.gpus is None:
-        return
-    from torch import cuda
-
-    number = cuda.device_count()
-    for name in options.gpus.split(","):
-        if not number or (name.isdecimal() and int(name) >= number):
-            raise UserError(
-                f"--gpus {options.gpus}: torch finds {number} CUDA devices on this machine"
-                + (f": give numbers from 0 to {number - 1}" if number else ": leave it out")
-            )
-
-
 def check_resumed(
     arguments: argparse.Namespace, options: SweepOptions, flags: Mapping[str, Any]
 ) -> None:
@@ -82,6 +67,8 @@ def opened(
     if plan is not None:
         check_same(plan, saved, path)
     _lock(path, lock)
+    if is_new and isfile(path / PLAN):  # another process has made it in between
+        return opened(path, plan, lock)
     if is_new:
         save(saved, path / PLAN)
     return SweepFolder(path, saved)

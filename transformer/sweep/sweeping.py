@@ -1,16 +1,18 @@
 """Trains the runs of a sweep, some at a time, until its search allows no more. No torch."""
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from transformer.config.files import load_config
 from transformer.config.keys import Config
+from transformer.config.run_files import load_run_config
 from transformer.storage.run_folder import CONFIG, run_of
 from transformer.sweep.folder import SweepFolder
+from transformer.sweep.gpus import variables_of
 from transformer.sweep.processes import Worker, wait_for_some
 from transformer.sweep.registry import search_of
 from transformer.sweep.trial import Result, Trial, in_words
-from transformer.sweep.worker import Job
+from transformer.sweep.worker import SECONDS_TO_SAVE, Job
 from transformer.system.cores import available_cores
 from transformer.system.errors import UserError
 from transformer.system.signals import Signals
@@ -39,50 +41,61 @@ class Sweep:
         self._report = report
         self._start = start
         self._search = search_of(folder.plan)
+        self._trials: Sequence[Trial] = ()
+        self._num_told = -1  # how many results the search knew when it allowed these trials
         self._workers: list[Worker] = []
         self._results: dict[str, Result] = {}
-        self._stops = False
+        self._held: dict[str, float] = {}  # trials that another process trains, and since when
+        self._signals = Signals()
+        self._asked_to_stop = False
 
     def run(self) -> list[Result]:
         """The results of all trials, in the order of the search.
 
         A signal makes the runs save their state, and end.
 
-        Raises: Interrupted when they have.
+        Raises: Interrupted when they have; UserError if another process keeps one of the runs.
         """
-        signals = Signals()
-        with signals.heard():
+        with self._signals.heard():
             try:
-                while not signals.received and self._is_going_on():
-                    ended = wait_for_some(self._workers, _SECONDS)
-                    self._stops = bool(signals.received)
-                    self._conclude(ended)
+                while not self._signals.received and self._is_going_on():
+                    self._wait()
             finally:  # also after an error, such as a full disk
                 self._stop()
-            signals.check()
+            self._signals.check()
         return [self._results[trial.name] for trial in self._allowed()]
+
+    @property
+    def _stops(self) -> bool:
+        return self._asked_to_stop or bool(self._signals.received)
 
     def _is_going_on(self) -> bool:
         self._begin()
-        return bool(self._workers)
+        return bool(self._workers or self._held)
+
+    def _wait(self) -> None:
+        if self._workers:
+            self._conclude(wait_for_some(self._workers, _SECONDS))
+        else:
+            time.sleep(_SECONDS)
 
     def _stop(self) -> None:
-        self._stops = True
+        self._asked_to_stop = True
         for worker in self._workers:
             worker.ask_to_stop()
         while self._workers:
-            self._conclude(wait_for_some(self._workers, _SECONDS))
+            self._wait()
 
     def _allowed(self) -> Sequence[Trial]:
         """All trials of the search so far; takes note of results that are in the folder."""
-        while True:
-            trials = self._search.trials(list(self._results.values()))
-            before = len(self._results)
-            for trial in trials:
-                if trial.name not in self._results and trial.name not in self._in_work():
+        while len(self._results) > self._num_told:
+            self._num_told = len(self._results)
+            self._trials = self._search.trials(list(self._results.values()))
+            in_work = self._in_work()
+            for trial in self._trials:
+                if trial.name not in self._results and trial.name not in in_work:
                     self._note(trial)
-            if len(self._results) == before:
-                return trials
+        return self._trials
 
     def _in_work(self) -> set[str]:
         return {worker.trial.name for worker in self._workers}
@@ -99,12 +112,7 @@ class Sweep:
         free = list(self._places)
         for worker in self._workers:
             free.remove(worker.place)
-        while free:
-            allowed = self._allowed()
-            begun = self._results.keys() | self._in_work()
-            trial = next((trial for trial in allowed if trial.name not in begun), None)
-            if trial is None:
-                return
+        while free and (trial := self._next()) is not None:
             checkpoints = self._folder.checkpoints_of(trial)
             try:
                 job = self._job(trial, checkpoints, free[0])
@@ -113,16 +121,42 @@ class Sweep:
             else:
                 self._workers.append(self._start(trial, free.pop(0), job))
 
+    def _next(self) -> Trial | None:
+        """The first trial that can begin."""
+        trials = self._allowed()
+        begun = self._results.keys() | self._in_work()
+        for trial in trials:
+            if trial.name not in begun and not self._is_held(trial):
+                return trial
+        return None
+
+    def _is_held(self, trial: Trial) -> bool:
+        """Whether another process trains it, such as one whose sweep was killed a moment ago.
+
+        Raises: UserError if it does so for a long time.
+        """
+        holder = self._folder.holder_of(trial)
+        if holder is None:
+            if self._held.pop(trial.name, None) is not None:
+                self._note(trial)
+            return trial.name in self._results
+        if trial.name not in self._held:
+            self._held[trial.name] = time.monotonic()
+            self._report(f"{trial.name}: waiting for {holder} which still trains it")
+        elif time.monotonic() - self._held[trial.name] > SECONDS_TO_SAVE:
+            raise UserError(f"{trial.name}: {holder} is training it: stop it, or wait for its end")
+        return True
+
     def _job(self, trial: Trial, checkpoints: Sequence[Path], place: str | None) -> Job:
         folder, plan = self._folder, self._folder.plan
         if checkpoints:  # with the choices that the run has made, such as its number format
-            config = load_config(run_of(checkpoints[0]) / CONFIG, {}, same_text=True)
+            config = load_run_config(run_of(checkpoints[0]) / CONFIG)
         else:
             config = plan.config(trial.settings, trial.limit, seed=trial.seed)
         changes = {"runs_dir": str(folder.path), "run_name": trial.name}
         config = config.model_copy(update=changes | self._hardware(config, place))
-        variables = {} if place is None else {"CUDA_VISIBLE_DEVICES": place}
-        return Job(config, checkpoints, folder.log_of(trial), variables, self._command)
+        log = folder.log_of(trial)
+        return Job(config, checkpoints, log, variables_of(place), self._command)
 
     def _hardware(self, config: Config, place: str | None) -> dict[str, object]:
         changes: dict[str, object] = {} if place is None else {"accelerator": "cuda"}

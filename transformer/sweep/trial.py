@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transformer.config.scalars import kind_of
+
 _LONGEST = 80  # characters of a name: short enough to be read in a column
 _UNSAFE = re.compile(r"[^a-z0-9._+-]+")
 
@@ -45,13 +47,14 @@ class Result:
 def name_of(settings: Mapping[str, Any], seed: int, prefix: str = "") -> str:
     """A short name that every file system takes, such as `lr-0.01_dropout-0.1_seed-0`.
 
-    If a value has other characters than these, or the name would be long, a hash of the settings
-    tells two trials apart.
+    If a value has other characters than these, is a text that looks like another value (`null`), or
+    the name would be long, a hash of the settings tells two trials apart.
     """
     words = [f"{key}-{_text(value)}" for key, value in settings.items()]
     told = prefix + "_".join(words)
     safe = _UNSAFE.sub("-", told.lower())
-    if safe != told or len(safe) > _LONGEST:
+    looks_else = any(isinstance(one, str) and kind_of(one) != "str" for one in settings.values())
+    if safe != told or looks_else or len(safe) > _LONGEST:
         known = json.dumps(dict(settings), sort_keys=True).encode()
         safe = f"{safe[:_LONGEST].rstrip('._-')}_{hashlib.sha256(known).hexdigest()[:8]}"
     return "_".join(filter(None, (safe, f"seed-{seed}")))

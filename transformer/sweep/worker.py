@@ -80,7 +80,11 @@ def _send(channel: Connection, reason: str) -> None:
 
 @contextmanager
 def _ended_when_asked(channel: Connection) -> Iterator[None]:
-    """In this block, SIGHUP comes from the sweep alone: a closed terminal is the sweep's affair."""
+    """In this block, the sweep can end the run: by a SIGHUP that `_listen` makes up.
+
+    A real SIGHUP, which a terminal sends when it is closed, is kept away: under nohup it must end
+    nothing, and otherwise it ends the sweep, which then ends its runs.
+    """
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, [_HANGUP])
     threading.Thread(target=_listen, args=(channel,), daemon=True).start()

@@ -52,8 +52,9 @@ class Task(ABC):
 
     name: ClassVar[str]
     noun: ClassVar[str]  # follows "a model of"
-    monitor: ClassVar[str]  # the result that picks a run's best weights; lower is better
+    monitor: ClassVar[str]  # the score that picks a run's best weights; lower is better
     metric_of_any_tokens: ClassVar[str]  # the same between models whose tokens differ
+    averages: ClassVar[bool] = False  # whether the probabilities of several models can be averaged
 
     @abstractmethod
     def read(

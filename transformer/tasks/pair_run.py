@@ -27,8 +27,6 @@ NUM_SHOWN = 10  # of these sources
 
 class PairRun(TaskRun):
     module = PairModule
-    # It may still fall when val_loss rises, and it falls even while every word has an error.
-    monitor = "val_unit_error_rate"
     announced = ("val_loss", "val_word_error_rate")
     shapes_vary = True
     charts = MappingProxyType({"error rates": ["val_word_error_rate", "val_unit_error_rate"]})

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class PairTask(Task):
     name = "pairs"
     noun = "pairs (encoder_decoder)"
+    # It may still fall when val_loss rises, and it falls even while every word has an error.
     monitor = "val_unit_error_rate"
     metric_of_any_tokens = "val_word_error_rate"
 

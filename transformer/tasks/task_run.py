@@ -11,7 +11,6 @@ from transformer.training.lightning_module import LanguageModule
 
 class TaskRun(ABC):
     module: ClassVar[type[LanguageModule]]
-    monitor: ClassVar[str]  # the metric that picks the best checkpoint; lower is better
     charts: ClassVar[Mapping[str, Sequence[str]]]  # metrics by the title of their chart
     announced: Sequence[str]  # the scores in the line of a validation
     shapes_vary: ClassVar[bool]  # whether training batches have different shapes

@@ -25,6 +25,7 @@ class TextTask(Task):
     name = "text"
     noun = "texts"
     monitor = "val_loss"
+    averages = True
     metric_of_any_tokens = "val_bits_per_byte"
 
     def read(

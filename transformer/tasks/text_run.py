@@ -40,7 +40,6 @@ def longest_copied(text: str, others: str) -> int:
 
 class TextRun(TaskRun):
     module = LanguageModule
-    monitor = "val_loss"
     shapes_vary = False
     charts = MappingProxyType(
         {"bits per character": ["val_bits_per_char"], "bits per byte": ["val_bits_per_byte"]}

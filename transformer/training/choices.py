@@ -1,6 +1,6 @@
-"""What a run chooses by measuring on this machine: number format, attention, threads."""
+"""What a run chooses by measuring on this machine: number format, attention, threads, Muon."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,10 +18,13 @@ from transformer.system.speed import (
     fastest,
     seconds_of,
 )
+from transformer.training.optimization.polar import PLAIN, POLARS, Polar
 
 WIDEST = 512  # is measured: wider layers gain as much and take a second
 LONGEST = 512  # positions; with more, the formula step by step takes too much memory
 MOST_HEADS = 8
+WIDEST_MATRIX = 256  # the time of wider ones grows with the third power
+MATRICES = (1, 4, 16)  # of each shape in one batch; a model has at least one a block
 WORTH_FEWER_THREADS = 1.25  # a long run may have its cores for itself later
 BATCHES = (1, 4, 16)
 MANY_ROWS = (256, 1024)  # so that threads have something to share
@@ -84,6 +87,22 @@ class Chooser:
         question += f", {shared_by} share keys" * (shared_by > 1)
         question += ", dropout" * (dropout > 0) + ", bf16" * bf16
         return self._faster(question, ways, "fused", BATCHES)
+
+    def polar(self, given: str, *, width: int, feedforward_dim: int, bf16: bool) -> Choice:
+        """auto on a CPU in float32: what is faster on the matrices of blocks; elsewhere products.
+
+        Wider matrices are taken to gain as much as those of WIDEST_MATRIX and the same proportions.
+        """
+        if given != "auto":
+            return Choice(given)
+        if self.accelerator != "cpu" or bf16:
+            return Choice(PLAIN)
+        rows = min(width, WIDEST_MATRIX)
+        columns = max(1, feedforward_dim * rows // width)
+        shapes = ((rows, rows), (min(rows, columns), max(rows, columns)))
+        ways = {name: orthogonalizing(polar, shapes) for name, polar in POLARS.items()}
+        question = f"Muon, width {rows}, feed-forward {columns}"
+        return self._faster(question, ways, PLAIN, MATRICES)
 
     def num_threads(self, given: int | str, width: int) -> Choice:
         """auto on a CPU: all of the process's threads, or fewer if a layer trains faster so."""
@@ -164,6 +183,18 @@ def training_attention(
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):  # dropout draws numbers
             result = attend(*qkv, None, dropout, causal=True)
             torch.autograd.grad(result.sum(), qkv)
+
+    return work
+
+
+def orthogonalizing(polar: Polar, shapes: Sequence[tuple[int, int]]) -> Candidate:
+    """A step of Muon for so many matrices of each shape."""
+    generator = torch.Generator().manual_seed(0)
+    matrices = [torch.randn(shape, generator=generator) for shape in shapes]
+
+    def work(num_matrices: int) -> None:
+        for matrix in matrices:
+            polar(matrix.repeat(num_matrices, 1, 1))
 
     return work
 

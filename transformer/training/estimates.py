@@ -8,6 +8,9 @@ PASSES_PER_TRAINING_STEP = 3
 ENDLESS_STEPS = 10**12
 PROGRAM_BYTES = 0.6e9  # of a process on a CPU, without a model (benchmarks/memory.py)
 START_SECONDS = 10.0  # of a process: imports, reading the text, writing the model file
+# Of these, those of Python and the scripts themselves, and of the files at the end. An estimate:
+# no benchmark times them alone.
+END_SECONDS = 2.0
 
 
 def parameters_by_part(model: nn.Module) -> dict[str, int]:

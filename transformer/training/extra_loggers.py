@@ -38,6 +38,15 @@ class _Rows(ExperimentWriter):
                 self.metrics_keys = list(reader.fieldnames or ())
             self._write(rows)
 
+    def save(self) -> None:
+        """If it fails, the header in the file stays the known one: new keys are new next time."""
+        known = [*self.metrics_keys]
+        try:
+            super().save()
+        except OSError:
+            self.metrics_keys = known
+            raise
+
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         """Whole or not at all, as all files of a run."""
         with open(self.metrics_file_path, encoding="utf-8", newline="") as file:

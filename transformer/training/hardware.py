@@ -82,6 +82,17 @@ def check_precision(precision: str, accelerator: str) -> None:
         raise UserError("precision fp16 needs a GPU, and accelerator is cpu: give bf16 or float32")
 
 
+def check_polar(polar: str, precision: str, accelerator: str) -> None:
+    """Raises: UserError for inverses in bf16, which has no digits for them, and on a GPU."""
+    if polar == "zolotarev" and (accelerator != "cpu" or precision == "bf16"):
+        why = (
+            f"precision is {precision}" if accelerator == "cpu" else f"accelerator is {accelerator}"
+        )
+        raise UserError(
+            f"polar zolotarev needs a CPU and precision float32, and {why}: give newton_schulz"
+        )
+
+
 def _as_launched(devices: int | str, num_nodes: int) -> tuple[int | str, int]:
     """The numbers of devices and nodes from torchrun or SLURM, otherwise from the config."""
     sizes = launched_sizes()

@@ -56,6 +56,7 @@ class LanguageModule(SavedModule):
         optimizer: str = "adamw",
         weight_decay: float = 0.1,
         momentum: float = 0.95,
+        polar: str = "newton_schulz",
         beta1: float = 0.9,
         beta2: float = 0.95,
         eps: float = 1e-8,
@@ -81,15 +82,9 @@ class LanguageModule(SavedModule):
         self.started = False  # True after a checkpoint was restored completely
         self.lr_on_resuming = (lr, lr)  # for the next step: the old one, and the new one
         self.total_steps_before: int | None = None  # in the checkpoint
-        self._optimizer = OptimizerSettings(
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            beta1=beta1,
-            beta2=beta2,
-            eps=eps,
-        )
+        numbers = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "eps": eps}
+        numbers |= {"beta1": beta1, "beta2": beta2}
+        self._optimizer = OptimizerSettings(optimizer=optimizer, polar=polar, **numbers)
         self._schedule = Schedule(schedule, warmup_steps, decay_fraction, final_lr_fraction)
         self._group_settings: list[dict[str, Any]] = []
         self._guard = StepGuard()

@@ -9,6 +9,7 @@ class OptimizerSettings:
     lr: float
     weight_decay: float
     momentum: float = 0.95
+    polar: str = "newton_schulz"  # how Muon finds the nearest orthogonal matrix
     beta1: float
     beta2: float
     eps: float

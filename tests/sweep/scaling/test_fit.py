@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from transformer.sweep.scaling.fit import SEED_NOISE, Law, fit, predict
+from transformer.sweep.scaling.fit import SEED_NOISE, USUAL_POWER, Law, fit, predict
 
 COMPUTES = [3e10, 1.1e11, 5e11, 1.9e12, 7e12]
 NEXT = 1.1e14
@@ -15,8 +15,13 @@ def losses(noise: float = 0.0, seed: int = 0) -> list[float]:
     return [TRUE(c) * float(np.exp(noise * z)) for c, z in zip(COMPUTES, drawn, strict=True)]
 
 
-def test_exact_losses_give_their_law_back() -> None:
-    assert fit(COMPUTES, losses()) == pytest.approx(TRUE, rel=1e-6)
+def test_exact_losses_give_their_law_back_where_its_power_is_the_usual_one() -> None:
+    usual = TRUE._replace(power=USUAL_POWER)
+    assert fit(COMPUTES, [usual(each) for each in COMPUTES]) == pytest.approx(usual, rel=1e-6)
+
+
+def test_another_power_is_pulled_by_less_than_a_hundredth_of_the_loss() -> None:
+    assert predict(COMPUTES, losses(), NEXT).loss == pytest.approx(TRUE(NEXT), rel=0.01)
 
 
 def test_the_unit_of_compute_changes_no_prediction() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from transformer.config.files import load_config
 from transformer.sweep.plan import Plan
+from transformer.sweep.scaling.fit import USUAL_POWER
 from transformer.sweep.scaling.outcome import outcome_of
 from transformer.sweep.scaling.report import facts, table
 from transformer.sweep.scaling.sizes import series
@@ -37,7 +38,7 @@ def results_of(plan: Plan, failed: int = 0) -> list[Result]:
     found = []
     for number, trial in enumerate(trials):
         size = computes[trial.limit["max_steps"]]
-        loss = 1.2 + 0.4 * (size["tokens"] * size["flops_per_token"] / 1e12) ** -0.2
+        loss = 1.2 + 0.4 * (size["tokens"] * size["flops_per_token"] / 1e12) ** -USUAL_POWER
         kept = None if number < failed else loss + 0.01 * (trial.seed - plan.base["seed"])
         found.append(Result(trial, None, kept, {"elapsed_seconds": 60.0}, None))
     return found
@@ -56,9 +57,9 @@ def test_each_size_is_trained_with_each_seed_and_its_own_steps():
 def test_the_prediction_is_that_of_the_law_of_the_losses():
     plan = plan_of()
     outcome = outcome_of(plan, results_of(plan))
-    expected = 1.2 + 0.4 * (outcome.next.compute / 1e12) ** -0.2
+    expected = 1.2 + 0.4 * (outcome.next.compute / 1e12) ** -USUAL_POWER
     assert outcome.prediction.loss == pytest.approx(expected, abs=1e-5)
-    assert f"predicted: {expected:.3f}" in table(plan, results_of(plan))
+    assert f"predicted: {outcome.prediction.loss:.3f}" in table(plan, results_of(plan))
     assert facts(plan, results_of(plan))["predicted"]["val_loss"] == outcome.prediction.loss
 
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from transformer.sweep.extras import check_optuna
 from transformer.sweep.plan import Plan
 from transformer.sweep.searches.tpe import TpeSearch
 from transformer.sweep.space import Choice, Range
@@ -60,6 +59,15 @@ def test_a_sweep_that_was_killed_anywhere_goes_on_with_the_same_trials(processes
         assert len(TpeSearch(plan).trials(known)) > number
 
 
+def test_one_search_that_is_asked_again_and_again_says_what_a_new_one_says():
+    """Also when it is told less than before, or other losses."""
+    plan = plan_of(processes=2)
+    search, results = TpeSearch(plan), finished(plan)
+    others = [dataclasses.replace(result, loss=-(result.loss or 0.0)) for result in results]
+    for known in (results[:3], results[:9], results[:4], others[:6], results):
+        assert list(search.trials(known)) == list(TpeSearch(plan).trials(known))
+
+
 def test_a_round_asks_for_a_combination_for_each_process():
     assert len(TpeSearch(plan_of(processes=3)).trials([])) == 3
     assert len(TpeSearch(plan_of(runs=2, processes=3)).trials([])) == 2
@@ -88,4 +96,4 @@ def test_losses_decide_what_is_tried_next():
 def test_without_optuna_there_is_one_line_with_the_way_out(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"pip install -r requirements-sweep.txt"):
-        check_optuna()
+        TpeSearch(plan_of())

@@ -7,9 +7,9 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from transformer.models.bigram import Bigram
-from transformer.training.optimization import muon
 from transformer.training.optimization.muon import Muon, orthogonalize
 from transformer.training.optimization.optimizers import make_optimizer, muon_groups
+from transformer.training.optimization.polar import newton_schulz, zolotarev
 from transformer.training.settings import OptimizerSettings
 
 pytestmark = pytest.mark.parity
@@ -104,55 +104,23 @@ def test_queries_and_fewer_keys_and_values_move_apart(make_gpt, all_float64, gen
         same([part for p in ours for part in p.split(sizes)], theirs, 1e-10)
 
 
-def test_matrices_of_one_shape_or_its_transpose_share_one_product(
-    all_float64, generator, monkeypatch
-):
+def test_matrices_of_one_shape_or_its_transpose_share_one_product(all_float64, generator):
     batches = []
     one_by_one = [orthogonalize([m]) for m in make_parameters(SHAPES, generator)]
-    newton_schulz = muon._newton_schulz
-    monkeypatch.setattr(
-        muon, "_newton_schulz", lambda x: batches.append(tuple(x.shape)) or newton_schulz(x)
+    together = orthogonalize(
+        make_parameters(SHAPES, generator.manual_seed(0)),
+        lambda x: batches.append(tuple(x.shape)) or newton_schulz(x),
     )
-    together = orthogonalize(make_parameters(SHAPES, generator.manual_seed(0)))
     assert sorted(batches) == [(1, 1, 13), (1, 30, 90), (2, 5, 11), (2, 7, 7)]
     same(together, [result for (result,) in one_by_one], 1e-10)
 
 
-@pytest.mark.parametrize("bf16", [True, False])
-def test_orthogonalizing_keeps_the_singular_vectors_and_levels_the_values(bf16, generator):
-    wide = torch.randn(11, 53, generator=generator)
-    for matrix, result in zip(
-        (wide, wide.T), orthogonalize([wide, wide.T], bf16=bf16), strict=True
-    ):
-        assert result.dtype == (torch.bfloat16 if bf16 else torch.float32)
-        left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-        values = left.T @ result.float() @ right.T
-        assert values.diagonal().min() > 0.7 - 2e-2  # bfloat16
-        assert values.diagonal().max() < 1.2 + 2e-2
-        assert (values - values.diagonal().diag()).abs().max() < 3e-2
-
-
-@pytest.mark.parametrize("shape", [(1, 13), (5, 11), (11, 22), (30, 90)], ids=str)
-@pytest.mark.parametrize("rank", [1, 5, 30])
-def test_steps_on_the_smaller_product_are_those_on_the_matrix(shape, rank, generator):
-    """In float32, for matrices that have lost all but a few directions too."""
-    rows, columns = shape
-    left = torch.randn(rows, min(rank, rows), generator=generator)
-    matrix = left @ torch.randn(left.shape[1], columns, generator=generator)
-    (ours,) = orthogonalize([matrix])
-    x = matrix.double() / matrix.double().norm()
-    a, b, c = muon._COEFFICIENTS
-    for _ in range(muon._ITERATIONS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    torch.testing.assert_close(ours.double(), x, rtol=0, atol=2e-4)
-
-
-def test_a_gradient_of_zero_moves_nothing_but_the_decay(generator):
+@pytest.mark.parametrize("polar", [newton_schulz, zolotarev])
+def test_a_gradient_of_zero_moves_nothing_but_the_decay(polar, generator):
     (parameter,) = make_parameters([(5, 7)], generator)
     start = parameter.detach().clone()
     parameter.grad = torch.zeros_like(parameter)
-    Muon([{"params": [parameter], "num_parts": 1}], **SETTINGS).step()
+    Muon([{"params": [parameter], "num_parts": 1}], polar=polar, **SETTINGS).step()
     assert torch.equal(parameter, start * (1 - SETTINGS["lr"] * SETTINGS["weight_decay"]))
 
 
@@ -198,9 +166,43 @@ def test_a_closure_is_called_with_gradients_and_its_loss_returned(generator):
     assert parameter.square().sum().item() < before
 
 
-def make_muon(model):
-    settings = {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-8}
-    return make_optimizer(model, OptimizerSettings(optimizer="muon", lr=0.02, **settings))
+def make_muon(model, bf16=False, **changes):
+    settings = {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-8} | changes
+    settings = OptimizerSettings(optimizer="muon", lr=0.02, **settings)
+    return make_optimizer(model, settings, bf16=bf16)
+
+
+@pytest.mark.parametrize(
+    ("name", "polar"),
+    [
+        ({}, newton_schulz),
+        ({"polar": "auto"}, newton_schulz),
+        ({"polar": "newton_schulz"}, newton_schulz),
+        ({"polar": "zolotarev"}, zolotarev),
+    ],
+    ids=["default", "auto", "newton_schulz", "zolotarev"],
+)
+def test_muon_takes_the_way_it_is_told_on_any_number_of_threads(name, polar, make_gpt):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        optimizer = make_muon(make_gpt(), **name)
+        assert isinstance(optimizer, Muon)
+        assert optimizer.polar is polar
+        give_gradients([p for g in optimizer.param_groups for p in g["params"]], torch.Generator())
+        optimizer.step()
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_inverses_in_bf16_and_unknown_ways_are_refused(make_gpt):
+    with pytest.raises(ValueError, match="polar zolotarev does not go with bf16: give newton_"):
+        make_muon(make_gpt(), bf16=True, polar="zolotarev")
+    with pytest.raises(ValueError, match="one of newton_schulz, zolotarev, got 'newton'"):
+        make_muon(make_gpt(), polar="newton")
+    with pytest.raises(AssertionError):
+        zolotarev(torch.ones(1, 2, 3, dtype=torch.bfloat16))
 
 
 def test_a_loaded_state_goes_on_identically(make_gpt, tmp_path):

@@ -4,12 +4,14 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from transformer.export.extras import WAY_OUT, installed
 from transformer.export.places import Place
+from transformer.system.packages import installed
 
 if TYPE_CHECKING:
     from transformer.export.reloaded import Reloaded
     from transformer.storage.saved_model import SavedModel
+
+WAY_OUT = "pip install -r requirements-export.txt"
 
 
 class Format(ABC):

@@ -33,6 +33,7 @@ class ReloadedFile(Reloaded):
         self._num_added = int(SUPPRESSED in fields)
         self._server = _server(path)
         self._address = urlsplit(self._server.listening_address).netloc
+        self._next([0], 1)  # a server that is left before its loop has begun never ends
 
     def logits(self, tokens: Int[Tensor, "1 T"]) -> Float[Tensor, "1 N V"]:
         """Logarithms of probabilities: logits but for one number at each position.

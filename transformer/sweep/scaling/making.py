@@ -47,9 +47,9 @@ def with_measures(plan: Plan) -> Plan:
     """The plan with its sizes, after the data is read and steps are timed here."""
     say_loading("PyTorch")
     import_lightning()
-    from transformer.sweep.scaling.planning import measured
+    from transformer.sweep.scaling.planning import measure_sizes
 
     settings = {key: Setting(value, key) for key, value in plan.base.items()}
     config = checked(Config, settings, "the sweep's config")
-    found = measured(config, plan.minutes, processes=plan.processes, seeds=plan.seeds)
+    found = measure_sizes(config, plan.minutes, processes=plan.processes, seeds=plan.seeds)
     return replace(plan, measured=found)

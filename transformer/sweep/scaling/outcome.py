@@ -7,7 +7,7 @@ from typing import Any
 
 from transformer.sweep.plan import Plan
 from transformer.sweep.scaling.fit import LEAST_POINTS, Law, Prediction, fit, predict
-from transformer.sweep.scaling.sizes import Size
+from transformer.sweep.scaling.sizes import Size, sizes_of
 from transformer.sweep.trial import Result
 from transformer.system.errors import UserError
 
@@ -45,11 +45,6 @@ class Outcome:
             f"{self.passes:.3g} times, and after about {MOST_PASSES:g} passes a model learns less "
             "than the law says"
         )
-
-
-def sizes_of(plan: Plan) -> list[Size]:
-    """The sizes that are trained."""
-    return [Size(**each) for each in plan.measured["sizes"]]
 
 
 def next_size(plan: Plan) -> tuple[Size, float]:

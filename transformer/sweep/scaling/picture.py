@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure  # without pyplot, which keeps global state
 
-from transformer.inspection.curve_figures import COLORS, MARKERS
+from transformer.inspection.axes_style import COLORS, GRAY, MARKERS, style_axes
 from transformer.storage.curves import VAL_LOSS, read_curves
 from transformer.sweep.plan import Plan
 from transformer.sweep.scaling.outcome import Outcome, Reached, outcome_of
@@ -14,7 +14,6 @@ from transformer.sweep.trial import Result
 from transformer.system.errors import UserError
 from transformer.system.files import replacing
 
-_GRAY = "0.35"
 _POINTS = 100  # of the law's line
 _SIZE, _DPI = (7.5, 5.0), 150  # inches
 
@@ -40,14 +39,14 @@ def draw(plan: Plan, outcome: Outcome, reached: float | None = None) -> Figure:
         label = f"{each.size.name}, {each.size.weights:,} weights: {each.loss:.3f}"
         axes.plot(each.size.compute, each.loss, marker, color=color, label=label)
     computes = np.geomspace(outcome.reached[0].size.compute, outcome.next.compute, _POINTS)
-    axes.plot(computes, [outcome.law(each) for each in computes], "--", color=_GRAY, label="law")
+    axes.plot(computes, [outcome.law(each) for each in computes], "--", color=GRAY, label="law")
     low, high = outcome.prediction.low, outcome.prediction.high
     loss = outcome.prediction.loss
     axes.errorbar(
         outcome.next.compute,
         loss,
         yerr=[[loss - low], [high - loss]],
-        **{"fmt": "o", "color": _GRAY, "markerfacecolor": "white", "capsize": 4},
+        **{"fmt": "o", "color": GRAY, "markerfacecolor": "white", "capsize": 4},
         label=f"{outcome.next.name}: {loss:.3f} predicted (95 %: {low:.3f} to {high:.3f})",
     )
     if reached is not None:
@@ -59,9 +58,7 @@ def draw(plan: Plan, outcome: Outcome, reached: float | None = None) -> Figure:
     axes.set_xscale("log")
     axes.set_xlabel("compute of the training (FLOPs)")
     axes.set_ylabel("val_loss (nats per token)")
-    axes.grid(color="0.92")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    style_axes(axes)
     axes.legend(frameon=False, fontsize="small")
     return figure
 

@@ -56,7 +56,7 @@ class Timer:
         return START_SECONDS + steps * step_seconds
 
 
-def measured(
+def measure_sizes(
     config: Config, minutes: float | None, *, processes: int = 1, seeds: int = 1
 ) -> dict[str, Any]:
     """The sizes of a scaling law, for `Plan.measured`: plain values.
@@ -116,7 +116,7 @@ def _in_minutes(
         seconds = seconds_of(sizes_of(largest)[:-1])
     if found is None:
         raise UserError(
-            f"--minutes {minutes:g} are too few for a scaling law: the smallest five sizes take "
+            f"--minutes {minutes:g} is too few for a scaling law: the smallest five sizes take "
             f"{seconds / 60:.2g} minutes here; give more"
         )
     for _ in range(HALVINGS):

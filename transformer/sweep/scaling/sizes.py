@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from transformer.config.keys import Config
+from transformer.sweep.plan import Plan
 
 NUM_SIZES = 5
 RATIO = math.sqrt(3)  # of the weights of two sizes next to each other: five span nine times
@@ -54,6 +55,11 @@ class Size:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def sizes_of(plan: Plan) -> list[Size]:
+    """The sizes that a scaling law trains."""
+    return [Size(**each) for each in plan.measured["sizes"]]
 
 
 def tokens_per_step(config: Config) -> int:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from transformer.sweep.plan import Plan
-from transformer.sweep.space import Range
 from transformer.sweep.trial import Result, Trial, name_of
 from transformer.system.errors import UserError
 
@@ -70,4 +69,4 @@ class Search(ABC):
 
 def ranges(plan: Plan) -> list[str]:
     """The keys whose values are all numbers of a range."""
-    return [key for key, values in plan.space.items() if isinstance(values, Range)]
+    return [key for key, values in plan.space.items() if not values.is_finite]

@@ -6,7 +6,6 @@ from itertools import product
 from transformer.sweep.plan import Plan
 from transformer.sweep.searches.base import Search, ranges
 from transformer.sweep.searches.shares import equal_limit
-from transformer.sweep.space import Choice
 from transformer.sweep.trial import Result, Trial
 from transformer.system.errors import UserError
 
@@ -23,7 +22,7 @@ class Grid(Search):
                 f"--vary {found[0]}: a range has too many values for a grid: give some of them, "
                 f"such as {found[0]}=A,B,C, or --search random --runs N"
             )
-        values = [each.values for each in plan.space.values() if isinstance(each, Choice)]
+        values = [each.plain() for each in plan.space.values()]
         combinations = [dict(zip(plan.space, chosen, strict=True)) for chosen in product(*values)]
         limit = equal_limit(plan, len(combinations) * plan.seeds)
         self._trials = self.with_each_seed(combinations, limit)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from transformer.sweep.scaling.outcome import sizes_of
+from transformer.sweep.scaling.sizes import sizes_of
 from transformer.sweep.searches.base import Search
 from transformer.sweep.trial import Result, Trial, name_of
 

@@ -6,30 +6,31 @@ good ones is high against that of the bad ones.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from transformer.sweep.extras import check_optuna
 from transformer.sweep.plan import Plan
 from transformer.sweep.searches.base import Search
 from transformer.sweep.searches.shares import equal_limit
 from transformer.sweep.space import Choice, Range
 from transformer.sweep.trial import Result, Trial
+from transformer.system.packages import check_installed
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
 
+_WAY_OUT = "pip install -r requirements-sweep.txt, or give --search random"
 MOST_RANDOM, RANDOM_SHARE = 10, 1 / 3  # the first combinations, from which the others learn
 
 
 class TpeSearch(Search):
     """Asks for one combination for each process; the next round knows their losses.
 
-    There is no database: each call tells Optuna all results again, and each question has a random
-    generator of its own, seeded by the question's number. A combination's loss is the mean over its
-    seeds. If a combination is proposed twice, it is not trained twice.
+    There is no database: a new search tells Optuna all results again, and each question has a
+    random generator of its own, seeded by the question's number. A combination's loss is the mean
+    over its seeds. If a combination is proposed twice, it is not trained twice.
     """
 
     name = "tpe"
@@ -40,29 +41,49 @@ class TpeSearch(Search):
         super().__init__(plan)
         self._runs = self.with_runs()
         self._limit = equal_limit(plan, self._runs * plan.seeds)
-        check_optuna()
+        check_installed("the search tpe", ("optuna",), _WAY_OUT)
+        self._begin()
 
     def trials(self, results: Sequence[Result]) -> Sequence[Trial]:
         losses = {result.trial.name: result.loss for result in results}
-        found: dict[str, Trial] = {}
-        for round_trials in self._rounds(losses):
-            found |= {trial.name: trial for trial in round_trials}
-        return list(found.values())
+        if self._known(losses)[: len(self._told)] != self._told:  # other results than before
+            self._begin()
+        while True:
+            known = self._known(losses)
+            for place in range(len(self._told), len(known)):
+                for (question, _), loss in zip(self._rounds[place], known[place], strict=True):
+                    self._study.tell(question, loss)
+            self._told = known
+            if len(known) < len(self._rounds) or not (asked := self._next_round()):
+                break
+            self._rounds.append(asked)
+        trials = [trial for asked in self._rounds for _, own in asked for trial in own]
+        return list({trial.name: trial for trial in trials}.values())
 
-    def _rounds(self, losses: Mapping[str, float | None]) -> Iterator[list[Trial]]:
-        """The trials of each round whose earlier rounds are complete."""
-        study = _study()
-        for first in range(0, self._runs, self.plan.processes):
-            asked = []
-            for number in range(first, min(first + self.plan.processes, self._runs)):
-                study.sampler = _sampler(self.plan, number)
-                question = study.ask(_distributions(self.plan))
-                asked.append((question, self._trials_of(question.params)))
-            yield [trial for _, trials in asked for trial in trials]
-            for question, trials in asked:
-                if any(trial.name not in losses for trial in trials):
-                    return
-                study.tell(question, _mean([losses[trial.name] for trial in trials]))
+    def _begin(self) -> None:
+        """What is kept between two calls saves time alone: the same can be asked again."""
+        self._study = _study()
+        self._rounds: list[list[tuple[Any, list[Trial]]]] = []  # the questions with their trials
+        self._told: list[list[float]] = []  # the losses of each round that is complete
+
+    def _known(self, losses: Mapping[str, float | None]) -> list[list[float]]:
+        """The losses of the first rounds, up to one that is not complete."""
+        known = []
+        for asked in self._rounds:
+            if any(trial.name not in losses for _, trials in asked for trial in trials):
+                break
+            known.append([_mean([losses[trial.name] for trial in trials]) for _, trials in asked])
+        return known
+
+    def _next_round(self) -> list[tuple[Any, list[Trial]]]:
+        """Empty if all combinations are asked for."""
+        first = sum(map(len, self._rounds))
+        asked = []
+        for number in range(first, min(first + self.plan.processes, self._runs)):
+            self._study.sampler = _sampler(self.plan, number)
+            question = self._study.ask(_distributions(self.plan))
+            asked.append((question, self._trials_of(question.params)))
+        return asked
 
     def _trials_of(self, params: Mapping[str, Any]) -> list[Trial]:
         settings = {key: _value(place, params[key]) for key, place in self.plan.space.items()}

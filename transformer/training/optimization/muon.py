@@ -8,10 +8,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
-# The quintic of Jordan et al. 2024 (kellerjordan.github.io/posts/muon), as in torch.optim.Muon.
-_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-_ITERATIONS = 5
-_NORM_EPS = 1e-7
+from transformer.training.optimization.polar import Polar, newton_schulz
+
 # The root mean square of AdamW's updates: Liu et al. 2025 (arXiv:2502.16982), 2.2.
 _ADAMW_RMS = 0.2
 
@@ -22,9 +20,9 @@ class Muon(Optimizer):
     Muon replaces a matrix's momentum by approximately the nearest orthogonal matrix and scales it
     by 0.2 sqrt(max(rows, columns)). The step is then as large as AdamW's, so both use one `lr`. A
     parameter with `num_parts` above 1 is that many matrices below each other; each is updated
-    separately. They are of equal sizes unless the group has `part_sizes`, the rows of each. It
-    computes the same as torch.optim.Muon with adjust_lr_fn="match_rms_adamw", but multiplies
-    matrices of one shape in one batch.
+    separately. They are of equal sizes unless the group has `part_sizes`, the rows of each. With
+    `polar=newton_schulz` it computes the same as torch.optim.Muon with
+    adjust_lr_fn="match_rms_adamw", but multiplies matrices of one shape in one batch.
 
     If the tensor `found_inf` is 1, a step changes nothing, as in torch's fused optimizers.
     """
@@ -42,11 +40,13 @@ class Muon(Optimizer):
         eps: float = 1e-8,
         fused: bool = True,
         bf16: bool = False,
+        polar: Polar = newton_schulz,
     ) -> None:
         shared = {"lr": lr, "weight_decay": weight_decay, "num_parts": 0}
         of_adamw = {"betas": betas, "eps": eps, "fused": fused}
         super().__init__(groups, shared | {"momentum": momentum} | of_adamw)
         self.bf16 = bf16  # the format of Muon's products; otherwise that of the weights
+        self.polar = polar
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -65,7 +65,7 @@ class Muon(Optimizer):
         parts: list[Tensor] = []
         for p, group in matrices:
             parts += _split(self._nesterov(p, group["momentum"], counts), group)
-        updates = iter(orthogonalize(parts, bf16=self.bf16))
+        updates = iter(orthogonalize(parts, self.polar, bf16=self.bf16))
         for p, group in matrices:
             p.mul_(1 - counts * (group["lr"] * group["weight_decay"]))
             for part in _split(p, group):
@@ -123,14 +123,12 @@ def _subtract(matrix: Tensor, update: Tensor, size: float | Tensor) -> None:
 
 
 def orthogonalize(
-    matrices: list[Float[Tensor, "_ _"]], *, bf16: bool = False
+    matrices: list[Float[Tensor, "_ _"]], polar: Polar = newton_schulz, *, bf16: bool = False
 ) -> list[Float[Tensor, "_ _"]]:
-    """U V^T of each matrix U S V^T, approximately: the singular values end between 0.7 and 1.2.
+    """U V^T of each matrix U S V^T, approximately: see `polar.py`.
 
-    Five steps of a Newton-Schulz quintic, in the matrices' own format or in bfloat16. Matrices of
-    one shape, or of the transposed shape, are stacked into one batched product. In float32, those
-    with one side at least twice as long as the other are replaced in the steps by their product
-    with themselves, which is smaller.
+    In the matrices' own format or in bfloat16. Matrices of one shape, or of the transposed shape,
+    are stacked into one batch.
     """
     by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for i, matrix in enumerate(matrices):
@@ -141,40 +139,6 @@ def orthogonalize(
         wide = torch.stack([m if m.shape[0] <= m.shape[1] else m.T for m in stacked])
         if bf16:
             wide = wide.bfloat16()
-        for i, result in zip(indices, _newton_schulz(wide), strict=True):
+        for i, result in zip(indices, polar(wide), strict=True):
             results[i] = result if result.shape == matrices[i].shape else result.T
     return results
-
-
-def _newton_schulz(x: Float[Tensor, "N R K"]) -> Float[Tensor, "N R K"]:
-    """Five times X <- (a I + b G + c G^2) X with G = X X^T, for R <= K."""
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=_NORM_EPS)
-    if x.dtype != torch.bfloat16 and x.shape[2] >= 2 * x.shape[1]:
-        return _product_of_polynomials(x @ x.mT) @ x
-    a, b, c = _COEFFICIENTS
-    for _ in range(_ITERATIONS):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x
-
-
-def _product_of_polynomials(gram: Float[Tensor, "N R R"]) -> Float[Tensor, "N R R"]:
-    """The product of the matrices P = a I + b G + c G^2 by which the iteration multiplies X.
-
-    They follow from G alone, because G becomes P G P: no product has K columns then. All of them
-    are polynomials in the first G, so they commute. In bfloat16, small eigenvalues of G would be
-    lost, and what is left of them would grow without bound.
-    """
-    product = factor = _polynomial(gram)
-    for _ in range(_ITERATIONS - 1):
-        gram = factor @ gram @ factor
-        factor = _polynomial(gram)
-        product = product @ factor
-    return product
-
-
-def _polynomial(gram: Float[Tensor, "N R R"]) -> Float[Tensor, "N R R"]:
-    a, b, c = _COEFFICIENTS
-    result = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-    result.diagonal(dim1=1, dim2=2).add_(a)
-    return result

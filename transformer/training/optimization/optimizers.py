@@ -10,6 +10,7 @@ from torch.optim import AdamW, Optimizer
 from transformer.models.parts.attention import FusedLinear
 from transformer.models.parts.layers import ResidualPaths
 from transformer.training.optimization.muon import Muon
+from transformer.training.optimization.polar import PLAIN, POLARS, Polar, zolotarev
 from transformer.training.settings import OptimizerSettings
 from transformer.training.strategies import local
 
@@ -72,18 +73,34 @@ def make_optimizer(
     `fused` computes a step of AdamW in one kernel, if the device can. `bf16` is the number format
     of Muon's products; otherwise float32.
 
-    Raises: ValueError for an unknown name; the error lists the known names.
+    Raises: ValueError for an unknown name, and for `zolotarev` in bf16.
     """
     name = settings.optimizer
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}")
-    fused = fused and next(model.parameters()).device.type in ("cpu", "cuda")
+    device = next(model.parameters()).device.type
+    fused = fused and device in ("cpu", "cuda")
     betas = (settings.beta1, settings.beta2)
     common: dict[str, Any] = {"lr": settings.lr, "betas": betas, "eps": settings.eps}
     if name == "muon":
         groups = muon_groups(model, settings.weight_decay)
-        return Muon(groups, momentum=settings.momentum, fused=fused, bf16=bf16, **common)
+        polar = polar_named(settings.polar, bf16=bf16)
+        common |= {"momentum": settings.momentum, "fused": fused}
+        return Muon(groups, bf16=bf16, polar=polar, **common)
     return EagerAdamW(parameter_groups(model, settings.weight_decay), fused=fused, **common)
+
+
+def polar_named(name: str, *, bf16: bool) -> Polar:
+    """`auto` is the plain one: what is faster is chosen before (`transformer.training.choices`).
+
+    Raises: ValueError for an unknown name, and for `zolotarev` in bf16.
+    """
+    polar = POLARS.get(PLAIN if name == "auto" else name)
+    if polar is None:
+        raise ValueError(f"polar must be one of {', '.join(POLARS)}, got {name!r}")
+    if polar is zolotarev and bf16:
+        raise ValueError(f"polar {name} does not go with bf16: give {PLAIN}")
+    return polar
 
 
 def check_state(optimizer: Optimizer) -> None:
