@@ -195,3 +195,15 @@ def summary_of() -> Callable[[Path], dict[str, Any]]:
         return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
     return read
+
+
+@pytest.fixture
+def swept(run, tmp_path, write_inputs):
+    """sweep.py with tiny.yaml in a process; gives the finished process."""
+    write_inputs(tmp_path)
+
+    def call(*flags, **variables):
+        config = () if "--resume" in flags else ("--config", "tiny.yaml")
+        return run("sweep.py", *config, *flags, cwd=tmp_path, **variables)
+
+    return call

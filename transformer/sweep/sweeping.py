@@ -13,7 +13,7 @@ from transformer.sweep.processes import Worker, wait_for_some
 from transformer.sweep.registry import search_of
 from transformer.sweep.trial import Result, Trial, in_words
 from transformer.sweep.worker import SECONDS_TO_SAVE, Job
-from transformer.system.cores import available_cores
+from transformer.system.cores import threads_of_each
 from transformer.system.errors import UserError
 from transformer.system.signals import Signals
 
@@ -162,7 +162,7 @@ class Sweep:
         changes: dict[str, object] = {} if place is None else {"accelerator": "cuda"}
         number = len(self._places)
         if number > 1 and config.num_threads == "auto":  # they share the cores
-            changes["num_threads"] = max(1, available_cores() // number)
+            changes["num_threads"] = threads_of_each(number)
         return changes
 
     def _conclude(self, workers: Sequence[Worker]) -> None:

@@ -80,3 +80,8 @@ def _quota_1(group: Path) -> float:
         for name in ("quota", "period")
     )
     return math.inf if quota < 0 else quota / period
+
+
+def threads_of_each(num_processes: int) -> int:
+    """Of processes that share the cores."""
+    return max(1, available_cores() // num_processes)

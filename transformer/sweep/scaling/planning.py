@@ -19,7 +19,7 @@ from transformer.sweep.scaling.sizes import (
     series,
     tokens_per_step,
 )
-from transformer.system.cores import available_cores
+from transformer.system.cores import threads_of_each
 from transformer.system.errors import UserError
 from transformer.system.terminal import quiet_libraries, quietly
 from transformer.tasks.base import Data
@@ -69,8 +69,7 @@ def measure_sizes(
     """
     quiet_libraries()
     if processes > 1 and config.num_threads == "auto":  # they share the cores, as in the sweep
-        threads = max(1, available_cores() // processes)
-        config = config.model_copy(update={"num_threads": threads})
+        config = config.model_copy(update={"num_threads": threads_of_each(processes)})
     data: Any = task_of(config.model).read(config)
     vocab_size = data.tokenizer.vocab_size
     seconds = Timer(config, data)
@@ -103,8 +102,8 @@ def _in_minutes(
     sizes_of: Callable[[float], list[Size]],
     seconds_of: Callable[[list[Size]], float],
 ) -> list[Size]:
-    """Doubles the largest size until the runs take too long, so that no step is timed that takes
-    far too long; then halves the interval.
+    """Multiplies the largest size by RATIO until the runs take too long, so that no step is timed
+    that takes far too long; then halves the interval.
     """
     largest = LEAST_WEIGHTS * RATIO ** (NUM_SIZES - 1)
     while sizes_of(largest)[0].max_steps < LEAST_STEPS:

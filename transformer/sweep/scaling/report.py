@@ -7,7 +7,7 @@ from tabulate import tabulate
 
 from transformer.sweep.plan import Plan
 from transformer.sweep.scaling.outcome import Outcome, outcome_of
-from transformer.sweep.scaling.sizes import Size
+from transformer.sweep.scaling.sizes import TOKENS_PER_WEIGHT, Size
 from transformer.sweep.trial import Result
 from transformer.system.shell import flag
 
@@ -35,7 +35,8 @@ def table(plan: Plan, results: Sequence[Result]) -> str:
         rows,
         "",
         f"val_loss = {law.floor:.3f} + {law.scale:.3f} (C / {law.unit:.3g})^-{law.power:.3f}, with "
-        "C the FLOPs of a run; a run has about 20 tokens for each weight of its blocks",
+        f"C the FLOPs of a run; a run has {TOKENS_PER_WEIGHT:g} tokens for each weight of its "
+        "blocks",
         f"predicted: {prediction.loss:.3f} ({prediction.low:.3f} to {prediction.high:.3f}) for "
         f"{size.name}, {size.weights / outcome.reached[-1].size.weights:.2g} times the largest "
         f"size, in {outcome.seconds / 60:.3g} minutes here; its run has the flags",

@@ -3,7 +3,8 @@
 Jamieson and Talwalkar 2016 (arXiv:1502.07943); a third goes on, as in Li et al. 2018, Hyperband
 (arXiv:1603.06560). Other than there, a run does not go on from the shorter one before it. It is
 trained from its first step, with a whole schedule, because the loss of a run whose learning rate
-has not fallen yet says little about its loss at the end. This costs half as much time again.
+has not fallen yet says little about its loss at the end. This costs up to half as
+much time again.
 """
 
 import math
