@@ -31,7 +31,7 @@ LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "options": (
         "default",
         (
-            *("token_shift=false", "ngram_size=1", "ngram_size=3", "qk_norm=false"),
+            *("token_shift=true", "ngram_size=2", "ngram_size=3", "qk_norm=false"),
             *("norm=layernorm", "tie_weights=true", "bias=true", "positions=learned"),
             *("activation=gelu", "activation=relu2", "dropout=0.1", "optimizer=adamw+lr=3e-3"),
         ),

@@ -5,8 +5,8 @@ are few. Each text has a constant of its own in the fit, so that the other const
 one text's loss changes with size, steps and dropout; FLOOR is then the mean of these constants.
 Two errors are found on runs that a fit did not know: for a text that has other runs (each run left
 out in turn, with all of its size and dropout), and for a new text (all of its runs left out).
-Prints the constants for `transformer/run/planning/law.py`; law.json keeps them. The run of
-configs/default.yaml in recipes.json counts too.
+Prints the constants for `transformer/run/planning/law.py`; law.json keeps them. The runs of the
+wide shape in default_shape.json count too.
 """
 
 import math
@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from record import load, recorded, save
+from default_shape import WIDE
+from record import recorded, save
 from tabulate import tabulate
 
 from transformer.run.planning.law import Law, block_parameters
@@ -25,6 +26,7 @@ START = Law(0.01, 0.05, 0.4, 0.15, 0.4, 0.5, 0.02, 1.0, 0.5, 4.0, 0.4, 1.0)
 PULL = 2e-4  # of the squared relative distance from the start
 STEPS = 500
 TOKENS_PER_STEP = 12 * 128
+WHOLE = ("shakespeare", 1133)
 # What the law knows of a run.
 KNOWN = {"embedding_dim", "num_heads", "num_blocks", "dropout", "r_drop"}
 HEADERS = ("text", "thousands", "steps", "changes", "loss", "fitted", "left out", "new text")
@@ -100,7 +102,7 @@ def main() -> None:
     torch.set_num_threads(1)
     runs = [
         run
-        for run in [*recorded("planner_runs"), default_run()]
+        for run in [*recorded("planner_runs"), *longer_runs()]
         if set(run["keys"]) <= KNOWN and run["steps"] != PILOT_STEPS
     ]
     fitted = fit(runs)
@@ -122,12 +124,20 @@ def main() -> None:
     print(save("law", {"law": law._asdict(), "texts": texts, "errors": errors, "rms": rms}))
 
 
-def default_run() -> Run:
-    row = load("recipes")["figures"]["configs/default.yaml"]["runs"][0]
-    unique = round(row["step"] * TOKENS_PER_STEP / row["corpus_passes"])
-    seen = row["step"] * TOKENS_PER_STEP
-    text = {"text": "shakespeare", "thousands": 1133, "steps": row["step"], "keys": {}}
-    return text | {"seen_tokens": seen, "unique_tokens": unique, "val_loss": row["val_loss"]}
+def longer_runs() -> list[Run]:
+    """The runs of `default_shape.py`, on the whole text."""
+    unique = next(r["unique_tokens"] for r in recorded("planner_runs") if text_of(r) == WHOLE)
+    text = {"text": WHOLE[0], "thousands": WHOLE[1], "keys": {}, "unique_tokens": unique}
+    return [
+        {
+            **text,
+            "steps": row["steps"],
+            "seen_tokens": row["steps"] * TOKENS_PER_STEP,
+            "val_loss": row["val_loss"],
+        }
+        for row in recorded("default_shape")
+        if row["shape"] == WIDE
+    ]
 
 
 def text_of(run: Run) -> tuple[str, int]:

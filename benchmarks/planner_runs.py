@@ -1,9 +1,10 @@
 """Trains the runs from which the planner's law is fitted: `python benchmarks/planner_runs.py`
 
-Each run is a whole schedule of default.yaml's recipe with another size, dropout, number of steps or
-text; `planner_runs.json` keeps what each reached, and a run that it has is not made again. The
-texts are the beginnings of Tiny Shakespeare (data/input.txt) and of Python's documentation
-(`pydoc_data.topics`), cut to so many thousand characters. `fit_law.py` fits the law to them.
+Each run is a whole schedule of auto.yaml's recipe, which is that of the wide shape of
+`default_shape.py`, with another size, dropout, number of steps or text; `planner_runs.json` keeps
+what each reached, and a run that it has is not made again. The texts are the beginnings of Tiny
+Shakespeare (data/input.txt) and of Python's documentation (`pydoc_data.topics`), cut to so many
+thousand characters. `fit_law.py` fits the law to them.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from default_shape import SHAPES, WIDE
 from record import ROOT, make_missing
 from whole_runs import fit
 
@@ -32,7 +34,7 @@ TEXTS = (
     *(("topics", 200), ("topics", 460), ("shakespeare", 100)),
     *(("shakespeare", 400), ("shakespeare", 1115), ("shakespeare", 1133)),  # the last: all of it
 )
-# Text, thousands of characters, steps, and changes of default.yaml.
+# Text, thousands of characters, steps, and changes of the wide shape.
 RUNS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("topics", 200, 300, {"dropout": 0.2}),
     ("topics", 200, 300, {"dropout": 0.2, "ngram_size": 1}),
@@ -96,8 +98,14 @@ def corpus_of(name: str, thousands: int) -> Corpus:
         return Corpus.from_file(Path(folder, "text.txt"))
 
 
+def _wide(keys: dict[str, Any]) -> dict[str, Any]:
+    """The wide shape; of another width, the feed-forward width that is usual for it."""
+    own_width = keys.get("embedding_dim") is not None
+    return {**SHAPES[WIDE], **({"feedforward_dim": None} if own_width else {})}
+
+
 def train(run: dict[str, Any]) -> dict[str, Any]:
-    config = load_config(ROOT / "configs" / "default.yaml", run["keys"])
+    config = load_config(ROOT / "configs" / "default.yaml", {**_wide(run["keys"]), **run["keys"]})
     corpus = corpus_of(run["text"], run["thousands"])
     started_at = time.perf_counter()
     fitted: Any = fit(config, corpus, config.seed, run["steps"])

@@ -76,8 +76,17 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def same_run(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows are of the same sizes and steps."""
+    facts = [(row["num_parameters"], row["runs"][0]["step"]) for row in (one, other) if row]
+    return len(facts) == 2 and facts[0] == facts[1]
+
+
 def table() -> str:
-    """The README's table in Markdown, best loss of its first processor first."""
+    """The README's table in Markdown, best loss of its first processor first.
+
+    A row that another processor has of a former shape leaves its minutes empty.
+    """
     by_name = {name: recorded(processor) for name, processor in SHOWN.items()}
     first, *_ = by_name.values()
     minutes = " | ".join(f"minutes, {name}" for name in by_name)
@@ -86,7 +95,8 @@ def table() -> str:
         "|---|---|" + "---|" * len(by_name) + "---|---|---|",
     ]
     for config, row in sorted(first.items(), key=lambda item: item[1]["val_loss"]):
-        seconds = [rows.get(config, {}).get("process_seconds") for rows in by_name.values()]
+        others = [rows.get(config, {}) for rows in by_name.values()]
+        seconds = [each.get("process_seconds") if same_run(each, row) else None for each in others]
         cells = (
             f"`{config}`",
             f"{row['num_parameters']:,}",

@@ -19,7 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 DEFAULT_CONFIG = ("--config", str(ROOT / "configs" / "default.yaml"))  # flags of train.py
 PUBLISHED = "amd-epyc-avx512-bf16"  # whose speeds docs/ shows
 # Those of the README, by what tells them apart.
-SHOWN = {"with bf16": PUBLISHED, "without bf16": "amd-epyc-avx2"}
+SHOWN = {"without bf16": "amd-epyc-avx2", "with bf16": PUBLISHED}
 sys.path.insert(0, str(ROOT))  # so that the package is found even if it is not installed
 
 from transformer.system.devices import processor_name  # noqa: E402

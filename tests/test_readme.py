@@ -16,8 +16,8 @@ from transformer.models import build_model
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RESULTS = ROOT / "benchmarks" / "results" / "amd-epyc-avx512-bf16"
-OTHER = RESULTS.parent / "amd-epyc-avx2"  # the second processor of the table
+RESULTS = ROOT / "benchmarks" / "results" / "amd-epyc-avx2"
+OTHER = RESULTS.parent / "amd-epyc-avx512-bf16"  # the second processor of the table
 RECIPES = json.loads((RESULTS / "recipes.json").read_text(encoding="utf-8"))["figures"]
 SYMBOLS = 64  # of data/input.txt
 MOST_LINES = 200
@@ -53,6 +53,8 @@ def test_the_losses_of_both_processors_are_alike():
     others = json.loads((OTHER / "recipes.json").read_text(encoding="utf-8"))["figures"]
     assert others.keys() == RECIPES.keys()
     for config, row in others.items():
+        if row["num_parameters"] != RECIPES[config]["num_parameters"]:
+            continue  # a former shape, whose minutes are not shown
         assert row["val_loss"] == pytest.approx(RECIPES[config]["val_loss"], rel=0.02)
 
 

@@ -1,0 +1,146 @@
+"""How good are the plans of configs/auto.yaml, and how true? `python benchmarks/plans.py TEXT ...
+[--minutes M] [--random N] [--processes 2]`
+
+A text is the name of a piece in TEXTS, or a file. For each, whole processes of train.py run for
+the same minutes: one that is planned, and N whose config is drawn at random around
+configs/default.yaml (DRAWN). With `--processes`, so many run at a time and share the cores.
+`plans.json` keeps what each reached, and a run that it has is not made again.
+"""
+
+import argparse
+import json
+import math
+import pydoc_data.topics
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from record import ROOT, recorded, save
+from tabulate import tabulate
+
+from transformer.storage.curves import VAL_LOSS, read_curves
+from transformer.system.cores import available_cores
+from transformer.system.files import write_text
+
+NAME = "plans"
+
+
+def shakespeare() -> str:
+    return (ROOT / "data" / "input.txt").read_text(encoding="utf-8")
+
+
+def python_documentation() -> str:
+    topics = pydoc_data.topics.topics
+    return "".join(topics[key] for key in sorted(topics))
+
+
+TEXTS: dict[str, Callable[[], str]] = {
+    "shakespeare-100k": lambda: shakespeare()[:100_000],
+    "shakespeare-1m": lambda: shakespeare()[:1_000_000],
+    "topics-200k": lambda: python_documentation()[:200_000],
+}
+HEAD_DIM = 32
+# What a user would vary, in the ranges that guides to small models name.
+DRAWN: dict[str, Callable[[random.Random], Any]] = {
+    "embedding_dim": lambda rng: HEAD_DIM * rng.choice((2, 3, 4, 5, 6, 8)),
+    "num_blocks": lambda rng: rng.randint(2, 6),
+    "block_size": lambda rng: rng.choice((64, 128, 256)),
+    "batch_size": lambda rng: rng.choice((8, 12, 16, 32, 64)),
+    "lr": lambda rng: float(f"{10 ** rng.uniform(-2.5, -1.5):.4g}"),
+    "dropout": lambda rng: round(rng.uniform(0, 0.3), 2),
+    "weight_decay": lambda rng: float(f"{10 ** rng.uniform(-2, 0):.4g}"),
+}
+EXPECTED = re.compile(r"^expected: val_loss ([\d.]+)", re.MULTILINE)
+
+
+def drawn(number: int) -> dict[str, Any]:
+    rng = random.Random(number)
+    keys = {key: draw(rng) for key, draw in DRAWN.items()}
+    width = keys["embedding_dim"]
+    return keys | {"num_heads": width // HEAD_DIM, "feedforward_dim": 8 * width // 3 // 32 * 32}
+
+
+def train(run: dict[str, Any], path: Path) -> dict[str, Any]:
+    """In a process of its own; what it reached, and in how many seconds."""
+    with tempfile.TemporaryDirectory() as home:
+        config = "auto" if run["config"] == "auto" else "default"
+        keys = {"data_path": path, "max_minutes": run["minutes"], "runs_dir": home, "run_name": "r"}
+        keys |= {"num_threads": run["num_threads"]} | ({} if config == "auto" else run["config"])
+        if config == "default":
+            keys["max_steps"] = "none"
+        command = [sys.executable, f"{ROOT}/train.py", "--config", f"{ROOT}/configs/{config}.yaml"]
+        command += [part for key, value in keys.items() for part in (f"--{key}", str(value))]
+        started_at = time.perf_counter()
+        done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
+        seconds = time.perf_counter() - started_at
+        folder = Path(home, "r", "version_0")
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        losses = [point.value for point in read_curves(folder)[VAL_LOSS]]
+    found = EXPECTED.search(done.stdout)
+    names = ("val_loss", "best_step", "step", "num_parameters")
+    return (
+        run
+        | {name: summary[name] for name in names}
+        | {
+            "expected": float(found[1]) if found else None,
+            "seconds": seconds,
+            "rise": losses[-1] - min(losses),  # of the validations, since the best one
+        }
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("texts", nargs="+", metavar="TEXT", help=", ".join(TEXTS) + ", or a file")
+    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--random", type=int, default=12, help="how many configs are drawn")
+    parser.add_argument("--processes", type=int, default=1, help="that run at a time")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        for text in arguments.texts:
+            path = Path(text)
+            if text in TEXTS:
+                path = Path(home, f"{text}.txt")
+                write_text(path, TEXTS[text]())
+            compare(path, arguments.minutes, arguments.random, arguments.processes)
+
+
+def compare(path: Path, minutes: float, number: int, processes: int) -> None:
+    threads = max(1, available_cores() // processes)
+    same = {"text": path.stem, "minutes": minutes, "num_threads": threads}
+    runs = [same | {"config": config} for config in ("auto", *map(drawn, range(number)))]
+    rows = recorded(NAME)
+    missing = [run for run in runs if not any(run.items() <= row.items() for row in rows)]
+    with ThreadPoolExecutor(processes) as pool:
+        for row in pool.map(lambda run: train(run, path.absolute()), missing):
+            rows.append(row)
+            print(row, flush=True)
+            save(NAME, rows)
+    report([row for row in rows if same.items() <= row.items()])
+
+
+def report(rows: list[dict[str, Any]]) -> None:
+    (planned,) = [row for row in rows if row["config"] == "auto"]
+    others = [row for row in rows if row["config"] != "auto"]
+    best = min((row["val_loss"] for row in others), default=math.nan)
+    figures = {
+        "auto": planned["val_loss"],
+        f"best of {len(others)} at random": best,
+        "auto - best": planned["val_loss"] - best,
+        "expected by the plan": planned["expected"],
+        "last validation - best": planned["rise"],
+        "real minutes": planned["seconds"] / 60,
+    }
+    print(f"{planned['text']}, {planned['minutes']:g} minutes, {planned['num_threads']} threads")
+    print(tabulate(figures.items(), floatfmt=".3f"), flush=True)
+
+
+if __name__ == "__main__":
+    main()
