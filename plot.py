@@ -20,10 +20,10 @@ from transformer.inspection.curves import (
     per_byte,
     read_trained_on,
 )
-from transformer.inspection.run_table import read_rows, run_facts, run_table
 from transformer.storage.curves import ERROR_RATE, read_curves
 from transformer.storage.events import Curves
 from transformer.storage.run_folder import find_run
+from transformer.sweep.run_table import read_rows, run_facts, run_table
 from transformer.system.errors import UserError, in_flags
 from transformer.system.files import replacing
 from transformer.system.terminal import run_script, say, say_loading, with_flags_in_errors

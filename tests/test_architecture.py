@@ -82,7 +82,7 @@ WITHOUT_TORCH = """
     transformer.inspection.corpus.options transformer.inspection.corpus.page
     transformer.inspection.corpus.report
     transformer.inspection.curve_figures transformer.inspection.curves
-    transformer.inspection.run_table transformer.storage.run_list
+    transformer.sweep.run_table transformer.storage.run_list
     transformer.pages.engine transformer.pages.live.vocabulary transformer.pages.template
     transformer.run.ahead transformer.run.conflicts transformer.run.folder_keeper
     transformer.special_ids transformer.storage.curves transformer.storage.events
