@@ -9,6 +9,7 @@ import pytest
 import plot
 from tests.command_line.conftest import TINY
 from transformer.storage.run_lock import RunLock
+from transformer.storage.summaries import set_aside_summary
 from transformer.sweep.plan import Plan
 from transformer.sweep.run_rows import ENDED, RunRow, metric_of_rows
 from transformer.sweep.space import Choice
@@ -168,6 +169,16 @@ def test_a_run_that_has_not_ended_has_the_loss_of_its_last_validation(finished, 
         lock.take(stopped)
         rows, _ = table(tmp_path)
     assert [row["state"] for row in rows] == ["runs"]
+
+
+def test_a_run_that_goes_on_after_its_end_has_not_ended_and_keeps_its_summary(make_run, table):
+    run = make_run("a", 2.5)
+    before = (run / "summary.json").read_bytes()
+    set_aside_summary(run)
+    set_aside_summary(run)  # there is none any more
+    rows, _ = table()
+    assert [(row["state"], row["val_loss"]) for row in rows] == [("stopped", "")]
+    assert (run / "summary-step-000070.json").read_bytes() == before
 
 
 def test_folders_that_are_no_runs_are_a_line_each(make_run, table, tmp_path):
