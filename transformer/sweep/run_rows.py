@@ -103,7 +103,7 @@ def commonest(rows: Sequence[RunRow], key: str) -> Any:
     return max(values, key=values.count)
 
 
-def told(row: RunRow, key: str) -> str:
+def flag_value(row: RunRow, key: str) -> str:
     """A value as a flag has it; empty for a key that the run's model does not have."""
     value = row.keys.get(key, "")
     if isinstance(value, float):
@@ -116,7 +116,7 @@ def told(row: RunRow, key: str) -> str:
 def differs_from_most(rows: Sequence[RunRow], row: RunRow, keys: Sequence[str]) -> list[str]:
     """Of one run, the values that are not the most frequent ones, such as `lr=0.01`."""
     own = [key for key in keys if key in row.keys and _frozen(row, key) != commonest(rows, key)]
-    return [f"{key}={told(row, key)}" for key in own]
+    return [f"{key}={flag_value(row, key)}" for key in own]
 
 
 def metric_of_rows(rows: Sequence[RunRow]) -> str:

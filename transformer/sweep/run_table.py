@@ -14,10 +14,10 @@ from transformer.sweep.run_rows import (
     are_of_several_tasks,
     differing_keys,
     differs_from_most,
+    flag_value,
     metric_of_rows,
     ranked,
     read_row,
-    told,
 )
 from transformer.system.errors import UserError
 from transformer.system.terminal import say
@@ -61,7 +61,7 @@ def run_table(rows: Sequence[RunRow]) -> str:
     columns = keys if len(keys) <= MOST_COLUMNS else ["not as in most runs"]
     lines = []
     for row in ranked(rows, metric):
-        cells = [told(row, key) for key in keys]
+        cells = [flag_value(row, key) for key in keys]
         if columns is not keys:
             cells = [_shortened(differs_from_most(rows, row, keys))]
         best, last = (f"{n:,}" if n is not None else "-" for n in (row.best_step, row.step))
