@@ -6,7 +6,7 @@ import pytest
 
 from transformer.config.compared_keys import SCORED_KEYS
 from transformer.config.keys import Config
-from transformer.sweep.planning import check_plan
+from transformer.sweep.planning import check_trials
 from transformer.sweep.report import facts, table
 from transformer.sweep.space import Choice
 from transformer.sweep.trial import Result, Trial
@@ -54,5 +54,5 @@ def test_models_of_different_tasks_are_not_compared(make_plan):
     for plan in (varied, tried):
         message = "model gpt is a model of texts, and model encoder_decoder of pairs"
         with pytest.raises(UserError, match=message):
-            check_plan(plan)
-    check_plan(make_plan("grid", {"model": Choice(("gpt", "bigram"))}))
+            check_trials(plan)
+    check_trials(make_plan("grid", {"model": Choice(("gpt", "bigram"))}))
