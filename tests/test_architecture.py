@@ -57,7 +57,7 @@ PACKAGES = {
     "export": "gguf jaxtyping numpy onnx onnxruntime pydantic safetensors torch transformers",
     "generation": "jaxtyping numpy pydantic torch",
     "evaluation": "numpy pydantic rapidfuzz tabulate torch",
-    "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors tabulate torch",
+    "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors torch",
     "tasks": "pydantic",
     "run": "pytorch_lightning tabulate torch",
     "sweep": "matplotlib numpy optuna pydantic scipy tabulate tensorboard torch yaml",

@@ -181,6 +181,20 @@ def test_a_run_that_goes_on_after_its_end_has_not_ended_and_keeps_its_summary(ma
     assert (run / "summary-step-000070.json").read_bytes() == before
 
 
+def test_a_run_that_failed_in_a_sweep_is_last_as_there(make_run, table, tmp_path):
+    make_run("sweep/lr-0.1_seed-0/version_0", 2.5, "dropout: 0.1\n")
+    make_run("sweep/lr-9_seed-0/version_0", 2.0)
+    make_run("other/lr-9_seed-0/version_0", 2.25)
+    failures = json.dumps({"lr-9_seed-0": "its gradients were not finite"})
+    (tmp_path / "runs/sweep/failures.json").write_text(failures, encoding="utf-8")
+    rows, _ = table()
+    assert [(row["run"].split("/")[1], row["state"]) for row in rows] == [
+        ("other", "ended"),
+        ("sweep", "ended"),
+        ("sweep", "failed"),
+    ]
+
+
 def test_folders_that_are_no_runs_are_a_line_each(make_run, table, tmp_path):
     make_run("good", 2.0)
     make_run("new")  # has logged nothing yet

@@ -34,7 +34,7 @@ class SweepFolder:
         """Raises: UserError for a damaged file of failures."""
         self.path = path
         self.plan = plan
-        self.failures = _read_failures(path / FAILURES)
+        self.failures = read_failures(path)
 
     def result_of(self, trial: Trial) -> Result | None:
         """None for a trial that has not ended."""
@@ -101,7 +101,12 @@ class SweepFolder:
         write_text(self.path / FAILURES, text + "\n")
 
 
-def _read_failures(path: Path) -> dict[str, str]:
+def read_failures(sweep: Path) -> dict[str, str]:
+    """The reasons by the names of the trials; none for a folder that is no sweep.
+
+    Raises: UserError for a damaged file.
+    """
+    path = sweep / FAILURES
     if not isfile(path):
         return {}
     try:

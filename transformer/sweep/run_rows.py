@@ -18,12 +18,14 @@ from transformer.storage.curves import (
 from transformer.storage.events import Point
 from transformer.storage.run_folder import CONFIG, SUMMARY
 from transformer.storage.run_lock import holder_of
+from transformer.sweep.folder import read_failures
 from transformer.sweep.metric import metric_of
 from transformer.system.errors import UserError
 from transformer.system.files import read_utf8
 from transformer.tasks.registry import task_of
 
 ENDED, RUNS, STOPPED = "ended", "runs", "stopped"
+FAILED = "failed"  # in a sweep
 # Keys that do not change what is learned.
 _SILENT = {"run_name", "runs_dir", "cache_dir", "sample_prompt", "logger", "snapshots"}
 _SILENT |= {"checkpoint_every_minutes", "num_workers"}
@@ -50,8 +52,8 @@ class RunRow:
 def read_row(run: Path) -> RunRow:
     """Raises: UserError for a folder that is not a run of this program, or is damaged."""
     keys = load_run_config(run / CONFIG).resolved()
-    state = RUNS if holder_of(run) is not None else STOPPED
-    if state != RUNS and (run / SUMMARY).is_file():
+    state = _state(run)
+    if state == ENDED:
         return _ended(run, keys)
     try:
         curves = read_curves(run)
@@ -67,6 +69,14 @@ def read_row(run: Path) -> RunRow:
         max(point.step for point in points),
         max(point.seconds for point in points),
     )
+
+
+def _state(run: Path) -> str:
+    if holder_of(run) is not None:
+        return RUNS
+    if run.parent.name in read_failures(run.parent.parent):
+        return FAILED
+    return ENDED if (run / SUMMARY).is_file() else STOPPED
 
 
 def _best_step(scores: Sequence[Point], losses: Sequence[Point]) -> int | None:
@@ -132,9 +142,10 @@ def are_of_several_tasks(rows: Sequence[RunRow]) -> bool:
 
 
 def ranked(rows: Sequence[RunRow], metric: str) -> list[RunRow]:
-    """The lowest loss first; runs without a loss, or with one that is no number, last."""
-    return sorted(rows, key=lambda row: (_finite(row.losses.get(metric)), str(row.run)))
+    """The lowest loss first; last are runs that failed, have no loss, or one that is no number."""
+    return sorted(rows, key=lambda row: (_comparable(row, metric), str(row.run)))
 
 
-def _finite(loss: float | None) -> float:
-    return math.inf if loss is None or not math.isfinite(loss) else loss
+def _comparable(row: RunRow, metric: str) -> float:
+    loss = row.losses.get(metric, math.inf)
+    return loss if math.isfinite(loss) and row.state != FAILED else math.inf
