@@ -23,7 +23,6 @@ from transformer.inspection.curves import (
 from transformer.storage.curves import ERROR_RATE, read_curves
 from transformer.storage.events import Curves
 from transformer.storage.run_folder import find_run
-from transformer.sweep.run_table import read_rows, run_facts, run_table
 from transformer.system.errors import UserError, in_flags
 from transformer.system.files import replacing
 from transformer.system.terminal import run_script, say, say_loading, with_flags_in_errors
@@ -100,6 +99,8 @@ def print_table(
     """Raises: UserError as `read_rows`, and for a flag of pictures."""
     if "out" in flags:
         raise UserError(f"--out {options.out}: --table draws no picture: leave out one of them")
+    from transformer.sweep.run_table import read_rows, run_facts, run_table  # with all tasks
+
     rows = read_rows(arguments.runs or [options.runs_dir])
     print(json.dumps(run_facts(rows), indent=2) if arguments.json else run_table(rows))
     return 0

@@ -16,14 +16,13 @@ from typing import Any
 
 from transformer.storage.run_folder import CONFIG, LAST, PREVIOUS, SUMMARY
 from transformer.storage.run_lock import Holder, holder_of
+from transformer.sweep.failures import FAILURES, read_failures
 from transformer.sweep.plan import Plan
 from transformer.sweep.registry import search_of
 from transformer.sweep.results import Results
 from transformer.sweep.trial import Result, Trial
-from transformer.system.errors import UserError
-from transformer.system.files import read_utf8, write_text
+from transformer.system.files import write_text
 
-FAILURES = Path("failures.json")
 LOG = Path("output.log")
 
 
@@ -99,23 +98,6 @@ class SweepFolder:
     def _write_failures(self) -> None:
         text = json.dumps(self.failures, indent=2, ensure_ascii=False)
         write_text(self.path / FAILURES, text + "\n")
-
-
-def read_failures(sweep: Path) -> dict[str, str]:
-    """The reasons by the names of the trials; none for a folder that is no sweep.
-
-    Raises: UserError for a damaged file.
-    """
-    path = sweep / FAILURES
-    if not isfile(path):
-        return {}
-    try:
-        return {
-            str(name): str(reason)
-            for name, reason in json.loads(read_utf8(path, "list of failures")).items()
-        }
-    except (ValueError, AttributeError):
-        raise UserError(f"{path}: damaged: delete it, and failed runs are tried again") from None
 
 
 def _summary(run: Path | None) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from transformer.storage.curves import (
 from transformer.storage.events import Point
 from transformer.storage.run_folder import CONFIG, SUMMARY
 from transformer.storage.run_lock import holder_of
-from transformer.sweep.folder import read_failures
+from transformer.sweep.failures import read_failures
 from transformer.sweep.metric import metric_of
 from transformer.system.errors import UserError
 from transformer.system.files import read_utf8
