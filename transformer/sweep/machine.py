@@ -3,8 +3,9 @@
 What shows only in a text, such as one that is too short, is found by the runs.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
+from typing import Any
 
 from transformer.config.keys import Config
 from transformer.data.sources.paths import check_there
@@ -26,7 +27,7 @@ KEYS = (
 
 def check_new(plan: Plan, options: SweepOptions) -> None:
     """Raises: UserError for a missing device, package, text or tokenizer of any run."""
-    for config in _distinct(_configs(plan), options):
+    for config in _distinct(plan, [(settings, {}) for settings in _settings(plan)], options):
         check_machine(config)
         _check_paths(config)
         if config.tokenizer not in TOKENIZERS and config.start_from is None:
@@ -42,8 +43,8 @@ def check_left(folder: SweepFolder, options: SweepOptions, *, retry: bool) -> No
     results = folder.results()
     trials = results.left()
     trials += [result.trial for result in results.ended() if retry and result.loss is None]
-    configs = (folder.plan.config(trial.settings, trial.limit) for trial in trials)
-    for config in _distinct(configs, options):
+    left = [(trial.settings, trial.limit) for trial in trials]
+    for config in _distinct(folder.plan, left, options):
         check_machine(config)
         _check_paths(config)
 
@@ -54,21 +55,29 @@ def _check_paths(config: Config) -> None:
             check_there(path)
 
 
-def _configs(plan: Plan) -> Iterator[Config]:
-    """Of each combination of these keys, also one that a search may choose only later."""
+def _settings(plan: Plan) -> list[Mapping[str, Any]]:
+    """Each combination of these keys, also one that a search may choose only later."""
     varied = {key: plan.space[key].plain() for key in KEYS if key in plan.space}
     combinations = [dict(zip(varied, chosen, strict=True)) for chosen in product(*varied.values())]
-    for settings in [*combinations, *plan.changes]:
-        try:
-            yield plan.config(settings, {})
-        except UserError:  # it needs other keys, too, or is no combination of this sweep
-            continue
+    return [*combinations, *plan.changes]
 
 
-def _distinct(configs: Iterable[Config], options: SweepOptions) -> Iterator[Config]:
-    """One of those that are alike in these keys, as it is trained with `--gpus`."""
+def _distinct(
+    plan: Plan,
+    asked: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    options: SweepOptions,
+) -> Iterator[Config]:
+    """One of the configs that are alike in these keys, as it is trained with `--gpus`.
+
+    `asked` are settings with their limits. Those that are no config are left out: a combination
+    needs other keys, too, or fails as one that a search has chosen.
+    """
     seen: set[str] = set()
-    for config in configs:
+    for settings, limit in asked:
+        try:
+            config = plan.config(settings, limit)
+        except UserError:
+            continue
         if options.gpus is not None:
             config = config.model_copy(update={"accelerator": "cuda"})
         if (known := repr([getattr(config, key) for key in KEYS])) not in seen:
