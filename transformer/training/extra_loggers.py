@@ -29,6 +29,7 @@ class RunCsv(CSVLogger):
 
     def __init__(self, folder: Path, first_step: int) -> None:
         super().__init__(str(folder), name="", version="")
+        self._experiment: Any = None  # a MetricsFile
         self._folder, self._first_step = folder, first_step
         self._warned = False
 
