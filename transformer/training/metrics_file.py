@@ -24,9 +24,7 @@ class MetricsFile:
     def __init__(self, path: Path, first_step: int) -> None:
         self._path = path
         self._names: list[str] = []  # the columns of the file
-        self._rows = list(
-            merged(rows_until(path, first_step))
-        )  # the last in the file, and new ones
+        self._rows = merged(rows_until(path, float(first_step)))  # the file's last, and new ones
         self._place, self._end = 0, b""  # where the first of these is in the file, and what follows
         self._changed = bool(self._rows)
         with suppress(OSError):
