@@ -77,7 +77,7 @@ class Range:
             return IntDistribution(int(self.low), int(self.high), log=self.log)
         return FloatDistribution(self.low, self.high, log=self.log)
 
-    def from_drawn(self, value: float) -> float | int:
+    def from_drawn(self, value: float | int) -> float | int:
         return self.rounded(float(value))
 
     def rounded(self, value: float) -> float | int:
