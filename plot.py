@@ -20,7 +20,6 @@ from transformer.inspection.curves import (
     per_byte,
     read_trained_on,
 )
-from transformer.inspection.run_table import read_rows, run_facts, run_table
 from transformer.storage.curves import ERROR_RATE, read_curves
 from transformer.storage.events import Curves
 from transformer.storage.run_folder import find_run
@@ -100,6 +99,8 @@ def print_table(
     """Raises: UserError as `read_rows`, and for a flag of pictures."""
     if "out" in flags:
         raise UserError(f"--out {options.out}: --table draws no picture: leave out one of them")
+    from transformer.sweep.run_table import read_rows, run_facts, run_table  # with all tasks
+
     rows = read_rows(arguments.runs or [options.runs_dir])
     print(json.dumps(run_facts(rows), indent=2) if arguments.json else run_table(rows))
     return 0

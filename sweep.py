@@ -21,6 +21,7 @@ from transformer.config.keys import Config
 from transformer.storage.run_lock import RunLock
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.gpus import check_gpus
+from transformer.sweep.machine import check_left, check_new
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.places import check_folder
 from transformer.sweep.plan import Plan
@@ -116,6 +117,7 @@ def opened_folder(
         check_resumed(arguments, options, flags)
         folder = opened(Path(arguments.resume), None, lock)
         check(folder.plan, arguments, options)
+        check_left(folder, options, retry=arguments.retry)
         return folder
     varies = bool(arguments.vary or arguments.changes)
     if arguments.retry and not (varies or arguments.scaling or options.seeds > 1):
@@ -124,9 +126,11 @@ def opened_folder(
     if arguments.scaling:
         plan = make_scaling_plan(path, flags, options, varies=varies)
         check(plan, arguments, options)
+        check_new(plan, options)
         return opened(folder_of(path, options, SUFFIX), plan, lock, with_measures)
     plan = make_plan(path, flags, options, arguments.vary or (), arguments.changes or ())
     check(plan, arguments, options)
+    check_new(plan, options)
     return opened(folder_of(path, options), plan, lock)
 
 

@@ -6,4 +6,4 @@ from transformer.sweep.plan_file import PLAN, load
 
 def losses(folder):
     of_folder = SweepFolder(folder, load(folder / PLAN))
-    return [(one.trial.name, one.loss, one.error) for one in of_folder.results()]
+    return [(one.trial.name, one.loss, one.error) for one in of_folder.results().ended()]

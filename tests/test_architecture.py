@@ -57,7 +57,7 @@ PACKAGES = {
     "export": "gguf jaxtyping numpy onnx onnxruntime pydantic safetensors torch transformers",
     "generation": "jaxtyping numpy pydantic torch",
     "evaluation": "numpy pydantic rapidfuzz tabulate torch",
-    "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors tabulate torch",
+    "inspection": "PIL jaxtyping matplotlib numpy pydantic safetensors torch",
     "tasks": "pydantic",
     "run": "pytorch_lightning tabulate torch",
     "sweep": "matplotlib numpy optuna pydantic scipy tabulate tensorboard torch yaml",
@@ -82,7 +82,7 @@ WITHOUT_TORCH = """
     transformer.inspection.corpus.options transformer.inspection.corpus.page
     transformer.inspection.corpus.report
     transformer.inspection.curve_figures transformer.inspection.curves
-    transformer.inspection.run_table transformer.storage.run_list
+    transformer.sweep.run_table transformer.storage.run_list
     transformer.pages.engine transformer.pages.live.vocabulary transformer.pages.template
     transformer.run.ahead transformer.run.conflicts transformer.run.folder_keeper
     transformer.special_ids transformer.storage.curves transformer.storage.events

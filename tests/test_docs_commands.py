@@ -152,7 +152,7 @@ def test_sweeps_can_be_planned(command, tmp_path, monkeypatch):
                 sweep.opened_folder(arguments, options, lock)
         elif arguments.resume is None:
             folder = sweep.opened_folder(arguments, options, lock)
-            assert len(folder.results()) == 0
+            assert folder.results().ended() == []
         else:
             with pytest.raises(UserError, match=r"has no sweep\.yaml"):
                 sweep.opened_folder(arguments, options, lock)

@@ -1,10 +1,12 @@
 """A run that was stopped and resumed is the same run, bit for bit."""
 
 import pytest
+import torch
 
 from transformer.run.comparison import differences
 from transformer.run.verification import InterruptAfter
 from transformer.storage.run_folder import LAST, SUMMARY
+from transformer.system.errors import UserError
 
 # Of the 70 steps of tiny.yaml: the first, one that logs, one that does neither, one that
 # validates, one right after that, the last but one.
@@ -51,6 +53,24 @@ def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_summed_up(train
     assert [after[key] for key in ("step", "best_step", "val_loss")] == [
         before[key] for key in ("step", "best_step", "val_loss")
     ]
+
+
+def test_an_ended_run_that_is_resumed_has_ended_again_only_at_its_new_end(train_here, summary_of):
+    folder = train_here(max_steps=4)
+    ended = (folder / SUMMARY).read_bytes()
+    config, last = str(folder / "config.yaml"), folder / LAST
+    state = torch.load(last, weights_only=True)
+    wrong = {"optimizer_states": [{"state": {}, "param_groups": []}]}
+    torch.save(state | wrong, damaged := last.with_name("damaged.ckpt"))
+    with pytest.raises(UserError, match="its training state does not fit"):
+        train_here(config, resume=damaged, max_steps=9)
+    assert (folder / SUMMARY).read_bytes() == ended  # no step was trained
+    with pytest.raises(SystemExit):
+        train_here(config, resume=last, max_steps=9, callbacks=[InterruptAfter(5)])
+    assert not (folder / SUMMARY).exists()
+    assert (folder / "summary-step-000004.json").read_bytes() == ended
+    train_here(config, resume=last, max_steps=9)
+    assert summary_of(folder)["step"] == 9
 
 
 def test_the_comparison_sees_a_single_bit(train_here):

@@ -1,7 +1,6 @@
 """`logger`: curves also go to metrics.csv or to Weights & Biases, in resumed runs too."""
 
 import csv
-import errno
 from unittest.mock import patch
 
 import pytest
@@ -31,6 +30,8 @@ def test_metrics_csv_holds_the_curves_of_the_events(train_here):
         logged = {point.step: point.value for point in curves[name]}
         assert losses(run, name) == pytest.approx(logged, rel=1e-6)  # events keep float32
     assert [*losses(run)] == [10, 20]
+    assert [row["step"] for row in rows_of(run)] == ["10", "20"]  # one row for each step
+    assert not any("" in row.values() for row in rows_of(run))
     assert not (run / "hparams.yaml").exists()
 
 
@@ -40,8 +41,7 @@ def test_a_resumed_run_goes_on_in_metrics_csv_and_replaces_later_rows(train_here
         file.write(f"{','.join(['99'] * 9)}\n9,9")  # past the checkpoint, and cut off by a kill
     again = train_here(run / "config.yaml", run / LAST, logger="csv", **SHORT | {"max_steps": 30})
     assert again == run
-    steps = [int(row["step"]) for row in rows_of(run)]
-    assert steps == sorted(steps)
+    assert [row["step"] for row in rows_of(run)] == ["10", "20", "30"]
     assert [*losses(run)] == [10, 20, 30]
     assert [*losses(run, "train_loss")] == [10, 20, 30]
 
@@ -51,35 +51,6 @@ def test_a_run_may_begin_with_another_logger_when_it_is_resumed(train_here):
     assert not (run / "metrics.csv").exists()
     train_here(run / "config.yaml", run / LAST, logger="csv", **SHORT | {"max_steps": 30})
     assert [*losses(run)] == [30]
-
-
-def test_a_full_disk_costs_no_row_that_can_be_written_later(tmp_path, caplog):
-    logger = RunCsv(tmp_path, 0)
-    full = OSError(errno.ENOSPC, "No space left on device")
-    opened = type(logger.experiment._fs)
-    with caplog.at_level("WARNING"), patch.object(opened, "open", side_effect=full):
-        for step in (1, 2):
-            logger.log_metrics({"val_loss": 0.5 * step}, step=step)
-            logger.save()
-    (record,) = caplog.records
-    assert "metrics.csv cannot be written (No space left on device)" in record.message
-    logger.log_metrics({"other": 3.0}, step=3)
-    logger.save()
-    assert losses(tmp_path) == {1: 0.5, 2: 1.0}
-
-
-def test_a_new_column_that_a_full_disk_refuses_comes_with_a_later_row(tmp_path):
-    logger = RunCsv(tmp_path, 0)
-    full = OSError(errno.ENOSPC, "No space left on device")
-    logger.log_metrics({"val_loss": 0.5}, step=1)
-    logger.save()
-    logger.log_metrics({"other": 3.0, "val_loss": 1.0}, step=2)
-    with patch("transformer.training.extra_loggers.replacing", side_effect=full):
-        logger.save()
-    logger.log_metrics({"other": 4.0, "val_loss": 1.5}, step=3)
-    logger.save()
-    assert losses(tmp_path) == {1: 0.5, 2: 1.0, 3: 1.5}
-    assert losses(tmp_path, "other") == {2: 3.0, 3: 4.0}
 
 
 def test_a_name_of_a_folder_is_taken_literally(tmp_path):

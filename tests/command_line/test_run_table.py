@@ -2,12 +2,17 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 import plot
 from tests.command_line.conftest import TINY
 from transformer.storage.run_lock import RunLock
+from transformer.storage.summaries import set_aside_summary
+from transformer.sweep.plan import Plan
+from transformer.sweep.run_rows import ENDED, RunRow, metric_of_rows
+from transformer.sweep.space import Choice
 from transformer.system.errors import UserError
 
 
@@ -40,7 +45,7 @@ def table(tmp_path, monkeypatch, capsys):
         ]
         cut = [slice(a, b) for a, b in zip(starts, [*starts[1:], None], strict=True)]
         names = [head[part].strip() for part in cut]
-        rows = [row for row in rows if not row.startswith("~:")]
+        rows = [row for row in rows if not row.startswith(("~:", "models of "))]
         return [dict(zip(names, (row[p].strip() for p in cut), strict=True)) for row in rows], said
 
     return call
@@ -76,6 +81,67 @@ def test_runs_of_several_tokenizers_are_compared_by_bits_per_byte(make_run, tabl
     assert [row["val_bits_per_byte"] for row in rows] == ["2.0000", "2.1000", "2.2000"]
 
 
+def pair_keys(keys=""):
+    return TINY.replace('sample_prompt: "To "\n', keys) + "model: encoder_decoder\n"
+
+
+@pytest.fixture
+def make_pair_run(make_run):
+    def make(name, loss, units, words, keys=""):
+        run = make_run(name, loss, val_unit_error_rate=units, val_word_error_rate=words)
+        (run / "config.yaml").write_text(pair_keys(keys), encoding="utf-8")
+
+    return make
+
+
+def test_runs_on_pairs_are_ranked_by_the_score_that_picks_their_weights(make_pair_run, table):
+    make_pair_run("low_loss", 0.5, 0.3, 0.8, "dropout: 0.1\n")
+    make_pair_run("few_wrong_units", 0.9, 0.1, 0.7)
+    rows, said = table()
+    assert [(row["run"], row["val_unit_error_rate"]) for row in rows] == [
+        ("runs/few_wrong_units", "0.1000"),
+        ("runs/low_loss", "0.3000"),
+    ]
+    assert "cannot be compared" not in said.out
+    make_pair_run("other_units", 0.2, 0.05, 0.9, "target_units: words\n")
+    rows, _ = table()
+    assert [row["val_word_error_rate"] for row in rows] == ["0.7000", "0.8000", "0.9000"]
+
+
+def test_texts_and_pairs_have_only_val_loss_in_common_and_a_line_says_so(
+    make_run, make_pair_run, table
+):
+    make_run("text", 1.5, val_bits_per_byte=2.2)
+    make_pair_run("pairs", 0.9, 0.1, 0.7)
+    rows, said = table()
+    assert [row["val_loss"] for row in rows] == ["0.9000", "1.5000"]
+    assert said.out.endswith("texts and of pairs: their losses cannot be compared\n")
+
+
+@pytest.mark.parametrize("model", ["gpt", "encoder_decoder"])
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"lr": Choice((0.1, 0.2))},
+        {"data_path": Choice(("a", "b"))},
+        {"drop_duplicates": Choice((0, 30))},
+        {"target_units": Choice(("characters", "words"))},
+    ],
+    ids=lambda space: next(iter(space)),
+)
+def test_a_sweep_and_the_table_of_its_runs_compare_by_the_same_score(model, space):
+    plan = Plan({"model": model, "lr": 0.3}, "grid", space)
+    scores = dict.fromkeys(("val_loss", "val_bits_per_byte"), 1.0)
+    if model == "encoder_decoder":
+        scores = dict.fromkeys(("val_loss", "val_unit_error_rate", "val_word_error_rate"), 1.0)
+    (key, values), *_ = space.items()
+    rows = [
+        RunRow(Path(str(value)), ENDED, plan.base | {key: value}, scores)
+        for value in values.plain()
+    ]
+    assert metric_of_rows(rows) == plan.metric
+
+
 def test_many_keys_share_a_column_of_what_is_not_as_in_most_runs(make_run, table):
     for name in ("a", "b"):
         make_run(name, 2.0)
@@ -103,6 +169,30 @@ def test_a_run_that_has_not_ended_has_the_loss_of_its_last_validation(finished, 
         lock.take(stopped)
         rows, _ = table(tmp_path)
     assert [row["state"] for row in rows] == ["runs"]
+
+
+def test_a_run_that_goes_on_after_its_end_has_not_ended_and_keeps_its_summary(make_run, table):
+    run = make_run("a", 2.5)
+    before = (run / "summary.json").read_bytes()
+    set_aside_summary(run)
+    set_aside_summary(run)  # there is none any more
+    rows, _ = table()
+    assert [(row["state"], row["val_loss"]) for row in rows] == [("stopped", "")]
+    assert (run / "summary-step-000070.json").read_bytes() == before
+
+
+def test_a_run_that_failed_in_a_sweep_is_last_as_there(make_run, table, tmp_path):
+    make_run("sweep/lr-0.1_seed-0/version_0", 2.5, "dropout: 0.1\n")
+    make_run("sweep/lr-9_seed-0/version_0", 2.0)
+    make_run("other/lr-9_seed-0/version_0", 2.25)
+    failures = json.dumps({"lr-9_seed-0": "its gradients were not finite"})
+    (tmp_path / "runs/sweep/failures.json").write_text(failures, encoding="utf-8")
+    rows, _ = table()
+    assert [(row["run"].split("/")[1], row["state"]) for row in rows] == [
+        ("other", "ended"),
+        ("sweep", "ended"),
+        ("sweep", "failed"),
+    ]
 
 
 def test_folders_that_are_no_runs_are_a_line_each(make_run, table, tmp_path):

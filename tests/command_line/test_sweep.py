@@ -1,6 +1,7 @@
 """sweep.py as a user runs it. Where runs are trained, each is a process of its own."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from transformer.system import packages
 from transformer.system.errors import UserError
 
 ROOT = Path(__file__).parents[2]
+MISSING = "cuda" if sys.platform == "darwin" else "mps"  # a device
 VARY = "--vary lr=1e-2,3e-2 dropout=0,0.1 --max_steps 30".split()
 
 
@@ -56,6 +58,10 @@ def refused(short_runs):
         ("--vary data_path=hamlet.txt,gone.txt", "gone.txt: no such text file: check the name"),
         ("--try data_path=gone.txt", "gone.txt: no such text file"),
         ("--seeds 2 --val_path gone.txt", "gone.txt: no such text file"),
+        ("--vary tokenizer=characters,gone.json", "gone.json: no such tokenizer file"),
+        (f"--try accelerator={MISSING}", f"{MISSING}: torch "),
+        ("--vary precision=float32,fp16", "precision fp16 needs a GPU, and accelerator is cpu"),
+        ("--try optimizer=muon+polar=zolotarev+precision=bf16", "polar zolotarev needs a CPU and"),
         ("--seeds 2 --minutes 1e300", "--minutes: minutes must be at most 1000000"),
         ("--seeds 2 --sweeps_dir tiny.yaml/x", "tiny.yaml is a file, not a folder: give another"),
         ("--seeds 2 --sweeps_dir . --name tiny.yaml", "is a file, not a folder: give another --na"),

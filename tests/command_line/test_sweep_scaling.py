@@ -15,8 +15,11 @@ BAD = [
     ("--runs 5", "--runs does not go with --scaling"),
     ("--search random", "--search does not go with --scaling"),
     ("--embedding_dim 64", "leave out --embedding_dim"),
-    (f"--config {CONFIGS / 'bigram.yaml'}", "got model bigram"),
-    (f"--config {CONFIGS / 'g2p.yaml'}", "got model encoder_decoder"),
+    (f"--config {CONFIGS / 'bigram.yaml'}", "got model bigram: give model gpt"),
+    (
+        f"--config {CONFIGS / 'g2p.yaml'}",
+        "got model encoder_decoder: leave it out, and com",
+    ),
     ("--minutes 5 --max_steps 100", "--max_steps does not go with --minutes"),
 ]
 

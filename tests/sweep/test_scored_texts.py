@@ -6,7 +6,7 @@ import pytest
 
 from transformer.config.compared_keys import SCORED_KEYS
 from transformer.config.keys import Config
-from transformer.sweep.planning import check_plan
+from transformer.sweep.planning import check_trials
 from transformer.sweep.report import facts, table
 from transformer.sweep.space import Choice
 from transformer.sweep.trial import Result, Trial
@@ -17,7 +17,7 @@ FILES = Choice(("a.txt", "b.txt"))
 WARNING = "the runs are scored on different texts"
 
 
-def told(plan):
+def table_and_keys(plan):
     (key,) = plan.keys
     results = [
         Result(Trial({key: value}, 0, {}, f"{value}"), None, 1.0, {}, None)
@@ -30,7 +30,7 @@ def told(plan):
 def test_a_line_says_that_texts_differ(make_plan, key, values):
     values = values if isinstance(values, Choice) else Choice(values)
     plan = make_plan("grid", {key: values})
-    shown, keys = told(plan)
+    shown, keys = table_and_keys(plan)
     assert f"with other values of {key}, {WARNING}" in shown
     assert keys == [key]
 
@@ -38,10 +38,10 @@ def test_a_line_says_that_texts_differ(make_plan, key, values):
 def test_files_of_validation_make_texts_comparable(make_plan):
     plan = make_plan("grid", {"data_path": FILES})
     plan = replace(plan, base={**plan.base, "val_path": "c.txt"})
-    shown, keys = told(plan)
+    shown, keys = table_and_keys(plan)
     assert WARNING not in shown
     assert keys == []
-    assert WARNING not in told(make_plan("grid", {"lr": Choice((0.1, 0.2))}))[0]
+    assert WARNING not in table_and_keys(make_plan("grid", {"lr": Choice((0.1, 0.2))}))[0]
 
 
 def test_keys_of_the_scored_text_are_keys_that_are_never_varied():
@@ -54,5 +54,5 @@ def test_models_of_different_tasks_are_not_compared(make_plan):
     for plan in (varied, tried):
         message = "model gpt is a model of texts, and model encoder_decoder of pairs"
         with pytest.raises(UserError, match=message):
-            check_plan(plan)
-    check_plan(make_plan("grid", {"model": Choice(("gpt", "bigram"))}))
+            check_trials(plan)
+    check_trials(make_plan("grid", {"model": Choice(("gpt", "bigram"))}))

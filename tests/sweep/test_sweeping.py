@@ -102,7 +102,7 @@ def sweep(make_plan, tmp_path):
     return run
 
 
-def told(results):
+def outcomes(results):
     """Without the place of the folder."""
     return [(one.trial, one.loss, one.error) for one in results]
 
@@ -117,7 +117,7 @@ def test_a_sweep_that_is_killed_at_any_event_ends_as_one_that_is_not(sweep, make
         with pytest.raises(Killed):
             sweep(name, f"killed {lives}", World(lives))
         results, _ = sweep(name, f"killed {lives}", World())
-        assert told(results) == told(straight)
+        assert outcomes(results) == outcomes(straight)
         assert table(plan, results) == table(plan, straight)
 
 
@@ -135,7 +135,7 @@ def test_a_sweep_that_is_killed_again_and_again_ends_and_trains_nothing_twice(sw
             trained += world.trained
     assert ends > 3
     folder = SweepFolder(tmp_path / "killed", read_plan(tmp_path / "killed"))
-    assert told(results) == told(straight) == told(folder.results())
+    assert outcomes(results) == outcomes(straight) == outcomes(folder.results().ended())
     # Twice is only what was in work when the sweep was killed: of two processes.
     assert len(trained) - len({*trained}) <= 2 * ends
     assert sweep("halving", "killed", World(0))[1] == []  # nothing is left to start
@@ -145,7 +145,7 @@ def test_a_sweep_that_is_killed_again_and_again_ends_and_trains_nothing_twice(sw
 def test_two_processes_give_the_results_of_one(sweep, name):
     one, _ = sweep(name, "one", World())
     three, _ = sweep(name, "three", World(), (None, None, None))
-    assert told(three) == told(one)
+    assert outcomes(three) == outcomes(one)
 
 
 def test_failed_runs_are_kept_and_counted_and_the_rest_goes_on(sweep, tmp_path):
@@ -162,7 +162,7 @@ def test_failed_runs_are_kept_and_counted_and_the_rest_goes_on(sweep, tmp_path):
     folder.forget_failures()
     again = Sweep(folder, [None], [], said.append, world.start).run()
     assert {*world.trained} == {one.trial.name for one in failed}  # also those whose loss is nan
-    assert told(again) == told(results)
+    assert outcomes(again) == outcomes(results)
 
 
 def read_plan(path):
@@ -216,7 +216,7 @@ def test_a_run_that_another_process_still_trains_is_waited_for(sweep, tmp_path, 
     monkeypatch.setattr(SweepFolder, "holder_of", holder_of)
     results, said = sweep("random", "a", World())
     assert looks == []
-    assert told(results) == told(straight)
+    assert outcomes(results) == outcomes(straight)
     assert ["waiting for process 7 on here" in line for line in said].count(True) == 1
 
 

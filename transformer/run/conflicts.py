@@ -1,9 +1,14 @@
-"""Flags of train.py that do not go together, or that this machine cannot serve. No torch."""
+"""Flags of train.py that do not go together, or that this machine cannot serve.
+
+No torch, unless a device is asked for.
+"""
 
 import argparse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from transformer.config.keys import Config
+from transformer.models.families.base import TransformerSettings
 from transformer.storage.repeat_record import WITHOUT_EFFECT
 from transformer.system.errors import UserError
 from transformer.system.packages import check_installed
@@ -53,3 +58,25 @@ def check_logger(logger: str) -> None:
     if package is not None:
         way_out = f"pip install -r requirements-{package}.txt"
         check_installed(f"`logger={logger}`", (package,), way_out)
+
+
+def check_machine(config: Config) -> None:
+    """What `train` refuses only after it has read the text, found without it.
+
+    Raises: UserError for a package or a device that is missing here, and for what the device cannot
+    compute.
+    """
+    check_logger(config.logger)
+    has_muon = config.optimizer == "muon" and issubclass(config.family, TransformerSettings)
+    polar = config.polar if has_muon else "auto"
+    if (
+        config.accelerator not in ("auto", "cpu")
+        or config.precision == "fp16"
+        or polar == "zolotarev"
+    ):
+        from transformer.system.devices import resolve_accelerator
+        from transformer.training.hardware import check_polar, check_precision
+
+        accelerator = resolve_accelerator(config.accelerator)
+        check_precision(config.precision, accelerator)
+        check_polar(polar, config.precision, accelerator)

@@ -11,6 +11,7 @@ from transformer.config.files import to_yaml
 from transformer.storage.repeat_record import RECORD, Part, as_json
 from transformer.storage.run_folder import CONFIG, LAUNCH, WEIGHTS, not_writable
 from transformer.storage.run_lock import RunLock
+from transformer.storage.summaries import set_aside_summary
 from transformer.system.files import write_text
 from transformer.system.processes import launch_id
 
@@ -60,6 +61,10 @@ class RunFolder:
 
     def is_there(self) -> bool:
         return isfile(self.path / CONFIG) and self.lock.is_at(self.path)
+
+    def begin(self) -> None:
+        """A run that goes on after its end has not ended."""
+        set_aside_summary(self.path)
 
     def has_weights(self) -> bool:
         return isfile(self.path / WEIGHTS)

@@ -16,13 +16,14 @@ from transformer.run.comparison import curves, differences, largest_difference
 from transformer.run.fit import saved_tokenizer
 from transformer.run.old_text import with_old_text
 from transformer.run.origin import Origin
-from transformer.run.resuming import describe_other_data, summed_up_step
+from transformer.run.resuming import describe_other_data
 from transformer.run.starting import read_start
 from transformer.run.verification import InterruptAfter
 from transformer.storage.adapter_file import hash_of_weights
 from transformer.storage.model_file import read_corpus_facts
 from transformer.storage.repeat_record import RECORD, Part, read_parts
 from transformer.storage.run_folder import LAST
+from transformer.storage.summaries import summed_up_step
 from transformer.storage.training_state import read_training_state
 from transformer.system.cores import available_cores
 from transformer.system.devices import resolve_accelerator

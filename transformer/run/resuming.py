@@ -1,6 +1,5 @@
 """Resuming a run: chooses its checkpoint, checks that it fits, and reports new settings."""
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,8 @@ from transformer.data.sources.encodings import read_as_text
 from transformer.data.sources.paths import is_one_text
 from transformer.data.text.settings import READING_KEYS
 from transformer.storage.model_file import load_model
-from transformer.storage.run_folder import SUMMARY, run_of
+from transformer.storage.run_folder import run_of
+from transformer.storage.summaries import summed_up_step
 from transformer.storage.training_state import read_training_state
 from transformer.system.errors import UserError
 from transformer.system.files import read_bytes
@@ -184,11 +184,3 @@ def check_time_left(
             f"{resume}: has trained for {spent:.3g} minutes, over all resumes, and max_minutes is "
             f"{config.max_minutes:g}: nothing is left to do: give a larger `max_minutes`"
         )
-
-
-def summed_up_step(run: Path) -> int | None:
-    """The step at which the summary was written; None without a summary."""
-    try:
-        return json.loads((run / SUMMARY).read_text(encoding="utf-8"))["step"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

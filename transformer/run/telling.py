@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 
 from transformer.run.parts import Run
 from transformer.run.reports import introduction
-from transformer.run.resuming import summed_up_step
 from transformer.run.summary import last_lines, summarize
+from transformer.storage.summaries import summed_up_step
 from transformer.system.shell import quoted
 from transformer.system.terminal import tell
 from transformer.training.estimates import ENDLESS_STEPS

@@ -9,7 +9,9 @@ TRAIN_LOSS = "train_loss"
 VAL_LOSS = "val_loss"
 PER_BYTE = "val_bits_per_byte"  # only in runs on a text
 PER_CHARACTER = "val_bits_per_char"
-ERROR_RATE = "val_word_error_rate"  # only in runs on pairs
+ERROR_RATE = "val_word_error_rate"  # only in runs on pairs, as the next one
+UNIT_ERROR_RATE = "val_unit_error_rate"
+_READ = (TRAIN_LOSS, VAL_LOSS, PER_BYTE, PER_CHARACTER, ERROR_RATE, UNIT_ERROR_RATE)
 
 
 def read_curves(run: Path) -> Curves:
@@ -23,7 +25,7 @@ def read_curves(run: Path) -> Curves:
     """
     curves: Curves = {}
     for path in sorted(run.glob(EVENTS)):  # a name starts with the file's time
-        found = read_scalars(path, (TRAIN_LOSS, VAL_LOSS, PER_BYTE, PER_CHARACTER, ERROR_RATE))
+        found = read_scalars(path, _READ)
         if found:
             _follow_on(curves, found)
     if not curves:

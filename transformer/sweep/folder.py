@@ -16,13 +16,13 @@ from typing import Any
 
 from transformer.storage.run_folder import CONFIG, LAST, PREVIOUS, SUMMARY
 from transformer.storage.run_lock import Holder, holder_of
+from transformer.sweep.failures import FAILURES, read_failures
 from transformer.sweep.plan import Plan
 from transformer.sweep.registry import search_of
+from transformer.sweep.results import Results
 from transformer.sweep.trial import Result, Trial
-from transformer.system.errors import UserError
-from transformer.system.files import read_utf8, write_text
+from transformer.system.files import write_text
 
-FAILURES = Path("failures.json")
 LOG = Path("output.log")
 
 
@@ -33,7 +33,7 @@ class SweepFolder:
         """Raises: UserError for a damaged file of failures."""
         self.path = path
         self.plan = plan
-        self.failures = _read_failures(path / FAILURES)
+        self.failures = read_failures(path)
 
     def result_of(self, trial: Trial) -> Result | None:
         """None for a trial that has not ended."""
@@ -50,15 +50,8 @@ class SweepFolder:
             return Result(trial, run, None, summary, f"its {self.plan.metric} is {loss}")
         return Result(trial, run, float(loss), summary, None)
 
-    def results(self) -> list[Result]:
-        """Those of all trials that have ended, in the order of the search."""
-        search = search_of(self.plan)
-        found: list[Result] = []
-        while True:  # more results may allow more trials
-            now = [r for t in search.trials(found) if (r := self.result_of(t)) is not None]
-            if len(now) == len(found):
-                return now
-            found = now
+    def results(self) -> Results:
+        return Results(search_of(self.plan), self.result_of)
 
     def run_of(self, trial: Trial) -> Path | None:
         """The folder of the trial's run, if it has begun: later versions are copies of it."""
@@ -95,7 +88,7 @@ class SweepFolder:
 
     def forget_failures(self) -> None:
         """So that these trials are tried again; a run that ended without a loss, from its start."""
-        ended = [one for one in self.results() if one.loss is None and one.summary]
+        ended = [one for one in self.results().ended() if one.loss is None and one.summary]
         for one in ended:
             if one.run is not None and one.trial.name not in self.failures:
                 shutil.rmtree(one.run)
@@ -105,18 +98,6 @@ class SweepFolder:
     def _write_failures(self) -> None:
         text = json.dumps(self.failures, indent=2, ensure_ascii=False)
         write_text(self.path / FAILURES, text + "\n")
-
-
-def _read_failures(path: Path) -> dict[str, str]:
-    if not isfile(path):
-        return {}
-    try:
-        return {
-            str(name): str(reason)
-            for name, reason in json.loads(read_utf8(path, "list of failures")).items()
-        }
-    except (ValueError, AttributeError):
-        raise UserError(f"{path}: damaged: delete it, and failed runs are tried again") from None
 
 
 def _summary(run: Path | None) -> Mapping[str, Any]:

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from transformer.config.compared_keys import READING_KEYS, TOKEN_KEYS
+from transformer.config.compared_keys import READING_KEYS
 from transformer.config.files import Setting, check
 from transformer.config.groups import DATA, foreign_keys, taken
 from transformer.config.keys import Config
 from transformer.data.tokenizers.registry import PIECE_KEYS
 from transformer.models.families.registry import FAMILIES
+from transformer.sweep.metric import metric_of
 from transformer.sweep.space import Space
 from transformer.sweep.trial import in_words
-from transformer.tasks.registry import task_of
 
 # Each of these ends a run.
 LIMITS = ("epochs", "max_steps", "max_minutes")
@@ -53,12 +53,8 @@ class Plan:
 
     @property
     def metric(self) -> str:
-        """The entry of summary.json by which runs are compared; lower is better.
-
-        Losses per token say nothing about models whose tokens differ: their bits per byte do.
-        """
-        task = task_of(self.base["model"])
-        return task.metric_of_any_tokens if TOKEN_KEYS & {*self.keys} else task.monitor
+        """The entry of summary.json by which runs are compared; lower is better."""
+        return metric_of([self.base["model"]], self.keys)
 
     @property
     def keys_of_scored_texts(self) -> tuple[str, ...]:

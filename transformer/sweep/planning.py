@@ -7,14 +7,11 @@ from typing import Any
 from transformer.config.drafts import in_file
 from transformer.config.files import load_config
 from transformer.config.keys import Config
-from transformer.data.sources.paths import check_there
-from transformer.run.conflicts import check_logger
 from transformer.storage.run_names import check_name
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.places import check_new
 from transformer.sweep.plan import LIMITS, Plan
 from transformer.sweep.registry import search_of
-from transformer.sweep.trial import Trial
 from transformer.sweep.varying import FIXED, read_changes, read_space
 from transformer.system.errors import UserError
 from transformer.tasks.registry import task_of
@@ -54,7 +51,7 @@ def make_plan(
         options.minutes,
         len(options.places),
     )
-    check_plan(plan)
+    check_trials(plan)
     return plan
 
 
@@ -90,28 +87,6 @@ def check_devices(config: Config) -> None:
     for key in ("devices", "num_nodes"):
         if getattr(config, key) != 1:
             raise UserError(f"{key} must be 1 in a sweep, got {getattr(config, key)}: {FIXED[key]}")
-
-
-def check_plan(plan: Plan) -> None:
-    """Raises: UserError for a plan that cannot be trained, or not on this machine."""
-    check_trials(plan)
-    trials = search_of(plan).trials([])
-    for logger in _values("logger", plan, trials):
-        check_logger(logger)
-    for key in ("data_path", "val_path", "test_path"):
-        for path in _values(key, plan, trials):
-            if path is not None:
-                check_there(path)
-
-
-def _values(key: str, plan: Plan, trials: Sequence[Trial]) -> list[Any]:
-    """Those of a key in the trials, each once."""
-    found: list[Any] = []
-    for trial in trials:
-        value = trial.settings.get(key, plan.base.get(key))
-        if value not in found:
-            found.append(value)
-    return found
 
 
 def check_trials(plan: Plan) -> None:

@@ -56,10 +56,12 @@ class Worker:
         self._channel.close()
         if (status < 0 or status > 128) and reason is None:
             time.sleep(_SECONDS_FOR_A_GROUP)
-        return reason or (f"its process {_told(status)}: see {self._log}" if status else None)
+        if reason is None and status:
+            reason = f"its process {_end_in_words(status)}: see {self._log}"
+        return reason
 
 
-def _told(status: int) -> str:
+def _end_in_words(status: int) -> str:
     """How a process ended, by its exit status: the number of a signal is negative, or 128 more."""
     number = -status if status < 0 else status - 128
     if number not in {*signal.Signals}:

@@ -2,7 +2,10 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 _DIGITS = 4  # of a number from a range: what a table shows is what was trained
 
@@ -25,6 +28,16 @@ class Choice:
     def at(self, place: float) -> Any:
         """The value at a place in [0, 1)."""
         return self.values[int(place * len(self.values))]
+
+    def distribution(self) -> "BaseDistribution":
+        """For Optuna, which takes no lists as values: the number of the value."""
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(tuple(range(len(self.values))))
+
+    def from_drawn(self, number: int) -> Any:
+        """The value that Optuna has drawn."""
+        return self.values[number]
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,16 @@ class Range:
         else:
             value = low + place * (high - low)
         return self.rounded(value)
+
+    def distribution(self) -> "BaseDistribution":
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        if self.whole:
+            return IntDistribution(int(self.low), int(self.high), log=self.log)
+        return FloatDistribution(self.low, self.high, log=self.log)
+
+    def from_drawn(self, value: float | int) -> float | int:
+        return self.rounded(float(value))
 
     def rounded(self, value: float) -> float | int:
         """The number of this range next to a value; four digits of it if it is not whole."""

@@ -10,7 +10,6 @@ from transformer.storage.run_folder import CONFIG, run_of
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.gpus import variables_of
 from transformer.sweep.processes import Worker, wait_for_some
-from transformer.sweep.registry import search_of
 from transformer.sweep.trial import Result, Trial, in_words
 from transformer.sweep.worker import SECONDS_TO_SAVE, Job
 from transformer.system.cores import threads_of_each
@@ -40,11 +39,8 @@ class Sweep:
         self._command = command
         self._report = report
         self._start = start
-        self._search = search_of(folder.plan)
-        self._trials: Sequence[Trial] = ()
-        self._num_told = -1  # how many results the search knew when it allowed these trials
+        self._results = folder.results()
         self._workers: list[Worker] = []
-        self._results: dict[str, Result] = {}
         self._held: dict[str, float] = {}  # trials that another process trains, and since when
         self._signals = Signals()
         self._asked_to_stop = False
@@ -63,7 +59,7 @@ class Sweep:
             finally:  # also after an error, such as a full disk
                 self._stop()
             self._signals.check()
-        return [self._results[trial.name] for trial in self._allowed()]
+        return self._results.ended()
 
     @property
     def _stops(self) -> bool:
@@ -86,26 +82,8 @@ class Sweep:
         while self._workers:
             self._wait()
 
-    def _allowed(self) -> Sequence[Trial]:
-        """All trials of the search so far; takes note of results that are in the folder."""
-        while len(self._results) > self._num_told:
-            self._num_told = len(self._results)
-            self._trials = self._search.trials(list(self._results.values()))
-            in_work = self._in_work()
-            for trial in self._trials:
-                if trial.name not in self._results and trial.name not in in_work:
-                    self._note(trial)
-        return self._trials
-
     def _in_work(self) -> set[str]:
         return {worker.trial.name for worker in self._workers}
-
-    def _note(self, trial: Trial) -> bool:
-        """Whether the folder has a result of the trial."""
-        result = self._folder.result_of(trial)
-        if result is not None:
-            self._results[trial.name] = result
-        return result is not None
 
     def _begin(self) -> None:
         """Starts trials until each place has one."""
@@ -123,10 +101,8 @@ class Sweep:
 
     def _next(self) -> Trial | None:
         """The first trial that can begin."""
-        trials = self._allowed()
-        begun = self._results.keys() | self._in_work()
-        for trial in trials:
-            if trial.name not in begun and not self._is_held(trial):
+        for trial in self._results.left(self._in_work()):
+            if not self._is_held(trial):
                 return trial
         return None
 
@@ -138,8 +114,8 @@ class Sweep:
         holder = self._folder.holder_of(trial)
         if holder is None:
             if self._held.pop(trial.name, None) is not None:
-                self._note(trial)
-            return trial.name in self._results
+                self._results.note(trial)
+            return trial.name in self._results.by_name
         if trial.name not in self._held:
             self._held[trial.name] = time.monotonic()
             self._report(f"{trial.name}: waiting for {holder} which still trains it")
@@ -169,7 +145,7 @@ class Sweep:
         for worker in workers:
             self._workers.remove(worker)
             reason = worker.join()
-            if self._note(worker.trial):
+            if self._results.note(worker.trial):
                 self._tell(worker.trial, worker.elapsed_seconds)
             elif not self._stops:
                 why = reason or "its process ended without a result"
@@ -177,14 +153,14 @@ class Sweep:
 
     def _fail(self, trial: Trial, reason: str, seconds: float) -> None:
         self._folder.keep_failure(trial, reason)
-        self._note(trial)
+        self._results.note(trial)
         self._tell(trial, seconds)
 
     def _tell(self, trial: Trial, seconds: float) -> None:
-        result = self._results[trial.name]
+        result = self._results.by_name[trial.name]
         found = f"failed: {result.error}"
         if result.loss is not None:
             found = f"{self._folder.plan.metric} {result.loss:.4f}, {seconds:.0f} s"
-        number, total = len(self._results), len(self._allowed())
+        number, total = len(self._results.by_name), len(self._results.allowed(self._in_work()))
         what = f"{in_words(trial.settings)}, seed {trial.seed}"
         self._report(f"[{number} of {total}] {what}: {found}")

@@ -51,10 +51,10 @@ def name_of(settings: Mapping[str, Any], seed: int, prefix: str = "") -> str:
     the name would be long, a hash of the settings tells two trials apart.
     """
     words = [f"{key}-{_text(value)}" for key, value in settings.items()]
-    told = prefix + "_".join(words)
-    safe = _UNSAFE.sub("-", told.lower())
+    plain = prefix + "_".join(words)
+    safe = _UNSAFE.sub("-", plain.lower())
     looks_else = any(isinstance(one, str) and kind_of(one) != "str" for one in settings.values())
-    if safe != told or looks_else or len(safe) > _LONGEST:
+    if safe != plain or looks_else or len(safe) > _LONGEST:
         known = json.dumps(dict(settings), sort_keys=True).encode()
         safe = f"{safe[:_LONGEST].rstrip('._-')}_{hashlib.sha256(known).hexdigest()[:8]}"
     return "_".join(filter(None, (safe, f"seed-{seed}")))

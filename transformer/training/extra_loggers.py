@@ -1,74 +1,24 @@
 """Where curves also go, beside TensorBoard's events: metrics.csv, or Weights & Biases."""
 
-import csv
 import logging
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
-from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from transformer.system.errors import UserError
-from transformer.system.files import read_utf8, replacing, write_text
+from transformer.system.files import read_utf8, write_text
 from transformer.system.processes import is_rank_0
+from transformer.training.metrics_file import MetricsFile
 
+METRICS = Path("metrics.csv")
 WANDB_ID = Path("wandb_id.txt")  # so that a resumed run goes on with the same one
 PROJECT = "transformer"  # on Weights & Biases, unless WANDB_PROJECT names another
 
 log = logging.getLogger(__name__)
-
-
-class _Rows(ExperimentWriter):
-    """The rows of metrics.csv; of a resumed run, those up to the step that it goes on from."""
-
-    def __init__(self, folder: str, first_step: int) -> None:
-        self._first_step = first_step
-        super().__init__(folder)
-
-    def _check_log_dir_exists(self) -> None:
-        """In place of Lightning's, which warns of a folder with files and deletes the rows."""
-        with suppress(OSError, UnicodeDecodeError):
-            with open(self.metrics_file_path, encoding="utf-8", newline="") as file:
-                reader = csv.DictReader(file)
-                rows = [row for row in reader if _step(row) <= self._first_step]
-                self.metrics_keys = list(reader.fieldnames or ())
-            self._write(rows)
-
-    def save(self) -> None:
-        """If it fails, the header in the file stays the known one: new keys are new next time."""
-        known = [*self.metrics_keys]
-        try:
-            super().save()
-        except OSError:
-            self.metrics_keys = known
-            raise
-
-    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
-        """Whole or not at all, as all files of a run."""
-        with open(self.metrics_file_path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        self._write(rows, fieldnames)
-
-    def _write(self, rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> None:
-        with (
-            replacing(self.metrics_file_path) as temporary,
-            open(temporary, "w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.DictWriter(file, names or self.metrics_keys, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
-
-
-def _step(row: Mapping[str, Any]) -> float:
-    """Infinite for a row that a killed process left unfinished."""
-    try:
-        return float(row["step"])
-    except (KeyError, TypeError, ValueError):
-        return float("inf")
 
 
 class RunCsv(CSVLogger):
@@ -79,13 +29,14 @@ class RunCsv(CSVLogger):
 
     def __init__(self, folder: Path, first_step: int) -> None:
         super().__init__(str(folder), name="", version="")
+        self._experiment: Any = None  # a MetricsFile
         self._folder, self._first_step = folder, first_step
         self._warned = False
 
     @property
     def experiment(self) -> Any:
         if self._experiment is None and is_rank_0():
-            self._experiment = _Rows(str(self._folder), self._first_step)
+            self._experiment = MetricsFile(self._folder / METRICS, self._first_step)
         return self._experiment
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:

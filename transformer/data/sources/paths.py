@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from os.path import exists, isdir, lexists
 
-from transformer.data.built_in.registry import is_built_in
+from transformer.data.built_in.registry import check_source, is_built_in
 from transformer.data.sources.compression import endings
 from transformer.data.sources.formats import RECORDS, is_plain
 from transformer.data.sources.settings import listed
@@ -63,12 +63,14 @@ def check_paths(data_path: object) -> None:
 
 
 def check_there(data_path: object) -> None:
-    """Raises: UserError for a part that names no file. No file is read."""
+    """Raises: UserError for a part that names no file. No file is read, and no corpus built."""
     for path in listed(data_path):
         if is_pattern(path) or isdir(path):
             find_files(path)
-        elif not exists(path) and not is_built_in(path):
-            raise UserError(f"{path}: no such text file: check the name and the folder")
+        elif not exists(path):
+            if not is_built_in(path):
+                raise UserError(f"{path}: no such text file: check the name and the folder")
+            check_source(path)
 
 
 def _matching(pattern: str) -> list[str]:

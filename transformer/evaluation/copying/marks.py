@@ -59,15 +59,16 @@ def _summary(figures: Figures) -> str:
     name, comparison = figures.source.name, figures.source.comparison
     if all(len(text) < least for text in written.texts):
         return f"nothing, as no text has {least:,} characters: see --min_copied"
-    line = f"{_told(written)} in passages of {least:,} or more that are in {name} (training split)"
+    line = f"{_share_in_words(written)} in passages of {least:,} or more that are in {name} "
+    line += "(training split)"
     if longest := written.longest:
         line += f", the longest {len(longest.text):,}: {where(figures.place_of(longest.place))}"
     if held_out:
-        line += f"; of held-out text {_told(held_out)}"
+        line += f"; of held-out text {_share_in_words(held_out)}"
         if longest := held_out.longest:
             line += f", the longest {len(longest.text):,}"
     return line + (f" ({comparison})" if comparison else "")
 
 
-def _told(copied: Copied) -> str:
+def _share_in_words(copied: Copied) -> str:
     return f"{100 * (copied.share or 0):.2f} % of {copied.num_characters:,} characters"

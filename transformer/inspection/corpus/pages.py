@@ -44,11 +44,11 @@ def pages(portion: Portion) -> Iterator[Finding]:
         for form, lines in _by_form(sample).items():
             if _counts_up(lines):
                 total_numbers += len(lines)
-                numbers.append(_told(sample, lines))
+                numbers.append(_place_and_count(sample, lines))
             elif lines[0].number < 0 and _is_regular(lines, _FEWEST, _NEAR):
                 total += len(lines)
                 headers.append(form)
-                places.append(_told(sample, lines))
+                places.append(_place_and_count(sample, lines))
     if headers:
         yield Finding(
             "page headers", total, "lines that come back after each page", places[:NAMED],
@@ -62,7 +62,7 @@ def pages(portion: Portion) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _told(sample: Sample, lines: Sequence[_Line]) -> str:
+def _place_and_count(sample: Sample, lines: Sequence[_Line]) -> str:
     return f"{sample.at(lines[0].at)}: {shortened(lines[0].text)}, {len(lines):,} times"
 
 

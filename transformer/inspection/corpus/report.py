@@ -73,7 +73,7 @@ class Report:
 
     @property
     def text(self) -> str:
-        parts = [f"{self.head}\n{self.language_line}", *map(_told, self.findings)]
+        parts = [f"{self.head}\n{self.language_line}", *map(_paragraph, self.findings)]
         return "\n\n".join(parts if self.findings else [*parts, "nothing odd was found"])
 
 
@@ -93,6 +93,6 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def _told(finding: Finding) -> str:
+def _paragraph(finding: Finding) -> str:
     places = "".join(f"\n  {place}" for place in finding.places)
     return f"{finding.kind} ({finding.number:,}): {finding.what}{places}\n  -> {finding.advice}"

@@ -26,7 +26,12 @@ def check_flags(flags: Iterable[str]) -> None:
 def check(config: Config) -> None:
     """Raises: UserError for a model whose loss follows no such law, and for a key that it needs."""
     if config.family is not GPTSettings:
-        raise UserError(f"--scaling is for models of a text, model gpt; got model {config.model}")
+        way_out = "give model gpt"
+        if "embedding_dim" in config.family.field_names():
+            way_out = "leave it out, and compare sizes with --vary embedding_dim=64,128"
+        raise UserError(
+            f"--scaling is for models of a text, model gpt, got model {config.model}: {way_out}"
+        )
     if config.start_from is not None:
         raise UserError("--scaling trains new models of several sizes: leave out start_from")
     if config.resolved()["head_dim"] != "auto":

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 from transformer.sweep.plan import Plan
 from transformer.sweep.searches.base import Search
 from transformer.sweep.searches.shares import equal_limit
-from transformer.sweep.space import Choice, Range
 from transformer.sweep.trial import Result, Trial
 from transformer.system.packages import check_installed
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.distributions import BaseDistribution
 
 _WAY_OUT = "pip install -r requirements-sweep.txt, or give --search random"
 MOST_RANDOM, RANDOM_SHARE = 10, 1 / 3  # the first combinations, from which the others learn
@@ -46,14 +44,14 @@ class TpeSearch(Search):
 
     def trials(self, results: Sequence[Result]) -> Sequence[Trial]:
         losses = {result.trial.name: result.loss for result in results}
-        if self._known(losses)[: len(self._told)] != self._told:  # other results than before
-            self._begin()
+        if self._known(losses)[: len(self._in_study)] != self._in_study:
+            self._begin()  # there are other results than before
         while True:
             known = self._known(losses)
-            for place in range(len(self._told), len(known)):
+            for place in range(len(self._in_study), len(known)):
                 for (question, _), loss in zip(self._rounds[place], known[place], strict=True):
                     self._study.tell(question, loss)
-            self._told = known
+            self._in_study = known
             if len(known) < len(self._rounds) or not (asked := self._next_round()):
                 break
             self._rounds.append(asked)
@@ -64,7 +62,7 @@ class TpeSearch(Search):
         """What is kept between two calls saves time alone: the same can be asked again."""
         self._study = _study()
         self._rounds: list[list[tuple[Any, list[Trial]]]] = []  # the questions with their trials
-        self._told: list[list[float]] = []  # the losses of each round that is complete
+        self._in_study: list[list[float]] = []  # the losses that it knows, of whole rounds
 
     def _known(self, losses: Mapping[str, float | None]) -> list[list[float]]:
         """The losses of the first rounds, up to one that is not complete."""
@@ -77,16 +75,17 @@ class TpeSearch(Search):
 
     def _next_round(self) -> list[tuple[Any, list[Trial]]]:
         """Empty if all combinations are asked for."""
+        distributions = {key: values.distribution() for key, values in self.plan.space.items()}
         first = sum(map(len, self._rounds))
         asked = []
         for number in range(first, min(first + self.plan.processes, self._runs)):
             self._study.sampler = _sampler(self.plan, number)
-            question = self._study.ask(_distributions(self.plan))
+            question = self._study.ask(distributions)
             asked.append((question, self._trials_of(question.params)))
         return asked
 
     def _trials_of(self, params: Mapping[str, Any]) -> list[Trial]:
-        settings = {key: _value(place, params[key]) for key, place in self.plan.space.items()}
+        settings = {key: values.from_drawn(params[key]) for key, values in self.plan.space.items()}
         return self.with_each_seed([settings], self._limit)
 
 
@@ -102,29 +101,6 @@ def _sampler(plan: Plan, number: int) -> Any:
 
     random = min(MOST_RANDOM, max(1, int(RANDOM_SHARE * (plan.runs or 0))))
     return TPESampler(seed=1000 * plan.base["seed"] + number, n_startup_trials=random)
-
-
-def _distributions(plan: Plan) -> "dict[str, BaseDistribution]":
-    return {key: _distribution(place) for key, place in plan.space.items()}
-
-
-def _distribution(place: Choice | Range) -> "BaseDistribution":
-    """Of a choice, the place of its value: Optuna takes no lists as values."""
-    from optuna.distributions import (
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
-
-    if isinstance(place, Choice):
-        return CategoricalDistribution(tuple(range(len(place.values))))
-    if place.whole:
-        return IntDistribution(int(place.low), int(place.high), log=place.log)
-    return FloatDistribution(place.low, place.high, log=place.log)
-
-
-def _value(place: Choice | Range, drawn: Any) -> Any:
-    return place.values[drawn] if isinstance(place, Choice) else place.rounded(float(drawn))
 
 
 def _mean(losses: Sequence[float | None]) -> float:

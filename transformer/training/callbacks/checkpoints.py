@@ -68,7 +68,12 @@ class RunCheckpointIO(TorchCheckpointIO):
 
 @runtime_checkable  # the tests check types with beartype
 class Keeper(Protocol):
-    """Looks after the run's folder: `keep` makes it again if it is gone."""
+    """Looks after the run's folder: `keep` makes it again if it is gone.
+
+    `begin` is called when training begins, in a resumed run after its checkpoint was restored.
+    """
+
+    def begin(self) -> None: ...
 
     def keep(self, step: int) -> bool: ...
 
@@ -126,6 +131,8 @@ class RunCheckpoints(AfterBatch, Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved_at = time.monotonic()
+        if trainer.is_global_zero and self.keeper:
+            self.keeper.begin()
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         """Not in the middle of a step, and not before a validation, which saves anyway."""

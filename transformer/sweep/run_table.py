@@ -7,23 +7,25 @@ from typing import Any
 
 from tabulate import tabulate
 
-from transformer.inspection.run_rows import (
+from transformer.storage.run_list import runs_below
+from transformer.sweep.run_rows import (
     ENDED,
     RunRow,
+    are_of_several_tasks,
     differing_keys,
     differs_from_most,
-    metric_of,
+    flag_value,
+    metric_of_rows,
     ranked,
     read_row,
-    told,
 )
-from transformer.storage.run_list import runs_below
 from transformer.system.errors import UserError
 from transformer.system.terminal import say
 
 MOST_COLUMNS = 7  # of keys: with more, a row tells its own keys in one column
 MOST_WORDS = 8  # in that column
 _LAST = "~: of the last validation; the run has not ended"
+_SEVERAL = "models of texts and of pairs: their losses cannot be compared"
 
 
 def read_rows(folders: Iterable[str]) -> list[RunRow]:
@@ -55,11 +57,11 @@ def read_rows(folders: Iterable[str]) -> list[RunRow]:
 
 def run_table(rows: Sequence[RunRow]) -> str:
     """Text in columns, the lowest loss first; the keys that differ stand last."""
-    metric, keys = metric_of(rows), differing_keys(rows)
+    metric, keys = metric_of_rows(rows), differing_keys(rows)
     columns = keys if len(keys) <= MOST_COLUMNS else ["not as in most runs"]
     lines = []
     for row in ranked(rows, metric):
-        cells = [told(row, key) for key in keys]
+        cells = [flag_value(row, key) for key in keys]
         if columns is not keys:
             cells = [_shortened(differs_from_most(rows, row, keys))]
         best, last = (f"{n:,}" if n is not None else "-" for n in (row.best_step, row.step))
@@ -69,7 +71,8 @@ def run_table(rows: Sequence[RunRow]) -> str:
     align = ["left", "right", "right", "right", "left", *["left"] * len(columns)]
     table = tabulate(lines, header, disable_numparse=True, colalign=align)
     validated = any(row.state != ENDED and row.losses for row in rows)
-    return f"{table}\n{_LAST}" if validated else table
+    notes = [_LAST] * validated + [_SEVERAL] * are_of_several_tasks(rows)
+    return "\n".join([table, *notes])
 
 
 def _shortened(words: Sequence[str]) -> str:
@@ -79,7 +82,7 @@ def _shortened(words: Sequence[str]) -> str:
 
 def run_facts(rows: Sequence[RunRow]) -> dict[str, Any]:
     """The same for programs; a loss that is no number is None."""
-    metric, keys = metric_of(rows), differing_keys(rows)
+    metric, keys = metric_of_rows(rows), differing_keys(rows)
     return {
         "metric": metric,
         "differing_keys": keys,
