@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ from transformer.tasks.registry import task_of
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
-    from transformer.run.assembly import Run
+    from transformer.run.parts import Run
 
 # Lightning and torch raise these for a checkpoint whose content was changed.
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, MemoryError)
@@ -164,24 +165,17 @@ def put_together(
         from transformer.run.circumstances import hash_of_start
         from transformer.run.preparation import prepare
         from transformer.run.recording import parts_of
-        from transformer.training.callbacks.throughput import Throughput
 
     quiet_libraries()
     origin = origin or Origin()
     start = hash_of_start(config, resume)  # while its weights are in memory
     parts = prepare(config, data, resume, profile=profile)
-    config, task, total_steps = parts.config, parts.task, parts.total_steps
-    step = resuming.check_unfinished(resume, total_steps, before, config) if resume else 0
+    config = parts.config
+    step = resuming.check_unfinished(resume, parts.total_steps, before, config) if resume else 0
     folder = choose_folder(config, resume, lock)
     record = parts_of(folder, step, parts, before, origin.command, start)
-    run = assembly.Run(
-        config,
-        folder,
-        task,
-        parts.module,
-        Throughput(task.data.num_train_tokens, task.tokens_per_example, started_at),
-        total_steps,
-        parts.num_devices,
+    run = replace(
+        parts.as_run(folder, started_at),
         schedule_changed=resuming.changes_schedule(before, config),
         keeper=RunFolder(folder, config.resolved(), lock, record),
         sums_up=sums_up,

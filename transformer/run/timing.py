@@ -22,7 +22,6 @@ from transformer.system.terminal import quiet_libraries
 from transformer.tasks.base import Data
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.announcements import duration
-from transformer.training.callbacks.throughput import Throughput
 from transformer.training.estimates import END_SECONDS
 from transformer.training.lightning_internals import NEVER, between_steps
 from transformer.training.step_graph import WARMUP_STEPS, CapturedSteps
@@ -101,12 +100,10 @@ def time_here(config: Config, data: Data, start_seconds: float) -> str:
     """
     quiet_libraries()
     parts = prepare(config, data, try_compiling=False)
-    task, total_steps = parts.task, parts.total_steps
-    throughput = Throughput(task.data.num_train_tokens, task.tokens_per_example)
-    run = Run(parts.config, Path(), task, parts.module, throughput, total_steps)
+    run = parts.as_run(Path())
     every_steps = assembly.choose_val_every_steps(run)
     times = measure(run, parts.hardware)
-    pass_seconds = times.step * task.data.num_train_tokens / run.tokens_per_step
+    pass_seconds = times.step * run.data.num_train_tokens / run.tokens_per_step
     return (
         f"measured here ({times.device}), over {times.num_steps} steps: "
         f"{duration(times.step)} per step, {duration(pass_seconds)} per corpus pass\n"
