@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from transformer.models.encoder_decoder import EncoderDecoder
 from transformer.pages.live.facts import run_folder
 from transformer.pages.live.packing import INT8
 from transformer.pages.live.page import check_size, live_page
@@ -52,10 +51,10 @@ def chosen_snapshots(saved: SavedModel, number: int) -> list[Snapshot]:
     """
     if not number:
         return []
-    if isinstance(saved.model, EncoderDecoder):
+    if not saved.model.settings.shows_learning:
         raise UserError(
-            "an encoder_decoder's page shows its translations, and not how it learned them: leave "
-            "out `snapshots`"
+            f"an {saved.architecture['model']}'s page does not show how it learned: leave out "
+            "`snapshots`"
         )
     run = run_folder(saved)
     kept = [] if run is None else list_snapshots(run)
