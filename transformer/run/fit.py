@@ -16,6 +16,7 @@ from transformer.config.keys import Config
 from transformer.run.conflicts import check_logger
 from transformer.run.folder_keeper import RunFolder, lock_run
 from transformer.run.origin import Origin
+from transformer.storage.damage import in_one_line
 from transformer.storage.run_folder import (
     check_run_writable,
     check_writable,
@@ -221,7 +222,7 @@ def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
             raise UserError(out_of_memory_advice(run.config.batch_size, batches)) from None
         if resume is None or run.module.started or isinstance(error, UserError):
             raise
-        reason = " ".join(str(error).split())[:300]
+        reason = in_one_line(error)
         raise UserError(f"{resume}: damaged, its training state does not fit: {reason}") from None
     if (error := run.checkpoint_io.error) is not None:
         raise UserError(
