@@ -34,13 +34,12 @@ def write(saved: SavedModel, path: Path, options: Any) -> str:
     snapshots = chosen_snapshots(saved, options.snapshots)
     page = live_page(saved, number_format=options.number_format, snapshots=snapshots)
     path.write_text(page, encoding="utf-8", newline="\n")
-    number = sum(parameter.numel() for parameter in saved.model.parameters())
     moments = f", with {len(snapshots)} snapshots of its training" if snapshots else ""
     kind = saved.architecture["model"]
     article = "an" if kind[0] in "aeiou" else "a"
     return (
         f"a page of {len(page.encode()) / 1e6:,.2f} MB that runs {article} {kind} with "
-        f"{number:,} parameters in {options.number_format}{moments}"
+        f"{saved.model.num_parameters:,} parameters in {options.number_format}{moments}"
     )
 
 
