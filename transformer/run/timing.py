@@ -58,18 +58,18 @@ class StopWatch(AfterBatch):
             return
         if trainer.global_step < self.num_left_out:
             return
-        self.steps.append(now(trainer))
+        self.steps.append(now(trainer.strategy.root_device))
         long = self.steps[-1] - self.steps[0] >= MOST_SECONDS
         if long or len(self.steps) > MOST_STEPS:
             trainer.should_stop = True
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.batches.append(now(trainer))
+        self.batches.append(now(trainer.strategy.root_device))
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
-        self.batches.append(now(trainer))
+        self.batches.append(now(trainer.strategy.root_device))
         self.tokens.append(int((batch[-1] != IGNORED).sum()))
 
     @property
@@ -83,9 +83,8 @@ class StopWatch(AfterBatch):
         return (self.batches[-1] - self.batches[first]) / sum(self.tokens[first:])
 
 
-def now(trainer: pl.Trainer) -> float:
+def now(device: torch.device) -> float:
     """The time once the device has finished its work."""
-    device = trainer.strategy.root_device
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).synchronize()
     return time.perf_counter()
