@@ -10,12 +10,12 @@ from typing import Any
 from transformer.config.drafts import Draft, read_draft
 from transformer.config.flags import FlagParser, add_flags, check_flags, given_flags
 from transformer.data.reading import is_large
+from transformer.export.places import FilePlace
 from transformer.inspection.corpus.options import CORPUS_KEYS, PrepareOptions
 from transformer.inspection.corpus.page import as_page, check_place
 from transformer.inspection.corpus.report import look_at
 from transformer.run.ahead import tokenize
 from transformer.system.errors import UserError, in_flags
-from transformer.system.files import write_text
 from transformer.system.lean_imports import import_lightning
 from transformer.system.terminal import run_script, say_loading, tell, with_flags_in_errors
 
@@ -42,13 +42,16 @@ def main(argv: list[str] | None = None) -> int:
     draft.base()  # names values that do not go together
     if options.page:
         check_place(options.page, data_path, options.settings.val_path)
+        FilePlace(options.page, force=True).check()
     print_line = (lambda text: None) if arguments.json else tell
     report = look_at(data_path, options.settings)
     print_line(report.text)
     facts = report.facts
     facts |= prepared(data_path, options, draft, flags, print_line)
     if options.page:
-        write_text(options.page, as_page(report, facts["suggestions"]))
+        page = as_page(report, facts["suggestions"])
+        with FilePlace(options.page, force=True).writing() as temporary:
+            temporary.write_bytes(page.encode())
         print_line(f"\n{options.page}: open it in a browser")
     if arguments.json:
         print(json.dumps(facts, indent=2))

@@ -26,14 +26,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from process_memory import limited_group, measured
 from record import DEFAULT_CONFIG, RESULTS, ROOT, processor, save
 
 from transformer.data.built_in.registry import build_source
@@ -44,7 +42,6 @@ LIMIT = 2_000_000_000  # bytes
 TIMED_MB = 400
 REPEATS = 3
 TOKENIZERS = {"characters": (), "bytes": (), "bpe": ("--vocab_size", "4096")}
-GROUPS = Path("/sys/fs/cgroup/memory")  # of cgroups, version 1
 PREPARE = """
 import json, resource, sys, time
 from transformer.data.reading import read_text_corpus
@@ -122,80 +119,10 @@ def preparing(home: Path, corpus: Path) -> dict[str, Any]:
     return {"megabytes": size / 1e6, **figures}
 
 
-@contextmanager
-def limited_group() -> Iterator[Path | None]:
-    """A group of processes with LIMIT bytes, pages of files included; None where none can be."""
-    group = GROUPS / f"corpus-benchmark-{os.getpid()}"
-    try:
-        group.mkdir()
-        (group / "memory.limit_in_bytes").write_text(str(LIMIT))
-    except OSError:
-        group = None
-    try:
-        yield group
-    finally:
-        for _ in range(50 if group else 0):  # ended processes leave it a little later
-            with suppress(OSError):
-                group.rmdir()
-                break
-            time.sleep(0.1)
-
-
-class PeakMemory(threading.Thread):
-    """The most memory that a process and all that it has started had together."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self.root, self.peak, self.ended = pid, 0, threading.Event()
-
-    def run(self) -> None:
-        while not self.ended.wait(0.1):
-            self.peak = max(self.peak, sum(map(_anonymous_bytes, _family(self.root))))
-
-
-def _family(root: int) -> list[int]:
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError, IndexError):
-            continue
-    found = [root]
-    for one in found:
-        found += [pid for pid, parent in parents.items() if parent == one]
-    return found
-
-
-def _anonymous_bytes(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
-
-
-def measured(command: list[str], group: Path | None) -> dict[str, float]:
-    """Seconds and peak bytes of a whole process."""
-
-    def join() -> None:
-        if group:
-            (group / "cgroup.procs").write_text(str(os.getpid()))
-
-    started_at = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=join)
-    memory = PeakMemory(process.pid)
-    memory.start()
-    if process.wait():
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    memory.ended.set()
-    memory.join()
-    return {"seconds": time.perf_counter() - started_at, "gigabytes": memory.peak / 1e9}
-
-
 def in_memory_limit(home: Path, corpus: Path, small: Path) -> dict[str, Any]:
     flags = ("--tokenizer", "bpe", *TOKENIZERS["bpe"], "--max_steps", 20)
     alone = measured(train(home, small, *flags), None)
-    with limited_group() as group:
+    with limited_group(LIMIT) as group:
         whole = measured(train(home, corpus, *flags), group)
     print(alone, whole, flush=True)
     size = sum(file.stat().st_size for file in corpus.iterdir())

@@ -64,39 +64,45 @@ def jaxtyped(*, typechecker: Callable[..., Any], whole: Any = jaxtyping.jaxtyped
         if any(isinstance(hint, str | ForwardRef) for hint in hints):  # jaxtyping knows how
             return whole(item, typechecker=typechecker)
         checker = partial(typechecker, conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
-        return remembering(item, checker) if any(map(has_a_shape, hints)) else checker(item)
-
-    def remembering(item: FunctionType, checker: Callable[..., Any]) -> Callable:
-        checked = checker(item)
-        right: dict[Hashable, set[Hashable]] = {}  # what was returned, by what was given
-        returned: list[Any] = []
-
-        @cache
-        def checked_again() -> Callable[..., Any]:
-            return checker(wraps(item)(lambda *_, **__: returned.pop()))
-
-        @wraps(item)
-        def within(*arguments: Any, **named: Any) -> Any:
-            if jaxtyping.config.jaxtyping_disable:
-                return item(*arguments, **named)
-            given = tuple(map(kind, arguments)), tuple(named), tuple(map(kind, named.values()))
-            if given not in right:
-                with whole("context"):
-                    result = checked(*arguments, **named)
-                right[given] = {kind(result)}
-                return result
-            result = item(*arguments, **named)
-            found = kind(result)
-            if found not in right[given]:
-                returned.append(result)
-                with whole("context"):
-                    checked_again()(*arguments, **named)
-                right[given].add(found)
-            return result
-
-        return within
+        if not any(map(has_a_shape, hints)):
+            return checker(item)
+        return remembering(item, checker, lambda: whole("context"))
 
     return decorate
+
+
+def remembering(
+    item: FunctionType, checker: Callable[..., Any], context: Callable[[], Any]
+) -> Callable:
+    """The function with its checks, but not again for kinds of arguments that were found right."""
+    checked = checker(item)
+    right: dict[Hashable, set[Hashable]] = {}  # what was returned, by what was given
+    returned: list[Any] = []
+
+    @cache
+    def checked_again() -> Callable[..., Any]:
+        return checker(wraps(item)(lambda *_, **__: returned.pop()))
+
+    @wraps(item)
+    def within(*arguments: Any, **named: Any) -> Any:
+        if jaxtyping.config.jaxtyping_disable:
+            return item(*arguments, **named)
+        given = tuple(map(kind, arguments)), tuple(named), tuple(map(kind, named.values()))
+        if given not in right:
+            with context():
+                result = checked(*arguments, **named)
+            right[given] = {kind(result)}
+            return result
+        result = item(*arguments, **named)
+        found = kind(result)
+        if found not in right[given]:
+            returned.append(result)
+            with context():
+                checked_again()(*arguments, **named)
+            right[given].add(found)
+        return result
+
+    return within
 
 
 def get_code(loader: hook._JaxtypingLoader, name: str) -> CodeType | None:

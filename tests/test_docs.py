@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from transformer.config.files import load_config
 from transformer.config.keys import Config
 from transformer.models import build_model
+from transformer.storage.repeat_record import WITHOUT_EFFECT
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "amd-epyc-avx512-bf16"
@@ -154,6 +155,11 @@ def default_of(field: FieldInfo) -> str:
 def test_the_table_of_keys_has_every_key_with_its_default():
     rows = re.findall(r"^\| `(\w+)` \| (\S+) \| ", page("config"), re.MULTILINE)
     assert rows == [(key, default_of(field)) for key, field in Config.model_fields.items()]
+
+
+def test_the_page_on_resuming_names_the_flags_that_go_with_repeat():
+    (sentence,) = re.findall(r"go with `--repeat`: (.*?)\.$", page("resuming"), re.M | re.DOTALL)
+    assert sorted(re.findall(r"`--(\w+)`", sentence)) == sorted(WITHOUT_EFFECT)
 
 
 def test_the_page_on_configs_shows_the_smallest_one_as_it_is():

@@ -215,6 +215,24 @@ def test_a_picture_is_a_whole_png(model_path, tmp_path, capsys):
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
 
 
+@pytest.mark.parametrize("flags", [(), ("--live",)])
+def test_a_place_where_nothing_can_be_written_is_named_before_the_model_is_read(
+    tmp_path, monkeypatch, flags
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "model.safetensors").write_text("no model", encoding="utf-8")
+    given = ["model.safetensors", "--prompt", "To", *flags]
+    with pytest.raises(UserError, match=r"^folder\.html is a folder: --out must be a file; give "):
+        explain.main([*given, "--out", "folder.html"])
+    inside = "model.safetensors/a.html"
+    with pytest.raises(
+        UserError, match=rf"^{inside}: .* is a file, not a folder: give another --o"
+    ):
+        explain.main([*given, "--out", inside])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.html", "model.safetensors"]
+
+
 def test_labels_are_units_where_there_is_room_and_numbers_where_there_is_not():
     assert tick_labels([*"a \nb"], 4) == ["a", "␣", "↵", "b"]
     labels = tick_labels([*"abcdefghijklm"], 12)

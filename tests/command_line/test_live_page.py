@@ -115,6 +115,8 @@ def test_a_large_page_is_written_with_force_alone(monkeypatch):
 def test_a_folder_that_cannot_be_written_into_is_named(trained, monkeypatch):
     monkeypatch.setattr("transformer.export.places.os.access", lambda *_: False)
     refuses(export, TO_PAGE, "page.html: cannot write in .*: give another --out")
+    live = ("--live", "--prompt", "To")
+    refuses(explain, live, "explain.html: cannot write in .*: give another --out")
 
 
 @pytest.mark.usefixtures("trained")

@@ -220,6 +220,12 @@ def test_snapshots_of_an_adapter_are_of_the_merged_model(call, finished, tmp_pat
     assert not is_close(found[0], last)
 
 
+def test_snapshots_of_an_encoder_decoder_are_refused_since_no_page_shows_them(call, tmp_path):
+    (tmp_path / "shout.yaml").write_text(TINY_PAIRS, encoding="utf-8")
+    with pytest.raises(UserError, match=r"^--snapshots: .* model encoder_decoder .*leave out snap"):
+        call(train, "--config", "shout.yaml", "--snapshots", 3)
+
+
 @pytest.mark.slow
 def test_an_encoder_decoder_has_snapshots_too(train_here, tmp_path):
     words = map("".join, itertools.permutations("abcde", 4))

@@ -37,7 +37,14 @@ class Draft:
         Raises: UserError for a value out of range, and for values that do not go together.
         """
         chosen = {key: Setting(value, f"the plan's {key}") for key, value in values.items()}
-        return check(Config, {**self.settings, **chosen}, self.path)
+        config = check(Config, {**self.settings, **chosen}, self.path)
+        # Of a new run alone: one that has kept them goes on as it was.
+        if config.snapshots and not config.family.shows_learning:
+            raise UserError(
+                f"{self.settings['snapshots'].origin}: snapshots are for a page that shows how a "
+                f"model learned, and that of model {config.model} does not: leave out snapshots"
+            )
+        return config
 
     def base(self, **values: Any) -> Config:
         """Any config of this draft, for the keys that are given; `values` for some that are auto.

@@ -198,6 +198,28 @@ def _check(
         raise ValueError(f"length_penalty must be at least 0 and finite, got {length_penalty}")
 
 
+def _searched(
+    model: TargetModel, search: _Search, begin: int, never: Int[Tensor, " _"]
+) -> list[list[Hypothesis]]:
+    """The hypotheses of each source, after as many steps as the search needs."""
+    num_sources, num_beams = len(search.sources), search.num_beams
+    found: list[list[Hypothesis]] = [[]] * num_sources
+    cache = model.make_cache(num_sources * num_beams)
+    tokens = torch.full((num_sources * num_beams, 1), begin, device=never.device)
+    for length in range(1, len(search.divisors)):
+        logits = model(tokens, cache=cache)[:, -1]
+        parents = search.step(*_ranked(logits, never, num_beams), length)
+        done = search.done(length)
+        kept = _in_place(done)
+        for source, best in search.pop(done, kept):
+            found[source] = best
+        if not len(search.sources):
+            break
+        cache.select((kept[:, None] * num_beams + parents[kept]).flatten())
+        tokens = search.live.tokens[:, :, length - 1].reshape(-1, 1)
+    return found
+
+
 @torch.inference_mode()
 def beam_search(
     model: TargetModel,
@@ -236,18 +258,4 @@ def beam_search(
     divisors = [((5 + length) / 6) ** length_penalty for length in range(max_new_tokens + 1)]
     search = _Search((num_sources, num_beams, num_results or num_beams), end, divisors, device)
     never = torch.tensor(sorted(forbidden), dtype=torch.long, device=device)
-    found: list[list[Hypothesis]] = [[]] * num_sources
-    cache = model.make_cache(num_sources * num_beams)
-    tokens = torch.full((num_sources * num_beams, 1), begin, device=device)
-    for length in range(1, max_new_tokens + 1):
-        logits = model(tokens, cache=cache)[:, -1]
-        parents = search.step(*_ranked(logits, never, num_beams), length)
-        done = search.done(length)
-        kept = _in_place(done)
-        for source, best in search.pop(done, kept):
-            found[source] = best
-        if not len(search.sources):
-            break
-        cache.select((kept[:, None] * num_beams + parents[kept]).flatten())
-        tokens = search.live.tokens[:, :, length - 1].reshape(-1, 1)
-    return found
+    return _searched(model, search, begin, never)

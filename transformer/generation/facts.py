@@ -23,7 +23,7 @@ def describe(saved: SavedModel) -> dict[str, Any]:
     tokenizer = saved.tokenizer
     return {
         "checkpoint": str(saved.path),
-        "parameters": sum(p.numel() for p in saved.model.parameters()),
+        "parameters": saved.model.num_parameters,
         "architecture": saved.architecture,
         "tokenizer": {"kind": tokenizer.state["kind"], "units": tokenizer.units, **tokenizer.sizes},
         "corpus": saved.corpus,

@@ -1,5 +1,7 @@
 """Draws the attention of each block and head as a PNG picture."""
 
+from io import BytesIO
+
 import torch
 from matplotlib.image import imsave
 
@@ -7,23 +9,23 @@ from transformer.inspection.attention_figures import as_image, attention_figure
 from transformer.inspection.explanation import Explanation
 from transformer.inspection.labels import shortened
 from transformer.system.errors import UserError
-from transformer.system.files import replacing
 
 MOST_LABELS = 180  # on one side of a picture of 20 inches, for all maps together
 DOTS_PER_INCH = 150
 STEPS = [digit * 10**zeros for zeros in range(7) for digit in (1, 2, 5)]  # between shown numbers
 
 
-def write_picture(path: str, explanation: Explanation) -> None:
-    """Writes the picture to `path`. Raises: UserError for a model without attention."""
+def as_png(explanation: Explanation) -> bytes:
+    """The content of the file. Raises: UserError for a model without attention."""
     if not len(explanation.attention):
         raise UserError("this model has no attention to draw: give an `out` that ends in .html")
     most = MOST_LABELS // max(explanation.attention.shape[:2])
     labels = [tick_labels(units, most) for units in (explanation.rows, explanation.columns)]
     figure = attention_figure(torch.from_numpy(explanation.attention), *labels)
     figure.set_dpi(DOTS_PER_INCH)
-    with replacing(path) as temporary:
-        imsave(temporary, as_image(figure), format="png")
+    content = BytesIO()
+    imsave(content, as_image(figure), format="png")
+    return content.getvalue()
 
 
 def tick_labels(units: list[str], most: int) -> list[str]:

@@ -44,6 +44,11 @@ class SequenceModel(nn.Module):
         self.architecture = settings.architecture
         self.block_size = settings.block_size
 
+    @property
+    def num_parameters(self) -> int:
+        """All of them, frozen ones too; a shared one counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
 
 class BlockModel(SequenceModel):
     """Makes the parts of the blocks of a GPT or an encoder-decoder from its settings."""

@@ -41,7 +41,7 @@ class EnsembleCache:
 
 
 def _size(model: TokenModel) -> tuple[bool, int]:
-    return model.has_attention, sum(parameter.numel() for parameter in model.parameters())
+    return model.has_attention, model.num_parameters
 
 
 class Ensemble(TokenModel):

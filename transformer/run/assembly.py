@@ -109,8 +109,8 @@ def build_model_of(
     if config.activation_checkpointing:
         recompute_blocks(model)
     accelerator = resolve_accelerator(config.accelerator)
-    num_parameters = sum(p.numel() for p in model.parameters())
-    petaflop = 6 * num_parameters * num_tokens / 1e15  # Kaplan et al. 2020 (arXiv:2001.08361), 2.1
+    # Kaplan et al. 2020 (arXiv:2001.08361), 2.1
+    petaflop = 6 * model.num_parameters * num_tokens / 1e15
     if resolve_compile(config.compile, accelerator, config.strategy, petaflop):
         if has_compiler(accelerator):
             compile_model(model, config.cache_dir)

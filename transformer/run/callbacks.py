@@ -120,10 +120,8 @@ def make_snapshots(run: Run) -> Snapshots:
     return Snapshots(run.folder, run.config.snapshots, is_there, run.throughput.pause)
 
 
-def build_callbacks(run: Run) -> list[pl.Callback]:
-    keys = run.config.resolved()
-    agreement = Agreement()
-    checkpoints = RunCheckpoints(
+def make_checkpoints(run: Run, agreement: Agreement) -> RunCheckpoints:
+    return RunCheckpoints(
         run.folder,
         run.checkpoint_io,
         agreement,
@@ -132,6 +130,12 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         run.config.checkpoint_every_minutes,
         run.keeper,
     )
+
+
+def build_callbacks(run: Run) -> list[pl.Callback]:
+    keys = run.config.resolved()
+    agreement = Agreement()
+    checkpoints = make_checkpoints(run, agreement)
     limit, clock = make_clock(run, agreement)
     parts: list[pl.Callback] = [
         run.throughput,

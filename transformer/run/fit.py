@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from transformer.config.keys import Config
 from transformer.run.conflicts import check_logger
 from transformer.run.folder_keeper import RunFolder, lock_run
 from transformer.run.origin import Origin
+from transformer.storage.damage import in_one_line
 from transformer.storage.run_folder import (
     check_run_writable,
     check_writable,
@@ -36,7 +38,7 @@ from transformer.tasks.registry import task_of
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
-    from transformer.run.assembly import Run
+    from transformer.run.parts import Run
 
 # Lightning and torch raise these for a checkpoint whose content was changed.
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, MemoryError)
@@ -164,24 +166,17 @@ def put_together(
         from transformer.run.circumstances import hash_of_start
         from transformer.run.preparation import prepare
         from transformer.run.recording import parts_of
-        from transformer.training.callbacks.throughput import Throughput
 
     quiet_libraries()
     origin = origin or Origin()
     start = hash_of_start(config, resume)  # while its weights are in memory
     parts = prepare(config, data, resume, profile=profile)
-    config, task, total_steps = parts.config, parts.task, parts.total_steps
-    step = resuming.check_unfinished(resume, total_steps, before, config) if resume else 0
+    config = parts.config
+    step = resuming.check_unfinished(resume, parts.total_steps, before, config) if resume else 0
     folder = choose_folder(config, resume, lock)
     record = parts_of(folder, step, parts, before, origin.command, start)
-    run = assembly.Run(
-        config,
-        folder,
-        task,
-        parts.module,
-        Throughput(task.data.num_train_tokens, task.tokens_per_example, started_at),
-        total_steps,
-        parts.num_devices,
+    run = replace(
+        parts.as_run(folder, started_at),
         schedule_changed=resuming.changes_schedule(before, config),
         keeper=RunFolder(folder, config.resolved(), lock, record),
         sums_up=sums_up,
@@ -227,7 +222,7 @@ def fit(run: "Run", trainer: "pl.Trainer", resume: Path | None) -> None:
             raise UserError(out_of_memory_advice(run.config.batch_size, batches)) from None
         if resume is None or run.module.started or isinstance(error, UserError):
             raise
-        reason = " ".join(str(error).split())[:300]
+        reason = in_one_line(error)
         raise UserError(f"{resume}: damaged, its training state does not fit: {reason}") from None
     if (error := run.checkpoint_io.error) is not None:
         raise UserError(

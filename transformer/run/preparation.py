@@ -7,11 +7,13 @@ from typing import Any
 from transformer.config.keys import Config
 from transformer.run import assembly
 from transformer.run.compiling import settle_compile
+from transformer.run.parts import Run
 from transformer.run.settling import settle
 from transformer.system.cores import leave_threads_to_lightning
 from transformer.system.processes import num_sharing_cores
 from transformer.tasks.base import Data
 from transformer.tasks.task_run import TaskRun
+from transformer.training.callbacks.throughput import Throughput
 from transformer.training.lightning_module import LanguageModule
 
 
@@ -23,6 +25,13 @@ class Prepared:
     task: TaskRun
     module: LanguageModule
     total_steps: int
+
+    def as_run(self, folder: Path, started_at: float | None = None) -> Run:
+        """The run that trains with these parts; `started_at` is a time of time.monotonic."""
+        data, task = self.task.data, self.task
+        throughput = Throughput(data.num_train_tokens, task.tokens_per_example, started_at)
+        parts = self.config, folder, task, self.module, throughput, self.total_steps
+        return Run(*parts, self.num_devices)
 
 
 def prepare(

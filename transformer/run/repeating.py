@@ -20,6 +20,7 @@ from transformer.run.resuming import describe_other_data
 from transformer.run.starting import read_start
 from transformer.run.verification import InterruptAfter
 from transformer.storage.adapter_file import hash_of_weights
+from transformer.storage.damage import in_one_line
 from transformer.storage.model_file import read_corpus_facts
 from transformer.storage.repeat_record import RECORD, Part, read_parts
 from transformer.storage.run_folder import LAST
@@ -149,7 +150,7 @@ def stages_of(run: Path, config: Config, parts: Sequence[Part]) -> list[Config]:
         try:
             stages.insert(0, Config.model_validate(stages[0].resolved() | before))
         except ValueError as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = in_one_line(error)
             raise UserError(f"{run / RECORD}: damaged, its settings cannot be: {reason}") from None
     if len(stages) > 1 and (config.devices != 1 or config.num_nodes != 1):
         raise UserError(

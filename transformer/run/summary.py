@@ -28,7 +28,7 @@ def summarize(run: Run, trainer: pl.Trainer) -> tuple[dict[str, Any], SequenceMo
     summary = {
         **run.task.score(model),
         "best_step": best.results["best_step"],
-        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "num_parameters": model.num_parameters,
         **run_facts(trainer, run.throughput),
         "corpus_sha256": run.task.corpus_facts["sha256"],
     }

@@ -22,7 +22,6 @@ from transformer.system.terminal import quiet_libraries
 from transformer.tasks.base import Data
 from transformer.training.callbacks.after_batch import AfterBatch
 from transformer.training.callbacks.announcements import duration
-from transformer.training.callbacks.throughput import Throughput
 from transformer.training.estimates import END_SECONDS
 from transformer.training.lightning_internals import NEVER, between_steps
 from transformer.training.step_graph import WARMUP_STEPS, CapturedSteps
@@ -59,18 +58,18 @@ class StopWatch(AfterBatch):
             return
         if trainer.global_step < self.num_left_out:
             return
-        self.steps.append(now(trainer))
+        self.steps.append(now(trainer.strategy.root_device))
         long = self.steps[-1] - self.steps[0] >= MOST_SECONDS
         if long or len(self.steps) > MOST_STEPS:
             trainer.should_stop = True
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.batches.append(now(trainer))
+        self.batches.append(now(trainer.strategy.root_device))
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
-        self.batches.append(now(trainer))
+        self.batches.append(now(trainer.strategy.root_device))
         self.tokens.append(int((batch[-1] != IGNORED).sum()))
 
     @property
@@ -84,9 +83,8 @@ class StopWatch(AfterBatch):
         return (self.batches[-1] - self.batches[first]) / sum(self.tokens[first:])
 
 
-def now(trainer: pl.Trainer) -> float:
+def now(device: torch.device) -> float:
     """The time once the device has finished its work."""
-    device = trainer.strategy.root_device
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).synchronize()
     return time.perf_counter()
@@ -101,12 +99,10 @@ def time_here(config: Config, data: Data, start_seconds: float) -> str:
     """
     quiet_libraries()
     parts = prepare(config, data, try_compiling=False)
-    task, total_steps = parts.task, parts.total_steps
-    throughput = Throughput(task.data.num_train_tokens, task.tokens_per_example)
-    run = Run(parts.config, Path(), task, parts.module, throughput, total_steps)
+    run = parts.as_run(Path())
     every_steps = assembly.choose_val_every_steps(run)
     times = measure(run, parts.hardware)
-    pass_seconds = times.step * task.data.num_train_tokens / run.tokens_per_step
+    pass_seconds = times.step * run.data.num_train_tokens / run.tokens_per_step
     return (
         f"measured here ({times.device}), over {times.num_steps} steps: "
         f"{duration(times.step)} per step, {duration(pass_seconds)} per corpus pass\n"

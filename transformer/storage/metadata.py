@@ -38,6 +38,12 @@ def checksum(texts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def take_checksum(texts: dict[str, str], tensors: Mapping[str, Tensor]) -> None:
+    """Removes the checksum from the texts. Raises: ValueError if it is not that of the rest."""
+    if texts.pop(CHECKSUM, None) != checksum(texts, tensors):
+        raise ValueError("its content does not match its checksum")
+
+
 def model_tensors(weights: Mapping[Any, Any]) -> dict[str, Tensor]:
     """The model's tensors in a LightningModule's state, under their names in the model."""
     return {

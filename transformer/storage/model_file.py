@@ -5,7 +5,8 @@ the same metadata under one key. Loading either file runs no code from it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,16 @@ from transformer.models.base import SequenceModel
 from transformer.models.families.registry import completed
 from transformer.models.parts.layers import skipped_initialization
 from transformer.storage.adapter_file import base_of, with_adapter
+from transformer.storage.damage import in_one_line
 from transformer.storage.metadata import (
     ADAPTER,
-    CHECKSUM,
     FORMAT_VERSION,
     METADATA_KEY,
     SNAPSHOT,
-    checksum,
     distinct_tensors,
     encode_metadata,
     model_tensors,
+    take_checksum,
 )
 from transformer.storage.pretrained.loading import load_pretrained
 from transformer.storage.pretrained.places import CONFIG, is_pretrained
@@ -92,9 +93,7 @@ def _load_file(path: Path) -> SavedModel:
     tensors, texts = _read_ckpt(path) if path.suffix == ".ckpt" else _read_safetensors(path)
     _check_version(path, texts)
     try:
-        expected = texts.pop(CHECKSUM, None)
-        if expected != checksum(texts, tensors):
-            raise ValueError("its content does not match its checksum")
+        take_checksum(texts, tensors)
         parts = {name: json.loads(t) for name, t in texts.items() if name != "format_version"}
         if SNAPSHOT in parts:
             raise UserError(f"{path}: {_IS_SNAPSHOT}")
@@ -114,7 +113,7 @@ def _load_file(path: Path) -> SavedModel:
     except UserError:
         raise
     except (*READ_ERRORS, OverflowError) as error:  # RuntimeError: also too deep nesting
-        reason = " ".join(str(error).split())[:300]
+        reason = in_one_line(error)
         raise UserError(f"{path}: damaged or not a model of this program: {reason}") from None
     return SavedModel(path, model, tokenizer, architecture, **others)
 
@@ -158,40 +157,41 @@ def _read_ckpt(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return {name: tensor.clone() for name, tensor in tensors.items()}, texts  # no longer mapped
 
 
+@contextmanager
+def _read_or_damaged(path: Path, problem: str) -> Iterator[None]:
+    """Raises: UserError with the problem if what is read in this block is not there or wrong."""
+    try:
+        yield
+    except READ_ERRORS as error:
+        raise UserError(f"{path}: damaged: {problem} ({error})") from None
+
+
 def read_tokenizer(path: Path) -> Tokenizer | PairTokenizer:
     """The tokenizer in a run's .ckpt. Raises: UserError if it is damaged."""
     _, texts = read_with_metadata(path)
-    try:
+    with _read_or_damaged(path, "it has no tokenizer"):
         return tokenizer_from_state(json.loads(texts["tokenizer"]))
-    except READ_ERRORS as error:
-        raise UserError(f"{path}: damaged: it has no tokenizer ({error})") from None
 
 
 def read_corpus_facts(path: Path) -> dict[str, Any]:
     """What a run's .ckpt says about its corpus. Raises: UserError if it is damaged."""
     _, texts = read_with_metadata(path)
-    try:
+    with _read_or_damaged(path, "its corpus is not described"):
         return dict(json.loads(texts.get("corpus", "{}")))
-    except READ_ERRORS as error:
-        raise UserError(f"{path}: damaged: its corpus is not described ({error})") from None
 
 
 def read_adapter(path: Path) -> dict[str, Any]:
     """What a run's .ckpt says about its adapter. Raises: UserError if it has none."""
     _, texts = read_with_metadata(path)
-    try:
+    with _read_or_damaged(path, "it has no adapter"):
         return dict(json.loads(texts[ADAPTER]))
-    except READ_ERRORS as error:
-        raise UserError(f"{path}: damaged: it has no adapter ({error})") from None
 
 
 def read_architecture(path: Path) -> dict[str, Any]:
     """The architecture of the model in a run's .ckpt. Raises: UserError if it is damaged."""
     state = read_training_state(path)
-    try:
+    with _read_or_damaged(path, "it has no architecture"):
         return completed(json.loads(state[METADATA_KEY]["architecture"]))
-    except READ_ERRORS as error:
-        raise UserError(f"{path}: damaged: it has no architecture ({error})") from None
 
 
 def _build(architecture: dict[str, Any], tensors: dict[str, Tensor]) -> SequenceModel:

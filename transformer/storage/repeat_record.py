@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from transformer.storage.damage import what_is_wrong
 from transformer.system.errors import UserError
 from transformer.system.files import read_utf8
 
@@ -67,9 +68,7 @@ def read_parts(run: Path) -> list[Part]:
     try:
         return [_read(part) for part in json.loads(read_utf8(path, "record"))["parts"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        named = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        reason = " ".join(named.split())[:200]
-        raise UserError(f"{path}: damaged: {reason}; {_WAY_OUT}") from None
+        raise UserError(f"{path}: damaged: {what_is_wrong(error)}; {_WAY_OUT}") from None
 
 
 _KINDS: dict[str, Any] = {

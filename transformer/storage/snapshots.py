@@ -15,8 +15,9 @@ from typing import NamedTuple
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from transformer.storage.damage import what_is_wrong
 from transformer.storage.int8_rows import check_rows
-from transformer.storage.metadata import CHECKSUM, SNAPSHOT, checksum, encode_metadata
+from transformer.storage.metadata import SNAPSHOT, encode_metadata, take_checksum
 from transformer.storage.tensor_file import (
     check_names,
     check_tensor,
@@ -82,9 +83,7 @@ def read(snapshot: Snapshot, like: Mapping[str, Tensor] | None = None) -> dict[s
     """
     try:
         tensors, texts = read_tensors(snapshot.path)
-        expected = texts.pop(CHECKSUM, None)
-        if expected != checksum(texts, tensors):
-            raise ValueError("its content does not match its checksum")
+        take_checksum(texts, tensors)
         check_rows(tensors)
         like = tensors if like is None else like
         check_names(like, tensors)
@@ -113,6 +112,5 @@ def _described(path: Path) -> Snapshot:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    named = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-    reason = " ".join(named.split())[:300]
+    reason = what_is_wrong(error)
     return UserError(f"{path}: damaged or not a snapshot of a run: {reason}; {_WAY_OUT}")

@@ -48,6 +48,10 @@ class LanguageModule(SavedModule):
 
     num_inputs = 1  # how many of the first tensors of a batch the model takes
 
+    started = False  # True after a checkpoint was restored completely
+    total_steps_before: int | None = None  # in the checkpoint
+    _restored: dict[str, Any] | None = None
+
     def __init__(
         self,
         model: SequenceModel,
@@ -75,22 +79,17 @@ class LanguageModule(SavedModule):
         self.save_hyperparameters(ignore=["model", "metadata"])
         self.model, self.lr = model, lr
         self.metadata = {"architecture": model.architecture} | dict(metadata or {})
-        self.grad_clip = grad_clip
-        self.label_smoothing = label_smoothing
-        self.r_drop = r_drop
-        self.total_steps = total_steps
-        self.started = False  # True after a checkpoint was restored completely
+        self.grad_clip, self.total_steps = grad_clip, total_steps
+        self.label_smoothing, self.r_drop = label_smoothing, r_drop
         self.lr_on_resuming = (lr, lr)  # for the next step: the old one, and the new one
-        self.total_steps_before: int | None = None  # in the checkpoint
         numbers = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "eps": eps}
         numbers |= {"beta1": beta1, "beta2": beta2}
         self._optimizer = OptimizerSettings(optimizer=optimizer, polar=polar, **numbers)
         self._schedule = Schedule(schedule, warmup_steps, decay_fraction, final_lr_fraction)
         self._group_settings: list[dict[str, Any]] = []
         self._guard = StepGuard()
-        self._restored: dict[str, Any] | None = None
         self.train_losses: list[Tensor] = []  # since they were last logged
-        self._val_sums = LossSums()  # also used by tests
+        self._val_sums = LossSums()  # of a validation or of a test
         self._grad_norm = torch.zeros(())
 
     def forward(self, *inputs: Int[Tensor, "B _"]) -> Float[Tensor, "B T V"]:

@@ -24,6 +24,14 @@ from transformer.system.errors import UserError
 from transformer.system.paths import expanded
 
 
+def _as_texts(
+    data_path: str | Path, val_path: str | Path | None, test_path: str | Path | None
+) -> tuple[str, str | None, str | None]:
+    """A checkpoint with a str loads without pickle."""
+    own = [None if path is None else str(expanded(path)) for path in (val_path, test_path)]
+    return str(expanded(data_path)), own[0], own[1]
+
+
 class PairDataModule(EndlessDataModule):
     """Pairs for training, validation and test; each source is in one of the three splits only.
 
@@ -56,9 +64,7 @@ class PairDataModule(EndlessDataModule):
         pairs: Pairs | None = None,
     ) -> None:
         super().__init__(batch_size=batch_size, num_workers=num_workers, endless=endless)
-        data_path = str(expanded(data_path))  # a checkpoint with a str loads without pickle
-        val_path = None if val_path is None else str(expanded(val_path))
-        test_path = None if test_path is None else str(expanded(test_path))
+        data_path, val_path, test_path = _as_texts(data_path, val_path, test_path)
         self.save_hyperparameters(ignore=["pairs"])
         settings = PairSettings(
             block_size=block_size,
@@ -73,9 +79,13 @@ class PairDataModule(EndlessDataModule):
             vocab_size=vocab_size,
             min_frequency=min_frequency,
         )
-        self.pairs = read_pairs(data_path, settings, build=True) if pairs is None else pairs
-        self.pairs.check_splits(settings)
-        self.splits = self.pairs.split(*settings.fractions)
+        pairs = read_pairs(data_path, settings, build=True) if pairs is None else pairs
+        self._take(pairs, settings, seed)
+
+    def _take(self, pairs: Pairs, settings: PairSettings, seed: int) -> None:
+        pairs.check_splits(settings)
+        self.pairs = pairs
+        self.splits = pairs.split(*settings.fractions)
         self.train_pairs = self._encoded(self.splits.train)
         self.val_pairs = self._encoded(self.splits.val)
         self.num_train_tokens = int(self.train_pairs.num_tokens.sum())

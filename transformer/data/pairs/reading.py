@@ -103,14 +103,8 @@ def read_pairs(
     files = [
         None if each is None else PairFile.read(str(each), settings, build=build) for each in paths
     ]
+    tokenizer = _checked_tokenizer(files, settings, recall)
     found = [file for file in files if file is not None]
-    tokenizer = None
-    if all(file.pairs for file in found):
-        tokenizer = _tokenizer(files, settings, recall)
-        for file in found if "pieces" in settings.units else ():
-            file.take_out_long(tokenizer, settings)
-    check_lines(found, skip_bad_lines=settings.skip_bad_lines)
-    assert tokenizer is not None  # or all lines of a file were bad
     sha256, record = _identified(files)
     pairs = list(chain(*(file.pairs for file in found)))
     return Pairs(
@@ -147,6 +141,26 @@ def _identified(files: Sequence[PairFile | None]) -> tuple[str, dict[str, Any]]:
         return sha256, record_of(file.text)
     sha256 = identity_of([(part, bytes.fromhex(one)) for part, _, one in found])
     return sha256, {"files": {shown(str(file.path)): one[:_DIGITS] for _, file, one in found}}
+
+
+def _checked_tokenizer(
+    files: Sequence[PairFile | None],
+    settings: PairSettings,
+    recall: Callable[[], PairTokenizer] | None,
+) -> PairTokenizer:
+    """Also takes out the lines that are too long in pieces, before all bad lines are reported.
+
+    Raises: UserError for bad lines, unless they are to be skipped.
+    """
+    found = [file for file in files if file is not None]
+    tokenizer = None
+    if all(file.pairs for file in found):
+        tokenizer = _tokenizer(files, settings, recall)
+        for file in found if "pieces" in settings.units else ():
+            file.take_out_long(tokenizer, settings)
+    check_lines(found, skip_bad_lines=settings.skip_bad_lines)
+    assert tokenizer is not None  # or all lines of a file were bad
+    return tokenizer
 
 
 def _tokenizer(

@@ -47,21 +47,22 @@ class Faults:
         if self.files:
             more = len(self.files) - _NAMED
             named = "; ".join(self.files[:_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
-            log.warning("skip_bad_files: %s left out: %s", _counted(len(self.files), "file"), named)
+            log.warning("skip_bad_files: %s left out: %s", counted(len(self.files), "file"), named)
         if self.num_records:
-            number = _counted(self.num_records, "record")
+            number = counted(self.num_records, "record")
             log.warning("skip_bad_files: %s left out, first %s", number, self.first_record)
 
     @property
     def note(self) -> str:
         """`, 2 bad files and 3 bad records left out`, or nothing."""
         parts = [
-            _counted(number, f"bad {name}")
+            counted(number, f"bad {name}")
             for name, number in (("file", len(self.files)), ("record", self.num_records))
             if number
         ]
         return f", {' and '.join(parts)} left out" if parts else ""
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -17,8 +17,6 @@ from transformer.data.tokenizers.utf8 import as_bytes
 from transformer.system.errors import UserError
 from transformer.system.progress import progress
 
-_WIDE = ("utf-16", "utf-32")
-
 
 class Document(NamedTuple):
     text: str
@@ -69,7 +67,7 @@ def files_of(data_path: DataPath, reading: Reading, *, build: bool) -> tuple[lis
     for path in listed(data_path):
         if not is_pattern(path) and not isdir(path):
             provide_corpus(path, "text file", build=build)
-        files, number = find_files(path, wide=reading.encoding.startswith(_WIDE))
+        files, number = find_files(path, wide=reading.is_wide)
         parts.append(files)
         left_out += number
     return parts, left_out

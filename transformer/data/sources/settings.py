@@ -19,6 +19,11 @@ class Reading:
     any_bytes: bool = False
     cleaning: Callable[[str], str] | None = None
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether text in this encoding has NUL bytes, which otherwise are a sign of no text."""
+        return self.encoding.startswith(("utf-16", "utf-32"))
+
     def cleaned(self, text: str) -> str:
         return text if self.cleaning is None else self.cleaning(text)
 

@@ -90,14 +90,17 @@ class CharacterDataModule(EndlessDataModule):
             self.most_val_tokens = min(self.most_val_tokens, val_max_tokens)
         self.block_size = block_size
         self.stride = block_size if stride == "block_size" else stride
-        self.train_tokens = torch.from_numpy(self.corpus.train)
-        self.val_tokens = torch.from_numpy(self.corpus.val)
-        self.test_tokens = torch.from_numpy(self.corpus.test)
-        self.num_train_tokens, self.num_val_tokens = len(self.train_tokens), len(self.val_tokens)
+        self._take_splits(self.corpus)
         self.order, self._step = endless_order(self.corpus, block_size, self.stride, seed)
         self.num_examples = self.order.size
         self.num_val_examples = num_windows(self.num_val_tokens, block_size)
-        self._scored_size = self.corpus.val_size or self.tokenizer.size(self.corpus.val[1:])
+
+    def _take_splits(self, corpus: Corpus) -> None:
+        self.train_tokens = torch.from_numpy(corpus.train)
+        self.val_tokens = torch.from_numpy(corpus.val)
+        self.test_tokens = torch.from_numpy(corpus.test)
+        self.num_train_tokens, self.num_val_tokens = len(self.train_tokens), len(self.val_tokens)
+        self._scored_size = corpus.val_size or corpus.tokenizer.size(corpus.val[1:])
 
     @property
     def most_scored_tokens(self) -> int:

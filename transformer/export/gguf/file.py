@@ -71,7 +71,7 @@ def write_file(saved: SavedModel, path: Path, format_name: str) -> str:
         writer.write_tensors_to_file()
     finally:
         writer.close()
-    number = sum(parameter.numel() for parameter in saved.model.parameters())
+    number = saved.model.num_parameters
     return f"a {architecture.name} with {number:,} parameters in {kind.name}"
 
 

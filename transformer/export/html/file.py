@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from transformer.models.encoder_decoder import EncoderDecoder
 from transformer.pages.live.facts import run_folder
 from transformer.pages.live.packing import INT8
 from transformer.pages.live.page import check_size, live_page
@@ -35,13 +34,12 @@ def write(saved: SavedModel, path: Path, options: Any) -> str:
     snapshots = chosen_snapshots(saved, options.snapshots)
     page = live_page(saved, number_format=options.number_format, snapshots=snapshots)
     path.write_text(page, encoding="utf-8", newline="\n")
-    number = sum(parameter.numel() for parameter in saved.model.parameters())
     moments = f", with {len(snapshots)} snapshots of its training" if snapshots else ""
     kind = saved.architecture["model"]
     article = "an" if kind[0] in "aeiou" else "a"
     return (
         f"a page of {len(page.encode()) / 1e6:,.2f} MB that runs {article} {kind} with "
-        f"{number:,} parameters in {options.number_format}{moments}"
+        f"{saved.model.num_parameters:,} parameters in {options.number_format}{moments}"
     )
 
 
@@ -52,10 +50,10 @@ def chosen_snapshots(saved: SavedModel, number: int) -> list[Snapshot]:
     """
     if not number:
         return []
-    if isinstance(saved.model, EncoderDecoder):
+    if not saved.model.settings.shows_learning:
         raise UserError(
-            "an encoder_decoder's page shows its translations, and not how it learned them: leave "
-            "out `snapshots`"
+            f"an {saved.architecture['model']}'s page does not show how it learned: leave out "
+            "`snapshots`"
         )
     run = run_folder(saved)
     kept = [] if run is None else list_snapshots(run)

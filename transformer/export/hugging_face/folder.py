@@ -39,7 +39,7 @@ def write_folder(saved: SavedModel, folder: Path, options: Any) -> str:
     with replacing(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, {"format": "pt"})
     write_text(folder / CARD, model_card(saved, fit.family.name, options))
-    number = sum(parameter.numel() for parameter in saved.model.parameters())
+    number = saved.model.num_parameters
     return f"a {fit.family.name} with {number:,} parameters in {number_format}"
 
 

@@ -29,7 +29,7 @@ def model_card(saved: SavedModel, class_name: str, options: Any) -> str:
     tokenizer = saved.tokenizer
     assert isinstance(tokenizer, Tokenizer)
     name = PurePath(options.out).name
-    number = sum(parameter.numel() for parameter in saved.model.parameters())
+    number = saved.model.num_parameters
     sections = [
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\n---",
         f"# {_plain(name)}",

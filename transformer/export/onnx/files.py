@@ -16,9 +16,10 @@ _OTHERS = 2**24  # bytes for all but the parameters
 
 def check(saved: SavedModel, out: str) -> None:
     """Raises: UserError for a model that the graphs or their files cannot hold."""
-    if 4 * _num_parameters(saved) + _OTHERS > _MOST_BYTES:
+    number = saved.model.num_parameters
+    if 4 * number + _OTHERS > _MOST_BYTES:
         raise UserError(
-            f"{saved.path}: {_num_parameters(saved):,} parameters are more than the 2 GB of an "
+            f"{saved.path}: {number:,} parameters are more than the 2 GB of an "
             "ONNX file: give `to=huggingface`"
         )
     kind = kind_of(saved.model)
@@ -45,8 +46,5 @@ def write(saved: SavedModel, path: Path) -> str:
         for name, text in tokenizers.items():
             write_text(path / name, text + "\n")
     what = " and ".join(kind.graphs) if path.is_dir() else "a graph"
-    return f"{what} of opset {OPSET} with {_num_parameters(saved):,} parameters in float32"
-
-
-def _num_parameters(saved: SavedModel) -> int:
-    return sum(parameter.numel() for parameter in saved.model.parameters())
+    number = saved.model.num_parameters
+    return f"{what} of opset {OPSET} with {number:,} parameters in float32"

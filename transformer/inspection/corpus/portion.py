@@ -25,7 +25,6 @@ from transformer.system.progress import progress
 MOST_BYTES = 64_000_000  # of text that is held
 _LEAST_WINDOW = 64_000  # bytes of a file that are looked at, if any are
 _MOST_PACKED = 8  # times the bytes of a file that is read as a whole
-_WIDE = ("utf-16", "utf-32")
 _INSIDE = bytes(range(0x80, 0xC0))  # bytes of a character of UTF-8 behind its first one
 
 
@@ -148,7 +147,7 @@ def _plain(
     file: str, part: int, size: int, share: int, reading: Reading
 ) -> tuple[list[Sample], bool]:
     start = 0
-    if not endings(file)[1] and share < size and not reading.encoding.startswith(_WIDE):
+    if not endings(file)[1] and share < size and not reading.is_wide:
         start = _start_of(file, size, share)
     with naming(file):
         start, data, is_whole = _window(file, start, share)

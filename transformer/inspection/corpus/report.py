@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transformer.data.sources.faults import counted
 from transformer.data.text.settings import TextSettings
 from transformer.inspection.corpus import characters, copies, encodings, lines, pages, passages
 from transformer.inspection.corpus.findings import Finding
@@ -49,15 +50,15 @@ class Report:
     def head(self) -> str:
         """One line, and another one if only a part was looked at."""
         portion = self.portion
-        size = f"{portion.num_bytes / 1e6:,.1f} MB in {_counted(len(portion.files), 'file')}"
+        size = f"{portion.num_bytes / 1e6:,.1f} MB in {counted(len(portion.files), 'file')}"
         seen = (
             f"{int(portion.lengths.sum()):,} characters, {len(portion.symbols):,} symbols, "
-            f"{_counted(len(portion.samples), 'document')}"
+            f"{counted(len(portion.samples), 'document')}"
         )
         if portion.is_whole:
             return f"{portion.name}: {seen}, {size}{portion.faults.note}"
         number = portion.num_documents
-        documents = "" if number is None else f", {_counted(number, 'document')}"
+        documents = "" if number is None else f", {counted(number, 'document')}"
         return (
             f"{portion.name}: {size}{documents}{portion.faults.note}\n"
             f"only a part was looked at, spread over the files: {seen}; so all numbers below are "
@@ -87,10 +88,6 @@ def look_at(data_path: Any, settings: TextSettings, most_bytes: int = MOST_BYTES
             bar.update()
     languages = languages_of(portion)
     return Report(portion, [*findings, *two_languages(languages)], languages)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _paragraph(finding: Finding) -> str:

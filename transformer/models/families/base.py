@@ -37,6 +37,7 @@ class Family:
     name: ClassVar[str]
     model_class: ClassVar[str]  # "module:Class"
     data: ClassVar[str] = "text"  # the kind of training data: a name in `tasks/registry.py`
+    shows_learning: ClassVar[bool] = True  # whether its page has a slider through its snapshots
     # Older model files do not have these fields; the models in them have these values.
     in_older_files: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 

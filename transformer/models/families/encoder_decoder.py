@@ -12,6 +12,7 @@ class EncoderDecoderSettings(TransformerSettings):
     name = "encoder_decoder"
     model_class = "transformer.models.encoder_decoder:EncoderDecoder"
     data = "pairs"
+    shows_learning = False
 
     source_vocab_size: int
     positions: str = "sinusoidal"

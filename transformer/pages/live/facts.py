@@ -32,7 +32,7 @@ def facts_of(saved: SavedModel, prompt: str | None) -> dict[str, Any]:
     """What is not known is left out, and so is what differs between two exports of one model."""
     config, results = saved.config, saved.results
     facts: dict[str, Any] = {
-        "num_parameters": sum(parameter.numel() for parameter in saved.model.parameters()),
+        "num_parameters": saved.model.num_parameters,
         "steps": results.get("best_step"),
         "val_loss": results.get("val_loss"),
     }

@@ -14,6 +14,7 @@ import torch
 from transformer.config.keys import Config
 from transformer.data.text.settings import READING_KEYS
 from transformer.run import assembly
+from transformer.run.timing import now
 from transformer.system.cache import cache_folder
 from transformer.system.devices import device_name, resolve_accelerator
 from transformer.system.speed import cores_are_free, recalled, remember
@@ -128,13 +129,11 @@ def _step(
     batch: Sequence[torch.Tensor],
     bf16: bool,
 ) -> float:
-    kind = batch[0].device.type
+    device = batch[0].device
     started_at = time.perf_counter()
-    with torch.autocast(kind, torch.bfloat16, enabled=bf16):
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         loss = module.training_step(batch, 0)
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
-    if kind in ("cuda", "mps"):
-        getattr(torch, kind).synchronize()
-    return time.perf_counter() - started_at
+    return now(device) - started_at

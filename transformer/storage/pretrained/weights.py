@@ -12,6 +12,7 @@ from transformer.models.families.gpt import GPTSettings
 from transformer.models.gpt import GPT
 from transformer.models.parts.attention import FusedLinear
 from transformer.models.parts.layers import skipped_initialization
+from transformer.storage.damage import in_one_line
 from transformer.storage.pretrained.families.base import PretrainedFamily, Tensor
 from transformer.storage.pretrained.fitting import Fitted
 from transformer.storage.pretrained.tensor_files import (
@@ -54,7 +55,7 @@ def loaded_model(described: Described) -> GPT:
     except UserError:
         raise
     except READ_TENSOR_ERRORS as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = in_one_line(error)
         raise UserError(
             f"{folder}: the weights do not fit {values.path.name}: {reason}; get the folder again"
         ) from None
