@@ -210,7 +210,7 @@ def main(argv: list[str] | None = None) -> int:
     command = ["train.py", *(sys.argv[1:] if argv is None else argv)]
     arguments = parse_arguments(argv)
     if arguments.plan:
-        return show_outlook(arguments.config)
+        return show_outlook(arguments.config, started_at)
     start = planned(arguments)
     if arguments.print_config:
         print(to_yaml(start.config.resolved()), end="")
@@ -247,13 +247,13 @@ def planned(arguments: Arguments) -> Start:
     return Start(entries[0].config, rivals, plan.spent_seconds)
 
 
-def show_outlook(config: Config | Draft) -> int:
+def show_outlook(config: Config | Draft, started_at: float) -> int:
     assert isinstance(config, Draft)  # see read_config
     say_loading("PyTorch")
     import_lightning()
     from transformer.run.planning.planned import outlook
 
-    print(outlook(config))
+    print(outlook(config, started_at))
     return 0
 
 

@@ -269,5 +269,11 @@ def test_committed_schema_is_that_of_the_fields():
     )
 
 
+def test_a_class_that_only_gives_config_its_keys_checks_nothing_so_nothing_is_built_for_it():
+    load_config(NINE_KEYS)
+    built = [kind for kind in Config.__mro__ if getattr(kind, "__pydantic_complete__", False)]
+    assert built == [Config]
+
+
 def test_the_folder_gives_the_config_that_the_package_gives():
     assert transformer.config.Config is transformer.Config is Config

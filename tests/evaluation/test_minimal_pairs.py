@@ -50,7 +50,7 @@ def test_sums_are_those_of_a_loop_token_by_token(
     float64, make_gpt, generator, monkeypatch, most, first_scored
 ):
     """Sentences up to four windows long, in batches of any size."""
-    monkeypatch.setattr("transformer.evaluation.minimal_pairs.scoring.TOKENS_ON_CPU", most)
+    monkeypatch.setattr("transformer.data.text.batches.SCORED_ON_CPU", most)
     model = make_gpt()
     sentences = drawn(LENGTHS, generator)
     found = score_with_model(model, sentences, first_scored, BLOCK_SIZE)

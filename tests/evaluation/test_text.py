@@ -89,7 +89,7 @@ def test_the_score_does_not_depend_on_the_batch_size(
 
 def test_the_score_is_the_same_number_for_any_number_of_threads(make_gpt, tokens, monkeypatch):
     """Each batch is computed on one thread, and their sums are added in order."""
-    monkeypatch.setattr(text, "TOKENS_ON_CPU", BLOCK_SIZE)
+    monkeypatch.setattr("transformer.data.text.batches.SCORED_ON_CPU", BLOCK_SIZE)
     model, before, losses = make_gpt(), torch.get_num_threads(), set()
     for num_threads in (1, 2, 3):
         torch.set_num_threads(num_threads)

@@ -29,8 +29,14 @@ MOST_FREQUENT = 10**9
 class _FirstKeys(BaseModel):
     """The required keys and `model`; the keys of the model families follow them."""
 
+    # What checks the values is built at the first check, and for `Config` alone: pydantic would
+    # build it for this class and each between them, too, at every start of a script.
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,
+        defer_build=True,
     )
 
     batch_size: Integer = Field(gt=0, description="chunks or pairs in one batch, per device")

@@ -19,9 +19,6 @@ from transformer.models.base import TokenModel
 
 Tokens = NDArray[np.integer]
 
-# In a batch. On a CPU, several batches are computed at the same time.
-TOKENS_ON_CPU = 1024
-TOKENS_ON_GPU = 8192
 MEAN = "their mean"  # of the losses of an ensemble's members
 
 
@@ -95,10 +92,8 @@ def score_model(
     read = len(tokens) if most_tokens is None else min(most_tokens, len(tokens))
     most = number if read == len(tokens) else max(1, read // block_size)
     windows = torch.from_numpy(drawn_windows(number, most))
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    most_tokens = TOKENS_ON_CPU if on_cpu else TOKENS_ON_GPU
-    vocab_size = model.architecture["vocab_size"]
-    batch_size = validation_batch_size(block_size, vocab_size, most_tokens)
+    device_type = next(model.parameters()).device.type
+    batch_size = validation_batch_size(block_size, model.architecture["vocab_size"], device_type)
     batches = WindowBatches(tokens, windows, block_size, batch_size)
     loss, num_scored = mean_loss(model, (batches[number] for number in range(len(batches))))
     return Score(loss, num_scored, tokenizer.size(_scored(tokens, windows, block_size)))

@@ -14,10 +14,10 @@ def commit_of(root: Path, *paths: str) -> str | None:
     `paths` limit these files, in git's words. None without git, and for a folder that is not the
     top of a repository: a program that is installed within another one's is not part of that.
     """
-    top = _git(root, "rev-parse", "--show-toplevel")
+    answer = _git(root, "rev-parse", "--show-toplevel", f"--short={_DIGITS}", "HEAD")
+    top, _, commit = (answer or "").rpartition("\n")
     if not top or Path(top).resolve() != root.resolve():
         return None
-    commit = _git(root, "rev-parse", f"--short={_DIGITS}", "HEAD")
     changes = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *paths)
     if not commit or changes is None:
         return None

@@ -7,9 +7,8 @@ PASSES_PER_TRAINING_STEP = 3
 # max_steps of a run that only a time limit ends: more than any machine can do.
 ENDLESS_STEPS = 10**12
 PROGRAM_BYTES = 0.6e9  # of a process on a CPU, without a model (benchmarks/memory.py)
-START_SECONDS = 10.0  # of a process: imports, reading the text, writing the model file
-# Of these, those of Python and the scripts themselves, and of the files at the end. An estimate:
-# no benchmark times them alone.
+# Of a run, beside what is measured where it runs (imports, steps, scores): the start of Python and
+# of the scripts, the data when they are read again, the files at the end. No benchmark times these.
 END_SECONDS = 2.0
 
 

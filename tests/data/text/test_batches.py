@@ -137,10 +137,13 @@ def test_batch_past_the_end_of_the_windows_is_an_index_error(number):
 
 
 @pytest.mark.parametrize(
-    ("block_size", "vocab_size", "windows"),
-    [(64, 65, 128), (256, 2048, 32), (8192, 65, 1), (10_000, 65, 1), (64, 50_257, 5)],
+    ("block_size", "vocab_size", "device_type", "windows"),
+    [
+        *((64, 65, "cuda", 128), (256, 2048, "cuda", 32), (8192, 65, "cuda", 1)),
+        *((10_000, 65, "cuda", 1), (64, 50_257, "cuda", 5), (64, 65, "cpu", 16)),
+    ],
 )
 def test_validation_batch_is_limited_in_tokens_and_logits_and_holds_one_window_at_least(
-    block_size, vocab_size, windows
+    block_size, vocab_size, device_type, windows
 ):
-    assert validation_batch_size(block_size, vocab_size) == windows
+    assert validation_batch_size(block_size, vocab_size, device_type) == windows

@@ -28,10 +28,13 @@ def make_data(**settings: Any) -> CharacterDataModule:
     return CharacterDataModule("none.txt", corpus=corpus, **SETTINGS | settings)
 
 
-def on_rank(data: CharacterDataModule, rank: int, world_size: int, batches: int = 0) -> Any:
+def on_rank(
+    data: CharacterDataModule, rank: int, world_size: int, batches: int = 0, device: str = "cpu"
+) -> Any:
     """`data` as a Trainer of this rank would hold it after so many batches."""
     loop = SimpleNamespace(batch_idx=batches - 1, total_batch_idx=batches - 1)
-    place = {"world_size": world_size, "global_rank": rank}
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    place = {"world_size": world_size, "global_rank": rank, "strategy": strategy}
     data.trainer = SimpleNamespace(**place, fit_loop=loop, overfit_batches=0)  # type: ignore[assignment]
     return data
 
@@ -127,6 +130,13 @@ def test_ranks_have_equally_many_validation_batches(monkeypatch, world_size):
     assert {len(list(loader)) for loader in loaders} == {-(-5 // world_size)}
     scored = [t for loader in loaders for _, targets in loader for t in targets[targets != -100]]
     assert sorted(scored) == list(range(int(0.9 * N) + 1, N))
+
+
+@pytest.mark.parametrize(("device", "num_batches"), [("cpu", 4), ("meta", 1)])
+def test_validation_batches_are_smaller_on_a_cpu(monkeypatch, device, num_batches):
+    monkeypatch.setattr("transformer.data.text.batches.SCORED_ON_CPU", 7 * T)
+    data = make_data(val_fraction=0.5)  # 24 windows
+    assert len(on_rank(data, 0, 1, device=device).val_dataloader().dataset) == num_batches
 
 
 def test_large_validation_split_is_sampled_evenly():

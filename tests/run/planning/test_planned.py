@@ -57,8 +57,13 @@ def test_steps_need_no_clock_and_give_the_same_plan_again(draft_of, monkeypatch)
 
 
 def test_the_outlook_has_a_row_for_each_time(draft_of):
-    rows = outlook(draft_of()).splitlines()
+    rows = outlook(draft_of(), time.monotonic()).splitlines()
     assert [row.split()[0] for row in rows[2:]] == ["1", "3", "10", "30", "120"]
+
+
+def test_the_outlook_leaves_out_minutes_that_a_start_as_here_takes_alone(draft_of):
+    rows = outlook(draft_of(), time.monotonic() - 120).splitlines()
+    assert [row.split()[0] for row in rows[2:]] == ["3", "10", "30", "120"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a plan is for: laws of the choice, from given times of a step; no model is trained."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,8 +141,15 @@ def test_given_keys_that_leave_no_plan_are_named(given, words):
 
 
 def test_too_few_minutes_are_refused_with_what_helps():
-    with pytest.raises(UserError, match=r"max_minutes 0\.1 are too few .* give more minutes"):
-        planner().for_minutes(0.1)
+    with pytest.raises(UserError, match=r"max_minutes 0\.05 are too few .* give more minutes"):
+        planner().for_minutes(0.05)
+
+
+def test_what_was_spent_before_the_run_is_missing_from_its_minutes():
+    plans = planner()
+    size, recipe = plans.sizes[0], {"dropout": 0.0, "r_drop": 0.0}
+    later = replace(plans, spent_seconds=60.0)
+    assert 0 < later.affordable(size, 3.0, recipe) == plans.affordable(size, 2.0, recipe)
 
 
 def test_a_plan_fits_the_memory_or_is_refused():

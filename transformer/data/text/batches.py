@@ -22,6 +22,9 @@ def chunk_batch(tokens: Integer[Tensor, " N"], starts: Int[Tensor, " B"], block_
 MOST_BATCHES_AHEAD = 64
 MOST_CHUNKS_AHEAD = 2**16
 MOST_LOGITS = 2**24  # 64 MiB in float32
+# In a batch that is only scored. On a CPU, the tensors of a larger one leave the caches, and above
+# 32 MiB the C library gets the memory for each from the system anew.
+SCORED_ON_CPU, SCORED_ELSEWHERE = 1024, 8192
 
 
 class ChunkBatches(EndlessBatches):
@@ -92,6 +95,7 @@ class WindowBatches(CountedBatches):
         return chunks[:, :-1].contiguous(), targets
 
 
-def validation_batch_size(block_size: int, vocab_size: int, tokens: int = 8192) -> int:
-    """Windows in a validation batch: about `tokens` tokens and at most MOST_LOGITS, for memory."""
+def validation_batch_size(block_size: int, vocab_size: int, device_type: str) -> int:
+    """Windows in a batch that is scored: by their tokens, and at most MOST_LOGITS, for memory."""
+    tokens = SCORED_ON_CPU if device_type == "cpu" else SCORED_ELSEWHERE
     return max(1, min(tokens, MOST_LOGITS // vocab_size) // block_size)

@@ -144,5 +144,7 @@ class CharacterDataModule(EndlessDataModule):
         return self._windows(torch.arange(rank, number, world_size), tokens)
 
     def _windows(self, windows: Int[Tensor, " M"], tokens: Integer[Tensor, " N"]) -> WindowBatches:
-        batch_size = validation_batch_size(self.block_size, self.corpus.tokenizer.vocab_size)
+        device_type = self.trainer.strategy.root_device.type if self.trainer else "cpu"
+        vocab_size = self.corpus.tokenizer.vocab_size
+        batch_size = validation_batch_size(self.block_size, vocab_size, device_type)
         return WindowBatches(tokens, windows, self.block_size, batch_size)

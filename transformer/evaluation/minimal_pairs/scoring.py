@@ -11,7 +11,7 @@ from torch import Tensor
 
 from transformer.data.text.batches import validation_batch_size
 from transformer.evaluation.side_by_side import side_by_side
-from transformer.evaluation.text import TOKENS_ON_CPU, TOKENS_ON_GPU, BigramCounts
+from transformer.evaluation.text import BigramCounts
 from transformer.models.base import TokenModel, evaluating
 from transformer.special_ids import IGNORED
 
@@ -86,9 +86,9 @@ def score_with_model(
 
 def _batch_size(model: TokenModel) -> Callable[[int], int]:
     """How many rows a batch has, by their length."""
-    most = TOKENS_ON_CPU if next(model.parameters()).device.type == "cpu" else TOKENS_ON_GPU
+    device_type = next(model.parameters()).device.type
     vocab_size = model.architecture["vocab_size"]
-    return lambda length: validation_batch_size(length, vocab_size, most)
+    return lambda length: validation_batch_size(length, vocab_size, device_type)
 
 
 def _batches(

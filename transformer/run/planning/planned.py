@@ -56,9 +56,13 @@ def plan_of(draft: Draft, started_at: float, *, raced: bool = True) -> Planned:
     return Planned(entries, explained(planner, entries[0].plan, more), spent)
 
 
-def outlook(draft: Draft) -> str:
-    """A table of what 1 to 120 minutes would bring; only a pilot is trained."""
-    planner = make_planner(draft, timed=True)
+def outlook(draft: Draft, started_at: float) -> str:
+    """A table of what 1 to 120 minutes would bring; only a pilot is trained.
+
+    The time since `started_at`, of time.monotonic, is what another process takes to start, too.
+    """
+    spent = time.monotonic() - started_at
+    planner = replace(make_planner(draft, timed=True), spent_seconds=spent)
     rows = []
     for minutes in OUTLOOK_MINUTES:
         try:

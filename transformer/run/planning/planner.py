@@ -12,11 +12,7 @@ from transformer.config.keys import Config
 from transformer.run.planning.steps import StepSeconds, timed_steps
 from transformer.system.errors import UserError
 from transformer.tasks.base import Data
-from transformer.training.estimates import (
-    PASSES_PER_TRAINING_STEP,
-    PROGRAM_BYTES,
-    START_SECONDS,
-)
+from transformer.training.estimates import END_SECONDS, PASSES_PER_TRAINING_STEP, PROGRAM_BYTES
 from transformer.training.validations import VALIDATION_SHARE
 
 WIDTHS = (64, 96, 128, 160, 192, 256, 320, 384, 512)
@@ -164,12 +160,12 @@ class Planner(ABC):
         return self.draft.base(**self.plain)
 
     def affordable(self, size: Size, minutes: float, recipe: Mapping[str, Any]) -> int:
-        """The steps in the minutes, beside the start, the validations and the exact score."""
+        """The steps in the minutes, beside start and end, validations and the exact score."""
         assert self.step_seconds is not None
         base = self.base
         step = self.step_seconds(size.width, size.num_blocks) * base.accumulate_grad_batches
         score = self.facts.score_tokens * step / self.tokens(1) / PASSES_PER_TRAINING_STEP
-        seconds = 60 * minutes - self.spent_seconds - START_SECONDS - score
+        seconds = 60 * minutes - self.spent_seconds - END_SECONDS - score
         steps = seconds * (1 - VALIDATION_SHARE) / (step * self._slower(recipe))
         return max(0, int(min(steps, base.max_steps or math.inf, self._steps_of_epochs())))
 

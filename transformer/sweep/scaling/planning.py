@@ -24,7 +24,7 @@ from transformer.system.errors import UserError
 from transformer.system.terminal import quiet_libraries, quietly
 from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
-from transformer.training.estimates import PASSES_PER_TRAINING_STEP, START_SECONDS
+from transformer.training.estimates import END_SECONDS, PASSES_PER_TRAINING_STEP
 from transformer.training.validations import VALIDATION_SHARE
 
 LEAST_STEPS = 150  # of the smallest size: with fewer, its loss says little of longer runs
@@ -33,7 +33,10 @@ LEAST_WEIGHTS = 1e3  # of the smallest size
 
 
 class Timer:
-    """The seconds of a size's whole run on this machine, from a few steps on random tokens."""
+    """The seconds of a size's whole run on this machine, from a few steps on random tokens.
+
+    Without imports: the processes of a sweep are copies of one that has done them.
+    """
 
     def __init__(self, config: Config, data: Data) -> None:
         self._config = config
@@ -53,7 +56,7 @@ class Timer:
         score_steps = task.score_tokens / tokens_per_step(shape) / PASSES_PER_TRAINING_STEP
         steps = size.max_steps / (1 - VALIDATION_SHARE) + score_steps
         step_seconds = seconds_of_a_step(shape, task) * shape.accumulate_grad_batches
-        return START_SECONDS + steps * step_seconds
+        return END_SECONDS + steps * step_seconds
 
 
 def measure_sizes(
