@@ -63,6 +63,16 @@ def pytest_collectstart() -> None:
     import_lightning()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: a worker that begins one last keeps the others waiting."""
+    items.sort(key=expected_seconds, reverse=True)
+
+
+def expected_seconds(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("slow")
+    return mark.kwargs.get("seconds", 0) if mark else 0
+
+
 def pytest_collection_finish() -> None:
     """What is imported stays: Python need not look for garbage there again and again."""
     gc.collect()

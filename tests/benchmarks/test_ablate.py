@@ -61,7 +61,7 @@ def test_another_name_is_refused(ablate):
         ablate.main(["everything"])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 def test_an_ablation_from_end_to_end(ablate, home, monkeypatch, capsys):
     monkeypatch.setattr("record.RESULTS", home)
     monkeypatch.setattr("record.ROOT", home)

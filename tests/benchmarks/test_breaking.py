@@ -26,6 +26,7 @@ def test_drawn_configs_and_pairs_are_taken_or_refused(load_benchmark, tmp_path):
     assert set(fuzz.run(60, st.tuples(fuzz.STATES), fuzz.try_state)) == {"taken", "refused"}
 
 
+@pytest.mark.slow(seconds=40)
 @pytest.mark.parametrize(
     ("kind", "count"),
     last_long(

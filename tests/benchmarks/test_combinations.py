@@ -18,7 +18,7 @@ def test_a_covering_array_has_every_pair_of_values_and_few_rows(load_benchmark):
     assert len(rows) <= 24  # 4 positions x 5 activations are 20 pairs, one a row
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=90)
 def test_every_pair_of_options_trains_or_is_warned_of(
     load_benchmark, not_drawn, tmp_path, monkeypatch
 ):

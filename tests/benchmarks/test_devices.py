@@ -15,6 +15,7 @@ def devices(load_benchmark, tmp_path):
     return devices
 
 
+@pytest.mark.slow(seconds=60)
 def test_one_process_ddp_and_fsdp_are_one_run_and_take_over_each_others(devices, tmp_path):
     same = devices.same_curves(tmp_path)
     assert same["ddp against one process"] < TOLERANCE

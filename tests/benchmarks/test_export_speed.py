@@ -5,7 +5,7 @@ import sys
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=35)
 def test_each_program_that_is_installed_writes_with_the_same_model(load_benchmark, monkeypatch):
     script = load_benchmark("export_speed")
     monkeypatch.setitem(sys.modules, "export_speed", script)  # its processes import it by name

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 from filelock import FileLock  # which torch needs
 
+from tests.copies import Original
+from tests.processes import HANGING_SECONDS
+
 ROOT = Path(__file__).parents[2]
+Script = Callable[..., subprocess.CompletedProcess[str]]
 
 # Hamlet, act 3, scene 1.
 TEXT = """\
@@ -86,8 +90,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def run(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`run("train.py", "--help", cwd=folder)`; `python` holds options of the interpreter."""
+def start_anew(environment: dict[str, str]) -> Script:
+    """`run` in a process that imports for itself what it needs."""
 
     def call(
         script: str, *arguments: Any, cwd: Path, python: tuple[str, ...] = (), **variables: str
@@ -98,10 +102,37 @@ def run(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProces
             env=environment | variables,
             capture_output=True,
             encoding="utf-8",
-            timeout=900,  # a guard against hanging; without bf16 a training takes minutes
+            timeout=HANGING_SECONDS,
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def run(environment: dict[str, str], start_anew: Script) -> Iterator[Script]:
+    """`run("train.py", "--help", cwd=folder)`; `python` holds options of the interpreter.
+
+    The process is a copy of one that has imported torch, where it is not given other variables: at
+    its import, torch reads some.
+    """
+    originals: dict[tuple[str, ...], Original] = {}
+
+    def call(
+        script: str, *arguments: Any, cwd: Path, python: tuple[str, ...] = (), **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        if variables or sys.platform != "linux":
+            return start_anew(script, *arguments, cwd=cwd, python=python, **variables)
+        if python not in originals:
+            originals[python] = Original(environment, python)
+        try:
+            return originals[python].run(ROOT / script, [*map(str, arguments)], cwd, environment)
+        except BaseException:  # it hangs, or the tests are ended
+            originals.pop(python).kill()
+            raise
+
+    yield call
+    for original in originals.values():
+        original.end()
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +147,7 @@ def write_inputs() -> Callable[[Path], None]:
 @pytest.fixture(scope="session")
 def finished(
     tmp_path_factory: pytest.TempPathFactory,
-    run: Callable[..., subprocess.CompletedProcess[str]],
+    start_anew: Script,
     write_inputs: Callable[[Path], None],
 ) -> Finished:
     """Trained once for all tests, which leave it as it is; every warning is an error in it."""
@@ -127,7 +158,9 @@ def finished(
         if not said.exists():
             home.mkdir(exist_ok=True)
             write_inputs(home)
-            result = run("train.py", "--config", "tiny.yaml", cwd=home, python=("-W", "error"))
+            result = start_anew(
+                "train.py", "--config", "tiny.yaml", cwd=home, python=("-W", "error")
+            )
             assert result.returncode == 0, result.stderr
             said.write_text(result.stdout + result.stderr, encoding="utf-8")
     folder = home / "runs" / "tiny" / "version_0"

@@ -13,7 +13,7 @@ SMALL |= {"num_heads": 4, "accelerator": "cpu", "precision": "float32"}
 SMALL |= {"max_steps": 400, "val_every_steps": 20}
 
 
-@pytest.mark.slow  # four runs of 20 seconds
+@pytest.mark.slow(seconds=60)  # four runs of 20 seconds
 def test_each_rule_of_the_advice_gives_a_lower_val_loss(
     train_here, summary_of, tmp_path, capsys, monkeypatch
 ):

@@ -191,7 +191,7 @@ def test_flags_that_do_not_go_together_are_refused(model_path, flags, message):
 
 @pytest.mark.slow
 @given(prompt=st.text(max_size=40))
-@settings(max_examples=200)
+@settings(max_examples=60)
 def test_any_prompt_is_answered_or_refused_in_one_line(model_path, capsys, prompt):
     """Any Unicode, with and without --skip_unknown."""
     flags = [str(model_path), f"--prompt={prompt}", "--max_new_tokens", "2"]

@@ -25,7 +25,7 @@ def test_a_given_number_of_steps_is_planned_without_a_clock(run, own_text):
     assert config.max_minutes is None
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 def test_minutes_are_planned_trained_and_resumed(run, own_text):
     flags = ("--data_path", "own.txt", "--max_minutes", "0.5", "--cache_dir", "cache")
     done = run("train.py", *flags, cwd=own_text)
@@ -41,7 +41,7 @@ def test_minutes_are_planned_trained_and_resumed(run, own_text):
         assert getattr(resumed, key) == getattr(planned, key)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 def test_the_outlook_trains_nothing_and_print_config_is_a_config(run, own_text):
     given = ("--data_path", "own.txt", "--cache_dir", "cache")
     shown = run("train.py", *given, "--plan", cwd=own_text)
@@ -69,7 +69,7 @@ def test_a_text_of_ones_own_is_planned_on_one_device(own_text, monkeypatch, flag
     assert isinstance(config, train.Draft) == is_planned
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=35)
 def test_pairs_of_ones_own_are_planned_trained_and_used(run, own_text):
     words = sorted(
         {"".join(chr(97 + n // 26**i % 26) for i in range(4)) for n in range(0, 9000, 7)}

@@ -97,7 +97,7 @@ def test_a_resume_that_cannot_be_leaves_the_run_as_it_is(train_here, tmp_path):
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal there cannot be sent to one process")
 @pytest.mark.parametrize("name", last_long(["SIGTERM", "SIGINT", "SIGUSR1"], 2))
 def test_an_interrupted_run_is_saved_and_goes_on(run, environment, tmp_path, write_inputs, name):

@@ -102,7 +102,7 @@ def test_bad_input_is_one_line_and_status_2_without_torch(run, tmp_path, write_i
     assert (result.returncode, result.stdout, result.stderr) == (2, "", error)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_its_runs_are_ordinary_ones_and_two_processes_train_the_same(swept, run, tmp_path):
     result = swept(*VARY, "--name", "one")
     assert result.returncode == 0, result.stderr

@@ -92,7 +92,7 @@ def test_the_search_tpe_chooses_the_same_after_a_kill(start, swept, tmp_path):
     assert len(losses(folder / "killed")) == 5
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.long)])
 def test_a_sweep_that_is_killed_at_random_ends_with_the_same_table(start, swept, tmp_path, kills):
     source = random.Random(kills)
@@ -140,7 +140,7 @@ def test_ctrl_c_saves_the_runs_and_says_how_to_go_on(start, swept, tmp_path, to_
     assert not (runs / "failures.json").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 def test_a_run_whose_process_is_killed_has_failed_and_the_rest_goes_on(start, tmp_path):
     one = start(*LONG)
     run = tmp_path / "sweeps" / "tiny" / "lr-0.01_seed-0" / "version_0"

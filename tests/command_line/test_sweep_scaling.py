@@ -40,7 +40,7 @@ def test_too_few_steps_are_one_line_with_the_way_out(tmp_path):
     assert not (tmp_path / "sweeps").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 def test_it_predicts_a_loss_and_goes_on_after_a_kill(run, tmp_path, write_inputs):
     write_inputs(tmp_path)
     flags = "--config tiny.yaml --batch_size 32 --max_steps 2200".split()

@@ -184,9 +184,9 @@ def test_fewer_chunks_than_a_batch_still_train(train_here, summary_of, tmp_path)
 
 
 @pytest.mark.slow
-def test_profile_writes_a_trace_that_names_the_products(run, write_inputs, tmp_path):
+def test_profile_writes_a_trace_that_names_the_products(start_anew, write_inputs, tmp_path):
     write_inputs(tmp_path)
-    result = run(
+    result = start_anew(
         "train.py", "--config", "tiny.yaml", "--max_steps", "12", "--profile", cwd=tmp_path
     )
     assert result.returncode == 0, result.stderr

@@ -28,7 +28,7 @@ def test_module_and_data_are_pickled_saved_and_copied_after_a_fit(kind, trainer_
     trainer_with(max_steps=2).fit(others[0], copied_data)
 
 
-@pytest.mark.slow  # starts two processes that import torch
+@pytest.mark.slow(seconds=35)  # starts two processes that import torch
 def test_processes_are_spawned_with_the_module(kind, trainer_with):
     """Lightning brings the weights back to this process, but not the count of steps."""
     module, data = kind.make()

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
 
 from transformer.sweep.comparison import combinations_of, difference, reference_of
 from transformer.sweep.intervals import interval
@@ -36,6 +35,8 @@ def plan(*keys, **changes):
 
 @pytest.mark.parametrize("count", [2, 3, 5, 19])
 def test_an_interval_is_that_of_the_paired_t_test(count):
+    from scipy.stats import ttest_rel  # takes a second
+
     random = np.random.default_rng(count)
     one, other = random.normal(1.5, 0.1, count), random.normal(1.4, 0.2, count)
     found = interval([float(d) for d in one - other])

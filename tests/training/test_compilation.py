@@ -106,7 +106,7 @@ def test_a_pair_models_training_steps_are_one_graph_for_each_kind_of_size(
     assert len(graphs) <= 3
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 @pytest.mark.parametrize(
     ("kind", "positions", "recomputed"),
     last_long(
