@@ -9,6 +9,7 @@ from transformer.run.coach import (
     Finished,
     advice,
     copying,
+    far_apart,
     learning_rate_at_the_edge,
     overfitting,
     skipped,
@@ -46,6 +47,7 @@ SHOWN = {
     spikes: {"train": changed(falling(), 70, 3.0)},
     skipped: {"skipped_steps": 3},
     copying: {"copied": 75},
+    far_apart: {"train": falling(end=1.2), "val": falling(end=1.5, speed=7)},
 }
 
 
@@ -106,6 +108,14 @@ def test_longer_is_advised_in_the_unit_of_the_limit():
     assert still_falling(run_of(**shown, max_minutes=1.5)).flags.startswith("--max_minutes 3,")
     learned_by_heart = shown | {"train": falling(end=0.3)}
     assert still_falling(run_of(**learned_by_heart)) is None
+
+
+def test_several_seeds_are_advised_with_the_runs_own_config():
+    shown = SHOWN[far_apart]
+    flags = far_apart(run_of(**shown, config="runs/a/config.yaml")).flags
+    assert flags.startswith("python sweep.py --config runs/a/config.yaml --seeds 4 --ensemble")
+    assert far_apart(run_of(**shown, picked_by_val_loss=False)) is None  # pairs are not averaged
+    assert far_apart(run_of(**SHOWN[overfitting])) is None  # fewer steps help more
 
 
 def test_a_spike_is_named_and_counted():

@@ -12,7 +12,8 @@ from transformer.config.files import to_yaml
 from transformer.run.coach import Finished, advice
 from transformer.run.parts import Run
 from transformer.storage.model_file import save_weights
-from transformer.storage.run_folder import WEIGHTS
+from transformer.storage.run_folder import CONFIG, WEIGHTS
+from transformer.system.shell import quoted
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.callbacks.announcements import Announcements
 from transformer.training.callbacks.checkpoints import RunCheckpoints
@@ -95,6 +96,7 @@ def finished(
         skipped_steps=run.module.skipped_steps,
         picked_by_val_loss=run.monitor == "val_loss",
         copied=copied,
+        config=quoted(run.folder / CONFIG),
     )
 
 

@@ -39,6 +39,7 @@ class Finished:
     skipped_steps: int = 0
     picked_by_val_loss: bool = True  # whether that metric picks the best weights
     copied: int = 0  # the longest passage of the training text in the sample, in characters
+    config: str = "config.yaml"  # the file of its config, as a command has it
 
     @property
     def last_val(self) -> float:
@@ -144,6 +145,19 @@ def skipped(run: Finished) -> Advice | None:
     )
 
 
+def far_apart(run: Finished) -> Advice | None:
+    """A text learned by heart in part, without harm yet: what each seed errs in differs."""
+    if not run.picked_by_val_loss or run.overfits:
+        return None
+    if run.last_val <= SMALL_GAP * run.last_train:
+        return None
+    return Advice(
+        f"val_loss ({run.last_val:z.4f}) is far above train_loss ({run.last_train:z.4f}), although "
+        "it did not rise: models with other seeds err elsewhere, so together they err less",
+        f"python sweep.py --config {run.config} --seeds 4 --ensemble (four times the time)",
+    )
+
+
 def copying(run: Finished) -> Advice | None:
     if run.copied < COPIED_CHARACTERS:
         return None
@@ -166,7 +180,7 @@ def _or_width(run: Finished, how: str) -> str:
 
 
 RULES: tuple[Callable[[Finished], Advice | None], ...] = (
-    *(overfitting, still_falling, learning_rate_at_the_edge, spikes, skipped, copying),
+    *(overfitting, still_falling, learning_rate_at_the_edge, spikes, skipped, copying, far_apart),
 )
 
 
