@@ -6,7 +6,7 @@ one text's loss changes with size, steps and dropout; FLOOR is then the mean of 
 Two errors are found on runs that a fit did not know: for a text that has other runs (each run left
 out in turn, with all of its size and dropout), and for a new text (all of its runs left out).
 Prints the constants for `transformer/run/planning/law.py`; law.json keeps them. The runs of the
-wide shape in default_shape.json count too.
+present shape in default_shape.json and those in half_hour.json count too.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from default_shape import WIDE
+from default_shape import DEEP
 from record import recorded, save
 from tabulate import tabulate
 
@@ -28,7 +28,7 @@ STEPS = 500
 TOKENS_PER_STEP = 12 * 128
 WHOLE = ("shakespeare", 1133)
 # What the law knows of a run.
-KNOWN = {"embedding_dim", "num_heads", "num_blocks", "dropout", "r_drop"}
+KNOWN = {"embedding_dim", "num_heads", "num_blocks", "feedforward_dim", "dropout", "r_drop"}
 HEADERS = ("text", "thousands", "steps", "changes", "loss", "fitted", "left out", "new text")
 Run = dict[str, Any]
 
@@ -45,7 +45,7 @@ def inputs_of(runs: list[Run]) -> tuple[torch.Tensor, torch.Tensor]:
         if run["steps"] == PILOT_STEPS
     }
     for run in runs:
-        keys = {"embedding_dim": 192, "num_blocks": 2, "dropout": 0.0, "r_drop": 0.0}
+        keys = {"embedding_dim": 160, "num_blocks": 3, "dropout": 0.0, "r_drop": 0.0}
         keys |= run["keys"]
         size = block_parameters(keys["embedding_dim"], keys["num_blocks"]) / 1e6
         floor = pilots[text_of(run)]
@@ -125,18 +125,19 @@ def main() -> None:
 
 
 def longer_runs() -> list[Run]:
-    """The runs of `default_shape.py`, on the whole text."""
+    """Those that other scripts have made, on the whole text."""
     unique = next(r["unique_tokens"] for r in recorded("planner_runs") if text_of(r) == WHOLE)
-    text = {"text": WHOLE[0], "thousands": WHOLE[1], "keys": {}, "unique_tokens": unique}
+    text = {"text": WHOLE[0], "thousands": WHOLE[1], "unique_tokens": unique}
+    deep = [row | {"changes": {}} for row in recorded("default_shape") if row["shape"] == DEEP]
     return [
         {
             **text,
+            "keys": row["changes"],
             "steps": row["steps"],
             "seen_tokens": row["steps"] * TOKENS_PER_STEP,
             "val_loss": row["val_loss"],
         }
-        for row in recorded("default_shape")
-        if row["shape"] == WIDE
+        for row in [*deep, *recorded("half_hour")]
     ]
 
 

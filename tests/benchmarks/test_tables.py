@@ -28,7 +28,7 @@ def test_each_processor_has_a_folder(load_benchmark, name, folder):
 
 
 def test_every_script_has_a_row():
-    helpers = {"record", "whole_runs", "mutations", "machines"}
+    helpers = {"record", "whole_runs", "mutations", "machines", "process_memory"}
     for path in (ROOT / "benchmarks").glob("*.py"):
         if path.stem not in helpers:
             assert f"| `{path.name} " in README or f"| `{path.name}`" in README, path.name

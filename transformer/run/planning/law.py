@@ -66,5 +66,5 @@ def block_parameters(width: int, num_blocks: int) -> int:
     return 12 * width**2 * num_blocks
 
 
-LAW = Law(-1.06, 0.0696, 0.358, 0.581, 0.186, 0.66, 0.0115, 1.66, 0.334, 14.3, 0.399, 0.636)
-ERROR = 0.061  # root mean square, on runs of texts that the fit did not know
+LAW = Law(-1.214, 0.0561, 0.543, 0.572, 0.278, 0.925, 0.0215, 1.2, 0.196, 4.63, 0.146, 0.537)
+ERROR = 0.1  # root mean square, on runs of texts that the fit did not know
