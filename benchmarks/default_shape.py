@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from record import ROOT, make_missing, recorded
-from tokenizer_runs import corpus_of, seconds_per_step
+from tokenizer_runs import FORMER, corpus_of, seconds_per_step
 from whole_runs import fit
 
 from transformer.config.files import load_config
@@ -28,13 +28,7 @@ from transformer.system.terminal import quiet_libraries
 NAME = "default_shape"
 WIDE, DEEP = "wide", "deep"
 # Changes of default.yaml.
-SHAPES: Mapping[str, Mapping[str, Any]] = {
-    WIDE: {
-        **{"num_blocks": 2, "embedding_dim": 192, "num_heads": 6, "feedforward_dim": 512},
-        **{"ngram_size": 2, "token_shift": True},
-    },
-    DEEP: {},
-}
+SHAPES: Mapping[str, Mapping[str, Any]] = {WIDE: FORMER, DEEP: {}}
 WIDE_STEPS = 2400
 
 
