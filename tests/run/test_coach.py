@@ -96,6 +96,7 @@ def test_no_more_dropout_than_helps_and_none_for_a_model_without_it(dropout):
     [
         changed(falling(), 95, 1.3, 1),  # lowest near the end
         changed(falling(), 50, 1.415),  # hardly lower than at the end
+        changed(falling(end=1e-5, speed=20), 50, 1e-6),  # ten times lower, and nothing
     ],
 )
 def test_a_loss_that_hardly_rose_is_no_overfitting(val):

@@ -101,6 +101,13 @@ def finished(
     )
 
 
+def _last_step(run: Run) -> int:
+    """Of a repeat under a time limit, the step at which the limit ended the run before."""
+    if run.pace is None:
+        return run.total_steps
+    return min(run.total_steps, len(run.pace.shares) // run.config.accumulate_grad_batches)
+
+
 def _advice(run: Run, step: int) -> str:
     """Nothing for a run that was interrupted, and will go on, or that is not summed up."""
     if run.signals.received or not run.sums_up:
@@ -151,6 +158,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
             schedule_changed=run.schedule_changed,
             shown=run.task.announced,
             note_of=run.many_passes_note if run.total_steps == ENDLESS_STEPS else None,
+            last_step=_last_step(run),
         ),
         run.curves,
         Advising(partial(_advice, run)),

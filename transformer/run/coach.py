@@ -13,6 +13,7 @@ from transformer.training.callbacks.curves import Point
 # Overfitting: the best val_loss came before LATE of the run, and the last is RISEN times as high.
 LATE = 0.9
 RISEN = 1.01
+LEAST_RISE = 0.001  # less is no rise, also of a loss near 0
 DROPOUT = 0.2  # the advised value; with more, RAISED is added
 RAISED, MOST_DROPOUT = 0.1, 0.5
 LAST_PART, FALLEN = 0.2, 1.01  # still falling: val_loss before the last part over the last one
@@ -56,7 +57,8 @@ class Finished:
     @property
     def overfits(self) -> bool:
         step, loss = self.best
-        return step <= LATE * self.step and self.last_val >= RISEN * loss
+        risen = self.last_val >= max(RISEN * loss, loss + LEAST_RISE)
+        return step <= LATE * self.step and risen
 
 
 class Advice(NamedTuple):
