@@ -99,7 +99,7 @@ def print_table(
     """Raises: UserError as `read_rows`, and for a flag of pictures."""
     if "out" in flags:
         raise UserError(f"--out {options.out}: --table draws no picture: leave out one of them")
-    from transformer.sweep.run_table import read_rows, run_facts, run_table  # with all tasks
+    from transformer.sweep.run_table import read_rows, run_facts, run_table  # slow: all tasks
 
     rows = read_rows(arguments.runs or [options.runs_dir])
     print(json.dumps(run_facts(rows), indent=2) if arguments.json else run_table(rows))

@@ -21,7 +21,7 @@ from transformer.system.cores import available_cores
 
 CONTEXTS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 FORMATS = {"bf16": torch.bfloat16, "float32": torch.float32}
-HEADS, HEAD_DIM = 6, 32  # of configs/default.yaml
+HEADS, HEAD_DIM = 6, 32  # of the shape that configs/default.yaml had before
 BATCH_TOKENS = 2048
 WARMUP_ROUNDS = 2
 

@@ -20,11 +20,14 @@ from record import ROOT, save
 from tabulate import tabulate
 
 HOPELESS = 1.3
-LARGE = {"num_blocks": 6, "num_heads": 6, "embedding_dim": 384, "block_size": 256}
+LARGE = {
+    **{"num_blocks": 6, "num_heads": 6, "embedding_dim": 384, "block_size": 256},
+    "feedforward_dim": "none",  # usual for this width; default.yaml has that of its own
+}
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "quick.yaml": ("quick.yaml", {}),
     "default.yaml": ("default.yaml", {}),
-    "10.7 M": ("default.yaml", LARGE | {"ngram_size": 1, "token_shift": "false"}),
+    "10.7 M": ("default.yaml", LARGE),
     "g2p.yaml": ("g2p.yaml", {"data_path": "cmudict"}),
 }
 AUTO = {"precision": "auto", "compile": "auto", "num_threads": "auto"}

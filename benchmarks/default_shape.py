@@ -15,8 +15,8 @@ from itertools import product
 from typing import Any
 
 import torch
-from record import ROOT, make_missing, recorded
-from tokenizer_runs import corpus_of, seconds_per_step
+from record import DEFAULT_CONFIG, make_missing, recorded
+from tokenizer_runs import FORMER, corpus_of, path_of, seconds_per_step
 from whole_runs import fit
 
 from transformer.config.files import load_config
@@ -28,19 +28,17 @@ from transformer.system.terminal import quiet_libraries
 NAME = "default_shape"
 WIDE, DEEP = "wide", "deep"
 # Changes of default.yaml.
-SHAPES: Mapping[str, Mapping[str, Any]] = {
-    WIDE: {
-        **{"num_blocks": 2, "embedding_dim": 192, "num_heads": 6, "feedforward_dim": 512},
-        **{"ngram_size": 2, "token_shift": True},
-    },
-    DEEP: {},
-}
+SHAPES: Mapping[str, Mapping[str, Any]] = {WIDE: FORMER, DEEP: {}}
 WIDE_STEPS = 2400
 
 
+def default_with(changes: Mapping[str, Any]) -> Config:
+    """default.yaml with changes, on Tiny Shakespeare."""
+    return load_config(DEFAULT_CONFIG[1], {"data_path": str(path_of("tiny")), **changes})
+
+
 def config_of(shape: str) -> Config:
-    given = {"data_path": f"{ROOT}/data/input.txt"}
-    return load_config(ROOT / "configs" / "default.yaml", given | SHAPES[shape])
+    return default_with(SHAPES[shape])
 
 
 @cache
@@ -50,15 +48,19 @@ def relative_step_time() -> float:
 
 
 def train(reference_steps: int, run: dict[str, Any]) -> dict[str, Any]:
-    config = config_of(run["shape"])
-    corpus = corpus_of(config.data_path, config.group(TokenizerChoice))
     relative = 1.0 if run["shape"] == WIDE else relative_step_time()
+    return run | reached(config_of(run["shape"]), run["seed"], reference_steps, relative)
+
+
+def reached(config: Config, seed: int, reference_steps: int, relative: float) -> dict[str, Any]:
+    """In the time of so many steps of the wide shape; a step takes `relative` times as long."""
+    corpus = corpus_of(config.data_path, config.group(TokenizerChoice))
     steps = round(reference_steps / relative)
-    model, _ = fit(config, corpus, run["seed"], steps)
-    return run | {
+    model, _ = fit(config, corpus, seed, steps)
+    return {
         "steps": steps,
         "relative_step_time": relative,
-        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "num_parameters": model.num_parameters,
         "val_loss": score_model(model, corpus.val, corpus.tokenizer).loss,
     }
 

@@ -11,14 +11,10 @@ from typing import Any
 
 import torch
 from default_shape import WIDE as REFERENCE
-from default_shape import config_of
-from record import ROOT, make_missing
-from tokenizer_runs import corpus_of, seconds_per_step
-from whole_runs import fit
+from default_shape import config_of, default_with, reached
+from record import make_missing
+from tokenizer_runs import seconds_per_step
 
-from transformer.config.files import load_config
-from transformer.data.tokenizer_choice import TokenizerChoice
-from transformer.evaluation.text import score_model
 from transformer.system.terminal import quiet_libraries
 
 NAME = "half_hour"
@@ -33,19 +29,10 @@ RUNS: list[tuple[dict[str, Any], int]] = [
 
 
 def train(run: dict[str, Any]) -> dict[str, Any]:
-    given = {"data_path": f"{ROOT}/data/input.txt"}
-    config = load_config(ROOT / "configs" / "default.yaml", given | run["changes"])
+    config = default_with(run["changes"])
     reference, own = seconds_per_step(config_of(REFERENCE), config)
-    corpus = corpus_of(config.data_path, config.group(TokenizerChoice))
-    steps = round(REFERENCE_STEPS * reference / own)
-    print(run, own / reference, steps, flush=True)
-    model, _ = fit(config, corpus, run["seed"], steps)
-    return run | {
-        "steps": steps,
-        "relative_step_time": own / reference,
-        "num_parameters": sum(p.numel() for p in model.parameters()),
-        "val_loss": score_model(model, corpus.val, corpus.tokenizer).loss,
-    }
+    print(run, own / reference, flush=True)
+    return run | reached(config, run["seed"], REFERENCE_STEPS, own / reference)
 
 
 def main() -> None:

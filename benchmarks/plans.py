@@ -24,6 +24,7 @@ from typing import Any
 
 from record import ROOT, recorded, save
 from tabulate import tabulate
+from tokenizer_runs import path_of
 
 from transformer.storage.curves import VAL_LOSS, read_curves
 from transformer.system.cores import available_cores
@@ -33,7 +34,7 @@ NAME = "plans"
 
 
 def shakespeare() -> str:
-    return (ROOT / "data" / "input.txt").read_text(encoding="utf-8")
+    return path_of("tiny").read_text(encoding="utf-8")
 
 
 def python_documentation() -> str:

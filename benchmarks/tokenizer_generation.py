@@ -2,10 +2,10 @@
 
 python benchmarks/tokenizer_generation.py --data_path data/shakespeare.txt
 
-Makes GPTs with random weights, of default.yaml's shape and of a larger one, which differ in the
-tokenizer alone, and samples from each in turn. A token counts as many characters as it has in the
-validation split. Of a small model's step, the head and the draw from 2,048 symbols are a larger
-part, so its ratio is further below the characters of a token.
+Makes GPTs with random weights, of the shape that default.yaml had before and of a larger one, which
+differ in the tokenizer alone, and samples from each in turn. A token counts as many characters as
+it has in the validation split. Of a small model's step, the head and the draw from 2,048 symbols
+are a larger part, so its ratio is further below the characters of a token.
 """
 
 import argparse

@@ -18,6 +18,8 @@ from transformer.storage.run_folder import CONFIG, LAST, SUMMARY
 from transformer.storage.run_lock import RunLock
 from transformer.storage.snapshots import snapshot_steps
 from transformer.system.errors import UserError
+from transformer.training.callbacks.announcements import Announcements
+from transformer.training.callbacks.throughput import Throughput
 
 SAME = "the same, bit for bit: "
 
@@ -100,6 +102,27 @@ def test_a_run_of_several_sittings_under_the_clock_is_repeated_in_one(train_here
     status, said = repeat(run)
     assert status == 0, said
     assert curves(run)["lr"][0][1] < 1e-2  # the clock has lowered it
+
+
+def test_a_repeat_may_take_longer_than_the_minutes_of_the_run(
+    train_here, repeat, tmp_path, monkeypatch, caplog
+):
+    run = tmp_path / "runs/gpt/version_0"
+    with pytest.raises(SystemExit):
+        train_here(callbacks=[InterruptAfter(5)], max_minutes=0.03)
+    train_here(**again(run, max_minutes=0.04))
+    begin = Throughput.on_train_start
+
+    def begin_late(self, *arguments):
+        begin(self, *arguments)
+        self._elapsed_before += 600
+
+    monkeypatch.setattr(Throughput, "on_train_start", begin_late)
+    monkeypatch.setattr(Announcements, "SECONDS_BEFORE_ESTIMATE", 0.0)
+    caplog.set_level("INFO")
+    status, said = repeat(run)
+    assert status == 0, said
+    assert "days left" not in caplog.text
 
 
 @pytest.mark.parametrize("stop", first_fast([13, 1, 10, 30, 69]))

@@ -221,7 +221,6 @@ def test_a_model_of_pairs_is_refused_by_name(tmp_path, make_encoder_decoder, mon
     ("flags", "words"),
     [
         ("--config CONFIGS/quick.yaml", "ngram_size 3, token_shift true .*exportable.yaml is a"),
-        ("--data_path book.txt", "ngram_size 2, token_shift true"),
         ("--config CONFIGS/exportable.yaml --norm_first false", "norm_first false"),
         ("--config CONFIGS/bigram.yaml", "model bigram"),
         ("--config CONFIGS/reverse.yaml", "model encoder_decoder"),
@@ -235,7 +234,9 @@ def test_exportable_refuses_keys_that_would_not_export(tmp_path, monkeypatch, fl
     train.parse_arguments(flags)
 
 
-@pytest.mark.parametrize("name", ["default", "exportable", "qwen3", "gpt2-recipe-cpu", "nine-keys"])
+@pytest.mark.parametrize(
+    "name", ["auto", "default", "exportable", "qwen3", "gpt2-recipe-cpu", "nine-keys"]
+)
 def test_recipes_that_export_are_taken(name):
     train.parse_arguments(["--exportable", "--config", str(train.CONFIGS / f"{name}.yaml")])
 

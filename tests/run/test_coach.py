@@ -96,6 +96,7 @@ def test_no_more_dropout_than_helps_and_none_for_a_model_without_it(dropout):
     [
         changed(falling(), 95, 1.3, 1),  # lowest near the end
         changed(falling(), 50, 1.415),  # hardly lower than at the end
+        changed(falling(end=1e-5, speed=20), 50, 1e-6),  # ten times lower, and nothing
     ],
 )
 def test_a_loss_that_hardly_rose_is_no_overfitting(val):
@@ -112,9 +113,10 @@ def test_longer_is_advised_in_the_unit_of_the_limit():
 
 def test_several_seeds_are_advised_with_the_runs_own_config():
     shown = SHOWN[far_apart]
-    flags = far_apart(run_of(**shown, config="runs/a/config.yaml")).flags
-    assert flags.startswith("python sweep.py --config runs/a/config.yaml --seeds 4 --ensemble")
+    flags = far_apart(run_of(**shown, sweep_flags="--config a.yaml --name a")).flags
+    assert flags.startswith("python sweep.py --config a.yaml --name a --seeds 4 --ensemble")
     assert far_apart(run_of(**shown, picked_by_val_loss=False)) is None  # pairs are not averaged
+    assert far_apart(run_of(**shown, dropout=None)) is None  # bigram models are all alike
     assert far_apart(run_of(**SHOWN[overfitting])) is None  # fewer steps help more
 
 

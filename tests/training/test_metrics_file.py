@@ -69,6 +69,12 @@ def test_a_resumed_run_keeps_whole_rows_up_to_its_step_and_goes_on_in_the_last(p
     assert rows(path) == [ROWS[0] | {"lr": 0.5}, ROWS[1]]
 
 
+def test_no_row_after_the_step_is_kept_where_none_is_before_it(path):
+    path.write_text("step,loss\n5,3.0\n10,2.0\n", encoding="utf-8")
+    log(MetricsFile(path, 2), (7, {"loss": 2.5}))
+    assert rows(path) == [{"step": 7, "loss": 2.5}]
+
+
 def test_rows_of_an_older_version_are_joined(path):
     path.write_text("loss,step,val\n3.0,1,\n,1,2.5\n2.0,2,\n", encoding="utf-8")
     log(MetricsFile(path, 2), (2, {"val": 1.5, "lr": 0.1}))

@@ -13,7 +13,7 @@ from transformer.run.coach import Finished, advice
 from transformer.run.parts import Run
 from transformer.storage.model_file import save_weights
 from transformer.storage.run_folder import CONFIG, WEIGHTS
-from transformer.system.shell import quoted
+from transformer.system.shell import flag, quoted
 from transformer.training.callbacks.agreement import Agreement
 from transformer.training.callbacks.announcements import Announcements
 from transformer.training.callbacks.checkpoints import RunCheckpoints
@@ -82,6 +82,7 @@ def finished(
     run: Run, step: int, copied: int = 0, best_weights: tuple[int, float] | None = None
 ) -> Finished:
     """The run as the coach looks at it."""
+    name = f"{run.folder.parent.name}-seeds"
     return Finished(
         train=run.curves.train,
         val=run.curves.val,
@@ -96,8 +97,15 @@ def finished(
         skipped_steps=run.module.skipped_steps,
         picked_by_val_loss=run.monitor == "val_loss",
         copied=copied,
-        config=quoted(run.folder / CONFIG),
+        sweep_flags=f"--config {quoted(run.folder / CONFIG)}{flag('name', name)}",
     )
+
+
+def _last_step(run: Run) -> int:
+    """Of a repeat under a time limit, the step at which the limit ended the run before."""
+    if run.pace is None:
+        return run.total_steps
+    return min(run.total_steps, len(run.pace.shares) // run.config.accumulate_grad_batches)
 
 
 def _advice(run: Run, step: int) -> str:
@@ -150,6 +158,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
             schedule_changed=run.schedule_changed,
             shown=run.task.announced,
             note_of=run.many_passes_note if run.total_steps == ENDLESS_STEPS else None,
+            last_step=_last_step(run),
         ),
         run.curves,
         Advising(partial(_advice, run)),

@@ -13,6 +13,7 @@ from transformer.training.callbacks.curves import Point
 # Overfitting: the best val_loss came before LATE of the run, and the last is RISEN times as high.
 LATE = 0.9
 RISEN = 1.01
+LEAST_RISE = 0.001  # less is no rise, also of a loss near 0
 DROPOUT = 0.2  # the advised value; with more, RAISED is added
 RAISED, MOST_DROPOUT = 0.1, 0.5
 LAST_PART, FALLEN = 0.2, 1.01  # still falling: val_loss before the last part over the last one
@@ -39,7 +40,7 @@ class Finished:
     skipped_steps: int = 0
     picked_by_val_loss: bool = True  # whether that metric picks the best weights
     copied: int = 0  # the longest passage of the training text in the sample, in characters
-    config: str = "config.yaml"  # the file of its config, as a command has it
+    sweep_flags: str = "--config config.yaml"  # with which sweep.py trains its config again
 
     @property
     def last_val(self) -> float:
@@ -56,7 +57,8 @@ class Finished:
     @property
     def overfits(self) -> bool:
         step, loss = self.best
-        return step <= LATE * self.step and self.last_val >= RISEN * loss
+        risen = self.last_val >= max(RISEN * loss, loss + LEAST_RISE)
+        return step <= LATE * self.step and risen
 
 
 class Advice(NamedTuple):
@@ -146,15 +148,19 @@ def skipped(run: Finished) -> Advice | None:
 
 
 def far_apart(run: Finished) -> Advice | None:
-    """A text learned by heart in part, without harm yet: what each seed errs in differs."""
-    if not run.picked_by_val_loss or run.overfits:
+    """The model has learned part of its text by heart, and its val_loss has not suffered yet.
+
+    Models with other seeds learn other parts and make other errors, so their mean is better. Not
+    for a model without dropout: a bigram model learns the same with every seed.
+    """
+    if not run.picked_by_val_loss or run.overfits or run.dropout is None:
         return None
     if run.last_val <= SMALL_GAP * run.last_train:
         return None
     return Advice(
-        f"val_loss ({run.last_val:z.4f}) is far above train_loss ({run.last_train:z.4f}), although "
-        "it did not rise: models with other seeds err elsewhere, so together they err less",
-        f"python sweep.py --config {run.config} --seeds 4 --ensemble (four times the time)",
+        f"val_loss ({run.last_val:z.4f}) is far above train_loss ({run.last_train:z.4f}), but it "
+        "hardly rose: models with other seeds make other errors, so together they make fewer",
+        f"python sweep.py {run.sweep_flags} --seeds 4 --ensemble (four times the time)",
     )
 
 

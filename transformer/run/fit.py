@@ -172,7 +172,7 @@ def put_together(
     start = hash_of_start(config, resume)  # while its weights are in memory
     parts = prepare(config, data, resume, profile=profile)
     config = parts.config
-    step = resuming.check_unfinished(resume, parts.total_steps, before, config) if resume else 0
+    step = resuming.check_unfinished(resume, parts.total_steps, before, config, origin.pace)
     folder = choose_folder(config, resume, lock)
     record = parts_of(folder, step, parts, before, origin.command, start)
     run = replace(

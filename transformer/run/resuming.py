@@ -23,6 +23,7 @@ from transformer.system.files import read_bytes
 from transformer.system.processes import is_rank_0
 from transformer.system.terminal import say
 from transformer.tasks.base import Data
+from transformer.training.callbacks.pace import Pace
 from transformer.training.estimates import ENDLESS_STEPS
 
 # These decide the data, its order and the optimizer's state; another value makes another run.
@@ -140,13 +141,21 @@ def changes_schedule(before: Mapping[str, Any], config: Config) -> bool:
 
 
 def check_unfinished(
-    resume: Path, total_steps: int, before: Mapping[str, Any], config: Config
+    resume: Path | None,
+    total_steps: int,
+    before: Mapping[str, Any],
+    config: Config,
+    pace: Pace | None,
 ) -> int:
-    """The number of steps that the run has done.
+    """The number of steps that the run has done; 0 for a new one.
+
+    With a `pace`, it goes by the clock of the run it repeats, which had time left.
 
     Raises: UserError if `resume` is damaged or no step is left. A run with a summary is finished
     unless its limits have changed since the config `before`.
     """
+    if resume is None:
+        return 0
     state = read_training_state(resume)
     for part in ("global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks"):
         if part not in state:
@@ -154,7 +163,8 @@ def check_unfinished(
     step = state["global_step"]
     if not isinstance(step, int):
         raise UserError(f"{resume}: damaged: its global_step is {step!r}")
-    check_time_left(resume, state, before, config)
+    if pace is None:
+        check_time_left(resume, state, before, config)
     limited = config.max_minutes is not None or config.patience is not None
     as_before = limited and all(before.get(key) == getattr(config, key) for key in LIMITS)
     finished = step == summed_up_step(run_of(resume)) and (step == total_steps or as_before)

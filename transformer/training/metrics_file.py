@@ -48,8 +48,12 @@ class MetricsFile:
         if {name for row in self._rows for name in row} <= {*self._names} and self._is_as_left():
             self._write_end()
         else:
-            self._write_whole([*rows_until(self._path, _step(self._rows[0])), *self._rows])
+            self._write_whole([*self._earlier(), *self._rows])
         self._changed = False
+
+    def _earlier(self) -> list[Row]:
+        """The rows that are in the file alone: none before it was first written."""
+        return rows_until(self._path, _step(self._rows[0])) if self._names else []
 
     def _is_as_left(self) -> bool:
         """Not after a failed try, or if somebody else has written into the file."""

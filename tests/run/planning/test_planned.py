@@ -61,9 +61,12 @@ def test_the_outlook_has_a_row_for_each_time(draft_of):
     assert [row.split()[0] for row in rows[2:]] == ["1", "3", "10", "30", "120"]
 
 
-def test_the_outlook_leaves_out_minutes_that_a_start_as_here_takes_alone(draft_of):
-    rows = outlook(draft_of(), time.monotonic() - 120).splitlines()
-    assert [row.split()[0] for row in rows[2:]] == ["3", "10", "30", "120"]
+def test_the_outlook_takes_the_start_from_the_minutes_as_a_plan_does(draft_of):
+    """Of one minute 15 seconds, of three 45: what takes longer comes on top."""
+    short, long = (outlook(draft_of(), time.monotonic() - s).splitlines()[2:] for s in (15, 120))
+    assert short[0] == long[0]
+    assert [row.split()[0] for row in long] == ["1", "3", "10", "30", "120"]
+    assert all(one != other for one, other in zip(short[1:4], long[1:4], strict=True))
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,15 @@ of its own. R-Drop, of weight r, lowers both.
 
 with D the tokens read and U the tokens of the training split, in millions, and n the parameters of
 the blocks in millions. The constants are fitted by `benchmarks/fit_law.py` to the runs in
-`benchmarks/results/*/planner_runs.json`; it also gives ERROR.
+planner_runs.json, default_shape.json and half_hour.json, in `benchmarks/results/amd-epyc-avx2`; it
+also gives ERROR.
 """
 
 from collections.abc import Mapping
 from math import exp, log
 from typing import Any, NamedTuple
 
-# Of the runs, beside the recipe of configs/auto.yaml.
+# The runs had these values, and all others from the recipe of configs/auto.yaml.
 PLAIN: Mapping[str, Any] = {"block_size": 128, "batch_size": 12, "lr": 0.01, "weight_decay": 0.1}
 
 

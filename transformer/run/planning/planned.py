@@ -47,7 +47,7 @@ def plan_of(draft: Draft, started_at: float, *, raced: bool = True) -> Planned:
         assert steps is not None  # or there would be no draft
         plan = planner.for_steps(steps)
         return Planned([entry_of(planner, plan)], explained(planner, plan, ""))
-    spent = min(time.monotonic() - started_at, MOST_PLANNING * 60 * minutes)
+    spent = spent_of(minutes, time.monotonic() - started_at)
     planner = replace(planner, spent_seconds=spent)
     entries = entries_of(planner, minutes, raced=raced)
     more = ""
@@ -56,17 +56,24 @@ def plan_of(draft: Draft, started_at: float, *, raced: bool = True) -> Planned:
     return Planned(entries, explained(planner, entries[0].plan, more), spent)
 
 
+def spent_of(minutes: float, seconds: float) -> float:
+    """How many of these seconds, before the run starts, count as used of its minutes."""
+    return min(seconds, MOST_PLANNING * 60 * minutes)
+
+
 def outlook(draft: Draft, started_at: float) -> str:
     """A table of what 1 to 120 minutes would bring; only a pilot is trained.
 
-    The time since `started_at`, of time.monotonic, is what another process takes to start, too.
+    A run is expected to start and to plan in the time that passed here since `started_at`, of
+    time.monotonic.
     """
-    spent = time.monotonic() - started_at
-    planner = replace(make_planner(draft, timed=True), spent_seconds=spent)
+    planner = make_planner(draft, timed=True)
+    seconds = time.monotonic() - started_at
     rows = []
     for minutes in OUTLOOK_MINUTES:
+        spent = spent_of(minutes, seconds)
         try:
-            plan = planner.for_minutes(minutes)
+            plan = replace(planner, spent_seconds=spent).for_minutes(minutes)
         except UserError:
             continue
         size = {"embedding_dim": plan.size.width, "num_heads": plan.size.num_heads}

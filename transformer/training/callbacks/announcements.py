@@ -17,8 +17,9 @@ class Announcements(AfterBatch):
     """Logs the losses at every validation; early in the run, its memory and when it will end.
 
     A resumed run also logs its learning rate if that jumps or if `schedule_changed`. `seconds_left`
-    returns the rest of the time limit, infinity without a limit. `shown` names the losses
-    after train_loss. `note_of` gets the estimated total number of steps and may return a note.
+    returns the rest of the time limit, infinity without a limit. The run ends at `last_step` at the
+    latest. `shown` names the losses after train_loss. `note_of` gets the estimated total number of
+    steps and may return a note.
     """
 
     JUMP = 0.01  # relative; under a time limit, the time of a start changes the rate by less
@@ -31,11 +32,13 @@ class Announcements(AfterBatch):
         self,
         seconds_left: Callable[[], float],
         *,
+        last_step: int,
         schedule_changed: bool = False,
         note_of: Callable[[int], str | None] | None = None,
         shown: Sequence[str] = ("val_loss",),
     ) -> None:
         self.seconds_left = seconds_left
+        self.last_step = last_step
         self.schedule_changed = schedule_changed
         self.note_of = note_of
         self.shown = ("train_loss", *shown)
@@ -77,7 +80,7 @@ class Announcements(AfterBatch):
 
     def _announce(self, seconds_per_step: float, trainer: pl.Trainer) -> None:
         steps_done = trainer.global_step
-        seconds = seconds_per_step * (trainer.max_steps - steps_done)
+        seconds = seconds_per_step * (self.last_step - steps_done)
         seconds = max(0.0, min(seconds, self.seconds_left()))
         finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + seconds))
         each, left = duration(seconds_per_step), duration(seconds)
