@@ -64,6 +64,7 @@ RUNS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("topics", 200, 300, {"dropout": 0.2, "num_blocks": 2, **WIDTH[192]}),
     ("shakespeare", 100, 1000, {"dropout": 0.4, "r_drop": 1.0, **WIDTH[128]}),
     ("shakespeare", 100, 300, {}),
+    ("shakespeare", 100, 1000, R_DROP | WIDTH[128]),
 ]
 
 
