@@ -62,6 +62,9 @@ RUNS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("topics", 460, 400, R_DROP | WIDTH[96]),
     ("shakespeare", 1133, 900, {"num_blocks": 4, **WIDTH[128]}),
     ("topics", 200, 300, {"dropout": 0.2, "num_blocks": 2, **WIDTH[192]}),
+    ("shakespeare", 100, 1000, {"dropout": 0.4, "r_drop": 1.0, **WIDTH[128]}),
+    ("shakespeare", 100, 300, {}),
+    ("shakespeare", 100, 1000, R_DROP | WIDTH[128]),
 ]
 
 

@@ -72,8 +72,8 @@ def block_parameters(width: int, num_blocks: int) -> int:
 
 
 LAW = Law(
-    *(-1.117, 0.0743),
-    *(0.0525, 0.566, 0.567, 0.282, 0.91),
-    *(0.0212, 1.21, 0.208, 4.32, 0.154, 0.518),
+    *(-1.078, 0.0582),
+    *(0.0346, 0.714, 0.531, 0.277, 1.16),
+    *(0.0263, 1.05, 0.21, 10.6, 0.0657, 0.625),
 )
-ERROR = 0.065  # root mean square, on runs of texts that the fit did not know
+ERROR = 0.107  # root mean square, on runs of texts that the fit did not know
