@@ -128,6 +128,7 @@ def test_a_checkpoint_whose_training_state_does_not_fit_is_refused(train_here, c
 def test_a_run_that_gets_worse_is_told_so_with_a_better_length(train_here, capsys, monkeypatch):
     monkeypatch.setattr("transformer.run.coach.LATE", 1)  # as if each run got worse
     monkeypatch.setattr("transformer.run.coach.RISEN", 0)
+    monkeypatch.setattr("transformer.run.coach.LEAST_RISE", -10)
     train_here(max_steps=4)
     assert "val_loss was lowest at step 4 (" in (said := capsys.readouterr().out)
     assert "--max_steps 4" in said
