@@ -23,7 +23,7 @@ from transformer.run.planning.law import Law, block_parameters
 from transformer.run.planning.pilot import PILOT_STEPS
 
 # Plausible values: Hoffmann et al. for the powers.
-START = Law(0.01, 0.05, 0.05, 0.4, 0.15, 0.4, 0.5, 0.02, 1.0, 0.5, 4.0, 0.4, 1.0)
+START = Law(0.01, 0.05, 0.4, 0.15, 0.4, 0.5, 0.02, 1.0, 0.5, 4.0, 0.4, 1.0)
 PULL = 2e-4  # of the squared relative distance from the start
 TEXT_PULL = 0.2  # of the squared distance of a text's constant from their mean
 STEPS = 500
@@ -58,13 +58,12 @@ def inputs_of(runs: list[Run]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def shape(logs: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-    """The law without the pilot's loss and the constant E."""
+    """The law without its first two terms."""
     law = Law(*logs.exp())  # pyright: ignore[reportArgumentType]
     _, size, seen, unique, dropout, r_drop = inputs.T
     heart = law.heart * (seen / unique) ** law.heart_power * (size / unique) ** law.heart_size_power
     return (
-        law.length * torch.log(unique)
-        + law.size * size**-law.size_power
+        law.size * size**-law.size_power
         + law.tokens * seen**-law.tokens_power
         + law.dropout * dropout * torch.exp(-law.dropout_r_drop * r_drop)
         + heart * torch.exp(-law.heart_dropout * dropout - law.heart_r_drop * r_drop)
