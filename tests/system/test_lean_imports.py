@@ -32,6 +32,23 @@ print(DTensor.__module__)
 """
 
 
+SCRIPTS = sorted(path.stem for path in ROOT.glob("*.py"))
+BEFORE_A_RUN = f"""
+import sys, {", ".join(SCRIPTS)}
+heavy = {{"torch", "pytorch_lightning", "matplotlib"}}
+print(sorted(heavy & set(sys.modules)))
+from transformer.run import fit, resuming
+print(sorted(heavy & set(sys.modules)))
+"""
+
+
+def test_scripts_import_no_torch_at_once_and_what_checks_a_run_imports_no_lightning():
+    """Imported by them, Lightning would come whole: with the compiler, metrics and plots."""
+    command = [sys.executable, "-c", BEFORE_A_RUN]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert done.stdout == "[]\n['torch']\n", done.stderr
+
+
 @pytest.mark.slow
 def test_a_run_imports_no_compiler_metrics_or_plots_and_they_are_there_later(tmp_path):
     (tmp_path / "text.txt").write_text("A text to learn by heart. " * 20, encoding="utf-8")

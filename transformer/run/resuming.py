@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformer.config.groups import DATA
 from transformer.config.keys import Config
@@ -23,8 +23,10 @@ from transformer.system.files import read_bytes
 from transformer.system.processes import is_rank_0
 from transformer.system.terminal import say
 from transformer.tasks.base import Data
-from transformer.training.callbacks.pace import Pace
 from transformer.training.estimates import ENDLESS_STEPS
+
+if TYPE_CHECKING:
+    from transformer.training.callbacks.pace import Pace
 
 # These decide the data, its order and the optimizer's state; another value makes another run.
 KEPT_ON_RESUME = (
@@ -145,7 +147,7 @@ def check_unfinished(
     total_steps: int,
     before: Mapping[str, Any],
     config: Config,
-    pace: Pace | None,
+    pace: "Pace | None",
 ) -> int:
     """The number of steps that the run has done; 0 for a new one.
 
