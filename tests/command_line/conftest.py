@@ -222,6 +222,20 @@ def call(short_runs: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
     return run
 
 
+@pytest.fixture
+def repeat(short_runs: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """`train.py --repeat` in this process; gives its exit status and what it printed."""
+
+    import train
+
+    def call(run: Path, *flags: Any) -> tuple[int, str]:
+        capsys.readouterr()
+        status = train.main(["--repeat", str(run), *map(str, flags)])
+        return status, capsys.readouterr().out
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def summary_of() -> Callable[[Path], dict[str, Any]]:
     def read(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import train
 from tests.kills import KillAfter, Killed
 from tests.marks import first_fast
 from transformer.config.run_files import load_run_config
-from transformer.run.comparison import curves, differences
+from transformer.run.comparison import differences
 from transformer.run.repeating import notes
 from transformer.run.verification import InterruptAfter
 from transformer.storage.repeat_record import RECORD, read_parts
@@ -18,22 +18,8 @@ from transformer.storage.run_folder import CONFIG, LAST, SUMMARY
 from transformer.storage.run_lock import RunLock
 from transformer.storage.snapshots import snapshot_steps
 from transformer.system.errors import UserError
-from transformer.training.callbacks.announcements import Announcements
-from transformer.training.callbacks.throughput import Throughput
 
 SAME = "the same, bit for bit: "
-
-
-@pytest.fixture
-def repeat(short_runs, capsys):
-    """`train.py --repeat` in this process; gives its exit status and what it printed."""
-
-    def call(run, *flags):
-        capsys.readouterr()
-        status = train.main(["--repeat", str(run), *map(str, flags)])
-        return status, capsys.readouterr().out
-
-    return call
 
 
 def again(folder, **changes):
@@ -63,66 +49,6 @@ def test_a_run_is_repeated_with_the_same_bytes_and_says_with_what_it_was_trained
     assert f"{SAME}{run} and runs/again/version_0" in said
     assert differences(run, tmp_path / "runs/again/version_0") == []
     assert (tmp_path / "runs/again/version_0" / SUMMARY).exists()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    first_fast(
-        [
-            {"snapshots": 3},
-            {"val_every_steps": 4},
-            {"accumulate_grad_batches": 3, "batch_size": 2, "schedule": "trapezoid"},
-            {"optimizer": "muon", "ngram_size": 2, "r_drop": 1, "num_workers": 1},
-        ]
-    ),
-    ids=str,
-)
-def test_a_run_that_the_clock_ended_is_repeated_to_its_step_at_its_learning_rates(
-    train_here, repeat, changes
-):
-    keys = {"val_every_steps": "auto", "dropout": 0.1, "run_name": "timed"} | changes
-    run = train_here(max_minutes=0.02, **keys)
-    status, said = repeat(run)
-    assert status == 0, said
-    assert f"repeats {run}, {last_step(run)} steps" in said
-
-
-def test_a_run_of_several_sittings_under_the_clock_is_repeated_in_one(train_here, repeat, tmp_path):
-    keys = {"max_minutes": 1, "val_every_steps": "auto", "snapshots": 3, "dropout": 0.1}
-    run = tmp_path / "runs/gpt/version_0"
-    with pytest.raises(SystemExit):
-        train_here(callbacks=[InterruptAfter(3)], schedule="cosine", **keys)
-    for end in (KillAfter(6), InterruptAfter(5)):
-        with pytest.raises((SystemExit, Killed)):
-            train_here(callbacks=[end], **again(run))
-    status, said = repeat(run)
-    assert "repeated up to step 5" in said
-    assert status == 0, said
-    train_here(**again(run, max_steps=12))
-    status, said = repeat(run)
-    assert status == 0, said
-    assert curves(run)["lr"][0][1] < 1e-2  # the clock has lowered it
-
-
-def test_a_repeat_may_take_longer_than_the_minutes_of_the_run(
-    train_here, repeat, tmp_path, monkeypatch, caplog
-):
-    run = tmp_path / "runs/gpt/version_0"
-    with pytest.raises(SystemExit):
-        train_here(callbacks=[InterruptAfter(5)], max_minutes=0.03)
-    train_here(**again(run, max_minutes=0.04))
-    begin = Throughput.on_train_start
-
-    def begin_late(self, *arguments):
-        begin(self, *arguments)
-        self._elapsed_before += 600
-
-    monkeypatch.setattr(Throughput, "on_train_start", begin_late)
-    monkeypatch.setattr(Announcements, "SECONDS_BEFORE_ESTIMATE", 0.0)
-    caplog.set_level("INFO")
-    status, said = repeat(run)
-    assert status == 0, said
-    assert "days left" not in caplog.text
 
 
 @pytest.mark.parametrize("stop", first_fast([13, 1, 10, 30, 69]))

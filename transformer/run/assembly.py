@@ -231,12 +231,13 @@ def bare_trainer(hardware: Mapping[str, Any], max_steps: int, **others: Any) -> 
 def choose_val_every_steps(run: Run) -> int:
     """Steps between validations; also sets how many tokens of its split each one reads.
 
-    With max_minutes it is NEVER: TimedValidations starts the validations.
+    It is NEVER where a callback starts them: FollowPace, or TimedValidations with max_minutes.
     """
-    if run.config.val_every_steps != "auto":
-        return int(run.config.val_every_steps)
-    if run.config.max_minutes is not None:
+    is_auto, is_limited = run.config.val_every_steps == "auto", run.config.max_minutes is not None
+    if is_limited and (is_auto or run.pace is not None):
         return NEVER
+    if not is_auto:
+        return int(run.config.val_every_steps)
     plan = plan_validations(
         run.total_steps,
         run.tokens_per_step * run.forward_passes,

@@ -74,8 +74,7 @@ def follow_pace(run: Run, recorded: RecordPace) -> list[pl.Callback]:
     """What takes the place of the clock in a run that repeats another one."""
     if run.pace is None or run.config.max_minutes is None:
         return []
-    timed = run.config.val_every_steps == "auto"
-    return [FollowPace(run.pace, recorded, run.data.look_at, times_validations=timed)]
+    return [FollowPace(run.pace, recorded, run.data.look_at)]
 
 
 def finished(
@@ -103,7 +102,7 @@ def finished(
 
 def _last_step(run: Run) -> int:
     """Of a repeat under a time limit, the step at which the limit ended the run before."""
-    if run.pace is None:
+    if run.pace is None or run.config.max_minutes is None:
         return run.total_steps
     return min(run.total_steps, len(run.pace.shares) // run.config.accumulate_grad_batches)
 

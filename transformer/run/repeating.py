@@ -72,7 +72,9 @@ def repeat(run: Path, config: Config, train: Callable[..., Path], origin: Origin
     if is_rank_0():
         for line in notes(run, config, parts, last_step, ended=ended):
             tell(line)
-    origin = origin._replace(pace=pace_of(run, config, state, ends=ended))
+    if was_limited(config, parts):
+        ends = ended and config.max_minutes is not None
+        origin = origin._replace(pace=pace_of(run, config, state, ends=ends))
     folder: Path | None = None
     for number, stage in enumerate(stages, 1):
         is_last = number == len(stages)
@@ -160,18 +162,22 @@ def stages_of(run: Path, config: Config, parts: Sequence[Part]) -> list[Config]:
     return stages
 
 
-def pace_of(run: Path, config: Config, state: Mapping[str, Any], *, ends: bool) -> Pace | None:
-    """What the clock decided in a run with a time limit; None for others.
+def was_limited(config: Config, parts: Sequence[Part]) -> bool:
+    """Whether the run had a time limit, at its end or before it was resumed without one."""
+    changed = any("max_minutes" in part.changed for part in parts_after(parts))
+    return changed or config.max_minutes is not None
+
+
+def pace_of(run: Path, config: Config, state: Mapping[str, Any], *, ends: bool) -> Pace:
+    """What the clock decided in a run with a time limit.
 
     A run of an older version says nothing of it. The clock is then taken to have gone evenly.
 
     Raises: UserError if what it says is damaged.
     """
-    if config.max_minutes is None:
-        return None
-    found = state["callbacks"].get(RecordPace.__name__)
     try:
-        if found:
+        found = state["callbacks"].get(RecordPace.__name__)
+        if found and len(found["shares"]):
             return pace_in(found)._replace(ends=ends)
         tokens = state["callbacks"].get(TimedValidations.__name__, {}).get("num_tokens") or 2**62
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -197,7 +203,7 @@ def notes(
     for part in parts_after(parts):
         changes = ", ".join(f"{key} {was} -> {now}" for key, (was, now) in part.changed.items())
         lines.append(f"from step {part.from_step:,} on it had other settings: {changes}")
-    if config.max_minutes is not None and not has_pace(run):
+    if was_limited(config, parts) and not has_pace(run):
         lines.append(
             "it had a time limit, and its clock is not recorded: the learning rate is taken to "
             "have followed the steps, so expect a difference"
@@ -209,7 +215,8 @@ def notes(
 
 
 def has_pace(run: Path) -> bool:
-    return bool(read_training_state(run / LAST)["callbacks"].get(RecordPace.__name__))
+    found = read_training_state(run / LAST)["callbacks"].get(RecordPace.__name__)
+    return bool(found) and len(found["shares"]) > 0
 
 
 def differing(parts: Sequence[Part], here: Part) -> list[str]:

@@ -72,8 +72,6 @@ class RecordPace(pl.Callback):
             self.validations.append((self.num_batches, data.looked_at_tokens))
 
     def state_dict(self) -> dict[str, Any]:
-        if not self.shares:
-            return {}
         return {
             "num_batches": self.num_batches,
             "shares": torch.tensor(self.shares, dtype=torch.float64),
@@ -101,21 +99,14 @@ def pace_in(state: dict[str, Any]) -> Pace:
 class FollowPace(AfterBatch):
     """Repeats what the clock has decided, in place of the clock; ends the run with the pace.
 
-    `recorded` counts the batches. With `times_validations`, validations come as in the pace too.
+    All validations come as in the pace: at fixed steps, too, there is one more where the clock
+    ended the run, or a part of it before it was resumed. `recorded` counts the batches.
     """
 
-    def __init__(
-        self,
-        pace: Pace,
-        recorded: RecordPace,
-        look_at: Callable[[int], None],
-        *,
-        times_validations: bool,
-    ) -> None:
+    def __init__(self, pace: Pace, recorded: RecordPace, look_at: Callable[[int], None]) -> None:
         self.pace = pace
         self.recorded = recorded
         self.look_at = look_at
-        self.times_validations = times_validations
         self._validations = dict(pace.validations)
         self._restarts = set(pace.starts)
 
@@ -130,12 +121,11 @@ class FollowPace(AfterBatch):
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         done = self.recorded.num_batches
-        if self.times_validations:
-            due = done in self._validations and between_steps(trainer)
-            validate_after_this_batch(trainer, due)
-            if due:
-                self.look_at(self._validations[done])
-                reload_validation(trainer)
+        due = done in self._validations and between_steps(trainer)
+        validate_after_this_batch(trainer, due)
+        if due:
+            self.look_at(self._validations[done])
+            reload_validation(trainer)
         if self.pace.ends and done >= len(self.pace.shares):
             trainer.should_stop = True
 
