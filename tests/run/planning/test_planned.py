@@ -1,5 +1,7 @@
 """From a draft and a text to a plan and its words; the times of steps are given."""
 
+import math
+import re
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from transformer.config.files import load_config
 from transformer.run.planning import texts
 from transformer.run.planning.planned import outlook, plan_of
 from transformer.run.planning.steps import StepSeconds, timed_steps
+from transformer.run.planning.suggestions import suggestions
 from transformer.run.settling import settle
 from transformer.system import speed
 from transformer.system.errors import UserError
@@ -43,6 +46,25 @@ def test_the_plan_is_said_with_its_reasons_and_what_to_expect(draft_of):
     assert "passes over" in text
     assert "expected: val_loss" in text
     assert "twice the time would bring" in text
+
+
+def test_no_loss_above_that_of_an_untrained_model_is_expected(draft_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(texts, "pilot_loss", lambda config, data: 9.0)
+    num_symbols = len(set((tmp_path / "text.txt").read_text(encoding="utf-8")))
+    most = f"{math.log(num_symbols):.2f}"
+    draft = draft_of()
+    said = plan_of(draft, time.monotonic()).text.splitlines()[-1]
+    assert re.findall(r"val_loss (\S+)|bring (\S+)", said) == [(most, ""), ("", most)]
+    rows = outlook(draft, time.monotonic()).splitlines()[2:]
+    assert {re.search(r"val_loss (\S+)", row)[1] for row in rows} == {most}
+    for each in suggestions(draft, "text.txt", {}):  # of one byte a symbol
+        assert each.bits_per_byte == pytest.approx(math.log2(num_symbols))
+
+
+def test_where_the_law_is_above_an_untrained_model_it_still_ranks_the_plans(draft_of, monkeypatch):
+    usual = plan_of(draft_of(), time.monotonic()).entries[0].config
+    monkeypatch.setattr(texts, "pilot_loss", lambda config, data: 9.0)
+    assert plan_of(draft_of(), time.monotonic()).entries[0].config == usual
 
 
 def test_steps_need_no_clock_and_give_the_same_plan_again(draft_of, monkeypatch):

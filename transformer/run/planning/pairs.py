@@ -92,7 +92,7 @@ class PairPlanner(Planner):
         return found or self.sizes[:1]
 
     def _plan(self, size: Size, r_drop: float, steps: int) -> Plan:
-        return Plan(size, self._recipe(r_drop), steps, self.passes(steps), expected=None)
+        return Plan(size, self._recipe(r_drop), steps, self.passes(steps), predicted=None)
 
     def _recipe(self, r_drop: float) -> dict[str, float]:
         dropout = self.open("dropout", (_dropout(self.num_pairs),))[0]

@@ -45,8 +45,14 @@ class Plan(NamedTuple):
     recipe: Mapping[str, Any]  # the keys that are chosen together with the size
     steps: int
     passes: float
-    expected: float | None  # val_loss, if a law predicts it
+    predicted: float | None  # val_loss, if a law predicts it; plans are compared by it
     ends_early: bool = False  # as more steps would only learn the text by heart
+    untrained: float = math.inf  # val_loss of a model to which all symbols are alike
+
+    @property
+    def expected(self) -> float | None:
+        """Never more than an untrained model has, whatever the law says."""
+        return None if self.predicted is None else min(self.predicted, self.untrained)
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,9 @@ class Placed(NamedTuple):
         """
         plan, planner = self.entry.plan, self.entry.planner
         expected_now = planner.after(plan, self.steps)
-        assert plan.expected is not None  # or there would be one candidate
+        assert plan.predicted is not None  # or there would be one candidate
         assert expected_now is not None
-        return plan.expected + self.val_loss - expected_now
+        return plan.predicted + self.val_loss - expected_now
 
 
 def entries_of(planner: Planner, minutes: float, *, raced: bool = True) -> list[Entry]:

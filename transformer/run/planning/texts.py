@@ -127,11 +127,12 @@ class TextPlanner(Planner):
 
     def _plans(self, steps_of: StepsOf) -> Iterator[Plan]:
         """One for each size and recipe; those with fewer than LEAST_STEPS are left out."""
+        untrained = math.log(self.facts.vocab_size)
         for size, recipe in product(self.sizes, self._recipes()):
             steps = used = steps_of(size, recipe)
             while used >= LEAST_STEPS:
                 loss, passes = self._expected(size, recipe, used), self.passes(used)
-                yield Plan(size, recipe._asdict(), used, passes, loss, ends_early=used < steps)
+                yield Plan(size, recipe._asdict(), used, passes, loss, used < steps, untrained)
                 if "max_steps" not in self.draft.auto:
                     break
                 used = int(FEWER * used)
@@ -154,7 +155,7 @@ class TextPlanner(Planner):
         """
         if self.base.tokenizer != TextSettings.tokenizer:
             return None
-        return _loss(plan) / self.bytes_per_token / math.log(2)
+        return min(_loss(plan), plan.untrained) / self.bytes_per_token / math.log(2)
 
     def block_parameters(self, size: Size) -> int:
         return block_parameters(size.width, size.num_blocks)
@@ -201,8 +202,8 @@ def _tokenizer(base: Config) -> str:
 
 
 def _loss(plan: Plan) -> float:
-    assert plan.expected is not None  # the law gives every plan one
-    return plan.expected
+    assert plan.predicted is not None  # the law gives every plan one
+    return plan.predicted
 
 
 def _best(plans: Sequence[Plan]) -> Plan:
