@@ -3,7 +3,9 @@
 import pytest
 
 import train
+from tests.marks import first_fast
 from transformer.config.files import load_config
+from transformer.system.errors import UserError
 
 WORDS = "to be or not to be that is the question whether it is nobler in the mind".split()
 
@@ -23,6 +25,29 @@ def test_a_given_number_of_steps_is_planned_without_a_clock(run, own_text):
     config = load_config(own_text / "runs" / "auto" / "version_0" / "config.yaml")
     assert (config.block_size, config.batch_size, config.max_steps) == (16, 2, 2)
     assert config.max_minutes is None
+
+
+@pytest.mark.parametrize(
+    ("content", "given"),
+    first_fast(
+        [
+            (" ".join(WORDS * 3)[:210], ""),
+            ("to be or not to be, that is", "--max_steps 2"),
+            (" ".join(WORDS * 20), "--block_size 40 --num_heads 3 --optimizer adamw"),
+            ("".join(f"{n}\t{n * n}\n" for n in range(60)), "--model encoder_decoder --dropout 0"),
+        ],
+        several=True,
+    ),
+)
+def test_the_way_out_of_data_too_little_to_plan_for_works_as_printed(
+    short_runs, tmp_path, content, given
+):
+    (tmp_path / "little").write_text(content, encoding="utf-8")
+    command = ["--data_path", "little", "--accelerator", "cpu", *given.split()]
+    with pytest.raises(UserError, match="are too few to plan for") as refused:
+        train.main(command)
+    way_out = str(refused.value).split(" train without a plan, with ")[1]
+    assert train.main([*command, *way_out.split()]) == 0
 
 
 @pytest.mark.slow(seconds=50)

@@ -18,6 +18,7 @@ from transformer.run.planning.planner import (
     Plan,
     Planner,
     Size,
+    tiny_flags,
 )
 from transformer.run.timing import free_memory
 from transformer.system.devices import resolve_accelerator
@@ -48,9 +49,10 @@ class PairPlanner(Planner):
         task = assembly.build_task(draft.base(**plain), data)
         num_pairs = task.data.num_examples
         if num_pairs < LEAST_PAIRS:
+            flags = tiny_flags(draft, block_size=plain["block_size"])
             raise UserError(
                 f"{base.data_path}: {num_pairs:,} pairs to train on are too few to plan for: give "
-                f"{LEAST_PAIRS:,} or more, or all sizes yourself"
+                f"{LEAST_PAIRS:,} or more, or train without a plan, with {flags}"
             )
         facts = DataFacts(
             unique=task.data.num_train_tokens,

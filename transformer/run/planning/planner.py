@@ -20,6 +20,8 @@ HEAD_DIM = 32
 LEAST_STEPS = 50
 USUAL_LR = {"muon": 0.01, "adamw": 0.001}
 R_DROP_COST = 2.0  # R-Drop passes each batch twice
+# For data that is too little to plan for, which a model soon learns by heart.
+TINY: Mapping[str, Any] = {"batch_size": 12, "dropout": 0.2, "weight_decay": 0.1, "max_steps": 100}
 
 
 class DataFacts(NamedTuple):
@@ -221,6 +223,12 @@ class Planner(ABC):
             f"max_minutes {minutes:g} are too few to plan for: not even {LEAST_STEPS} steps of "
             "the smallest model fit in; give more minutes, or `max_steps`"
         )
+
+
+def tiny_flags(draft: Draft, **values: Any) -> str:
+    """All that a plan would choose, as flags for a tiny model, with these values."""
+    config = draft.base(**TINY, lr=USUAL_LR[draft.base().optimizer], **values)
+    return " ".join(f"`{key}={getattr(config, key)}`" for key in draft.auto)
 
 
 def usual_heads(width: int, num_kv_heads: int = 1) -> int:

@@ -21,6 +21,7 @@ from transformer.run.planning.planner import (
     Plan,
     Planner,
     Size,
+    tiny_flags,
 )
 from transformer.run.planning.steps import timed_steps
 from transformer.run.timing import free_memory
@@ -61,12 +62,8 @@ class TextPlanner(Planner):
             base = draft.base(**PLAIN, tokenizer=_tokenizer(base))
         data: Any = task_of(base.model).read(base.model_copy(update={"block_size": 1}))
         if len(data.tokens) < LEAST_TOKENS:
-            raise UserError(
-                f"{base.data_name}: {len(data.tokens):,} {data.tokenizer.units} are too few to "
-                f"plan for: give a text of {LEAST_TOKENS:,} or more, or all sizes yourself, with "
-                "a `block_size` of 16"
-            )
-        plain = _plain(base, min(len(split) for split in (data.val, data.test) if len(split)))
+            raise _too_short(draft, base, data)
+        plain = _plain(base, _shortest(data))
         base = draft.base(**plain)
         stride = base.block_size if base.stride == "block_size" else base.stride
         facts = DataFacts(
@@ -180,6 +177,21 @@ class TextPlanner(Planner):
         if self.base.tokenizer != TextSettings.tokenizer:
             return ""
         return f"val_loss {plan.expected:.2f} +- {2 * ERROR:.2f}"
+
+
+def _shortest(data: Any) -> int:
+    """The tokens of the shorter split that no training reads."""
+    return min(len(split) for split in (data.val, data.test) if len(split))
+
+
+def _too_short(draft: Draft, base: Config, data: Any) -> UserError:
+    longest = min(16, _shortest(data) - 1)  # a chunk has one token more
+    flags = tiny_flags(draft, block_size=longest, tokenizer=base.tokenizer) if longest > 0 else ""
+    return UserError(
+        f"{base.data_name}: {len(data.tokens):,} {data.tokenizer.units} are too few to plan for: "
+        f"give a text of {LEAST_TOKENS:,} or more"
+        + (flags and f", or train without a plan, with {flags}")
+    )
 
 
 def _plain(base: Config, shortest: int) -> dict[str, Any]:
