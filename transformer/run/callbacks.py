@@ -77,11 +77,21 @@ def follow_pace(run: Run, recorded: RecordPace) -> list[pl.Callback]:
     return [FollowPace(run.pace, recorded, run.data.look_at)]
 
 
+def _on_one_device(run: Run) -> str:
+    """Flags with which one device trains as all of them did, as a run of a sweep must."""
+    config = run.config
+    flags = [flag(key, "1") for key in ("devices", "num_nodes") if getattr(config, key) != 1]
+    if run.num_devices > 1:
+        num_batches = run.num_devices * config.accumulate_grad_batches
+        flags += [flag("strategy", "auto"), flag("accumulate_grad_batches", str(num_batches))]
+    return "".join(flags)
+
+
 def finished(
     run: Run, step: int, copied: int = 0, best_weights: tuple[int, float] | None = None
 ) -> Finished:
     """The run as the coach looks at it."""
-    name = f"{run.folder.parent.name}-seeds"
+    name = flag("name", f"{run.folder.parent.name}-seeds")
     return Finished(
         train=run.curves.train,
         val=run.curves.val,
@@ -96,7 +106,8 @@ def finished(
         skipped_steps=run.module.skipped_steps,
         picked_by_val_loss=run.monitor == "val_loss",
         copied=copied,
-        sweep_flags=f"--config {quoted(run.folder / CONFIG)}{flag('name', name)}",
+        num_devices=run.num_devices,
+        sweep_flags=f"--config {quoted(run.folder / CONFIG)}{name}{_on_one_device(run)}",
     )
 
 

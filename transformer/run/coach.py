@@ -40,6 +40,7 @@ class Finished:
     skipped_steps: int = 0
     picked_by_val_loss: bool = True  # whether that metric picks the best weights
     copied: int = 0  # the longest passage of the training text in the sample, in characters
+    num_devices: int = 1
     sweep_flags: str = "--config config.yaml"  # with which sweep.py trains its config again
 
     @property
@@ -157,10 +158,12 @@ def far_apart(run: Finished) -> Advice | None:
         return None
     if run.last_val <= SMALL_GAP * run.last_train:
         return None
+    longer = run.num_devices if run.max_minutes is None else 1
+    times = "four" if longer == 1 else f"on one device, {4 * longer}"
     return Advice(
         f"val_loss ({run.last_val:z.4f}) is far above train_loss ({run.last_train:z.4f}), but it "
         "hardly rose: models with other seeds make other errors, so together they make fewer",
-        f"python sweep.py {run.sweep_flags} --seeds 4 --ensemble (four times the time)",
+        f"python sweep.py {run.sweep_flags} --seeds 4 --ensemble ({times} times the time)",
     )
 
 
