@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from transformer.config.flags import FlagParser, add_flags, check_flags, given_flags, path_argument
 from transformer.config.types import FilePath
+from transformer.export.places import FilePlace
 from transformer.inspection.curves import (
     TrainedOn,
     bigram_floor,
@@ -24,7 +25,6 @@ from transformer.storage.curves import ERROR_RATE, read_curves
 from transformer.storage.events import Curves
 from transformer.storage.run_folder import find_run
 from transformer.system.errors import UserError, in_flags
-from transformer.system.files import replacing
 from transformer.system.terminal import run_script, say, say_loading, with_flags_in_errors
 
 FORMATS = ("png", "svg", "pdf")
@@ -75,6 +75,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.json:
         raise UserError("--json goes with --table: give both")
     picture_format = check_format(options.out)
+    place = FilePlace(options.out, force=True)
+    place.check()
     folders = [find_run(run, options.runs_dir) for run in arguments.runs or [None]]
     named = name_runs(folders)
     say_loading(", ".join(named))
@@ -87,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     from transformer.inspection.curve_figures import curves_figure
 
     figure = curves_figure(runs, floors, unit)
-    with replacing(options.out) as temporary:
+    with place.writing() as temporary:
         figure.savefig(temporary, format=picture_format, dpi=DOTS_PER_INCH)
     print(f"{options.out}: {', '.join(runs)}")
     return 0

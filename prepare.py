@@ -41,8 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     draft = read_draft(AUTO_CONFIG, {"data_path": data_path, "max_minutes": "10"} | flags)
     draft.base()  # names values that do not go together
     if options.page:
-        check_place(options.page, data_path, options.settings.val_path)
         FilePlace(options.page, force=True).check()
+        check_place(options.page, data_path, options.settings.val_path)
     print_line = (lambda text: None) if arguments.json else tell
     report = look_at(data_path, options.settings)
     print_line(report.text)

@@ -9,6 +9,7 @@ import pytest
 from transformer.system.errors import UserError
 from transformer.system.files import (
     describe_nuls,
+    is_special,
     read_bytes,
     read_text,
     read_utf8,
@@ -17,6 +18,8 @@ from transformer.system.files import (
     wide_encoding,
     write_text,
 )
+
+posix = pytest.mark.skipif(os.name != "posix", reason="devices and pipes of POSIX")
 
 
 @pytest.fixture
@@ -199,3 +202,25 @@ def test_texts_without_nuls_and_with_stray_ones_are_of_no_wide_encoding():
         assert describe_nuls(text) is None
     assert wide_encoding(b"plain words\n" * 99 + b"\0") is None
     assert describe_nuls("words\0" * 3) == "3 of its 18 characters are NUL, and plain text has none"
+
+
+@posix
+def test_devices_and_pipes_are_no_places_for_files(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "device").symlink_to(os.devnull)
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("file", "link", "missing", "nowhere/missing", "."):
+        assert not is_special(tmp_path / name), name
+    for path in (tmp_path / "device", tmp_path / "pipe", "/dev/stdout", "/dev/fd/1", "/dev/new"):
+        assert is_special(path), path
+
+
+@posix
+def test_an_empty_device_and_a_pipe_are_read_to_their_end(tmp_path):
+    assert read_bytes(os.devnull, "prompt file") == b""
+    reading, writing = os.pipe()
+    os.write(writing, b"all")
+    os.close(writing)
+    assert read_bytes(f"/dev/fd/{reading}", "prompt file") == b"all"
+    os.close(reading)

@@ -8,7 +8,7 @@ from os.path import exists, isdir, lexists
 from pathlib import Path
 
 from transformer.system.errors import UserError
-from transformer.system.files import replacing, replacing_folder
+from transformer.system.files import is_special, replacing, replacing_folder
 
 
 class Place(ABC):
@@ -57,6 +57,13 @@ class Place(ABC):
 
 
 class FilePlace(Place):
+    def check(self) -> None:
+        if is_special(self.path):
+            raise UserError(
+                f"{self.path}: a file cannot take the place of a device or pipe: give another `out`"
+            )
+        super().check()
+
     def check_replaceable(self) -> None:
         if isdir(self.path):
             raise UserError(f"{self.path} is a folder: `out` must be a file; give another")

@@ -3,17 +3,46 @@
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from os.path import isdir
+from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import NamedTuple
 
 from transformer.system.errors import UserError
 
 
+def check_finite(path: str | Path, what: str) -> None:
+    """Raises: UserError for a device such as /dev/zero, which may have no end.
+
+    Not for a pipe, a terminal or /dev/null.
+    """
+    try:
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)) or os.path.samefile(path, os.devnull):
+            return
+        with open(path, "rb", buffering=0) as file:
+            if file.isatty():
+                return
+    except (OSError, ValueError):  # reading it says why
+        return
+    raise UserError(f"{path}: is a device, not a {what}: give a file")
+
+
+def is_special(path: str | Path) -> bool:
+    """Whether a file written at the path would be none: a device, a pipe, or one in their place.
+
+    /dev/stdout is a link: a file that is renamed to it would take its place for all programs.
+    """
+    folder = os.path.realpath(os.path.dirname(os.path.abspath(path)))
+    held_by_system = folder in ("/dev", "/dev/fd") or folder.startswith("/proc/")
+    return held_by_system or (exists(path) and not isfile(path) and not isdir(path))
+
+
 def read_bytes(path: str | Path, what: str) -> bytes:
     """Raises: UserError with the path and `what` the file should be, such as `config file`."""
+    check_finite(path, what)
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:

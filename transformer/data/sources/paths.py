@@ -10,7 +10,7 @@ from transformer.data.sources.compression import endings
 from transformer.data.sources.formats import RECORDS, is_plain
 from transformer.data.sources.settings import listed
 from transformer.system.errors import UserError
-from transformer.system.files import read_bytes
+from transformer.system.files import check_finite, read_bytes
 
 _PATTERN = "*?["
 _LOOKED_AT = 8192  # bytes, to tell text from other files
@@ -40,6 +40,7 @@ def find_files(path: str, *, wide: bool = False) -> tuple[list[str], int]:
     left_out = 0
     for each in _matching(path) if is_pattern(path) else [path]:
         if not isdir(each):
+            check_finite(each, "text file")
             found[each] = None
             continue
         for file in _inside(each):
