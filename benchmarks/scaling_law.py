@@ -1,5 +1,5 @@
 """How well `sweep.py --scaling` predicts a run four times the largest size:
-`OMP_NUM_THREADS=1 python benchmarks/scaling_law.py [--config exportable] [--max_steps 2820]
+`OMP_NUM_THREADS=1 python benchmarks/scaling_law.py [--config default] [--max_steps 2820]
 [--seeds 3]`
 
 Trains the five sizes of a config on all plays (data/shakespeare.txt, so that no run reads much of
@@ -53,7 +53,7 @@ def train(base: Config, run: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", default="exportable", help="its name in configs/")
+    parser.add_argument("--config", default="default", help="its name in configs/")
     parser.add_argument("--max_steps", type=int, default=2820)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--picture", type=Path, help="file for the picture, with what was reached")

@@ -220,8 +220,8 @@ def test_a_model_of_pairs_is_refused_by_name(tmp_path, make_encoder_decoder, mon
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--config CONFIGS/quick.yaml", "ngram_size 3, token_shift true .*exportable.yaml is a"),
-        ("--config CONFIGS/exportable.yaml --norm_first false", "norm_first false"),
+        ("--config CONFIGS/quick.yaml", "ngram_size 3, token_shift true .*default.yaml is a"),
+        ("--config CONFIGS/default.yaml --norm_first false", "norm_first false"),
         ("--config CONFIGS/bigram.yaml", "model bigram"),
         ("--config CONFIGS/reverse.yaml", "model encoder_decoder"),
     ],
@@ -234,9 +234,7 @@ def test_exportable_refuses_keys_that_would_not_export(tmp_path, monkeypatch, fl
     train.parse_arguments(flags)
 
 
-@pytest.mark.parametrize(
-    "name", ["auto", "default", "exportable", "qwen3", "gpt2-recipe-cpu", "nine-keys"]
-)
+@pytest.mark.parametrize("name", ["auto", "default", "qwen3", "gpt2-recipe-cpu", "nine-keys"])
 def test_recipes_that_export_are_taken(name):
     train.parse_arguments(["--exportable", "--config", str(train.CONFIGS / f"{name}.yaml")])
 

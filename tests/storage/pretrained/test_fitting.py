@@ -10,7 +10,7 @@ from transformer.models.families.bigram import BigramSettings
 from transformer.models.families.encoder_decoder import EncoderDecoderSettings
 from transformer.models.families.gpt import GPTSettings
 from transformer.storage.pretrained.families.registry import FAMILIES
-from transformer.storage.pretrained.fitting import fitted, fitted_class
+from transformer.storage.pretrained.fitting import RECIPE, fitted, fitted_class
 from transformer.system.errors import UserError
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -83,7 +83,8 @@ WRONG = [
 def test_settings_that_no_class_has_are_named_with_the_recipe(changes, words):
     with pytest.raises(UserError, match=words) as caught:
         fitted_class(settings_of(**changes))
-    assert str(caught.value).endswith("configs/exportable.yaml is a recipe that exports")
+    assert str(caught.value).endswith("configs/default.yaml is a recipe that exports")
+    fitted_class(load_config(CONFIGS.parent / RECIPE).family_settings())  # raises nothing
     assert "\n" not in str(caught.value)
 
 

@@ -16,7 +16,7 @@ from transformer.sweep.searches.scaling import ScalingSearch
 from transformer.sweep.trial import Result
 from transformer.system.errors import UserError
 
-CONFIG = Path(__file__).parents[3] / "configs" / "exportable.yaml"
+CONFIG = Path(__file__).parents[3] / "configs" / "default.yaml"
 
 
 def plan_of(unique_tokens: int = 4_000_000, seeds: int = 1) -> Plan:

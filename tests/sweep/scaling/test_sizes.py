@@ -24,8 +24,7 @@ from transformer.sweep.scaling.sizes import (
 CONFIGS = Path(__file__).parents[3] / "configs"
 SHAPED = [
     ("default", {}),
-    ("exportable", {}),
-    ("exportable", {"num_heads": 10, "num_kv_heads": 5}),
+    ("default", {"num_heads": 10, "num_kv_heads": 5}),
     ("shakespeare-gpu", {}),
     ("gpt2-recipe-cpu", {}),
 ]
@@ -56,7 +55,7 @@ def test_a_config_of_any_size_is_valid_and_near_the_size(name: str, keys: dict[s
 
 
 def test_a_series_ends_with_a_size_four_times_the_largest() -> None:
-    sizes = series(config_of("exportable", {}), 2e5, vocab_size=65)
+    sizes = series(config_of("default", {}), 2e5, vocab_size=65)
     weights = [size.weights for size in sizes]
     assert len(sizes) == NUM_SIZES + 1
     assert weights[-2] == pytest.approx(200_000, rel=0.1)
@@ -66,6 +65,6 @@ def test_a_series_ends_with_a_size_four_times_the_largest() -> None:
 
 
 def test_the_size_of_the_config_has_its_shape() -> None:
-    config = config_of("exportable", {})
+    config = config_of("default", {})
     size = sized(config, float(num_weights(config)), vocab_size=65)
     assert {key: getattr(config, key) for key in size.keys} == dict(size.keys)

@@ -14,7 +14,7 @@ from transformer.storage.pretrained.places import CONFIG
 from transformer.storage.pretrained.values import Values
 from transformer.system.errors import UserError
 
-RECIPE = "configs/exportable.yaml"
+RECIPE = "configs/default.yaml"
 _DEFAULTS = {part: field.default for part, field in GPTSettings.__dataclass_fields__.items()}
 
 
