@@ -16,7 +16,6 @@ from transformer.config.keys import Config
 from transformer.run.conflicts import check_logger
 from transformer.run.folder_keeper import RunFolder, lock_run
 from transformer.run.origin import Origin
-from transformer.storage.damage import in_one_line
 from transformer.storage.run_folder import (
     check_run_writable,
     check_writable,
@@ -25,7 +24,7 @@ from transformer.storage.run_folder import (
 )
 from transformer.storage.run_lock import RunLock
 from transformer.storage.run_names import check_name
-from transformer.system.errors import UserError, is_out_of_memory
+from transformer.system.errors import UserError, in_one_line, is_out_of_memory
 from transformer.system.files import remove_leftovers
 from transformer.system.lean_imports import import_lightning, without_collecting
 from transformer.system.output import lasting_output

@@ -20,7 +20,6 @@ from transformer.run.resuming import describe_other_data
 from transformer.run.starting import read_start
 from transformer.run.verification import InterruptAfter
 from transformer.storage.adapter_file import hash_of_weights
-from transformer.storage.damage import in_one_line
 from transformer.storage.model_file import read_corpus_facts
 from transformer.storage.repeat_record import RECORD, Part, read_parts
 from transformer.storage.run_folder import LAST
@@ -28,7 +27,7 @@ from transformer.storage.summaries import summed_up_step
 from transformer.storage.training_state import read_training_state
 from transformer.system.cores import available_cores
 from transformer.system.devices import resolve_accelerator
-from transformer.system.errors import UserError
+from transformer.system.errors import UserError, in_one_line
 from transformer.system.processes import is_rank_0
 from transformer.system.terminal import tell
 from transformer.tasks.registry import task_of

@@ -22,7 +22,6 @@ from transformer.models.base import SequenceModel
 from transformer.models.families.registry import completed
 from transformer.models.parts.layers import skipped_initialization
 from transformer.storage.adapter_file import base_of, with_adapter
-from transformer.storage.damage import in_one_line
 from transformer.storage.metadata import (
     ADAPTER,
     FORMAT_VERSION,
@@ -43,7 +42,7 @@ from transformer.storage.tensor_file import (
     write_tensors,
 )
 from transformer.storage.training_state import READ_ERRORS, read_training_state, read_with_metadata
-from transformer.system.errors import UserError
+from transformer.system.errors import UserError, in_one_line
 from transformer.system.files import read_bytes, replacing
 
 # Limits for position tables: the file has no tables with which their sizes could be compared.

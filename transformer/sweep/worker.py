@@ -18,7 +18,7 @@ from typing import NamedTuple
 from transformer.config.keys import Config
 from transformer.run.fit import train
 from transformer.run.origin import Origin
-from transformer.system.errors import UserError, in_flags
+from transformer.system.errors import UserError, in_flags, in_one_line
 from transformer.system.signals import SIGNALS, ended_at_once
 from transformer.system.terminal import PrintAboveBar
 
@@ -61,7 +61,7 @@ def work(job: Job, channel: Connection) -> None:
         sys.exit(2)
     except Exception as error:
         traceback.print_exc()
-        reason = " ".join(str(error).split())[:300]
+        reason = in_one_line(error)
         _send(channel, f"{type(error).__name__}: {reason} (see {job.log})")
         sys.exit(1)
 

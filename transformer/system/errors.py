@@ -2,6 +2,7 @@
 
 import re
 
+MOST_OF_AN_ERROR = 300  # characters of another program's error in one of ours
 _ARGUMENT = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
 
 
@@ -21,6 +22,11 @@ def in_flags(text: str) -> str:
 def _flag(match: re.Match[str]) -> str:
     name, value = match.groups()
     return f"--{name}" if value in (None, "True") else f"--{name} {value}"
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error of Python or a library says, for a message of one line."""
+    return " ".join(str(error).split())[:MOST_OF_AN_ERROR]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
-from transformer.system.errors import UserError
+from transformer.system.errors import UserError, in_one_line
 from transformer.system.files import read_utf8, write_text
 from transformer.system.processes import is_rank_0
 from transformer.training.metrics_file import MetricsFile
@@ -69,7 +69,7 @@ class RunWandb(WandbLogger):
         try:
             _ = self.experiment
         except Exception as error:  # wandb's own errors have no common class
-            reason = " ".join(str(error).split())
+            reason = in_one_line(error)
             raise UserError(
                 f"`logger=wandb`: Weights & Biases does not start ({reason}): run `wandb login`, "
                 "set WANDB_MODE=offline, or give another `logger`"

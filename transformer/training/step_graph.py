@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from transformer.system.errors import is_out_of_memory
+from transformer.system.errors import in_one_line, is_out_of_memory
 from transformer.training.lightning_module import LanguageModule
 
 # In the first steps, kernels are loaded and libraries choose among theirs; the host waits for both.
@@ -87,7 +87,7 @@ class CapturedSteps(LanguageModule):
                 raise
             self._can_record = False
             self.trainer.optimizers[0].zero_grad(set_to_none=True)
-            log.warning("steps are not recorded as a CUDA graph: %s", " ".join(str(error).split()))
+            log.warning("steps are not recorded as a CUDA graph: %s", in_one_line(error))
         del self.train_losses[num_losses:]  # recorded, but not yet computed
 
     def _whole_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from transformer.system.errors import in_one_line
+
 if TYPE_CHECKING:
     import tokenizers
 
@@ -89,7 +91,7 @@ def library(spec: dict[str, Any]) -> "tokenizers.Tokenizer":
     try:
         made = tokenizers.Tokenizer.from_str(json.dumps(spec))
     except Exception as error:  # the library's own type
-        raise ValueError(" ".join(str(error).split())[:200]) from None
+        raise ValueError(in_one_line(error)) from None
     made.encode_special_tokens = True
     made.no_truncation()
     made.no_padding()

@@ -8,7 +8,7 @@ from numpy import int32
 from numpy.typing import NDArray
 
 from transformer.data.tokenizers.base import Tokenizer
-from transformer.system.errors import UserError
+from transformer.system.errors import UserError, in_one_line
 from transformer.system.files import as_lines, not_utf8, read_bytes
 
 WHAT = "file of minimal pairs"
@@ -73,7 +73,7 @@ def _from_json(place: str, line: str) -> Sequence[str]:
     try:
         found: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise UserError(
             f"{place}: is not one JSON object: {reason}: mend or delete the line"
         ) from None

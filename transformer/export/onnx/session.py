@@ -9,6 +9,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from transformer.system.errors import in_one_line
+
 Arrays = dict[str, NDArray]
 _TYPES = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
 _FATAL_ALONE = 4  # an error is raised, too
@@ -57,7 +59,7 @@ def _one_error() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise FailedError(" ".join(str(error).split())) from error
+        raise FailedError(in_one_line(error)) from error
 
 
 def _empty(past: onnxruntime.NodeArg, num_rows: int) -> NDArray:

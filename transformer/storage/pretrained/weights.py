@@ -12,7 +12,6 @@ from transformer.models.families.gpt import GPTSettings
 from transformer.models.gpt import GPT
 from transformer.models.parts.attention import FusedLinear
 from transformer.models.parts.layers import skipped_initialization
-from transformer.storage.damage import in_one_line
 from transformer.storage.pretrained.families.base import PretrainedFamily, Tensor
 from transformer.storage.pretrained.fitting import Fitted
 from transformer.storage.pretrained.tensor_files import (
@@ -21,7 +20,7 @@ from transformer.storage.pretrained.tensor_files import (
     tensors_of,
 )
 from transformer.storage.pretrained.values import Values
-from transformer.system.errors import UserError
+from transformer.system.errors import UserError, in_one_line
 
 _HEAD = "lm_head.weight"
 
