@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
+from transformer.config.keys import Config
 from transformer.data.sources.paths import check_there
+from transformer.sweep import machine
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.machine import check_left, check_new
 from transformer.sweep.options import SweepOptions
@@ -30,6 +32,25 @@ REFUSED = f"^{MISSING}: torch .* finds no such device on this machine"
 def test_a_device_that_is_missing_is_refused_if_any_run_may_get_it(make_plan, search, settings):
     with pytest.raises(UserError, match=REFUSED):
         check_new(make_plan(search, **settings), OPTIONS)
+
+
+def test_configs_are_told_apart_by_all_keys_that_the_checks_look_at(make_plan, monkeypatch):
+    """Else only the first one would be checked of those that differ in such a key alone."""
+    looked_at = set()
+
+    class Noting(Config):
+        def __getattribute__(self, name):
+            if name in Config.model_fields:
+                looked_at.add(name)
+            return super().__getattribute__(name)
+
+    plan = make_plan("grid", {"lr": Choice((0.1,))})
+    keys = dict(plan.config({}, {})) | {"optimizer": "muon", "tokenizer": "missing.json"}
+    configs = iter([Noting.model_construct(**keys)])
+    monkeypatch.setattr(machine, "_distinct", lambda *given: configs)
+    with pytest.raises(UserError, match=r"missing\.json"):  # by the last check
+        check_new(plan, OPTIONS)
+    assert looked_at == set(machine.KEYS)
 
 
 def test_of_a_sweep_that_goes_on_only_the_runs_that_are_left_are_checked(make_plan, tmp_path):

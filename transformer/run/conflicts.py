@@ -60,6 +60,10 @@ def check_logger(logger: str) -> None:
         check_installed(f"`logger={logger}`", (package,), way_out)
 
 
+# The keys that `check_machine` looks at.
+MACHINE_KEYS = ("logger", "model", "optimizer", "polar", "accelerator", "precision")
+
+
 def check_machine(config: Config) -> None:
     """What `train` refuses only after it has read the text, found without it.
 

@@ -11,18 +11,15 @@ from transformer.config.keys import Config
 from transformer.data.sources.paths import check_there
 from transformer.data.tokenizer_files import read_tokenizer
 from transformer.data.tokenizers.registry import TOKENIZERS
-from transformer.run.conflicts import check_machine
+from transformer.run.conflicts import MACHINE_KEYS, check_machine
 from transformer.sweep.folder import SweepFolder
 from transformer.sweep.options import SweepOptions
 from transformer.sweep.plan import Plan
 from transformer.system.errors import UserError
 
 PATHS = ("data_path", "val_path", "test_path", "old_data_path")
-# The keys that decide what is checked here.
-KEYS = (
-    *("accelerator", "precision", "model", "optimizer", "polar", "logger", "tokenizer"),
-    *PATHS,
-)
+# All keys that the checks here look at; configs that are alike in them are checked once.
+KEYS = (*MACHINE_KEYS, "tokenizer", "start_from", *PATHS)
 
 
 def check_new(plan: Plan, options: SweepOptions) -> None:
