@@ -1,6 +1,8 @@
 """Files are read with clear errors and written whole or not at all."""
 
+import errno
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from transformer.system.files import (
     read_utf8,
     remove_leftovers,
     replacing,
+    replacing_folder,
     wide_encoding,
     write_text,
 )
@@ -202,6 +205,33 @@ def test_texts_without_nuls_and_with_stray_ones_are_of_no_wide_encoding():
         assert describe_nuls(text) is None
     assert wide_encoding(b"plain words\n" * 99 + b"\0") is None
     assert describe_nuls("words\0" * 3) == "3 of its 18 characters are NUL, and plain text has none"
+
+
+@pytest.mark.parametrize("kind", [replacing, replacing_folder])
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (lambda path: OSError(errno.EACCES, "Denied", str(path)), "[Errno 13] Denied: '{path}'"),
+        (lambda path: OSError(errno.ENOSPC, "Full"), "[Errno 28] Full: '{path}'"),
+        (lambda path: OSError(errno.EPIPE, "Broken"), "[Errno 32] Broken"),
+        (
+            lambda path: OSError(errno.EPERM, "No", path, None, path / "x"),
+            "[Errno 1] No: '{path}' -> '{path}/x'",
+        ),
+        (lambda path: UserError(f"{path}: damaged"), "{path}: damaged"),
+        (lambda path: RuntimeError("no such", 3), "('no such', 3)"),
+    ],
+)
+def test_errors_name_the_file_that_the_user_knows(path, kind, raised, expected):
+    with pytest.raises(Exception, match=r".") as caught, kind(path) as temporary:
+        raise raised(temporary)
+    assert str(caught.value) == expected.format(path=path)
+
+
+def test_a_place_that_is_taken_is_named_once(path):
+    path.mkdir()
+    with pytest.raises(OSError, match=f": '{re.escape(str(path))}'$"):
+        write_text(path, "text")
 
 
 @posix

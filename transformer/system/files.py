@@ -1,5 +1,6 @@
 """Reads files with clear errors; writes them completely or not at all. Imports no torch."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os.path import exists, isdir, isfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transformer.system.errors import UserError
 
@@ -161,10 +162,10 @@ def describe_nuls(text: str) -> str | None:
 def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
     """Gives a temporary path in the folder of `path`; renames it to `path` after the block.
 
-    If the block raises an error, the temporary file is deleted instead. A reader sees the old file
-    or the complete new one, as the bytes are flushed to the disk before the rename. `previous`, if
-    given, is where the old file is kept. Where the file system has hard links, there is a file at
-    `path` at every moment.
+    If the block raises an error, the temporary file is deleted instead, and the error names `path`
+    in its place. A reader sees the old file or the complete new one, as the bytes are flushed to
+    the disk before the rename. `previous`, if given, is where the old file is kept. Where the file
+    system has hard links, there is a file at `path` at every moment.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,6 +180,9 @@ def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
         if previous is not None and path.is_file():
             _keep(path, previous)
         os.replace(temporary, path)
+    except Exception as error:
+        _rename_in(error, temporary, path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -187,8 +191,8 @@ def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
 def replacing_folder(path: str | Path) -> Iterator[Path]:
     """Gives a new temporary folder beside `path`; renames it to `path` after the block.
 
-    If the block raises an error, the temporary folder is deleted instead. A folder that was at
-    `path` before is deleted when the new one is in its place.
+    If the block raises an error, the temporary folder is deleted instead, and the error names
+    `path` in its place. A folder that was at `path` before is deleted when the new one is there.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -204,9 +208,36 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
             if isdir(old):
                 os.replace(old, path)
             raise
+    except Exception as error:
+        _rename_in(error, temporary, path)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _rename_in(error: Exception, temporary: Path, path: Path) -> None:
+    """Makes an error name `path`, which the user knows, wherever it names `temporary`.
+
+    A disk that is full while the file is written has no name in its error: it gets this one.
+    """
+
+    def renamed(text: Any) -> Any:
+        if not isinstance(text, str | Path):
+            return text
+        return str(text).replace(temporary.name, path.name)
+
+    if not isinstance(error, OSError) or error.errno is None:
+        error.args = tuple(map(renamed, error.args))
+        return
+    if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        error.filename = str(path)
+    if error.filename is not None:  # a None that is set would be printed
+        error.filename = renamed(error.filename)
+    if error.filename2 is not None:
+        error.filename2 = renamed(error.filename2)
+        if error.filename2 == error.filename:
+            del error.filename2
 
 
 def _beside(path: Path) -> Path:
