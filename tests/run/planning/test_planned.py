@@ -9,9 +9,10 @@ import pytest
 
 from transformer.config.drafts import read_draft
 from transformer.config.files import load_config
+from transformer.run.assembly import build_task
 from transformer.run.planning import texts
 from transformer.run.planning.planned import outlook, plan_of
-from transformer.run.planning.steps import StepSeconds, timed_steps
+from transformer.run.planning.steps import StepSeconds, compiled_seconds, timed_steps
 from transformer.run.planning.suggestions import suggestions
 from transformer.run.settling import settle
 from transformer.system import speed
@@ -162,7 +163,8 @@ def test_steps_are_timed_once_and_remembered(draft_of, tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "cores_are_free", lambda: True)
     monkeypatch.setattr("transformer.run.planning.steps.cores_are_free", lambda: True)
     monkeypatch.setattr("transformer.run.planning.steps.TIMED", ((64, 2), (128, 1), (128, 2)))
-    config = draft_of(block_size=8, batch_size=2, num_threads=1).base(lr=0.01)
+    keys = {"block_size": 8, "batch_size": 2, "num_threads": 1, "max_minutes": 1}
+    config = draft_of(**keys).base(lr=0.01)
     config = settle(config.model_copy(update={"cache_dir": str(tmp_path / "cache")}))
     data = task_of("gpt").read(config)
     times = timed_steps(config, data)
@@ -172,3 +174,34 @@ def test_steps_are_timed_once_and_remembered(draft_of, tmp_path, monkeypatch):
     monkeypatch.setattr("transformer.run.planning.steps.seconds_of_a_step", None)
     again = timed_steps(config, data)
     assert (again.seconds, again.dropout_cost) == (times.seconds, times.dropout_cost)
+    assert times.compiling is again.compiling is None  # not worth the time of so short a plan
+
+
+@pytest.mark.slow
+def test_compiling_is_tried_once_and_remembered_for_short_plans_too(
+    draft_of, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(speed, "cores_are_free", lambda: True)
+    monkeypatch.setattr("transformer.run.planning.steps.cores_are_free", lambda: True)
+    monkeypatch.setattr("transformer.run.planning.steps.TIMED", ((64, 1), (64, 2), (128, 2)))
+    monkeypatch.setattr("transformer.run.planning.steps.COMPILED", (64, 1))
+    config = draft_of(block_size=8, batch_size=2, num_threads=1).base(lr=0.01)
+    config = settle(config.model_copy(update={"cache_dir": str(tmp_path / "cache")}))
+    data = task_of("gpt").read(config)
+    first = timed_steps(config, data).compiling
+    assert first is not None
+    assert first.gain > 0
+    assert first.block_seconds > 0
+    monkeypatch.setattr("transformer.run.planning.steps.compiled_seconds", None)
+    assert timed_steps(config.model_copy(update={"max_minutes": 1.0}), data).compiling == first
+    assert timed_steps(config.model_copy(update={"compile": False}), data).compiling is None
+
+
+def test_a_compiler_that_fails_leaves_the_plan_without(draft_of, monkeypatch):
+    def fails(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr("transformer.run.planning.steps.compile_model", fails)
+    config = settle(draft_of(block_size=8, batch_size=2, num_threads=1).base(lr=0.01))
+    task = build_task(config, task_of("gpt").read(config))
+    assert compiled_seconds(config, task) is None

@@ -8,7 +8,7 @@ import pytest
 from transformer.config.drafts import read_draft
 from transformer.run.planning.law import ERROR, LAW, PLAIN
 from transformer.run.planning.planner import LEAST_STEPS, DataFacts
-from transformer.run.planning.steps import StepSeconds
+from transformer.run.planning.steps import Compiling, StepSeconds
 from transformer.run.planning.texts import DROPOUTS, TextPlanner
 from transformer.system.errors import UserError
 
@@ -68,6 +68,35 @@ def test_the_steps_fit_into_the_minutes(minutes, unique):
     assert plan.steps >= LEAST_STEPS
     assert plan.steps * FAST(plan.size.width, plan.size.num_blocks) < 60 * minutes
     assert plan.passes == pytest.approx(plan.steps * 12 * 128 / unique)
+
+
+COMPILED = StepSeconds(SECONDS, compiling=Compiling(gain=2.0, block_seconds=10.0))
+
+
+@pytest.mark.parametrize("minutes", [0.5, 1.0, 3.0, 10.0, 60.0])
+@pytest.mark.parametrize("unique", [30_000, 20_000_000])
+def test_a_plan_compiles_where_the_run_is_sooner_at_its_end_so(minutes, unique):
+    without, plans = planner(facts(unique)), planner(facts(unique), COMPILED)
+    plan = plans.for_minutes(minutes)
+    assert plan.expected <= without.for_minutes(minutes).expected + 0.003
+    plain = plan.steps * COMPILED(plan.size.width, plan.size.num_blocks)
+    plain *= 2 if plan.recipe["r_drop"] else 1
+    saved = plain / 2 - 10 * plan.size.num_blocks
+    assert plans.config_of(plan).compile is (saved > 0.05 * plain)
+    assert plain - max(saved, 0) < 60 * minutes
+
+
+def test_long_plans_compile_and_short_ones_do_not_unless_that_is_given():
+    plans = planner(facts(20_000_000), COMPILED)
+    for minutes, compiles in ((0.5, False), (60.0, True)):
+        plan = plans.for_minutes(minutes)
+        assert plans.config_of(plan).compile is compiles
+        assert ("compiled" in plans.reasons(plan)["embedding_dim"]) is compiles
+    given = planner(facts(20_000_000), COMPILED, compile="false")
+    plan = given.for_minutes(60.0)
+    assert given.config_of(plan).compile is False
+    assert plan == planner(facts(20_000_000)).for_minutes(60.0)
+    assert planner().config_of(planner().for_minutes(60.0)).compile == "auto"
 
 
 GIVEN = [

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from transformer.config.drafts import Draft
 from transformer.config.keys import Config
-from transformer.run.planning.steps import StepSeconds, timed_steps
+from transformer.run.planning.steps import Compiling, StepSeconds, timed_steps
 from transformer.system.errors import UserError
+from transformer.system.speed import WORTH_CHANGING
 from transformer.tasks.base import Data
 from transformer.training.estimates import END_SECONDS, PASSES_PER_TRAINING_STEP, PROGRAM_BYTES
 from transformer.training.validations import VALIDATION_SHARE
@@ -170,12 +171,35 @@ class Planner(ABC):
     def affordable(self, size: Size, minutes: float, recipe: Mapping[str, Any]) -> int:
         """The steps in the minutes, beside start and end, validations and the exact score."""
         assert self.step_seconds is not None
-        base = self.base
-        step = self.step_seconds(size.width, size.num_blocks) * base.accumulate_grad_batches
-        score = self.facts.score_tokens * step / self.tokens(1) / PASSES_PER_TRAINING_STEP
+        step = self._step(size, recipe)
+        score = self.step_seconds(size.width, size.num_blocks) * self.facts.score_tokens
+        score /= self.tokens(1) / self.base.accumulate_grad_batches * PASSES_PER_TRAINING_STEP
         seconds = 60 * minutes - self.spent_seconds - END_SECONDS - score
-        steps = seconds * (1 - VALIDATION_SHARE) / (step * self._slower(recipe))
-        return max(0, int(min(steps, base.max_steps or math.inf, self._steps_of_epochs())))
+        steps = seconds / step
+        if (compiling := self._compiling) is not None:
+            cost = compiling.block_seconds * size.num_blocks
+            steps = max(steps, (seconds - cost) / step * compiling.gain)
+        steps *= 1 - VALIDATION_SHARE
+        return max(0, int(min(steps, self.base.max_steps or math.inf, self._steps_of_epochs())))
+
+    def _step(self, size: Size, recipe: Mapping[str, Any]) -> float:
+        """The seconds of one that is not compiled."""
+        assert self.step_seconds is not None
+        seconds = self.step_seconds(size.width, size.num_blocks)
+        return seconds * self.base.accumulate_grad_batches * self._slower(recipe)
+
+    @property
+    def _compiling(self) -> Compiling | None:
+        known = None if self.step_seconds is None else self.step_seconds.compiling
+        return known if self.base.compile == "auto" else None
+
+    def compiles(self, plan: Plan) -> bool | None:
+        """Whether the run is sooner at its end so; None if the run has to find out."""
+        if (compiling := self._compiling) is None:
+            return None
+        seconds = plan.steps * self._step(plan.size, plan.recipe)
+        cost = compiling.block_seconds * plan.size.num_blocks
+        return seconds / compiling.gain + cost < seconds / WORTH_CHANGING
 
     def _slower(self, recipe: Mapping[str, Any]) -> float:
         """How many times as long a step takes with this dropout and R-Drop."""
@@ -187,8 +211,10 @@ class Planner(ABC):
         """In words that follow a reason; empty if it was not measured."""
         if self.step_seconds is None:
             return ""
-        seconds = self.step_seconds(plan.size.width, plan.size.num_blocks)
-        return f" at {seconds * self._slower(plan.recipe):.2g} s a step here"
+        seconds = self._step(plan.size, plan.recipe)
+        if (compiling := self._compiling) is not None and self.compiles(plan):
+            return f" at {seconds / compiling.gain:.2g} s a step here, compiled"
+        return f" at {seconds:.2g} s a step here"
 
     def tokens(self, steps: int) -> float:
         """That so many steps read."""
@@ -216,7 +242,10 @@ class Planner(ABC):
             **plan.recipe,
             "max_steps": plan.steps if plan.ends_early else None,  # the minutes end the run
         }
-        return self.draft.config(**{key: values[key] for key in self.draft.auto})
+        chosen = {key: values[key] for key in self.draft.auto}
+        if (compiles := self.compiles(plan)) is not None:
+            chosen["compile"] = compiles
+        return self.draft.config(**chosen)
 
     def too_few(self, minutes: float) -> UserError:
         return UserError(

@@ -111,8 +111,9 @@ def race(entries: Sequence[Entry], train: Callable[..., Path]) -> tuple[Config, 
     placed = _placed(entries, train)
     winner = min(placed, key=lambda each: each.outlook)
     tell(_table(placed, winner))
-    # A run as long as this may be worth compiling, which was not tried in the race.
-    config = load_config(winner.folder / CONFIG, {"compile": str(entries[0].config.compile)})
+    # A run as long as this may be worth compiling.
+    compiles = str(winner.entry.config.compile).lower()
+    config = load_config(winner.folder / CONFIG, {"compile": compiles})
     return config, winner.folder / LAST
 
 
@@ -140,8 +141,8 @@ def _placed(entries: Sequence[Entry], train: Callable[..., Path]) -> list[Placed
 def _run(entry: Entry, train: Callable[..., Path]) -> Placed:
     end = RaceEnd(entry.race_seconds)
     config = entry.config
-    if config.compile == "auto":
-        config = config.model_copy(update={"compile": False})
+    # Compiling would take much of so short a time.
+    config = config.model_copy(update={"compile": False})
     with quietly():
         folder = train(config, callbacks=[end], sum_up=False)
     val_loss = load_model(folder / WEIGHTS).results["val_loss"]

@@ -4,22 +4,26 @@ A few sizes are timed once and remembered; the others follow from them.
 """
 
 import json
+import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from typing import NamedTuple
 
 import torch
 
 from transformer.config.keys import Config
 from transformer.data.text.settings import READING_KEYS
 from transformer.run import assembly
+from transformer.run.compiling import compile_model, repeatable
 from transformer.run.timing import now
 from transformer.system.cache import cache_folder
 from transformer.system.devices import device_name, resolve_accelerator
 from transformer.system.speed import cores_are_free, recalled, remember
 from transformer.tasks.base import Data
 from transformer.tasks.task_run import TaskRun
+from transformer.training.hardware import has_compiler
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimization.optimizers import make_optimizer
 from transformer.training.settings import OptimizerSettings
@@ -29,6 +33,9 @@ TIMED = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2))
 USUAL = (128, 2)  # is also timed with dropout
 DROPOUT = "with dropout"
 TIMED_STEPS = 3
+COMPILED = (256, 1)  # is also timed after it was compiled
+STEP, COST = "a step", "compiling"
+COMPILED_FROM_MINUTES = 3.0  # of a plan; that takes some seconds, once
 # Keys that change no step: places, and when a run ends.
 PLACES_AND_ENDS = (
     *("runs_dir", "run_name", "cache_dir", "sample_prompt"),
@@ -40,18 +47,36 @@ READING = (*READING_KEYS, "val_path", "test_path", "val_max_tokens", "token_file
 OWN_HEADS = {"num_kv_heads": "auto", "head_dim": "auto"}
 Size = tuple[int, int]
 
+log = logging.getLogger(__name__)
+
+
+class Compiling(NamedTuple):
+    """What it brings on a CPU: a compiled step is `gain` times as fast, the optimizer's included.
+
+    Each block takes `block_seconds` to compile.
+    """
+
+    gain: float
+    block_seconds: float
+
 
 class StepSeconds:
     """The seconds of a training step of a model of `width` and `num_blocks`.
 
     Between two timed widths, and beyond, seconds grow as a power of the width. A block more costs
     what it costs at the timed width that is nearest. With dropout, a step takes `dropout_cost`
-    times as long.
+    times as long. `compiling` is None if nobody knows here.
     """
 
-    def __init__(self, seconds: Mapping[Size, float], dropout_cost: float = 1.0) -> None:
+    def __init__(
+        self,
+        seconds: Mapping[Size, float],
+        dropout_cost: float = 1.0,
+        compiling: Compiling | None = None,
+    ) -> None:
         self.seconds = seconds
         self.dropout_cost = dropout_cost
+        self.compiling = compiling
 
     def __call__(self, width: int, num_blocks: int) -> float:
         widths = sorted(width for width, num_blocks in self.seconds if num_blocks == 2)
@@ -71,7 +96,10 @@ class StepSeconds:
 
 
 def timed_steps(settled: Config, data: Data) -> StepSeconds:
-    """Needs a config that is settled. Its dropout stands for that of the steps with dropout."""
+    """Needs a config that is settled. Its dropout stands for that of the steps with dropout.
+
+    Compiling is tried for plans of COMPILED_FROM_MINUTES or more, and for those of any time.
+    """
     task = assembly.build_task(settled, data)
     names = {f"{width} x {num_blocks}": (width, num_blocks) for width, num_blocks in TIMED}
     folder, question = cache_folder(settled.cache_dir), _question(settled, task)
@@ -86,7 +114,44 @@ def timed_steps(settled: Config, data: Data) -> StepSeconds:
         if resolve_accelerator(settled.accelerator) != "cpu" or cores_are_free():
             remember(question, seconds, folder)
     by_size = {size: seconds[name] for name, size in names.items()}
-    return StepSeconds(by_size, max(1.0, seconds[DROPOUT] / by_size[USUAL]))
+    compiling = _compiling(settled, task, by_size)
+    return StepSeconds(by_size, max(1.0, seconds[DROPOUT] / by_size[USUAL]), compiling)
+
+
+def _compiling(
+    settled: Config, task: TaskRun, plain_seconds: Mapping[Size, float]
+) -> Compiling | None:
+    """None if it is unknown, or a run would not ask for it."""
+    on_cpu = resolve_accelerator(settled.accelerator) == "cpu"
+    if settled.compile != "auto" or not on_cpu or task.shapes_vary:
+        return None
+    folder, question = cache_folder(settled.cache_dir), f"compiled {_question(settled, task)}"
+    seconds = recalled(question, (STEP, COST), folder)
+    if seconds is None:
+        minutes = settled.max_minutes
+        if minutes is not None and minutes < COMPILED_FROM_MINUTES:
+            return None
+        plain = settled.model_copy(update={"dropout": 0.0, "r_drop": 0.0})
+        seconds = compiled_seconds(sized(plain, *COMPILED), task)
+        if seconds is None:
+            return None
+        if cores_are_free():
+            remember(question, seconds, folder)
+    return Compiling(plain_seconds[COMPILED] / seconds[STEP], seconds[COST] / COMPILED[1])
+
+
+def compiled_seconds(config: Config, task: TaskRun) -> dict[str, float] | None:
+    """Of a step of a compiled model, and of compiling it; None if that is impossible here."""
+    if not has_compiler("cpu"):
+        return None
+    config = config.model_copy(update={"compile": True})
+    try:
+        times = list(_seconds_of_steps(config, task))
+    except Exception as error:  # a compiler can fail in many ways
+        log.info("compile: failed (%s), so the plan does without", type(error).__name__)
+        return None
+    least = min(times)
+    return {STEP: least, COST: max(sum(times) - len(times) * least, 1e-3)}
 
 
 def sized(config: Config, width: int, num_blocks: int) -> Config:
@@ -112,15 +177,21 @@ def recipe_hash(config: Config, *left_out: str) -> str:
 
 def seconds_of_a_step(config: Config, task: TaskRun) -> float:
     """On a batch of typical size, with random tokens. Needs a config that is settled."""
+    return min(_seconds_of_steps(config.model_copy(update={"compile": False}), task))
+
+
+def _seconds_of_steps(config: Config, task: TaskRun) -> Iterator[float]:
     device = torch.device(resolve_accelerator(config.accelerator))
-    with torch.random.fork_rng(devices=[]):
-        config = config.model_copy(update={"compile": False})
+    with torch.random.fork_rng(devices=[]), repeatable(config):
         module = assembly.build_module(config, task, TIMED_STEPS + 1).to(device)
+        if config.compile is True:
+            compile_model(module.model, config.cache_dir)
         size = min(task.data.sizes.values())
         batch = [torch.randint(size, shape).to(device) for shape in task.typical_shapes]
         bf16 = config.precision == "bf16"
         optimizer = make_optimizer(module.model, config.group(OptimizerSettings), bf16=bf16)
-        return min(_step(module, optimizer, batch, bf16) for _ in range(1 + TIMED_STEPS))
+        for _ in range(1 + TIMED_STEPS):
+            yield _step(module, optimizer, batch, bf16)
 
 
 def _step(
