@@ -2,8 +2,8 @@
 
 Trains configs/default.yaml alone, and beside programs that keep one core or all cores busy, with
 threads that spin for different numbers of turns before they sleep (GOMP_SPINCOUNT; libgomp's own
-number is 300000). The medians of the logged tokens/s, without the first steps, go to
-busy_cores.json. `SPINS` in system/cores.py is chosen by them.
+number is 300000), and for the number that train.py sets. The medians of the logged tokens/s,
+without the first steps, go to busy_cores.json. The SPINS in system/cores.py are chosen by them.
 """
 
 import argparse
@@ -18,11 +18,12 @@ from record import DEFAULT_CONFIG, save
 from scaling import logged_rate
 from tabulate import tabulate
 
-from transformer.system.cores import SPINS, available_cores
+from transformer.system.cores import SPINS_ALONE, SPINS_BESIDE_OTHERS, available_cores
 
 STEPS, SKIPPED = 40, 10
 ROUNDS = 3
-CANDIDATES = ("0", "1000", "10000", "300000")
+CHOSEN = "chosen"  # train.py chooses
+CANDIDATES = (CHOSEN, "0", "1000", "5000", "300000")
 
 
 @contextmanager
@@ -40,10 +41,9 @@ def busy(num_programs: int) -> Iterator[None]:
 
 def tokens_per_second(spins: str, num_programs: int, data_path: str) -> float:
     keys = {"max_steps": STEPS, "val_every_steps": 10**6, "val_fraction": 0.01}
+    variables = {} if spins == CHOSEN else {"GOMP_SPINCOUNT": spins}
     with busy(num_programs):
-        return logged_rate(
-            [*DEFAULT_CONFIG], keys | {"data_path": data_path}, SKIPPED, GOMP_SPINCOUNT=spins
-        )
+        return logged_rate([*DEFAULT_CONFIG], keys | {"data_path": data_path}, SKIPPED, **variables)
 
 
 def table(figures: dict[str, Any]) -> str:
@@ -76,7 +76,8 @@ def main() -> None:
         spins: {number: median(values) for number, values in by_number.items()}
         for spins, by_number in rounds.items()
     }
-    figures = {"chosen": SPINS, "tokens_per_second": rates, "rounds": rounds}
+    chosen = {"alone": SPINS_ALONE, "beside others": SPINS_BESIDE_OTHERS}
+    figures = {"chosen": chosen, "tokens_per_second": rates, "rounds": rounds}
     print(table(figures))
     print(save("busy_cores", figures))
 

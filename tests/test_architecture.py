@@ -46,7 +46,7 @@ ROOMS = {
 # What each room may import of other people's packages.
 PACKAGES = {
     "special_ids": "",
-    "system": "filelock platformdirs torch tqdm",
+    "system": "filelock platformdirs psutil torch tqdm",
     "data": "charset_normalizer jaxtyping numpy pytorch_lightning safetensors tokenizers torch",
     "decoding": "jaxtyping torch",
     "models": "jaxtyping torch",

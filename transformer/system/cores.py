@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 # Turns that a thread waits at full speed before it sleeps. By default it does so for the length of
-# a whole operation, on a core that another program may need to get that operation done.
-SPINS = "1000"
+# a whole operation, on a core that another program may need to get that operation done; where no
+# other program is, to wake from sleep takes longer than many turns (`benchmarks/busy_cores.py`).
+SPINS_ALONE, SPINS_BESIDE_OTHERS = "5000", "1000"
+_LOOK_SECONDS = 0.05
+_USED = 50.0  # percent of one core
 
 _THREADS = "OMP_NUM_THREADS"
 _set_here: set[str] = set()
@@ -24,10 +29,18 @@ def available_cores(cgroups: str = "/proc/self/cgroup", mounts: str = "/sys/fs/c
     return max(1, math.ceil(min([cores or 1, *_quotas(Path(cgroups), Path(mounts))])))
 
 
+def others_use_cores() -> bool:
+    """Whether programs use as much as half a core of those of this process, which sleeps here."""
+    used = psutil.cpu_percent(_LOOK_SECONDS, percpu=True)
+    own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(used))
+    return sum(used[core] for core in own if core < len(used)) >= _USED
+
+
 def prepare_threads() -> None:
     """Sets what torch's threads read when torch is imported; what the user has set stays."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        spins = SPINS_BESIDE_OTHERS if others_use_cores() else SPINS_ALONE
+        os.environ["GOMP_SPINCOUNT"] = spins
     if available_cores() < (os.cpu_count() or 1) and _THREADS not in os.environ:
         os.environ[_THREADS] = str(available_cores())
         _set_here.add(_THREADS)
