@@ -193,7 +193,7 @@ def test_the_others_are_still_compared_on_more_when_one_is_far_slower(monkeypatc
     def candidate(name, seconds):
         return lambda num_rows: rows[name].append(num_rows) or clock.sleep(num_rows * seconds)
 
-    seconds = {"quick": 0.0001, "close": 0.00011, "slow": 0.0005}
+    seconds = {"quick": 0.0001, "close": 0.00011, "slow": 0.001}
     times = measure_all({name: candidate(name, s) for name, s in seconds.items()}, (4, 20))
     assert set(rows["slow"]) == {4}
     assert set(rows["quick"]) == set(rows["close"]) == {4, 20}
@@ -237,3 +237,15 @@ def test_like_candidates_are_compared_on_many_rows(monkeypatch, clock):
     }
     measure_all(candidates)
     assert set(seen) == set(speed.ROWS)
+
+
+def test_what_is_slower_on_few_rows_alone_is_tried_on_many(monkeypatch, clock):
+    """As a format is for which weights are copied first."""
+    monkeypatch.setattr(speed, "SECONDS", 2.0)
+    candidates = {
+        "float32": lambda num_rows: clock.sleep(num_rows * 2e-6),
+        "bf16": lambda num_rows: clock.sleep(2e-4 + num_rows * 5e-7),
+    }
+    times = measure_all(candidates)
+    assert times["float32"] == pytest.approx(speed.ROWS[-1] * 2e-6, abs=1e-5)
+    assert fastest(times, "float32").name == "bf16"

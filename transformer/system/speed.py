@@ -17,7 +17,9 @@ from transformer.system.files import write_text
 
 FILE, LOCK = "speeds.json", "speeds.lock"
 ROWS = (16, 64, 256, 1024)
-NO_CONTEST = 2.0  # times slower than the fastest: then no closer look is taken
+# Times slower than the fastest: then no closer look is taken. With few rows, what is twice as slow
+# may be twice as fast with many: bf16 first has to make copies of the weights.
+NO_CONTEST = 8.0
 WORTH_CHANGING = 1.05  # another choice than the plain one must be so much faster
 CALLS = 2  # of a candidate in its turn: the first may have to start its threads
 ROUNDS, LEAST_SECONDS = 2, 0.05  # at least, for each size: other programs may slow some tries down
