@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from record import DEFAULT_CONFIG, save
 
 from transformer.config.files import load_config
@@ -84,25 +84,25 @@ def measure(page: Page, kind: str, rounds: int) -> dict[str, float]:
     return {name: round(figure, 1) for name, figure in figures.items()}
 
 
-def measured(rounds: int) -> dict[str, Any]:
+def measured(browser: Browser, rounds: int) -> dict[str, Any]:
     saved = make_saved()
     numbers = sum(parameter.numel() for parameter in saved.model.parameters())
-    with TemporaryDirectory() as folder, sync_playwright() as driver:
+    with TemporaryDirectory() as folder:
         path = Path(folder) / "page.html"
         path.write_text(live_page(saved), encoding="utf-8")
-        browser = driver.chromium.launch(executable_path=CHROMIUM)
         page = browser.new_page()
         page.goto(path.as_uri())
         figures = {kind: measure(page, kind, rounds) for kind in ("simd", "plain")}
-        version = browser.version
-        browser.close()
-    return {"parameters": numbers, "chromium": version} | figures
+        page.close()
+    return {"parameters": numbers, "chromium": browser.version} | figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=30)
-    figures = measured(parser.parse_args().rounds)
+    rounds = parser.parse_args().rounds
+    with sync_playwright() as driver:
+        figures = measured(driver.chromium.launch(executable_path=CHROMIUM), rounds)
     print(save("page_speed", figures))
     print(figures)
 
