@@ -19,7 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 DEFAULT_CONFIG = ("--config", str(ROOT / "configs" / "default.yaml"))  # flags of train.py
 PUBLISHED = "amd-epyc-avx512-bf16"  # whose speeds docs/ shows
 # Those of the README, by what tells them apart.
-SHOWN = {"without bf16": "amd-epyc-avx2", "with bf16": PUBLISHED}
+SHOWN = {"without bf16": "amd-epyc-avx2", "with bf16": "intel-xeon-avx512-bf16-amx"}
 sys.path.insert(0, str(ROOT))  # so that the package is found even if it is not installed
 
 from transformer.system.devices import processor_name  # noqa: E402

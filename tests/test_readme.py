@@ -17,7 +17,7 @@ from transformer.models import build_model
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "benchmarks" / "results" / "amd-epyc-avx2"
-OTHER = RESULTS.parent / "amd-epyc-avx512-bf16"  # the second processor of the table
+OTHER = RESULTS.parent / "intel-xeon-avx512-bf16-amx"  # the second processor of the table
 RECIPES = json.loads((RESULTS / "recipes.json").read_text(encoding="utf-8"))["figures"]
 SYMBOLS = 64  # of data/input.txt
 MOST_LINES = 200
