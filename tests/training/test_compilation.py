@@ -1,11 +1,16 @@
 """torch.compile makes one graph of a training step, and few graphs for batches of many sizes."""
 
+from functools import partial
+
 import jaxtyping
 import pytest
 import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from tests.marks import last_long
-from transformer.models.parts.layers import Dropout, recompute_blocks
+from transformer.models.parts.dropout import Dropout
+from transformer.models.parts.layers import recompute_blocks
 from transformer.models.parts.positions import POSITIONS
 from transformer.special_ids import END, IGNORED, NUM_SPECIALS, PADDING
 from transformer.training.lightning_module import LanguageModule
@@ -150,17 +155,41 @@ def test_a_mask_breaks_no_graph(make_gpt, compile_model, rows):
     assert len(graphs) == 1
 
 
+class TwoDropouts(nn.Module):
+    def __init__(self, *, recomputed):
+        super().__init__()
+        self.drop = Dropout(0.3)
+        self.call = partial(checkpoint, use_reentrant=False) if recomputed else apply
+
+    def forward(self, x):
+        return self.call(self.drop, x), self.call(self.drop, x)
+
+
+def apply(function, x):
+    return function(x)
+
+
 @pytest.mark.slow
-def test_compiled_dropout_zeroes_its_share_and_scales_up_the_others(compile_model):
-    dropout = Dropout(0.3)
-    graphs = compile_model(dropout)
+@pytest.mark.parametrize("recomputed", [False, True])
+def test_compiled_dropouts_draw_anew_each_time_and_once_for_both_passes(compile_model, recomputed):
+    dropouts = TwoDropouts(recomputed=recomputed)
+    graphs = compile_model(dropouts, "aot_eager_decomp_partition")  # cut in two as a run's
+    x = torch.ones(100, 1000, requires_grad=True)
     torch.manual_seed(0)
-    dropped = dropout(torch.ones(100, 1000))
+    both = dropouts(x)
     assert len(graphs) == 1
-    share = (dropped == 0).float().mean().item()
-    assert share == pytest.approx(0.3, abs=0.009)  # of 100,000 coins: six deviations
-    assert dropped[dropped != 0].unique().numel() == 1
-    assert dropped.max().item() == pytest.approx(1 / 0.7, rel=1e-6)  # a few roundings
+    for dropped in both:
+        share = (dropped == 0).float().mean().item()
+        assert share == pytest.approx(0.3, abs=0.011)  # of 100,000 coins: six deviations; p / 256
+        assert dropped[dropped != 0].unique().numel() == 1
+        assert dropped.max().item() == pytest.approx(256 / (256 - 77), rel=1e-6)
+    total = both[0] + both[1]
+    (gradient,) = torch.autograd.grad(total.sum(), x)
+    assert torch.equal(gradient, total.detach())
+    alike = ((both[0] == 0) == (both[1] == 0)).float().mean().item()
+    assert alike == pytest.approx(0.7**2 + 0.3**2, abs=0.015)
+    torch.manual_seed(0)
+    assert all(map(torch.equal, dropouts(x), both))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from transformer.models.gpt import GPT
 from transformer.models.parts import attention, layers
+from transformer.models.parts.dropout import Dropout
 from transformer.models.parts.norms import make_norm
 
 EMBEDDING_DIM, NUM_HEADS, DROPOUT = 384, 6, 0.2
@@ -62,7 +63,7 @@ class FeedForwardNetwork(layers.FeedForward):
 
     def __init__(self, embedding_dim: int = EMBEDDING_DIM, dropout: float = DROPOUT) -> None:
         super().__init__(embedding_dim, 4 * embedding_dim, "relu")
-        self.dropout = layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
         return self.dropout(super().forward(x))

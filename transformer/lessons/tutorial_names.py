@@ -11,12 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from transformer.models.parts.attention import MultiHeadAttention, causal_mask
-from transformer.models.parts.layers import (
-    Block,
-    Dropout,
-    initialize_linears,
-    make_feedforward,
-)
+from transformer.models.parts.dropout import Dropout
+from transformer.models.parts.layers import Block, initialize_linears, make_feedforward
 from transformer.models.parts.norms import make_norm
 from transformer.models.parts.positions import SinusoidalPositions
 

@@ -11,8 +11,9 @@ from transformer.models.families.encoder_decoder import EncoderDecoderSettings
 from transformer.models.parts.attention import CrossAttention
 from transformer.models.parts.cache import Positions
 from transformer.models.parts.decoder_cache import DecoderCache
+from transformer.models.parts.dropout import Dropout
 from transformer.models.parts.embeddings import NgramEmbedding
-from transformer.models.parts.layers import Block, DecoderBlock, Dropout, initialize_linears
+from transformer.models.parts.layers import Block, DecoderBlock, initialize_linears
 from transformer.models.parts.positions import LearnedPositions, make_positions
 from transformer.models.parts.recording import recorded_weights
 from transformer.special_ids import PADDING

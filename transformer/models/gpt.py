@@ -10,8 +10,9 @@ from transformer.models.base import BlockModel, TokenModel
 from transformer.models.families.gpt import GPTSettings
 from transformer.models.gpt_step import make_block_step
 from transformer.models.parts.cache import Cache, Positions
+from transformer.models.parts.dropout import Dropout
 from transformer.models.parts.embeddings import NgramEmbedding, TokenShift
-from transformer.models.parts.layers import INITIAL_STD, Block, Dropout
+from transformer.models.parts.layers import INITIAL_STD, Block
 from transformer.models.parts.positions import make_positions
 from transformer.models.parts.recording import recorded_weights
 

@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from transformer.models.parts.attention import FusedLinear
-from transformer.models.parts.layers import Dropout, ResidualPaths, skipped_initialization
+from transformer.models.parts.dropout import Dropout
+from transformer.models.parts.layers import ResidualPaths, skipped_initialization
 from transformer.models.parts.rounding import rounded_to_int8
 
 ALPHA_PER_RANK = 2.0  # without a lora_alpha

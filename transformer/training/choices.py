@@ -71,11 +71,15 @@ class Chooser:
         dropout: float,
         bf16: bool,
     ) -> Choice:
-        """auto on a CPU: what trains faster on `length` positions; elsewhere torch's kernel."""
+        """auto on a CPU: what trains faster on `length` positions; elsewhere torch's kernel.
+
+        With dropout torch's kernel, too, computes the formula step by step on a CPU.
+        """
         if given != "auto":
             return Choice(given)
         if self.accelerator != "cpu" or length > LONGEST:
-            return Choice("fused")
+            by_steps = self.accelerator == "cpu" and dropout > 0
+            return Choice("explicit" if by_steps else "fused")
         shared_by = heads // (num_kv_heads or heads)  # heads that read the same keys
         heads = max(shared_by, min(heads, MOST_HEADS) // shared_by * shared_by)
         shape = (heads, length, head_dim)
@@ -85,7 +89,7 @@ class Chooser:
         }
         question = f"attention, {heads} heads, {length} positions, head_dim {head_dim}"
         question += f", {shared_by} share keys" * (shared_by > 1)
-        question += ", dropout" * (dropout > 0) + ", bf16" * bf16
+        question += ", with dropout" * (dropout > 0) + ", bf16" * bf16
         return self._faster(question, ways, "fused", BATCHES)
 
     def polar(self, given: str, *, width: int, feedforward_dim: int, bf16: bool) -> Choice:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformer.models.families.base import check_heads, check_kv_heads
 from transformer.models.parts.cache import BlockCache, Positions
 from transformer.models.parts.decoder_cache import CrossCache, KeysValues
+from transformer.models.parts.dropout import dropout as drop
 from transformer.models.parts.norms import NORM_EPS, RMSNorm
 
 Mask = Bool[Tensor, "#B #H #T S"]
@@ -61,7 +62,7 @@ def attention(
         weights = _softmax_of_scores(query, key, causal_mask(query.shape[2], query.device))
     else:
         weights = attention_weights(query, key, mask)
-    return F.dropout(weights, dropout, training=dropout > 0) @ _for_heads(value, query.shape[1])
+    return drop(weights, dropout) @ _for_heads(value, query.shape[1])
 
 
 def _for_heads(x: Float[Tensor, "B G S D"], num_heads: int) -> Float[Tensor, "B H S D"]:

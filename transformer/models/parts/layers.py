@@ -17,6 +17,7 @@ from transformer.models.parts.attention import (
 )
 from transformer.models.parts.cache import BlockCache
 from transformer.models.parts.decoder_cache import CrossCache
+from transformer.models.parts.dropout import Dropout
 
 INITIAL_STD = 0.02  # Radford et al. 2018 (GPT), 4.1
 
@@ -103,24 +104,6 @@ class skipped_initialization(TorchFunctionMode):  # a context manager
         if getattr(func, "__module__", None) == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)
-
-
-class Dropout(nn.Dropout):
-    """Zeroes numbers with probability p and scales up the others: Srivastava et al. 2014.
-
-    On a CPU, p is rounded to the nearest 1/256, and one random byte decides about each number.
-    Eight bytes are drawn at a time. torch draws a number at a time, which takes a tenth of a small
-    model's step. Compiled models use torch's dropout, as `random_` cannot be compiled.
-    """
-
-    def forward(self, input: Float[Tensor, "*A C"]) -> Float[Tensor, "*A C"]:
-        least = round(256 * self.p)
-        by_eights = input.device.type == "cpu" and not torch.compiler.is_compiling()
-        if not self.training or not by_eights or least in (0, 256):
-            return super().forward(input)
-        eights = torch.empty(-(-input.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
-        kept = eights.view(torch.uint8)[: input.numel()] >= least
-        return input * kept.view(input.shape).to(input.dtype).mul_(256 / (256 - least))
 
 
 class ResidualPaths(nn.Module):
