@@ -49,8 +49,7 @@ def tried(monkeypatch):
         trials.append(trial)
         return seconds
 
-    monkeypatch.setattr(compiling, "TRIED_FROM_SECONDS", 0.0)
-    monkeypatch.setattr(compiling, "TIMED_FROM_SECONDS", 0.0)
+    monkeypatch.setattr(compiling, "TRIAL_SECONDS", 0.0)
     monkeypatch.setattr(compiling, "has_compiler", lambda kind: True)
     monkeypatch.setattr(Trial, "compiled", compiled)
     monkeypatch.setattr(compiling, "compile_model", lambda model, _: model.compile(backend="eager"))
@@ -121,9 +120,31 @@ def test_nothing_is_tried_where_nothing_is_to_choose(config_of, tried, tmp_path,
 def test_a_short_run_and_an_estimate_try_nothing(config_of, tried, monkeypatch):
     trials, _ = tried
     assert prepared(config_of(), try_compiling=False).config.compile is False
-    monkeypatch.setattr(compiling, "TRIED_FROM_SECONDS", 180.0)
+    monkeypatch.setattr(compiling, "TRIAL_SECONDS", 30.0)
     assert prepared(config_of()).config.compile is False
     assert trials == []
+
+
+@pytest.mark.parametrize(("share", "pays"), [(0.3, True), (0.9, False)], ids=str)
+def test_a_run_whose_steps_are_matrix_products_tries_nothing(
+    config_of, tried, monkeypatch, share, pays
+):
+    """Of 100 s, half of 70 s might be saved, or half of 10 s."""
+    trials, _ = tried
+    monkeypatch.setattr(compiling, "TRIAL_SECONDS", 30.0)
+    monkeypatch.setattr(Trial, "seconds_of_a_step", lambda trial: 0.5)
+    monkeypatch.setattr(Trial, "seconds_of_products", lambda trial: 0.5 * share)
+    prepared(config_of(max_steps=200))
+    assert bool(trials) == pays
+
+
+@pytest.mark.parametrize("attention", ["fused", "explicit"])
+def test_products_take_a_part_of_a_step(config_of, attention):
+    parts = prepared(config_of(embedding_dim=64, attention=attention), try_compiling=False)
+    trial = Trial(parts.config, parts.module, parts.task)
+    step = trial.seconds_of_a_step()
+    shares = sorted(trial.seconds_of_products() / step for _ in range(5))
+    assert 0.03 < shares[2] < 1
 
 
 def test_time_counts_where_no_step_ends_the_run(config_of, tried):

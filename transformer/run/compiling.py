@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.utils.deterministic
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from transformer.config.keys import Config
 from transformer.models.base import SequenceModel
@@ -26,8 +27,8 @@ from transformer.training.estimates import ENDLESS_STEPS
 from transformer.training.hardware import has_compiler
 from transformer.training.lightning_module import LanguageModule
 
-TRIED_FROM_SECONDS = 180.0  # of training; the trial itself takes up to a minute
-TIMED_FROM_SECONDS = 600.0  # the same for a run with max_minutes, towards which the trial counts
+TRIAL_SECONDS = 30.0  # of a small model, about; a trial is made where more may be saved
+SAVED_SHARE = 0.5  # about, of the time of a step outside of matrix products, which stay as they are
 TRIED_FROM_STEPS = 100  # with fewer, not even the time of a step is taken
 TIMED_STEPS = 4
 WITHOUT, COMPILED, COST = "not compiled", "compiled", "compiling"
@@ -115,10 +116,15 @@ def _choose(
 def _tried(
     config: Config, module: LanguageModule, task: TaskRun, num_batches: int
 ) -> dict[str, float] | Choice:
-    """The seconds of a trial, or the choice for a run that is too short to try."""
+    """The seconds of a trial, or the choice for a run that is too short to try.
+
+    A trial counts towards `max_minutes`: then it must promise twice as much.
+    """
     trial = Trial(config, module, task)
-    least = TIMED_FROM_SECONDS if config.max_minutes is not None else TRIED_FROM_SECONDS
-    if _run_seconds(config, num_batches, trial.seconds_of_a_step()) < least:
+    least = 2 * TRIAL_SECONDS if config.max_minutes is not None else TRIAL_SECONDS
+    seconds = trial.seconds_of_a_step()
+    hoped = SAVED_SHARE * (1 - trial.seconds_of_products() / seconds)
+    if hoped * _run_seconds(config, num_batches, seconds) < least:
         return Choice("false")
     if not has_compiler("cpu"):
         return Choice("false", "no compiler was found")
@@ -151,6 +157,23 @@ def _question(config: Config, module: LanguageModule, task: TaskRun) -> str:
     return "compile, " + ", ".join(facts)
 
 
+class _TimedProducts(TorchDispatchMode):
+    """Adds up the seconds of the operations that compiling leaves as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        started_at = time.perf_counter()
+        result = func(*args, **kwargs or {})
+        if any(part in func.__name__ for part in ("mm", "linear", "attention")):
+            self.seconds += time.perf_counter() - started_at
+        return result
+
+
 class Trial:
     """Forward and backward passes of a run's own model, which leave no trace in the run."""
 
@@ -176,6 +199,12 @@ class Trial:
 
     def seconds_of_a_step(self) -> float:
         return min(self.step() for _ in range(TIMED_STEPS))
+
+    def seconds_of_products(self) -> float:
+        """Those of a step that matrix products and torch's kernel of attention take."""
+        with _TimedProducts() as timed:
+            self.step()
+        return timed.seconds
 
     def compiled(self) -> dict[str, float]:
         """The seconds of a step with and without compiling, in turn, and those of compiling."""

@@ -31,7 +31,7 @@ from transformer.training.settings import OptimizerSettings
 # Width and blocks of the models that are timed.
 TIMED = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2))
 USUAL = (128, 2)  # is also timed with dropout
-DROPOUT = "with dropout"
+DROPOUT = "dropping"
 TIMED_STEPS = 3
 COMPILED = (256, 1)  # is also timed after it was compiled
 STEP, COST = "a step", "compiling"
