@@ -69,6 +69,19 @@ def test_auto_is_what_is_faster_here_if_that_is_worth_a_change(take, question, s
         assert chosen == (plain, f"{seconds:.1f} x as fast as {other} here")
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "dropout", "wanted"),
+    [("cpu", 0.0, "fused"), ("cpu", 0.1, "explicit"), ("cuda", 0.1, "fused")],
+)
+def test_long_texts_take_torchs_kernel_where_it_needs_less_memory(
+    monkeypatch, accelerator, dropout, wanted
+):
+    """On a CPU it computes every weight too, if there is dropout: nothing is measured."""
+    monkeypatch.setattr(choices, "seconds_of", None)
+    shape = SHAPE | {"length": choices.LONGEST + 1, "dropout": dropout}
+    assert Chooser(accelerator=accelerator).attention("auto", **shape).name == wanted
+
+
 @each_question
 def test_what_is_given_asks_nothing(monkeypatch, question):
     ask, plain, other = QUESTIONS[question]
