@@ -28,7 +28,7 @@ def test_validation_stays_under_a_tenth_of_the_compute(total_steps, tokens_per_s
     """
     plan = plan_validations(total_steps, tokens_per_step, split_tokens, SHOWN)
     number = count(total_steps, plan)
-    validating = number * (plan.num_tokens + SHOWN)
+    validating = number * (plan.num_tokens + SHOWN / plan.shows_every)
     training = total_steps * tokens_per_step * 3
     fewest = number <= 10 and plan.num_tokens == min(split_tokens, LEAST_VALIDATION_TOKENS)
     assert number <= 50
@@ -57,7 +57,19 @@ def test_no_curve_has_fewer_points_than_it_takes_to_see_a_course(total_steps, to
     ],
 )
 def test_validation_is_as_frequent_as_that_allows(total_steps, split_tokens, expected):
-    assert plan_validations(total_steps, 1000, split_tokens, 0) == expected
+    assert plan_validations(total_steps, 1000, split_tokens, 0) == (*expected, 1)
+
+
+@pytest.mark.parametrize("total_steps", [*range(50, 140, 9), 1003, 2400, 10**6])
+@pytest.mark.parametrize("tokens_per_step", [7, 1536, 10**5])
+def test_samples_take_half_of_the_budget_or_are_shown_at_the_end_alone(
+    total_steps, tokens_per_step
+):
+    plan = plan_validations(total_steps, tokens_per_step, 10**6, SHOWN)
+    number = count(total_steps, plan)
+    half = total_steps * tokens_per_step * 3 / 9 / 2
+    assert plan.shows_every == 1 or number / plan.shows_every * SHOWN <= half
+    assert plan.shows_every > 1 or number * SHOWN <= 2 * half or number == 1
 
 
 def test_few_dear_steps_are_validated_ten_times():

@@ -44,7 +44,6 @@ from transformer.training.lightning_module import LanguageModule
 from transformer.training.loggers import RunLogger
 from transformer.training.settings import TrainingSettings
 from transformer.training.strategies import make_strategy
-from transformer.training.validations import plan_validations
 
 LOG_EVERY_STEPS = 10
 
@@ -238,11 +237,6 @@ def choose_val_every_steps(run: Run) -> int:
         return NEVER
     if not is_auto:
         return int(run.config.val_every_steps)
-    plan = plan_validations(
-        run.total_steps,
-        run.tokens_per_step * run.forward_passes,
-        run.data.looked_at_tokens,
-        run.task.shown_tokens,
-    )
+    plan = run.validation_plan()
     run.data.look_at(plan.num_tokens)
     return plan.every_steps

@@ -123,8 +123,8 @@ def _tried(
     trial = Trial(config, module, task)
     least = 2 * TRIAL_SECONDS if config.max_minutes is not None else TRIAL_SECONDS
     seconds = trial.seconds_of_a_step()
-    hoped = SAVED_SHARE * (1 - trial.seconds_of_products() / seconds)
-    if hoped * _run_seconds(config, num_batches, seconds) < least:
+    most = SAVED_SHARE * _run_seconds(config, num_batches, seconds)
+    if most < least or most * (1 - trial.seconds_of_products() / seconds) < least:
         return Choice("false")
     if not has_compiler("cpu"):
         return Choice("false", "no compiler was found")

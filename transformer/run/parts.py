@@ -15,6 +15,7 @@ from transformer.training.callbacks.curves import Curves
 from transformer.training.callbacks.pace import Pace
 from transformer.training.callbacks.throughput import Throughput
 from transformer.training.lightning_module import LanguageModule
+from transformer.training.validations import ValidationPlan, plan_validations
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ class Run:
     def tokens_per_step(self) -> int:
         config = self.config
         return self.num_devices * config.accumulate_grad_batches * self.tokens_per_batch
+
+    def validation_plan(self) -> ValidationPlan:
+        """For a run whose config leaves it open, and that steps end, not the clock."""
+        return plan_validations(
+            self.total_steps,
+            self.tokens_per_step * self.forward_passes,
+            self.data.looked_at_tokens,
+            self.task.shown_tokens,
+        )
 
     @property
     def tokens_per_batch(self) -> int:

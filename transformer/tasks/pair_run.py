@@ -29,6 +29,7 @@ class PairRun(TaskRun):
     module = PairModule
     announced = ("val_loss", "val_word_error_rate")
     shapes_vary = True
+    shows_scores = True
     charts = MappingProxyType({"error rates": ["val_word_error_rate", "val_unit_error_rate"]})
 
     def __init__(self, config: Config, pairs: Pairs, num_workers: int) -> None:

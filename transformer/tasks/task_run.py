@@ -14,6 +14,7 @@ class TaskRun(ABC):
     charts: ClassVar[Mapping[str, Sequence[str]]]  # metrics by the title of their chart
     announced: Sequence[str]  # the scores in the line of a validation
     shapes_vary: ClassVar[bool]  # whether training batches have different shapes
+    shows_scores: ClassVar[bool]  # whether `show` finds scores, which every validation needs
 
     data: Any  # an EndlessDataModule
     tokens_per_example: float  # the mean, without padding
@@ -30,7 +31,7 @@ class TaskRun(ABC):
 
     @abstractmethod
     def show(self, model: SequenceModel) -> Shown:
-        """What is logged at every validation, beside the loss."""
+        """What is logged at a validation, beside the loss."""
 
     @abstractmethod
     def examples(self, model: SequenceModel) -> str:

@@ -41,6 +41,7 @@ def longest_copied(text: str, others: str) -> int:
 class TextRun(TaskRun):
     module = LanguageModule
     shapes_vary = False
+    shows_scores = False
     charts = MappingProxyType(
         {"bits per character": ["val_bits_per_char"], "bits per byte": ["val_bits_per_byte"]}
     )

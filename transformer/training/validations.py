@@ -19,10 +19,14 @@ LEAST_VALIDATION_TOKENS = 10_000
 
 
 class ValidationPlan(NamedTuple):
-    """Validate every `every_steps` steps, on `num_tokens` tokens of the split."""
+    """Validate every `every_steps` steps, on `num_tokens` tokens of the split.
+
+    Samples are shown at the last validation, and so many validations apart.
+    """
 
     every_steps: int
     num_tokens: int
+    shows_every: int
 
 
 def plan_validations(
@@ -34,16 +38,19 @@ def plan_validations(
     budget pays for fewer than FEWEST_VALIDATIONS of the whole split, each one reads an evenly
     spread part of it. In a short run even that exceeds the budget; below SHORT_RUN_STEPS one
     validation is enough, of a part too: the run ends with the exact loss anyway. `shown_tokens` is
-    the cost of the samples at a validation, in tokens.
+    the cost of the samples at a validation, in tokens; they take half of the budget at most, but
+    for those at the end.
     """
     share = VALIDATION_SHARE / (1 - VALIDATION_SHARE)
     budget = share * PASSES_PER_TRAINING_STEP * tokens_per_step * total_steps
     affordable = min(MOST_VALIDATIONS, int(budget / (split_tokens + shown_tokens)))
     fewest = _fewest(total_steps, budget, shown_tokens)
     if affordable >= fewest:
-        return ValidationPlan(math.ceil(total_steps / affordable), split_tokens)
+        return ValidationPlan(math.ceil(total_steps / affordable), split_tokens, 1)
+    shows_every = max(1, math.ceil(fewest * shown_tokens / (budget / 2)))
+    tokens = budget / fewest - shown_tokens / shows_every
     every_steps = math.ceil(total_steps / fewest)
-    return ValidationPlan(every_steps, part_of_split(budget / fewest - shown_tokens, split_tokens))
+    return ValidationPlan(every_steps, part_of_split(tokens, split_tokens), shows_every)
 
 
 def part_of_split(affordable_tokens: float, split_tokens: int) -> int:

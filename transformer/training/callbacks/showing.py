@@ -45,14 +45,25 @@ class Shown(NamedTuple):
 
 
 class Samples(pl.Callback):
-    """Logs what `show` returns. `texts` holds its last text, by the step of the weights."""
+    """Logs what `show` returns, after the steps that `is_shown` names.
 
-    def __init__(self, show: Callable[[SequenceModel], Shown], texts: dict[int, str]) -> None:
+    `texts` holds its last text, by the step of the weights.
+    """
+
+    def __init__(
+        self,
+        show: Callable[[SequenceModel], Shown],
+        texts: dict[int, str],
+        is_shown: Callable[[int], bool] = lambda step: True,
+    ) -> None:
         self.show = show
         self.texts = texts
+        self.is_shown = is_shown
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, LanguageModule)
+        if not self.is_shown(trainer.global_step):
+            return
         model = pl_module.whole_model()
         scalars: Mapping[str, float] = {}
         if trainer.is_global_zero:
