@@ -237,6 +237,6 @@ def choose_val_every_steps(run: Run) -> int:
         return NEVER
     if not is_auto:
         return int(run.config.val_every_steps)
-    plan = run.validation_plan()
+    plan = run.validation_plan
     run.data.look_at(plan.num_tokens)
     return plan.every_steps

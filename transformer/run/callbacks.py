@@ -152,12 +152,12 @@ def make_checkpoints(run: Run, agreement: Agreement) -> RunCheckpoints:
     )
 
 
-def _is_shown(run: Run) -> Callable[[int], bool]:
-    """Whether the validation after a step shows samples: the last one does."""
+def is_shown_after(run: Run) -> Callable[[int], bool]:
+    """Whether samples follow the validation after a step: the last one has some."""
     is_planned = run.config.val_every_steps == "auto" and run.config.max_minutes is None
     if run.task.shows_scores or not is_planned:
         return lambda step: True
-    plan = run.validation_plan()
+    plan = run.validation_plan
 
     def is_shown(step: int) -> bool:
         number = step // plan.every_steps
@@ -176,7 +176,7 @@ def build_callbacks(run: Run) -> list[pl.Callback]:
         agreement,
         *clock,
         LastStep(),
-        Samples(run.task.show, run.shown_texts, _is_shown(run)),
+        Samples(run.task.show, run.shown_texts, is_shown_after(run)),
         Announcements(
             lambda: limit.seconds_left if limit else math.inf,
             schedule_changed=run.schedule_changed,

@@ -1,6 +1,7 @@
 """The parts of a run from which its Trainer is built, and numbers that follow from them."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from transformer.config.keys import Config
@@ -41,6 +42,7 @@ class Run:
         config = self.config
         return self.num_devices * config.accumulate_grad_batches * self.tokens_per_batch
 
+    @cached_property  # made before the data module looks at a part of the split alone
     def validation_plan(self) -> ValidationPlan:
         """For a run whose config leaves it open, and that steps end, not the clock."""
         return plan_validations(

@@ -35,7 +35,7 @@ def dropout(x: Float[Tensor, "*A"], p: float) -> Float[Tensor, "*A"]:
     """Zeroes numbers with probability p and scales up the others, so that the mean stays.
 
     On a CPU, p is rounded to the nearest 1/256, and one random byte decides about each number.
-    torch draws a number at a time there, which takes a third of the time of such a model's step.
+    torch draws a number at a time there, which takes half of the step of a large compiled model.
     """
     zeros = round(256 * p)
     if x.device.type != "cpu" or zeros in (0, 256):
