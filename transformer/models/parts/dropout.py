@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ def _factors(place: Tensor, shape: Sequence[int], zeros: int) -> Tensor:
 
 
 @_factors.register_fake
-def _(place: Tensor, shape: Sequence[int], zeros: int) -> Tensor:
+def _(place: Tensor, shape: Sequence[Any], zeros: int) -> Tensor:  # sizes may be symbols
     return place.new_empty(shape)
 
 
