@@ -21,7 +21,7 @@ from transformer.system.speed import (
 from transformer.training.optimization.polar import PLAIN, POLARS, Polar
 
 WIDEST = 512  # is measured: wider layers gain as much and take a second
-LONGEST = 512  # positions; with more, the formula step by step takes too much memory
+LONGEST = 512  # positions; with more, all weights take too much memory, unless dropout needs them
 MOST_HEADS = 8
 WIDEST_MATRIX = 256  # the time of wider ones grows with the third power
 MATRICES = (1, 4, 16)  # of each shape in one batch; a model has at least one a block
@@ -77,9 +77,10 @@ class Chooser:
         """
         if given != "auto":
             return Choice(given)
-        if self.accelerator != "cpu" or length > LONGEST:
-            by_steps = self.accelerator == "cpu" and dropout > 0
-            return Choice("explicit" if by_steps else "fused")
+        if self.accelerator != "cpu":
+            return Choice("fused")
+        if length > LONGEST:
+            return Choice("explicit" if dropout else "fused")
         shared_by = heads // (num_kv_heads or heads)  # heads that read the same keys
         heads = max(shared_by, min(heads, MOST_HEADS) // shared_by * shared_by)
         shape = (heads, length, head_dim)
