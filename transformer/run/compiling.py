@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any
@@ -123,13 +123,19 @@ def _tried(
     trial = Trial(config, module, task)
     least = 2 * TRIAL_SECONDS if config.max_minutes is not None else TRIAL_SECONDS
     seconds = trial.seconds_of_a_step()
-    most = SAVED_SHARE * _run_seconds(config, num_batches, seconds)
-    if most < least or most * (1 - trial.seconds_of_products() / seconds) < least:
+    run_seconds = _run_seconds(config, num_batches, seconds)
+    if not may_save(run_seconds, least, lambda: trial.seconds_of_products() / seconds):
         return Choice("false")
     if not has_compiler("cpu"):
         return Choice("false", "no compiler was found")
     log.info("compile: trying whether it pays, once for this model, up to a minute ...")
     return trial.compiled()
+
+
+def may_save(run_seconds: float, least: float, products_share: Callable[[], float]) -> bool:
+    """Whether compiling promises to save so many seconds; asks for the share only if need be."""
+    most = SAVED_SHARE * run_seconds
+    return most >= least and most * (1 - products_share()) >= least
 
 
 def decide(seconds: dict[str, float], run_seconds: float) -> Choice:
@@ -157,7 +163,7 @@ def _question(config: Config, module: LanguageModule, task: TaskRun) -> str:
     return "compile, " + ", ".join(facts)
 
 
-class _TimedProducts(TorchDispatchMode):
+class TimedProducts(TorchDispatchMode):
     """Adds up the seconds of the operations that compiling leaves as they are."""
 
     def __init__(self) -> None:
@@ -202,7 +208,7 @@ class Trial:
 
     def seconds_of_products(self) -> float:
         """Those of a step that matrix products and torch's kernel of attention take."""
-        with _TimedProducts() as timed:
+        with TimedProducts() as timed:
             self.step()
         return timed.seconds
 

@@ -12,7 +12,14 @@ from transformer.config.files import load_config
 from transformer.run.assembly import build_task
 from transformer.run.planning import texts
 from transformer.run.planning.planned import outlook, plan_of
-from transformer.run.planning.steps import StepSeconds, compiled_seconds, timed_steps
+from transformer.run.planning.steps import (
+    Compiling,
+    StepSeconds,
+    compiled_seconds,
+    products_share,
+    sized,
+    timed_steps,
+)
 from transformer.run.planning.suggestions import suggestions
 from transformer.run.settling import settle
 from transformer.system import speed
@@ -195,6 +202,33 @@ def test_compiling_is_tried_once_and_remembered_for_short_plans_too(
     monkeypatch.setattr("transformer.run.planning.steps.compiled_seconds", None)
     assert timed_steps(config.model_copy(update={"max_minutes": 1.0}), data).compiling == first
     assert timed_steps(config.model_copy(update={"compile": False}), data).compiling is None
+
+
+@pytest.mark.parametrize(
+    ("minutes", "share", "asked"),
+    [(0.9, 0.0, False), (2.0, 0.4, True), (2.0, 0.6, False), (10.0, 0.85, True)],
+)
+def test_a_plan_that_may_save_enough_asks_what_compiling_brings(
+    draft_of, tmp_path, monkeypatch, minutes, share, asked
+):
+    """Half of the time outside of products: of 120 s, 36 s or 24 s."""
+    steps = "transformer.run.planning.steps"
+    monkeypatch.setattr(f"{steps}.TIMED", ((64, 1), (64, 2), (128, 2)))
+    monkeypatch.setattr(f"{steps}.COMPILED", (64, 1))
+    monkeypatch.setattr(f"{steps}.seconds_of_a_step", lambda *_: 1.0)
+    monkeypatch.setattr(f"{steps}.products_share", lambda *_: share)
+    monkeypatch.setattr(f"{steps}.compiled_seconds", lambda *_: {"a step": 0.5, "compiling": 9.0})
+    config = draft_of(block_size=8, batch_size=2, num_threads=1, max_minutes=minutes).base(lr=0.01)
+    config = settle(config.model_copy(update={"cache_dir": str(tmp_path / "cache")}))
+    compiling = timed_steps(config, task_of("gpt").read(config)).compiling
+    assert compiling == (Compiling(2.0, 9.0) if asked else None)
+
+
+def test_products_take_a_part_of_a_step(draft_of):
+    config = settle(draft_of(block_size=8, batch_size=2, num_threads=1).base(lr=0.01))
+    task = build_task(config, task_of("gpt").read(config))
+    shares = sorted(products_share(sized(config, 64, 1), task) for _ in range(5))
+    assert 0.03 < shares[2] < 1
 
 
 def test_a_compiler_that_fails_leaves_the_plan_without(draft_of, monkeypatch):

@@ -16,7 +16,7 @@ import torch
 from transformer.config.keys import Config
 from transformer.data.text.settings import READING_KEYS
 from transformer.run import assembly
-from transformer.run.compiling import compile_model, repeatable
+from transformer.run.compiling import TimedProducts, compile_model, may_save, repeatable
 from transformer.run.timing import now
 from transformer.system.cache import cache_folder
 from transformer.system.devices import device_name, resolve_accelerator
@@ -35,7 +35,7 @@ DROPOUT = "dropping"
 TIMED_STEPS = 3
 COMPILED = (256, 1)  # is also timed after it was compiled
 STEP, COST = "a step", "compiling"
-COMPILED_FROM_MINUTES = 3.0  # of a plan; that takes some seconds, once
+ASKING_SECONDS = 30.0  # a plan that may save more asks what compiling brings; that takes a part
 # Keys that change no step: places, and when a run ends.
 PLACES_AND_ENDS = (
     *("runs_dir", "run_name", "cache_dir", "sample_prompt"),
@@ -98,7 +98,7 @@ class StepSeconds:
 def timed_steps(settled: Config, data: Data) -> StepSeconds:
     """Needs a config that is settled. Its dropout stands for that of the steps with dropout.
 
-    Compiling is tried for plans of COMPILED_FROM_MINUTES or more, and for those of any time.
+    Compiling is tried for plans whose minutes promise to save enough, and for those of any time.
     """
     task = assembly.build_task(settled, data)
     names = {f"{width} x {num_blocks}": (width, num_blocks) for width, num_blocks in TIMED}
@@ -128,16 +128,26 @@ def _compiling(
     folder, question = cache_folder(settled.cache_dir), f"compiled {_question(settled, task)}"
     seconds = recalled(question, (STEP, COST), folder)
     if seconds is None:
-        minutes = settled.max_minutes
-        if minutes is not None and minutes < COMPILED_FROM_MINUTES:
-            return None
         plain = settled.model_copy(update={"dropout": 0.0, "r_drop": 0.0})
-        seconds = compiled_seconds(sized(plain, *COMPILED), task)
+        config, run_seconds = sized(plain, *COMPILED), 60 * (settled.max_minutes or math.inf)
+        if not may_save(run_seconds, ASKING_SECONDS, lambda: products_share(config, task)):
+            return None
+        seconds = compiled_seconds(config, task)
         if seconds is None:
             return None
         if cores_are_free():
             remember(question, seconds, folder)
     return Compiling(plain_seconds[COMPILED] / seconds[STEP], seconds[COST] / COMPILED[1])
+
+
+def products_share(config: Config, task: TaskRun) -> float:
+    """Of a step that is not compiled, the part in operations that compiling leaves as they are."""
+    timed = TimedProducts()
+    steps = _seconds_of_steps(config.model_copy(update={"compile": False}), task)
+    next(steps)  # the first is slow
+    with timed:
+        next(steps)
+    return timed.seconds / next(steps)
 
 
 def compiled_seconds(config: Config, task: TaskRun) -> dict[str, float] | None:
