@@ -28,7 +28,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "quick.yaml": ("quick.yaml", {}),
     "default.yaml": ("default.yaml", {}),
     "10.7 M": ("default.yaml", LARGE),
-    "g2p.yaml": ("g2p.yaml", {"data_path": "cmudict"}),
+    "g2p.yaml": ("g2p.yaml", {"data_path": "data/cmudict-single.tsv"}),  # built on first use
 }
 AUTO = {"precision": "auto", "compile": "auto", "num_threads": "auto"}
 TRIAL_STEPS = 5, 50

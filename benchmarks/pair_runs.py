@@ -34,7 +34,7 @@ RUNS: list[tuple[int, int, dict[str, Any]]] = [
 
 def words(number: int) -> str:
     """A seeded sample of the words with one pronunciation, with it."""
-    lines = read_source(ROOT / "data" / "cmudict-single.tsv", "file of pairs", build=True)
+    lines = read_source("data/cmudict-single.tsv", "file of pairs", build=True)
     chosen = random.Random(0).sample(lines.text.rstrip("\n").split("\n"), number)
     return "\n".join(chosen) + "\n"
 

