@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from default_shape import DEEP
-from record import recorded, save
+from record import recorded_anywhere, save
 from tabulate import tabulate
 
-from transformer.run.planning.law import Law, block_parameters
-from transformer.run.planning.pilot import PILOT_STEPS
+from transformer.run.planning.law import PILOT_STEPS, Law, block_parameters
 
 # Plausible values: Hoffmann et al. for the powers.
-START = Law(0.01, 0.05, 0.4, 0.15, 0.4, 0.5, 0.02, 1.0, 0.5, 4.0, 0.4, 1.0)
+START = Law(0.01, 0.05, 0.4, 0.1, 0.15, 0.4, 0.5, 0.3, 0.02, 1.0, 0.5, 4.0, 0.4, 1.0, 1.5)
 PULL = 2e-4  # of the squared relative distance from the start
 TEXT_PULL = 0.2  # of the squared distance of a text's constant from their mean
 STEPS = 500
@@ -36,42 +35,42 @@ Run = dict[str, Any]
 
 
 def inputs_of(runs: list[Run]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Columns: the pilot's loss, parameters, tokens read and unique tokens in millions, and keys.
-
-    The keys are dropout and r_drop.
+    """Columns: the losses of two pilots, parameters, tokens read and unique tokens in millions,
+    blocks, dropout and r_drop.
     """
+    pilots = {(text_of(run), run["steps"]): run["val_loss"] for run in _all() if _is_pilot(run)}
     rows = []
-    pilots = {
-        text_of(run): run["val_loss"]
-        for run in recorded("planner_runs")
-        if run["steps"] == PILOT_STEPS
-    }
     for run in runs:
         keys = {"embedding_dim": 160, "num_blocks": 3, "dropout": 0.0, "r_drop": 0.0}
         keys |= run["keys"]
         size = block_parameters(keys["embedding_dim"], keys["num_blocks"]) / 1e6
-        floor = pilots[text_of(run)]
+        losses = (pilots[text_of(run), steps] for steps in (PILOT_STEPS // 2, PILOT_STEPS))
         tokens = run["seen_tokens"] / 1e6, run["unique_tokens"] / 1e6
-        rows.append((floor, size, *tokens, keys["dropout"], keys["r_drop"]))
+        recipe = keys["num_blocks"], keys["dropout"], keys["r_drop"]
+        rows.append((*losses, size, *tokens, *recipe))
     losses = [run["val_loss"] for run in runs]
     return torch.tensor(rows, dtype=torch.float64), torch.tensor(losses, dtype=torch.float64)
 
 
-def shape(logs: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-    """The law without its first two terms."""
+def guesses_of(logs: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """The law without its floor."""
     law = Law(*logs.exp())  # pyright: ignore[reportArgumentType]
-    _, size, seen, unique, dropout, r_drop = inputs.T
+    half, whole, size, seen, unique, num_blocks, dropout, r_drop = inputs.T
     heart = law.heart * (seen / unique) ** law.heart_power * (size / unique) ** law.heart_size_power
+    dropped = dropout * size**-law.dropout_size_power
     return (
-        law.size * size**-law.size_power
+        whole
+        - law.pilot_gain * (half - whole)
+        + law.size * size**-law.size_power
+        + law.depth / num_blocks
         + law.tokens * seen**-law.tokens_power
-        + law.dropout * dropout * torch.exp(-law.dropout_r_drop * r_drop)
-        + heart * torch.exp(-law.heart_dropout * dropout - law.heart_r_drop * r_drop)
+        + law.dropout * dropped * torch.exp(-law.dropout_r_drop * r_drop)
+        + heart * torch.exp(-law.heart_dropout * dropped - law.heart_r_drop * r_drop)
     )
 
 
 def fit(runs: list[Run]) -> tuple[torch.Tensor, dict[tuple[Any, ...], float]]:
-    """The logarithms of the constants, and what each text adds to the loss of its pilot."""
+    """The logarithms of the constants, and the floor of each text."""
     inputs, losses = inputs_of(runs)
     texts = list(dict.fromkeys(text_of(run) for run in runs))
     places = torch.tensor([texts.index(text_of(run)) for run in runs])
@@ -82,7 +81,7 @@ def fit(runs: list[Run]) -> tuple[torch.Tensor, dict[tuple[Any, ...], float]]:
 
     def error() -> torch.Tensor:
         optimizer.zero_grad()
-        guesses = inputs[:, 0] + offsets[places] + shape(logs, inputs)
+        guesses = offsets[places] + guesses_of(logs, inputs)
         pull = (logs - start).square().sum() / len(losses)
         apart = (offsets - offsets.mean()).square().sum() / len(losses)
         total = (guesses - losses).square().mean() + PULL * pull + TEXT_PULL * apart
@@ -98,15 +97,13 @@ def guess(fitted: tuple[torch.Tensor, dict[tuple[Any, ...], float]], run: Run) -
     logs, offsets = fitted
     inputs, _ = inputs_of([run])
     offset = offsets.get(text_of(run), float(np.mean(list(offsets.values()))))
-    return float(inputs[0, 0] + offset + shape(logs, inputs)[0])
+    return float(offset + guesses_of(logs, inputs)[0])
 
 
 def main() -> None:
     torch.set_num_threads(1)
     runs = [
-        run
-        for run in [*recorded("planner_runs"), *longer_runs()]
-        if set(run["keys"]) <= KNOWN and run["steps"] != PILOT_STEPS
+        run for run in [*_all(), *longer_runs()] if set(run["keys"]) <= KNOWN and not _is_pilot(run)
     ]
     fitted = fit(runs)
     rows, errors = [], {"left out": [], "new text": []}
@@ -129,9 +126,10 @@ def main() -> None:
 
 def longer_runs() -> list[Run]:
     """Those that other scripts have made, on the whole text."""
-    unique = next(r["unique_tokens"] for r in recorded("planner_runs") if text_of(r) == WHOLE)
+    unique = next(r["unique_tokens"] for r in _all() if text_of(r) == WHOLE)
     text = {"text": WHOLE[0], "thousands": WHOLE[1], "unique_tokens": unique}
-    deep = [row | {"changes": {}} for row in recorded("default_shape") if row["shape"] == DEEP]
+    rows = [row for row in recorded_anywhere("default_shape") if row["shape"] == DEEP]
+    deep = [row | {"changes": {}} for row in rows]
     return [
         {
             **text,
@@ -140,8 +138,17 @@ def longer_runs() -> list[Run]:
             "seen_tokens": row["steps"] * TOKENS_PER_STEP,
             "val_loss": row["val_loss"],
         }
-        for row in [*deep, *recorded("half_hour")]
+        for row in [*deep, *recorded_anywhere("half_hour")]
     ]
+
+
+def _all() -> list[Run]:
+    return recorded_anywhere("planner_runs")
+
+
+def _is_pilot(run: Run) -> bool:
+    tiny = {"embedding_dim": 64, "num_blocks": 2}.items() <= run["keys"].items()
+    return tiny and run["steps"] <= PILOT_STEPS
 
 
 def text_of(run: Run) -> tuple[str, int]:

@@ -23,13 +23,15 @@ from whole_runs import fit
 from transformer.config.files import load_config
 from transformer.data.text.corpus import Corpus
 from transformer.evaluation.text import score_model
+from transformer.run.planning.law import PILOT_STEPS
 from transformer.system.files import write_text
 from transformer.system.terminal import quiet_libraries
 
 NAME = "planner_runs"
 # Heads are 32 numbers wide.
 WIDTH = {
-    width: {"embedding_dim": width, "num_heads": width // 32} for width in (64, 96, 128, 192, 256)
+    width: {"embedding_dim": width, "num_heads": width // 32}
+    for width in (64, 96, 128, 192, 256, 384)
 }
 TEXTS = (
     *(("topics", 200), ("topics", 460), ("shakespeare", 100)),
@@ -42,7 +44,9 @@ R_DROP = {"dropout": 0.1, "r_drop": 1.0}
 # Text, thousands of characters, steps, and changes of default.yaml.
 RUNS: list[tuple[str, int, int, dict[str, Any]]] = [
     *(
-        (name, size, 100, {"num_blocks": 2, **WIDTH[64]}) for name, size in TEXTS
+        (name, size, steps, {"num_blocks": 2, **WIDTH[64]})
+        for name, size in TEXTS
+        for steps in (PILOT_STEPS // 2, PILOT_STEPS)
     ),  # as `run/planning/pilot.py` trains
     ("shakespeare", 1133, 300, {}),
     ("topics", 200, 300, R_DROP),
@@ -87,17 +91,22 @@ RUNS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("shakespeare", 100, 1500, {"dropout": 0.3}),
     ("shakespeare", 1133, 3000, {"dropout": 0.1, "num_blocks": 6, **WIDTH[128]}),
     ("shakespeare", 1133, 2000, {"dropout": 0.1, "num_blocks": 4, **WIDTH[192]}),
-    ("shakespeare", 1133, 4400, {}),
-    ("library", 400, 2000, {"dropout": 0.2, "num_blocks": 4, **WIDTH[192]}),
-    ("shakespeare", 400, 2500, {"dropout": 0.2, "num_blocks": 6, **WIDTH[192]}),
-    ("shakespeare", 1133, 1500, {"num_blocks": 2, **WIDTH[256]}),
-    ("shakespeare", 100, 1000, {"dropout": 0.2, "num_blocks": 6, **WIDTH[128]}),
-    ("topics", 460, 2000, {"dropout": 0.2, "num_blocks": 6, **WIDTH[128]}),
-    ("shakespeare", 1133, 3000, {"num_blocks": 6, **WIDTH[96]}),
-    ("shakespeare", 1133, 2000, {"dropout": 0.1, "num_blocks": 6, **WIDTH[256]}),
-    # With another context, which no law knows.
+    # With R-Drop: wider models and more passes.
+    ("topics", 200, 1000, R_DROP | {"num_blocks": 2, **WIDTH[256]}),
+    ("shakespeare", 100, 1000, {"dropout": 0.2, "r_drop": 1.0, "num_blocks": 2, **WIDTH[256]}),
+    ("shakespeare", 1133, 3000, R_DROP | {"num_blocks": 2, **WIDTH[256]}),
+    ("shakespeare", 100, 1500, {"dropout": 0.3, "r_drop": 1.0, "num_blocks": 2, **WIDTH[384]}),
+    ("shakespeare", 1133, 5000, {"dropout": 0.2, "num_blocks": 4, **WIDTH[256]}),
+    # With a longer context, which no law knows.
     ("shakespeare", 1133, 2200, LONG),
+    ("shakespeare", 1133, 2200, {"dropout": 0.1, **LONG}),
     ("shakespeare", 1133, 2000, {"dropout": 0.1, "num_blocks": 4, **WIDTH[192], **LONG}),
+    ("shakespeare", 1133, 1500, {"num_blocks": 2, **WIDTH[256]}),
+    ("shakespeare", 400, 1500, {"dropout": 0.2, "r_drop": 1.0, "num_blocks": 4, **WIDTH[192]}),
+    # Narrow and deep.
+    ("shakespeare", 1133, 2500, {"num_blocks": 6, **WIDTH[96]}),
+    ("shakespeare", 1133, 2500, {"num_blocks": 6, **WIDTH[64]}),
+    ("topics", 200, 1400, R_DROP | {"num_blocks": 4, **WIDTH[96]}),
 ]
 
 
@@ -148,7 +157,7 @@ def main() -> None:
     arguments = parser.parse_args()
     names = ("text", "thousands", "steps", "keys")
     made = recorded_anywhere(NAME)
-    runs = [dict(zip(names, run, strict=True)) for run in RUNS]
+    runs: list[dict[str, Any]] = [dict(zip(names, run, strict=True)) for run in RUNS]
     missing = [run for run in runs if not any(run.items() <= row.items() for row in made)]
     make_missing(NAME, missing, train, arguments.processes)
 

@@ -10,7 +10,8 @@ import pytest
 from transformer.config.drafts import read_draft
 from transformer.config.files import load_config
 from transformer.run.assembly import build_task
-from transformer.run.planning import texts
+from transformer.run.planning import pilot, texts
+from transformer.run.planning.law import LAW, PILOT_TOKENS
 from transformer.run.planning.planned import outlook, plan_of
 from transformer.run.planning.steps import (
     Compiling,
@@ -159,6 +160,33 @@ def test_the_learning_rate_is_that_of_the_optimizer(draft_of):
     ]
     rates = [entries[0].config.lr for entries in plans]
     assert rates == [0.01, 0.001]
+
+
+@pytest.mark.parametrize("characters", [2_000, 20_000, 60_000, 200_000])
+def test_pilots_read_a_text_a_few_times_and_count_as_those_of_a_long_text(
+    draft_of, tmp_path, monkeypatch, characters
+):
+    """This text is learned as the law says, so that pilots of any length promise the same."""
+    made = []
+
+    def trained(config, data, steps):
+        seen = steps * config.batch_size * config.block_size
+        made.append(seen)
+        return 1.0 + LAW.tokens * (seen / 1e6) ** -LAW.tokens_power
+
+    monkeypatch.setattr(pilot, "_trained", trained)
+    (tmp_path / "text.txt").write_text("abc " * (characters // 4), encoding="utf-8")
+    config = draft_of(num_threads=1, cache_dir=str(tmp_path)).base(lr=0.01, block_size=16)
+    data = task_of("gpt").read(config)
+    losses = [pilot.pilot_loss(config, data) for _ in range(2)]
+    half, whole = made  # once; the second time they are remembered
+    assert 2 * half == whole
+    assert whole <= max(pilot.MOST_PASSES * len(data.train), pilot.LEAST_STEPS * 12 * 16)
+    assert (whole == PILOT_TOKENS) is (characters == 200_000)
+    power = -LAW.tokens_power
+    of_long = [1.0 + LAW.tokens * (n / 1e6) ** power for n in (PILOT_TOKENS // 2, PILOT_TOKENS)]
+    promised = of_long[1] - LAW.pilot_gain * (of_long[0] - of_long[1])
+    assert losses == pytest.approx([promised] * 2)
 
 
 def test_only_train_py_plans(tmp_path):

@@ -234,6 +234,7 @@ def test_planned_heads_can_share_the_given_number_of_keys(num_kv_heads):
 
 def test_the_law_is_the_one_that_was_fitted(load_benchmark):
     record = load_benchmark("record")
-    fitted = record.load("law", record.SHOWN["without bf16"])["figures"]
+    (folder,) = (path.parent.name for path in record.RESULTS.glob("*/law.json"))
+    fitted = record.load("law", folder)["figures"]
     assert fitted["law"] == LAW._asdict()
     assert round(fitted["rms"]["new text"], 3) == ERROR
