@@ -28,6 +28,7 @@ def pilot_loss(config: Config, data: Data) -> float:
     changes = SIZES | {"batch_size": PLAIN["batch_size"], "block_size": block_size}
     changes |= {"weight_decay": PLAIN["weight_decay"], "accumulate_grad_batches": 1, "devices": 1}
     changes |= {"compile": False, "r_drop": 0.0, "max_minutes": None}
+    changes |= {"seed": 0}  # as the law's; other seeds say up to 0.04 more or less
     config = config.model_copy(update=changes)
     recipe = recipe_hash(config, "data_path")
     question = f"pilots of {steps} steps, text {data.sha256[:16]}, recipe {recipe}"
