@@ -190,6 +190,25 @@ def test_pilots_read_a_text_a_few_times_and_count_as_those_of_a_long_text(
     assert losses == pytest.approx([promised] * 2)
 
 
+def test_a_short_plan_trains_shorter_pilots_unless_longer_ones_are_known(
+    draft_of, tmp_path, monkeypatch
+):
+    made = []
+
+    def trained(config, data, steps):
+        made.append(steps)
+        return 2.5 - 1e-3 * steps
+
+    monkeypatch.setattr(pilot, "_trained", trained)
+    (tmp_path / "text.txt").write_text("abc " * 100_000, encoding="utf-8")
+    keys = {"num_threads": 1, "cache_dir": str(tmp_path)}
+    config = draft_of(**keys).base(lr=0.01, block_size=128)
+    data = task_of("gpt").read(config)
+    for minutes in (1.0, 1.0, 3.0, 30.0, 1.0, None):
+        pilot.pilot_loss(config.model_copy(update={"max_minutes": minutes}), data)
+    assert made == [33, 66, 100, 200]
+
+
 def test_only_train_py_plans(tmp_path):
     with pytest.raises(UserError, match=r"auto\.yaml:\d+: .*only train\.py plans auto"):
         load_config(AUTO)

@@ -13,6 +13,7 @@ from transformer.tasks.base import Data
 
 MOST_PASSES = 3.5  # over a short text, which a longer pilot would learn by heart
 LEAST_STEPS = 20
+WHOLE_FROM_MINUTES = 3.0  # of a plan; for fewer, pilots make fewer steps
 SIZES = {"embedding_dim": 64, "num_heads": 2, "num_blocks": 2, "dropout": 0.0} | OWN_HEADS
 SCORED_TOKENS = 100_000  # at most
 
@@ -22,32 +23,46 @@ def pilot_loss(config: Config, data: Data) -> float:
 
     Remembered for this text and recipe. Needs a config that is settled.
     """
+    minutes = config.max_minutes or WHOLE_FROM_MINUTES
+    config = _of_pilots(config)
+    tokens_per_step = config.batch_size * config.block_size
+    folder, recipe = cache_folder(config.cache_dir), recipe_hash(config, "data_path")
+    wanted = steps_of(data, tokens_per_step)
+    fewer = max(LEAST_STEPS, even(wanted * min(1.0, minutes / WHOLE_FROM_MINUTES)))
+
+    def known(steps: int) -> dict[str, float] | None:
+        return recalled(question.format(steps), ("half", "whole"), folder)
+
+    question = f"pilots of {{}} steps, text {data.sha256[:16]}, recipe {recipe}"
+    # A plan for more minutes may have trained the longer pilots.
+    steps = wanted if known(wanted) else fewer
+    losses = known(steps)
+    if losses is None:
+        numbers = {"half": steps // 2, "whole": steps}
+        losses = {name: _trained(config, data, number) for name, number in numbers.items()}
+        remember(question.format(steps), losses, folder)
+    return LAW.pilot(**losses, seen=float(steps * tokens_per_step))
+
+
+def _of_pilots(config: Config) -> Config:
     block_size = min(config.block_size, PLAIN["block_size"])
-    tokens_per_step = PLAIN["batch_size"] * block_size
-    steps = steps_of(data, tokens_per_step)
     changes = SIZES | {"batch_size": PLAIN["batch_size"], "block_size": block_size}
     changes |= {"weight_decay": PLAIN["weight_decay"], "accumulate_grad_batches": 1, "devices": 1}
     changes |= {"compile": False, "r_drop": 0.0, "max_minutes": None}
     changes |= {"seed": 0}  # as the law's; other seeds say up to 0.04 more or less
-    config = config.model_copy(update=changes)
-    recipe = recipe_hash(config, "data_path")
-    question = f"pilots of {steps} steps, text {data.sha256[:16]}, recipe {recipe}"
-    folder = cache_folder(config.cache_dir)
-    losses = recalled(question, ("half", "whole"), folder)
-    if losses is None:
-        losses = {
-            "half": _trained(config, data, steps // 2),
-            "whole": _trained(config, data, steps),
-        }
-        remember(question, losses, folder)
-    return LAW.pilot(**losses, seen=float(steps * tokens_per_step))
+    return config.model_copy(update=changes)
 
 
 def steps_of(data: Data, tokens_per_step: int) -> int:
-    """Those of the longer pilot; an even number."""
+    """Those of the longer pilot, for a plan of WHOLE_FROM_MINUTES."""
     text: Any = data
-    most = int(MOST_PASSES * len(text.train) / tokens_per_step) // 2 * 2
+    most = even(MOST_PASSES * len(text.train) / tokens_per_step)
     return min(max(LEAST_STEPS, most), PILOT_TOKENS // tokens_per_step)
+
+
+def even(number: float) -> int:
+    """The next even number below."""
+    return 2 * int(number / 2)
 
 
 def _trained(config: Config, data: Data, steps: int) -> float:
