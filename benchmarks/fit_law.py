@@ -2,21 +2,24 @@
 
 Minimizes the squared errors of the losses, with a weak pull towards plausible values, as the runs
 are few. Each text has a constant of its own in the fit, pulled towards their mean, so that the
-other constants describe how one text's loss changes with size, steps and dropout; FLOOR is then the
-mean of these constants.
+other constants describe how one text's loss changes with size, steps and dropout; `floor` is then
+the mean of these constants.
 Two errors are found on runs that a fit did not know: for a text that has other runs (each run left
-out in turn, with all of its size and dropout), and for a new text (all of its runs left out).
+out in turn, with all of its size and dropout), and for a new text (all runs of its source left out,
+as its pieces are beginnings of each other).
 Prints the constants for `transformer/run/planning/law.py`; law.json keeps them. The runs of the
 present shape in default_shape.json and those in half_hour.json count too.
 """
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from default_shape import DEEP
-from record import recorded_anywhere, save
+from planner_runs import is_pilot
+from record import RESULTS, recorded, recorded_anywhere, save
 from tabulate import tabulate
 
 from transformer.run.planning.law import PILOT_STEPS, Law, block_parameters
@@ -38,16 +41,15 @@ def inputs_of(runs: list[Run]) -> tuple[torch.Tensor, torch.Tensor]:
     """Columns: the losses of two pilots, parameters, tokens read and unique tokens in millions,
     blocks, dropout and r_drop.
     """
-    pilots = {(text_of(run), run["steps"]): run["val_loss"] for run in _all() if _is_pilot(run)}
     rows = []
     for run in runs:
         keys = {"embedding_dim": 160, "num_blocks": 3, "dropout": 0.0, "r_drop": 0.0}
         keys |= run["keys"]
         size = block_parameters(keys["embedding_dim"], keys["num_blocks"]) / 1e6
-        losses = (pilots[text_of(run), steps] for steps in (PILOT_STEPS // 2, PILOT_STEPS))
+        halves = (pilots()[*text_of(run), steps] for steps in (PILOT_STEPS // 2, PILOT_STEPS))
         tokens = run["seen_tokens"] / 1e6, run["unique_tokens"] / 1e6
         recipe = keys["num_blocks"], keys["dropout"], keys["r_drop"]
-        rows.append((*losses, size, *tokens, *recipe))
+        rows.append((*halves, size, *tokens, *recipe))
     losses = [run["val_loss"] for run in runs]
     return torch.tensor(rows, dtype=torch.float64), torch.tensor(losses, dtype=torch.float64)
 
@@ -103,17 +105,20 @@ def guess(fitted: tuple[torch.Tensor, dict[tuple[Any, ...], float]], run: Run) -
 def main() -> None:
     torch.set_num_threads(1)
     runs = [
-        run for run in [*_all(), *longer_runs()] if set(run["keys"]) <= KNOWN and not _is_pilot(run)
+        run
+        for run in [*recorded_runs(), *longer_runs()]
+        if set(run["keys"]) <= KNOWN and not is_pilot(run)
     ]
     fitted = fit(runs)
-    rows, errors = [], {"left out": [], "new text": []}
+    sources = {run["text"] for run in runs}
+    without = {name: fit([run for run in runs if run["text"] != name]) for name in sources}
+    rows, errors = [], {"fitted": [], "left out": [], "new text": []}
     for run in runs:
-        group = [other for other in runs if _group(other) != _group(run)]
-        others = [other for other in runs if text_of(other) != text_of(run)]
-        guesses = [guess(fit(known), run) for known in (group, others)]
+        others = [other for other in runs if _group(other) != _group(run)]
+        guesses = [guess(known, run) for known in (fitted, fit(others), without[run["text"]])]
         for name, value in zip(errors, guesses, strict=True):
             errors[name].append(value - run["val_loss"])
-        rows.append((*_name(run), run["val_loss"], guess(fitted, run), *guesses))
+        rows.append((*_name(run), run["val_loss"], *guesses))
     print(tabulate(rows, HEADERS, floatfmt=".3f"))
     logs, offsets = fitted
     rounded = [float(f"{value:.3g}") for value in logs.exp()]
@@ -121,12 +126,14 @@ def main() -> None:
     rms = {name: math.sqrt(np.mean(np.square(values))) for name, values in errors.items()}
     print(law, offsets, rms, sep="\n")
     texts = {" ".join(map(str, text)): value for text, value in offsets.items()}
+    for older in RESULTS.glob("*/law.json"):
+        older.unlink()  # one law is for all processors
     print(save("law", {"law": law._asdict(), "texts": texts, "errors": errors, "rms": rms}))
 
 
 def longer_runs() -> list[Run]:
     """Those that other scripts have made, on the whole text."""
-    unique = next(r["unique_tokens"] for r in _all() if text_of(r) == WHOLE)
+    unique = next(r["unique_tokens"] for r in recorded_runs() if text_of(r) == WHOLE)
     text = {"text": WHOLE[0], "thousands": WHOLE[1], "unique_tokens": unique}
     rows = [row for row in recorded_anywhere("default_shape") if row["shape"] == DEEP]
     deep = [row | {"changes": {}} for row in rows]
@@ -142,13 +149,16 @@ def longer_runs() -> list[Run]:
     ]
 
 
-def _all() -> list[Run]:
+@cache
+def recorded_runs() -> list[Run]:
     return recorded_anywhere("planner_runs")
 
 
-def _is_pilot(run: Run) -> bool:
-    tiny = {"embedding_dim": 64, "num_blocks": 2}.items() <= run["keys"].items()
-    return tiny and run["steps"] <= PILOT_STEPS
+@cache
+def pilots() -> dict[tuple[str, int, int], float]:
+    """The losses of those of this processor, by text and steps."""
+    made = [run for run in recorded("planner_runs") if is_pilot(run)]
+    return {(*text_of(run), run["steps"]): run["val_loss"] for run in made}
 
 
 def text_of(run: Run) -> tuple[str, int]:

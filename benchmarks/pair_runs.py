@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from record import ROOT, make_missing
+from record import ROOT, built_in, make_missing
 
 from transformer.config.files import load_config
 from transformer.data.built_in.registry import read_source
@@ -34,7 +34,7 @@ RUNS: list[tuple[int, int, dict[str, Any]]] = [
 
 def words(number: int) -> str:
     """A seeded sample of the words with one pronunciation, with it."""
-    lines = read_source("data/cmudict-single.tsv", "file of pairs", build=True)
+    lines = read_source(built_in("cmudict-single.tsv"), "file of pairs", build=True)
     chosen = random.Random(0).sample(lines.text.rstrip("\n").split("\n"), number)
     return "\n".join(chosen) + "\n"
 

@@ -8,8 +8,8 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from datetime import date
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -85,11 +85,24 @@ def recorded(name: str) -> list[dict[str, Any]]:
 
 def recorded_anywhere(name: str) -> list[dict[str, Any]]:
     """The rows of all processors, for figures that do not depend on it."""
-    return [row for path in sorted(RESULTS.glob(f"*/{name}.json")) for row in _figures(path)]
+    folders = (path.parent.name for path in sorted(RESULTS.glob(f"*/{name}.json")))
+    return [row for folder in folders for row in load(name, folder)["figures"]]
 
 
-def _figures(path: Path) -> list[dict[str, Any]]:
-    return json.loads(path.read_text(encoding="utf-8"))["figures"]
+def only_folder(name: str) -> str:
+    """Of the processor that has these results, where one result is for all."""
+    (path,) = RESULTS.glob(f"*/{name}.json")
+    return path.parent.name
+
+
+def built_in(name: str) -> Path:
+    """A corpus in the project's folder `data`, built on first use."""
+    from transformer.data.built_in.registry import build_source
+
+    path = ROOT / "data" / name
+    if not path.exists():
+        build_source(path)
+    return path
 
 
 def make_missing(
@@ -97,13 +110,15 @@ def make_missing(
     runs: Iterable[dict[str, Any]],
     make: Callable[[dict[str, Any]], dict[str, Any]],
     processes: int = 1,
+    made: Sequence[dict[str, Any]] = (),
 ) -> None:
-    """Makes, prints and saves each run that the results file does not have.
+    """Makes, prints and saves each run that is neither in the results file nor among `made`.
 
-    With more than one process, so many are made at a time.
+    With more than one process, so many are made at a time; if one fails, the others go on.
     """
     rows = recorded(name)
-    missing = [run for run in runs if not any(run.items() <= row.items() for row in rows)]
+    known = [*rows, *made]
+    missing = [run for run in runs if not any(run.items() <= row.items() for row in known)]
     for row in _made(make, missing, processes):
         rows.append(row)
         print(row, flush=True)
@@ -118,4 +133,10 @@ def _made(
         yield from map(make, runs)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from (each.result() for each in as_completed([pool.submit(make, r) for r in runs]))
+        ended = list[Future[dict[str, Any]]]()
+        for each in as_completed([pool.submit(make, run) for run in runs]):
+            ended.append(each)
+            if each.exception() is None:
+                yield each.result()
+    for each in ended:
+        each.result()  # raises what it raised

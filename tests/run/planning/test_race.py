@@ -22,7 +22,7 @@ SECONDS = {(64, 2): 0.03, (128, 1): 0.05, (128, 2): 0.08, (256, 1): 0.13, (256, 
 def entries(minutes, **given):
     draft = read_draft(ROOT / "configs" / "auto.yaml", given)
     facts = DataFacts(1_000_000, 200_000, 65, 1_000_000, 128.0)
-    planner = TextPlanner(draft, facts, PLAIN, StepSeconds(SECONDS), pilot_loss=1.9)
+    planner = TextPlanner(draft, facts, PLAIN, StepSeconds(SECONDS), promised=1.9)
     return entries_of(planner, minutes)
 
 

@@ -90,7 +90,7 @@ def outlook(draft: Draft, started_at: float) -> str:
 
 
 def make_planner(draft: Draft, *, timed: bool = False) -> Planner:
-    """`timed` even if a number of steps ends the run."""
+    """`timed` for any number of minutes, even if a number of steps ends the run."""
     quiet_libraries()
     planner_class = _planner_class(draft, draft.base())
     planner, data = planner_class.read(draft)
@@ -98,6 +98,8 @@ def make_planner(draft: Draft, *, timed: bool = False) -> Planner:
         return planner
     # Of a usual width: what is fast for it is taken for all that are timed.
     usual = {key: value for key, value in USUAL.items() if key in draft.auto} | OWN_HEADS
+    if timed:
+        usual |= {"max_minutes": None}
     with quietly():  # the run will say what it settles
         return planner.measured(settle(planner.base.model_copy(update=usual)), data)
 

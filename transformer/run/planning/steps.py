@@ -35,7 +35,7 @@ DROPOUT = "dropping"
 TIMED_STEPS = 3
 COMPILED = (256, 1)  # is also timed after it was compiled
 STEP, COST = "a step", "compiling"
-ASKING_SECONDS = 30.0  # a plan that may save more asks what compiling brings; that takes a part
+ASKING_SECONDS = 30.0  # a plan that may save so many tries compiling, which costs some of them
 # Keys that change no step: places, and when a run ends.
 PLACES_AND_ENDS = (
     *("runs_dir", "run_name", "cache_dir", "sample_prompt"),
@@ -147,7 +147,7 @@ def products_share(config: Config, task: TaskRun) -> float:
     next(steps)  # the first is slow
     with timed:
         next(steps)
-    return timed.seconds / next(steps)
+    return timed.seconds / min(steps)
 
 
 def compiled_seconds(config: Config, task: TaskRun) -> dict[str, float] | None:

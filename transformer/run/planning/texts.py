@@ -13,7 +13,7 @@ from transformer.data.sources.reading import total_bytes
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizers.bpe import BpeTokenizer
 from transformer.run.planning.law import ERROR, LAW, PLAIN, block_parameters
-from transformer.run.planning.pilot import pilot_loss
+from transformer.run.planning.pilot import SIZES, promised_loss
 from transformer.run.planning.planner import (
     LEAST_STEPS,
     USUAL_LR,
@@ -52,7 +52,7 @@ StepsOf = Callable[[Size, Recipe], int]
 
 @dataclass(frozen=True)
 class TextPlanner(Planner):
-    pilot_loss: float = 0.0  # for a plan that expects no loss
+    promised: float = 0.0  # by pilots; no plan is chosen by it
     bytes_per_token: float = 1.0
 
     @classmethod
@@ -79,8 +79,21 @@ class TextPlanner(Planner):
         return cls(draft, facts, plain, free_bytes=free_bytes, **size), data
 
     def measured(self, settled: Config, data: Data) -> Planner:
-        loss = pilot_loss(settled, data)
-        return replace(self, step_seconds=timed_steps(settled, data), pilot_loss=loss)
+        times = timed_steps(settled, data)
+        if not self._expects_a_loss:
+            return replace(self, step_seconds=times)
+        seconds = times(SIZES["embedding_dim"], SIZES["num_blocks"])
+        promised = promised_loss(settled, data, seconds)
+        return replace(self, step_seconds=times, promised=promised)
+
+    @property
+    def _expects_a_loss(self) -> bool:
+        """The law was fitted to losses per character.
+
+        For pieces it is far off: 1.6 for a run on the plays that reached 2.1
+        (`benchmarks/results/*/tokenizer_runs.json`).
+        """
+        return self.base.tokenizer == TextSettings.tokenizer
 
     def for_minutes(self, minutes: float) -> Plan:
         plans = list(self._plans(self._steps_in(minutes)))
@@ -136,7 +149,7 @@ class TextPlanner(Planner):
 
     def _expected(self, size: Size, recipe: Recipe, steps: int) -> float:
         return LAW.loss(
-            self.pilot_loss,
+            self.promised,
             width=size.width,
             num_blocks=size.num_blocks,
             seen=self.tokens(max(steps, 1)),
@@ -145,12 +158,7 @@ class TextPlanner(Planner):
         )
 
     def bits_per_byte(self, plan: Plan) -> float | None:
-        """The law was fitted to losses per character.
-
-        For pieces it is far off: 1.6 for a run on the plays that reached 2.1
-        (`benchmarks/results/*/tokenizer_runs.json`).
-        """
-        if self.base.tokenizer != TextSettings.tokenizer:
+        if not self._expects_a_loss:
             return None
         return min(_loss(plan), plan.untrained) / self.bytes_per_token / math.log(2)
 
@@ -173,15 +181,14 @@ class TextPlanner(Planner):
         return reasons
 
     def outlook(self, plan: Plan) -> str:
-        """The law was fitted to losses per character."""
-        if self.base.tokenizer != TextSettings.tokenizer:
+        if not self._expects_a_loss:
             return ""
         return f"val_loss {plan.expected:.2f} +- {2 * ERROR:.2f}"
 
 
 def _shortest(data: Any) -> int:
-    """The tokens of the shorter split that no training reads."""
-    return min(len(split) for split in (data.val, data.test) if len(split))
+    """The tokens of the shortest split."""
+    return min(len(split) for split in (data.train, data.val, data.test) if len(split))
 
 
 def _too_short(draft: Draft, base: Config, data: Any) -> UserError:
