@@ -58,11 +58,12 @@ def guesses_of(logs: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     """The law without its floor."""
     law = Law(*logs.exp())  # pyright: ignore[reportArgumentType]
     half, whole, size, seen, unique, num_blocks, dropout, r_drop = inputs.T
-    heart = law.heart * (seen / unique) ** law.heart_power * (size / unique) ** law.heart_size_power
+    promised = whole - law.pilot_gain * (half - whole)
+    heart = law.heart * promised * (seen / unique) ** law.heart_power
+    heart *= (size / unique) ** law.heart_size_power
     dropped = dropout * size**-law.dropout_size_power
     return (
-        whole
-        - law.pilot_gain * (half - whole)
+        promised
         + law.size * size**-law.size_power
         + law.depth / num_blocks
         + law.tokens * seen**-law.tokens_power

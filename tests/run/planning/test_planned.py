@@ -41,7 +41,7 @@ def test_no_loss_above_that_of_an_untrained_model_is_expected(draft_of, tmp_path
 
 def test_where_the_law_is_above_an_untrained_model_it_still_ranks_the_plans(draft_of, monkeypatch):
     usual = plan_of(draft_of(), time.monotonic()).entries[0].config
-    monkeypatch.setattr(texts, "promised_loss", lambda config, data, seconds: 9.0)
+    monkeypatch.setattr(texts, "LAW", texts.LAW._replace(floor=7.0))
     assert plan_of(draft_of(), time.monotonic()).entries[0].config == usual
 
 

@@ -62,6 +62,17 @@ def test_a_small_text_gets_more_dropout_than_a_large_one():
     assert small > large == 0
 
 
+def test_a_text_with_more_to_learn_is_learned_by_heart_sooner():
+    """As a script with thousands of symbols: each says more."""
+
+    def rise(promised):
+        size = {"width": 128, "num_blocks": 3, "unique": 180_000.0, "dropout": 0.1}
+        few, many = (LAW.loss(promised, seen=n * 180_000.0, **size) for n in (5, 20))
+        return many - few
+
+    assert rise(4.8) > rise(1.4)
+
+
 @pytest.mark.parametrize("minutes", [0.5, 3.0, 30.0])
 @pytest.mark.parametrize("unique", [30_000, 1_000_000])
 def test_the_steps_fit_into_the_minutes(minutes, unique):

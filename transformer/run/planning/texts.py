@@ -12,7 +12,7 @@ from transformer.data.order import num_chunks
 from transformer.data.sources.reading import total_bytes
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizers.bpe import BpeTokenizer
-from transformer.run.planning.law import ERROR, LAW, PLAIN, block_parameters
+from transformer.run.planning.law import ERROR, LAW, PLAIN, USUAL_PROMISED, block_parameters
 from transformer.run.planning.pilot import SIZES, promised_loss
 from transformer.run.planning.planner import (
     LEAST_STEPS,
@@ -52,7 +52,7 @@ StepsOf = Callable[[Size, Recipe], int]
 
 @dataclass(frozen=True)
 class TextPlanner(Planner):
-    promised: float = 0.0  # by pilots; no plan is chosen by it
+    promised: float = USUAL_PROMISED  # without pilots
     bytes_per_token: float = 1.0
 
     @classmethod
