@@ -47,6 +47,7 @@ PLANNED = {
 }
 PROCESSORS = {
     "AMD EPYC without bf16": "amd-epyc-avx2",
+    "Intel Xeon with AMX": "intel-xeon-avx512-bf16-amx",
 }
 
 
