@@ -1,5 +1,6 @@
 """What a plan is for: laws of the choice, from given times of a step; no model is trained."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,13 @@ def test_more_text_never_promises_a_higher_loss(minutes):
         for unique in (50_000, 200_000, 1_000_000, 5_000_000)
     ]
     assert losses == sorted(losses, reverse=True)
+
+
+@pytest.mark.parametrize(("unique", "words"), [(90_000, "+- "), (20_000, "a guess")])
+def test_an_expected_loss_says_how_sure_it_is(unique, words):
+    plans = planner(facts(unique))
+    said = plans.outlook(plans.for_minutes(3.0))
+    assert re.fullmatch(rf"val_loss \d\.\d\d \(?{re.escape(words)}.*", said)
 
 
 def test_a_faster_machine_and_more_time_give_a_larger_model_or_more_steps():

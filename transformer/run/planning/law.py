@@ -26,6 +26,7 @@ PILOT_STEPS = 200
 PILOT_TOKENS = PILOT_STEPS * PLAIN["batch_size"] * PLAIN["block_size"]
 
 
+FITTED_FROM = 90_000  # tokens to train on, of the shortest text that the law was fitted to
 USUAL_PROMISED = 1.4  # T of the texts that the law was fitted to, about
 
 

@@ -12,7 +12,14 @@ from transformer.data.order import num_chunks
 from transformer.data.sources.reading import total_bytes
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizers.bpe import BpeTokenizer
-from transformer.run.planning.law import ERROR, LAW, PLAIN, USUAL_PROMISED, block_parameters
+from transformer.run.planning.law import (
+    ERROR,
+    FITTED_FROM,
+    LAW,
+    PLAIN,
+    USUAL_PROMISED,
+    block_parameters,
+)
 from transformer.run.planning.pilot import SIZES, promised_loss
 from transformer.run.planning.planner import (
     LEAST_STEPS,
@@ -183,7 +190,10 @@ class TextPlanner(Planner):
     def outlook(self, plan: Plan) -> str:
         if not self._expects_a_loss:
             return ""
-        return f"val_loss {plan.expected:.2f} +- {2 * ERROR:.2f}"
+        sure = f"+- {2 * ERROR:.2f}"
+        if self.facts.unique < FITTED_FROM:
+            sure = "(a guess for so short a text)"
+        return f"val_loss {plan.expected:.2f} {sure}"
 
 
 def _shortest(data: Any) -> int:
