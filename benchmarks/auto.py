@@ -4,7 +4,7 @@ For each config, whole processes of train.py run in turn: precision, compile and
 `auto` settles them, and every combination of their fixed values. The runs are cut to the steps
 that take `--seconds` with auto; a fixed choice that takes HOPELESS times as long as auto is ended
 there. What auto measures is remembered before, as after a user's first run. The seconds and the
-ratio of auto to the best go to auto.json.
+ratio of auto to the best go to auto.json, which keeps those of the other configs.
 """
 
 import argparse
@@ -13,10 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from record import ROOT, built_in, save
+from record import ROOT, built_in, load, save
 from tabulate import tabulate
 
 HOPELESS = 1.3
@@ -77,10 +78,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--configs", nargs="*", default=list(CONFIGS), choices=list(CONFIGS))
     arguments = parser.parse_args()
+    figures: dict[str, Any] = {}
 
     from transformer.system.cores import available_cores
 
-    cores, figures = available_cores(), {}
+    cores = available_cores()
+    with suppress(FileNotFoundError):
+        figures |= load("auto")["figures"]
     for name in arguments.configs:
         path = str(arguments.data_path.absolute())
         figures[name] = measure(name, path, arguments.seconds, cores)
