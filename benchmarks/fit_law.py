@@ -127,9 +127,10 @@ def main() -> None:
     rms = {name: math.sqrt(np.mean(np.square(values))) for name, values in errors.items()}
     print(law, offsets, rms, sep="\n")
     texts = {" ".join(map(str, text)): value for text, value in offsets.items()}
-    for older in RESULTS.glob("*/law.json"):
-        older.unlink()  # one law is for all processors
-    print(save("law", {"law": law._asdict(), "texts": texts, "errors": errors, "rms": rms}))
+    path = save("law", {"law": law._asdict(), "texts": texts, "errors": errors, "rms": rms})
+    for other in {*RESULTS.glob("*/law.json")} - {path}:
+        other.unlink()  # one law is for all processors
+    print(path)
 
 
 def longer_runs() -> list[Run]:
