@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from transformer.config.drafts import read_draft
-from transformer.run.planning.law import ERROR, LAW, PILOT_TOKENS, PLAIN, block_parameters
+from transformer.run.planning.law import (
+    ERROR,
+    LAW,
+    LEAST_PROMISED,
+    PILOT_TOKENS,
+    PLAIN,
+    block_parameters,
+)
 from transformer.run.planning.planner import LEAST_STEPS, DataFacts
 from transformer.run.planning.steps import Compiling, StepSeconds
 from transformer.run.planning.texts import DROPOUTS, TextPlanner
@@ -23,9 +30,9 @@ def facts(unique=1_000_000):
     return DataFacts(unique, 200_000, 65, unique - 128, 128.0)
 
 
-def planner(text=None, seconds=FAST, free_bytes=float("inf"), **given):
+def planner(text=None, seconds=FAST, free_bytes=float("inf"), promised=1.9, **given):
     draft = read_draft(ROOT / "configs" / "auto.yaml", given)
-    return TextPlanner(draft, text or facts(), PLAIN, seconds, free_bytes, promised=1.9)
+    return TextPlanner(draft, text or facts(), PLAIN, seconds, free_bytes, promised=promised)
 
 
 def parameters(plan):
@@ -53,6 +60,20 @@ def test_an_expected_loss_says_how_sure_it_is(unique, words):
     plans = planner(facts(unique))
     said = plans.outlook(plans.for_minutes(3.0))
     assert re.fullmatch(rf"val_loss \d\.\d\d \(?{re.escape(words)}.*", said)
+
+
+@pytest.mark.parametrize("promised", [1.1, 0.3, 0.0, -50.0])
+@pytest.mark.parametrize("unique", [20_000, 200_000])
+@pytest.mark.parametrize("minutes", [1.0, 120.0])
+def test_a_text_more_predictable_than_all_known_is_planned_as_the_most_predictable(
+    promised, unique, minutes
+):
+    """As a list whose lines are alike: its pilots may promise less than nothing."""
+    plans = planner(facts(unique), promised=promised)
+    plan = plans.for_minutes(minutes)
+    assert plan == planner(facts(unique), promised=LEAST_PROMISED).for_minutes(minutes)
+    assert plan.expected > 0
+    assert re.match(r"val_loss below \d\.\d\d \(", plans.outlook(plan))
 
 
 def test_a_faster_machine_and_more_time_give_a_larger_model_or_more_steps():

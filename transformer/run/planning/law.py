@@ -28,6 +28,7 @@ PILOT_TOKENS = PILOT_STEPS * PLAIN["batch_size"] * PLAIN["block_size"]
 
 FITTED_FROM = 90_000  # tokens to train on, of the shortest text that the law was fitted to
 USUAL_PROMISED = 1.4  # T of the texts that the law was fitted to, about
+LEAST_PROMISED = 1.2  # hardly below the lowest of them
 
 
 class Law(NamedTuple):
@@ -60,8 +61,10 @@ class Law(NamedTuple):
     ) -> float:
         """In nats per token, after `seen` tokens, of a text with `unique` tokens to train on.
 
-        `promised` is what `pilots` says.
+        `promised` is what `pilots` says. Below LEAST_PROMISED, where the sum would soon be
+        negative, this is the loss of the most predictable text that the law knows: a bound.
         """
+        promised = max(promised, LEAST_PROMISED)
         size = block_parameters(width, num_blocks) / 1e6
         dropped = dropout * size**-self.dropout_size_power
         heart = self.heart * promised * (seen / unique) ** self.heart_power

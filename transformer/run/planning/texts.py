@@ -16,6 +16,7 @@ from transformer.run.planning.law import (
     ERROR,
     FITTED_FROM,
     LAW,
+    LEAST_PROMISED,
     PLAIN,
     USUAL_PROMISED,
     block_parameters,
@@ -190,6 +191,8 @@ class TextPlanner(Planner):
     def outlook(self, plan: Plan) -> str:
         if not self._expects_a_loss:
             return ""
+        if self.promised < LEAST_PROMISED:
+            return f"val_loss below {plan.expected:.2f} (the law knows no text so predictable)"
         sure = f"+- {2 * ERROR:.2f}"
         if self.facts.unique < FITTED_FROM:
             sure = "(a guess for so short a text)"
