@@ -1,0 +1,69 @@
+"""Compares the format that generate.py chooses with each: `python benchmarks/writing_formats.py`
+
+GPTs of three sizes with random weights write 1, 8, 16 and 64 texts at a time, in turn in each
+number format and in the one that `precision: auto` takes, in several rounds. Median tokens/s, and
+auto's over that of the best format, go to writing_formats.json.
+"""
+
+import argparse
+from statistics import median
+from typing import Any
+
+from generate_speed import LARGE, SMALL, chosen_format, ours, tokens_per_second
+from record import save
+from tabulate import tabulate
+
+from transformer.generation.number_formats import FORMATS, MEASURED_ROWS
+
+SHAPES = {
+    "0.8 M": SMALL,
+    "1.7 M": {"num_blocks": 4, "num_heads": 6, "embedding_dim": 192, "block_size": 128},
+    "10.7 M": LARGE,
+}
+SECONDS = 1.5  # that a side takes in a round, about
+ROUNDS = 7
+WARM_UP = 8  # tokens
+AUTO = "auto"
+
+
+def measure(shape: dict[str, int], num_rows: int, rounds: int) -> dict[str, Any]:
+    sides = {name: ours(shape, num_rows, name) for name in (*FORMATS, AUTO)}
+    for _ in range(2):  # the first warms up
+        first = [tokens_per_second(make, num_rows, WARM_UP) for make in sides.values()]
+    steps = round(SECONDS * max(first) / num_rows)
+    count = min(max(steps, WARM_UP), shape["block_size"] - 1)
+    rates: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(rounds):
+        for side, generate in sides.items():
+            rates[side].append(tokens_per_second(generate, num_rows, count))
+    medians = {side: median(values) for side, values in rates.items()}
+    ratio = medians[AUTO] / max(medians[name] for name in FORMATS)
+    return {
+        "chosen": chosen_format(shape, num_rows),
+        "tokens": count,
+        "tokens_per_second": medians,
+        "auto_over_best": ratio,
+        "rounds": rates,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    arguments = parser.parse_args()
+    figures: dict[str, Any] = {}
+    rows = []
+    for name, shape in SHAPES.items():
+        for num_rows in MEASURED_ROWS:
+            figure = measure(shape, num_rows, arguments.rounds)
+            figures[f"{name}, {num_rows} rows"] = figure
+            speeds = (round(value) for value in figure["tokens_per_second"].values())
+            rows.append((name, num_rows, *speeds, figure["chosen"], figure["auto_over_best"]))
+            print(rows[-1], flush=True)
+    headers = ("model", "rows", *FORMATS, AUTO, "chosen", "auto over best")
+    print(tabulate(rows, headers, floatfmt=(*[""] * 7, ".2f")))
+    print(save("writing_formats", figures))
+
+
+if __name__ == "__main__":
+    main()
