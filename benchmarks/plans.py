@@ -19,12 +19,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pair_runs import words
-from record import ROOT, recorded, save
+from record import ROOT, make_missing, recorded
 from tabulate import tabulate
 from tokenizer_runs import path_of
 
@@ -104,7 +104,7 @@ def kind_of(text: str) -> Kind:
     return OF_PAIRS if text in PAIRS else OF_TEXTS
 
 
-def train(run: dict[str, Any], path: Path) -> dict[str, Any]:
+def train(path: Path, run: dict[str, Any]) -> dict[str, Any]:
     """In a process of its own; what it reached, and in how many seconds."""
     with tempfile.TemporaryDirectory() as home:
         kind = kind_of(run["text"])
@@ -119,9 +119,9 @@ def train(run: dict[str, Any], path: Path) -> dict[str, Any]:
         started_at = time.perf_counter()
         done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
         seconds = time.perf_counter() - started_at
-        folder = Path(home, "r", "version_0")
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        losses = [point.value for point in read_curves(folder)[VAL_LOSS]]
+        (ended,) = Path(home, "r").glob("*/summary.json")  # a race leaves other folders
+        summary = json.loads(ended.read_text(encoding="utf-8"))
+        losses = [point.value for point in read_curves(ended.parent)[VAL_LOSS]]
     found = EXPECTED.search(done.stdout)
     names = dict.fromkeys(("val_loss", kind.score, "best_step", "step", "num_parameters"))
     return (
@@ -156,14 +156,8 @@ def compare(path: Path, minutes: float, number: int, processes: int) -> None:
     same = {"text": path.stem, "minutes": minutes, "num_threads": threads}
     configs = "auto", *map(kind_of(path.stem).drawn, range(number))
     runs = [same | {"config": config} for config in configs]
-    rows = recorded(NAME)
-    missing = [run for run in runs if not any(run.items() <= row.items() for row in rows)]
-    with ThreadPoolExecutor(processes) as pool:
-        for row in pool.map(lambda run: train(run, path.absolute()), missing):
-            rows.append(row)
-            print(row, flush=True)
-            save(NAME, rows)
-    report([row for row in rows if same.items() <= row.items()])
+    make_missing(NAME, runs, partial(train, path.absolute()), processes)
+    report([row for row in recorded(NAME) if same.items() <= row.items()])
 
 
 def report(rows: list[dict[str, Any]]) -> None:
