@@ -8,9 +8,9 @@ SCORED_KEYS = (
     *("skip_bad_files", "skip_bad_lines", "token_files_from_mb"),
 )
 # How files become a text: those of val_path, too.
-READING_KEYS = (
+TEXT_KEYS = (
     *("document_separator", "replace_rare", "drop_lines_seen", "drop_duplicates"),
     *("encoding", "text_field"),
 )
 # With other values of these, a token is another one. A tokenizer follows from its text.
-TOKEN_KEYS = {"tokenizer", *PIECE_KEYS, "target_units", "data_path", *READING_KEYS}
+TOKEN_KEYS = {"tokenizer", *PIECE_KEYS, "target_units", "data_path", *TEXT_KEYS}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from transformer.config.compared_keys import READING_KEYS
+from transformer.config.compared_keys import TEXT_KEYS
 from transformer.config.files import Setting, check
 from transformer.config.groups import DATA, foreign_keys, taken
 from transformer.config.keys import Config
@@ -59,7 +59,7 @@ class Plan:
     @property
     def keys_of_scored_texts(self) -> tuple[str, ...]:
         """The varied keys that let runs be scored on different texts."""
-        scored = {*READING_KEYS, *(["data_path"] if self.base.get("val_path") is None else [])}
+        scored = {*TEXT_KEYS, *(["data_path"] if self.base.get("val_path") is None else [])}
         return tuple(key for key in self.keys if key in scored)
 
     def config(self, settings: Mapping[str, Any], limit: Mapping[str, Any], **own: Any) -> Config:
