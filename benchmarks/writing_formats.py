@@ -28,9 +28,9 @@ AUTO = "auto"
 
 def measure(shape: dict[str, int], num_rows: int, rounds: int) -> dict[str, Any]:
     sides = {name: ours(shape, num_rows, name) for name in (*FORMATS, AUTO)}
-    for _ in range(2):  # the first warms up
-        first = [tokens_per_second(make, num_rows, WARM_UP) for make in sides.values()]
-    steps = round(SECONDS * max(first) / num_rows)
+    for generate in sides.values():
+        tokens_per_second(generate, num_rows, WARM_UP)
+    steps = round(SECONDS * tokens_per_second(sides[AUTO], num_rows, WARM_UP) / num_rows)
     count = min(max(steps, WARM_UP), shape["block_size"] - 1)
     rates: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(rounds):

@@ -104,7 +104,7 @@ def test_another_model_is_another_question(config_of, tried):
     "changes",
     [
         {"compile": False},
-        {"max_steps": 99},
+        {"max_steps": 49},
         {"devices": 2},
         {"model": "encoder_decoder", "data_path": "pairs.tsv"},
     ],
@@ -136,6 +136,18 @@ def test_a_run_whose_steps_are_matrix_products_tries_nothing(
     monkeypatch.setattr(Trial, "seconds_of_products", lambda trial: 0.5 * share)
     prepared(config_of(max_steps=200))
     assert bool(trials) == pays
+
+
+def test_a_repeat_of_a_run_too_short_to_try_times_nothing_and_chooses_alike(
+    config_of, tried, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(compiling, "TRIAL_SECONDS", 30.0)
+    monkeypatch.setattr(Trial, "seconds_of_a_step", lambda trial: asked.append(trial) or 0.5)
+    monkeypatch.setattr(Trial, "seconds_of_products", lambda trial: 0.45)
+    for _ in range(2):
+        assert prepared(config_of(max_steps=200)).config.compile is False
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("attention", ["fused", "explicit"])

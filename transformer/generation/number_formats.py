@@ -4,6 +4,7 @@ The weights are trained in float32. bf16 halves the bytes read for each token, i
 again. Which format is faster depends on the processor, the model and the number of rows.
 """
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -30,7 +31,9 @@ FORMATS = ("float32", "bf16", "int8")
 MEASURED_ROWS = (1, 8, 16, 64)
 REPEATS = (1, 4)  # steps or products that are timed as one
 MOST_TOKENS_BEFORE = 128  # in the measured steps
-STEPS = "int8 in few calls"  # other words when steps change: old answers then no longer count
+# A core may keep smaller weights in a cache of its own, where a whole model has no room.
+CACHED_BYTES = 32e6
+BLOCK_LAYERS = 3  # of as many weights as the first feed-forward layer
 NO_PRODUCTS = Products(0, "float32")  # of a model without int8 layers
 
 
@@ -42,7 +45,7 @@ def fastest_format(
 ) -> Choice:
     """The number format in which a model of this architecture writes num_rows texts fastest.
 
-    On a CPU, steps of a model with one of its blocks are timed in each format, for about as many
+    On a CPU, steps of a model with some of its blocks are timed in each format, for about as many
     rows, and the answer is kept in `cache_dir`, by default the user's cache folder. On a GPU it is
     bf16 if the hardware multiplies it.
     """
@@ -51,11 +54,11 @@ def fastest_format(
         return Choice("bf16" if has_bf16(kind) else "float32")
     if not {"num_heads", "num_blocks"} <= architecture.keys():  # no transformer
         return Choice("float32")
-    shape, rows = one_block(architecture), measured_rows(num_rows)
+    shape, rows = some_blocks(architecture), measured_rows(num_rows)
     products = fastest_products(architecture, cache_dir)
     candidates = {name: decoding_steps(shape, rows, name, products) for name in FORMATS}
     facts = ", ".join(f"{name} {value}" for name, value in shape.items())
-    question = f"writing, {rows} rows, {facts}, {STEPS}"
+    question = f"writing, {rows} rows, {facts}"
     return fastest(timed(question, candidates, cache_dir), "float32")
 
 
@@ -73,22 +76,30 @@ def measured_rows(num_rows: int) -> int:
     return min(MEASURED_ROWS, key=lambda rows: max(rows / num_rows, num_rows / rows))
 
 
-def one_block(architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a small GPT whose steps take the time of one block of this architecture.
+def some_blocks(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a GPT with some blocks of this architecture, enough for CACHED_BYTES.
 
-    The block has its share of the output head. Tokens before are up to half of the block_size.
+    They have their share of the output head. Tokens before are up to half of the block_size.
     """
     names = [name for name in TransformerSettings.field_names() if name in architecture]
     before = min(architecture["block_size"] // 2, MOST_TOKENS_BEFORE)
+    all_blocks = architecture["num_blocks"]
+    layer_bytes = 4 * architecture["embedding_dim"] * architecture["feedforward_dim"]
+    num_blocks = min(all_blocks, num_uncached(BLOCK_LAYERS * layer_bytes))
     changes = {
-        "vocab_size": max(1, architecture["vocab_size"] // architecture["num_blocks"]),
+        "vocab_size": max(1, architecture["vocab_size"] * num_blocks // all_blocks),
         "block_size": before + max(REPEATS),
-        "num_blocks": 1,
+        "num_blocks": num_blocks,
         "dropout": 0.0,
         "ngram_size": 1,
         "ngram_buckets": 1,
     }
     return {name: architecture[name] for name in names} | changes
+
+
+def num_uncached(part_bytes: int) -> int:
+    """How many parts of this size no core keeps in a cache of its own."""
+    return math.ceil(CACHED_BYTES / part_bytes)
 
 
 def fastest_attention(
@@ -98,7 +109,7 @@ def fastest_attention(
     cache_dir: str | None = None,
 ) -> str:
     """The attention with which steps for num_rows rows are faster on this CPU; as above."""
-    shape, rows = one_block(architecture), measured_rows(num_rows)
+    shape, rows = some_blocks(architecture), measured_rows(num_rows)
     products = fastest_products(architecture, cache_dir) if number_format == "int8" else NO_PRODUCTS
     candidates = {
         name: decoding_steps(shape, rows, number_format, products, name) for name in ATTENTIONS
@@ -144,33 +155,39 @@ def fastest_products(architecture: Mapping[str, Any], cache_dir: str | None = No
     """
     width, feedforward_dim = architecture["embedding_dim"], architecture["feedforward_dim"]
     num_inputs = -(-width // INT8_STRIDE) * INT8_STRIDE
+    num_layers = num_uncached(4 * num_inputs * feedforward_dim)
+    num_layers = min(num_layers, BLOCK_LAYERS * architecture["num_blocks"])
     seconds = {}
     for rows in MEASURED_ROWS:
         candidates = {
-            name: one_product(num_inputs, feedforward_dim, rows, name) for name in FORMATS
+            name: layer_products(num_inputs, feedforward_dim, num_layers, rows, name)
+            for name in FORMATS
         }
-        question = f"products, {rows} rows, {num_inputs} to {feedforward_dim}"
+        question = f"products, {rows} rows, {num_layers} of {num_inputs} to {feedforward_dim}"
         seconds[rows] = timed(question, candidates, cache_dir)
     other = min(WIDE_FORMATS, key=lambda name: seconds[MEASURED_ROWS[-1]][name])
     in_int8 = [rows for rows in MEASURED_ROWS if seconds[rows]["int8"] < seconds[rows][other]]
     return Products(max(in_int8, default=0), other)
 
 
-def one_product(num_inputs: int, num_outputs: int, num_rows: int, number_format: str) -> Candidate:
-    """An int8 layer's product, in int8 or in the other format that it keeps."""
+def layer_products(
+    num_inputs: int, num_outputs: int, num_layers: int, num_rows: int, number_format: str
+) -> Candidate:
+    """The product of each of some int8 layers, in int8 or in the other format that they keep."""
     in_int8 = number_format == "int8"
     products = Products(num_rows, "bf16") if in_int8 else Products(0, number_format)
 
     @cache
-    def made() -> Int8Linear:
+    def made() -> list[Int8Linear]:
         with torch.random.fork_rng(devices=[]):
-            return Int8Linear(nn.Linear(num_inputs, num_outputs), products)
+            linear = nn.Linear(num_inputs, num_outputs)
+            return [Int8Linear(linear, products) for _ in range(num_layers)]
 
     @torch.inference_mode()
-    def work(num_products: int) -> None:
-        layer = made()
+    def work(repeats: int) -> None:
+        layers = made()
         x = torch.ones(num_rows, num_inputs, dtype=torch.bfloat16)
-        for _ in range(num_products):
+        for layer in layers * repeats:
             layer(x)
 
     return work

@@ -27,11 +27,11 @@ from transformer.training.estimates import ENDLESS_STEPS
 from transformer.training.hardware import has_compiler
 from transformer.training.lightning_module import LanguageModule
 
-TRIAL_SECONDS = 30.0  # of a small model, about; a trial is made where more may be saved
+TRIAL_SECONDS = 15.0  # of a small model, about; a trial is made where more may be saved
 SAVED_SHARE = 0.5  # about, of the time of a step outside of matrix products, which stay as they are
-TRIED_FROM_STEPS = 100  # with fewer, not even the time of a step is taken
+TRIED_FROM_STEPS = 50  # with fewer, not even the time of a step is taken
 TIMED_STEPS = 4
-WITHOUT, COMPILED, COST = "not compiled", "compiled", "compiling"
+WITHOUT, COMPILED, COST, PRODUCTS = "not compiled", "compiled", "compiling", "products"
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def _choose(
         if not may_try:
             return Choice("false")
         try:
-            seconds = _tried(config, module, task, num_batches)
+            seconds = _tried(config, Trial(config, module, task), num_batches, question)
         except Exception as error:
             module.model._compiled_call_impl = None
             if is_out_of_memory(error):  # the run will say it, with what helps
@@ -114,22 +114,31 @@ def _choose(
 
 
 def _tried(
-    config: Config, module: LanguageModule, task: TaskRun, num_batches: int
+    config: Config, trial: "Trial", num_batches: int, question: str
 ) -> dict[str, float] | Choice:
     """The seconds of a trial, or the choice for a run that is too short to try.
 
     A trial counts towards `max_minutes`: then it must promise twice as much.
     """
-    trial = Trial(config, module, task)
     least = 2 * TRIAL_SECONDS if config.max_minutes is not None else TRIAL_SECONDS
-    seconds = trial.seconds_of_a_step()
-    run_seconds = _run_seconds(config, num_batches, seconds)
-    if not may_save(run_seconds, least, lambda: trial.seconds_of_products() / seconds):
+    plain = _plain_seconds(trial, question)
+    run_seconds = _run_seconds(config, num_batches, plain[WITHOUT])
+    if not may_save(run_seconds, least, lambda: plain[PRODUCTS] / plain[WITHOUT]):
         return Choice("false")
     if not has_compiler("cpu"):
         return Choice("false", "no compiler was found")
     log.info("compile: trying whether it pays, once for this model, up to a minute ...")
     return trial.compiled()
+
+
+def _plain_seconds(trial: "Trial", question: str) -> dict[str, float]:
+    """Of a step and of its products; remembered, so that a repeat of a short run chooses alike."""
+    question, folder = f"{question}, a step", cache_folder(trial.config.cache_dir)
+    seconds = recalled(question, (WITHOUT, PRODUCTS), folder)
+    if seconds is None:
+        seconds = {WITHOUT: trial.seconds_of_a_step(), PRODUCTS: trial.seconds_of_products()}
+        remember(question, seconds, folder)
+    return seconds
 
 
 def may_save(run_seconds: float, least: float, products_share: Callable[[], float]) -> bool:

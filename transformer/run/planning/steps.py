@@ -34,7 +34,7 @@ USUAL = (128, 2)  # is also timed with dropout
 DROPOUT = "dropping"
 TIMED_STEPS = 3
 COMPILED = (256, 1)  # is also timed after it was compiled
-STEP, COST = "a step", "compiling"
+STEP, COST, PRODUCTS = "a step", "compiling", "products"
 ASKING_SECONDS = 30.0  # a plan that may save so many tries compiling, which costs some of them
 # Keys that change no step: places, and when a run ends.
 PLACES_AND_ENDS = (
@@ -130,7 +130,15 @@ def _compiling(
     if seconds is None:
         plain = settled.model_copy(update={"dropout": 0.0, "r_drop": 0.0})
         config, run_seconds = sized(plain, *COMPILED), 60 * (settled.max_minutes or math.inf)
-        if not may_save(run_seconds, ASKING_SECONDS, lambda: products_share(config, task)):
+
+        def share() -> float:
+            known = recalled(f"products, {question}", [PRODUCTS], folder)
+            if known is None:
+                known = {PRODUCTS: products_share(config, task)}
+                remember(f"products, {question}", known, folder)
+            return known[PRODUCTS]
+
+        if not may_save(run_seconds, ASKING_SECONDS, share):
             return None
         seconds = compiled_seconds(config, task)
         if seconds is None:
