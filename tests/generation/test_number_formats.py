@@ -159,12 +159,15 @@ def answers(monkeypatch):
 def test_the_format_is_the_fastest_one_for_as_many_rows(request, make, answers):
     architecture = request.getfixturevalue(make)().architecture
     given, asked = answers
-    given |= {"writing, 1 rows": (3.0, 2.0, 1.0), "writing, 64 rows": (2.0, 1.0, 3.0)}
+    given |= {
+        "writing and sampling, 1 rows": (3.0, 2.0, 1.0),
+        "writing and sampling, 64 rows": (2.0, 1.0, 3.0),
+    }
     assert fastest_format("cpu", architecture) == ("int8", "3.0 x as fast as float32 here")
     assert fastest_format("cpu", architecture, 50).name == "bf16"
     assert fastest_format("cpu", architecture, 10, "there").name == "float32"  # a tie
     question, folder = asked[-1]
-    assert question.startswith("writing, 8 rows")
+    assert question.startswith("writing and sampling, 8 rows")
     assert "embedding_dim 30" in question
     assert folder == "there"
 
