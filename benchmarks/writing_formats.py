@@ -2,15 +2,17 @@
 
 GPTs of three sizes with random weights write 1, 8, 16 and 64 texts at a time, in turn in each
 number format and in the one that `precision: auto` takes, in several rounds. Median tokens/s, and
-auto's over that of the best format, go to writing_formats.json.
+the median of auto's over those of the best format in each round, go to writing_formats.json, which
+keeps those of the other models.
 """
 
 import argparse
+from contextlib import suppress
 from statistics import median
 from typing import Any
 
 from generate_speed import LARGE, SMALL, Generate, chosen_format, ours, tokens_per_second
-from record import save
+from record import load, save
 from tabulate import tabulate
 
 from transformer.generation.number_formats import FORMATS, MEASURED_ROWS
@@ -34,20 +36,28 @@ def written_per_second(generate: Generate, num_rows: int, count: int) -> float:
     return calls * num_rows * count / seconds
 
 
+def rotated(names: list[str], number: int) -> list[str]:
+    """Each is first in turn, as what ran before may change the pace of the processor."""
+    first = number % len(names)
+    return names[first:] + names[:first]
+
+
 def measure(shape: dict[str, int], num_rows: int, rounds: int) -> dict[str, Any]:
     sides = {name: ours(shape, num_rows, name) for name in (*FORMATS, AUTO)}
     count = shape["block_size"] - 1
     for generate in sides.values():
         tokens_per_second(generate, num_rows, count)  # warms up
     rates: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(rounds):
-        for side, generate in sides.items():
-            rates[side].append(written_per_second(generate, num_rows, count))
+    for number in range(rounds):
+        for side in rotated(list(sides), number):
+            rates[side].append(written_per_second(sides[side], num_rows, count))
     medians = {side: median(values) for side, values in rates.items()}
+    best = max(FORMATS, key=lambda name: medians[name])
+    in_turn = zip(rates[AUTO], rates[best], strict=True)
     return {
         "chosen": chosen_format(shape, num_rows),
         "tokens_per_second": medians,
-        "auto_over_best": medians[AUTO] / max(medians[name] for name in FORMATS),
+        "auto_over_best": median(auto / other for auto, other in in_turn),
         "rounds": rates,
     }
 
@@ -55,10 +65,14 @@ def measure(shape: dict[str, int], num_rows: int, rounds: int) -> dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--models", nargs="*", default=list(SHAPES), choices=list(SHAPES))
     arguments = parser.parse_args()
     figures: dict[str, Any] = {}
+    with suppress(FileNotFoundError):
+        figures |= load("writing_formats")["figures"]
     rows = []
-    for name, shape in SHAPES.items():
+    for name in arguments.models:
+        shape = SHAPES[name]
         for num_rows in MEASURED_ROWS:
             figure = measure(shape, num_rows, arguments.rounds)
             figures[f"{name}, {num_rows} rows"] = figure

@@ -148,8 +148,9 @@ def answers(monkeypatch):
 
     def seconds_of(question, candidates, folder, sizes):
         asked.append((question, str(folder)))
-        seconds = [s for start, s in given.items() if question.startswith(start)]
-        return dict(zip(FORMATS, seconds[0] if seconds else (1.0, 1.0, 1.0), strict=True))
+        found = [s for start, s in given.items() if question.startswith(start)]
+        seconds = dict(zip(FORMATS, found[0] if found else (1.0, 1.0, 1.0), strict=True))
+        return {name: seconds[name] for name in candidates}
 
     monkeypatch.setattr(number_formats, "seconds_of", seconds_of)
     return given, asked
@@ -159,17 +160,25 @@ def answers(monkeypatch):
 def test_the_format_is_the_fastest_one_for_as_many_rows(request, make, answers):
     architecture = request.getfixturevalue(make)().architecture
     given, asked = answers
-    given |= {
-        "writing and sampling, 1 rows": (3.0, 2.0, 1.0),
-        "writing and sampling, 64 rows": (2.0, 1.0, 3.0),
-    }
+    writing = "writing and sampling"
+    given |= {f"{writing}, 1 rows": (3.0, 2.0, 1.0), f"{writing}, 64 rows": (2.0, 1.0, 3.0)}
+    given |= {"products, 1 rows": (2.0, 2.0, 1.0)}
     assert fastest_format("cpu", architecture) == ("int8", "3.0 x as fast as float32 here")
     assert fastest_format("cpu", architecture, 50).name == "bf16"
     assert fastest_format("cpu", architecture, 10, "there").name == "float32"  # a tie
     question, folder = asked[-1]
-    assert question.startswith("writing and sampling, 8 rows")
+    assert question.startswith(f"{writing}, 8 rows")
     assert "embedding_dim 30" in question
     assert folder == "there"
+
+
+def test_int8_is_for_no_more_rows_than_it_multiplies(make_gpt, answers):
+    """Of more, its layers are in the other format, with weights that are rounded for nothing."""
+    given, _ = answers
+    given |= {f"writing and sampling, {rows} rows": (3.0, 2.0, 1.0) for rows in MEASURED_ROWS}
+    given |= {f"products, {rows} rows": (2.0, 2.0, 1.0) for rows in (1, 8)}
+    chosen = [fastest_format("cpu", make_gpt().architecture, rows).name for rows in MEASURED_ROWS]
+    assert chosen == ["int8", "int8", "bf16", "bf16"]
 
 
 def test_a_model_without_products_is_float32(answers):

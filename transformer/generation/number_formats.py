@@ -58,7 +58,9 @@ def fastest_format(
         return Choice("float32")
     shape, rows = some_blocks(architecture), measured_rows(num_rows)
     products = fastest_products(architecture, cache_dir)
-    candidates = {name: decoding_steps(shape, rows, name, products) for name in FORMATS}
+    # Of more rows, int8 layers are in the other format, with rounded weights.
+    formats = FORMATS if rows <= products.most_int8_rows else ("float32", "bf16")
+    candidates = {name: decoding_steps(shape, rows, name, products) for name in formats}
     facts = ", ".join(f"{name} {value}" for name, value in shape.items())
     question = f"writing and sampling, {rows} rows, {facts}"
     return fastest(timed(question, candidates, cache_dir), "float32")
