@@ -31,7 +31,10 @@ TRIAL_SECONDS = 15.0  # of a small model, about; a trial is made where more may 
 SAVED_SHARE = 0.5  # about, of the time of a step outside of matrix products, which stay as they are
 TRIED_FROM_STEPS = 50  # with fewer, not even the time of a step is taken
 TIMED_STEPS = 4
-WITHOUT, COMPILED, COST, PRODUCTS = "not compiled", "compiled", "compiling", "products"
+# About, of the time of compiling, where the code is on the disk: counts until a run has timed it.
+AGAIN_SHARE = 1 / 3
+WITHOUT, COMPILED, PRODUCTS = "not compiled", "compiled", "products"
+COST, AGAIN = "compiling", "compiling again"
 
 log = logging.getLogger(__name__)
 
@@ -91,26 +94,30 @@ def _choose(
     config: Config, module: LanguageModule, task: TaskRun, num_batches: int, may_try: bool
 ) -> Choice:
     question, folder = _question(config, module, task), cache_folder(config.cache_dir)
-    seconds = recalled(question, (WITHOUT, COMPILED, COST), folder)
-    if seconds is None:
-        if not may_try:
-            return Choice("false")
-        try:
-            seconds = _tried(config, Trial(config, module, task), num_batches, question)
-        except Exception as error:
-            module.model._compiled_call_impl = None
-            if is_out_of_memory(error):  # the run will say it, with what helps
-                return Choice("false")
-            return Choice("false", f"compiling failed ({type(error).__name__})")
+    trial = Trial(config, module, task)
+    known = recalled(question, (WITHOUT, COMPILED, COST), folder)
+    if known is None and not may_try:
+        return Choice("false")
+    try:
+        seconds = known or _tried(config, trial, num_batches, question)
         if isinstance(seconds, Choice):
             return seconds
-        remember(question, seconds, folder)
-    choice = decide(seconds, _run_seconds(config, num_batches, seconds[WITHOUT]))
-    if choice.name == "false":
-        module.model._compiled_call_impl = None
-    else:
+        again = recalled(f"{question}, {AGAIN}", [AGAIN], folder)
+        seconds = seconds | (again or {AGAIN: AGAIN_SHARE * seconds[COST]})
+        choice = decide(seconds, _run_seconds(config, num_batches, seconds[WITHOUT]))
+        if choice.name == "false":
+            module.model._compiled_call_impl = None
+            return choice
         compile_model(module.model, config.cache_dir)
-    return choice
+        if known and not again and may_try:  # the code was on the disk, if nobody took it away
+            again = {AGAIN: trial.seconds_of_compiling(seconds[COMPILED])}
+            remember(f"{question}, {AGAIN}", again, folder)
+        return choice
+    except Exception as error:
+        module.model._compiled_call_impl = None
+        if is_out_of_memory(error):  # the run will say it, with what helps
+            return Choice("false")
+        return Choice("false", f"compiling failed ({type(error).__name__})")
 
 
 def _tried(
@@ -128,7 +135,9 @@ def _tried(
     if not has_compiler("cpu"):
         return Choice("false", "no compiler was found")
     log.info("compile: trying whether it pays, once for this model, up to a minute ...")
-    return trial.compiled()
+    seconds = trial.compiled()
+    remember(question, seconds, cache_folder(config.cache_dir))
+    return seconds
 
 
 def _plain_seconds(trial: "Trial", question: str) -> dict[str, float]:
@@ -148,13 +157,16 @@ def may_save(run_seconds: float, least: float, products_share: Callable[[], floa
 
 
 def decide(seconds: dict[str, float], run_seconds: float) -> Choice:
-    """`run_seconds` are those of the run's training, not compiled."""
-    ratio = seconds[WITHOUT] / seconds[COMPILED]
+    """`run_seconds` are those of the run's training, not compiled.
+
+    A run pays for compiling with code that is on the disk: to put it there was the trial's price.
+    """
+    ratio, cost = seconds[WITHOUT] / seconds[COMPILED], seconds[AGAIN]
     saved = run_seconds * (1 - 1 / ratio)
-    if ratio >= WORTH_CHANGING and saved > seconds[COST]:
-        return Choice("true", f"{ratio:.1f} x as fast here, for {seconds[COST]:.0f} s of compiling")
+    if ratio >= WORTH_CHANGING and saved > cost:
+        return Choice("true", f"{ratio:.1f} x as fast here, for {cost:.0f} s of compiling")
     if ratio >= WORTH_CHANGING:
-        return Choice("false", f"would save {saved:.0f} s here and take {seconds[COST]:.0f} s")
+        return Choice("false", f"would save {saved:.0f} s here and take {cost:.0f} s")
     return Choice("false", f"{ratio:.1f} x as fast with it here")
 
 
@@ -221,14 +233,19 @@ class Trial:
             self.step()
         return timed.seconds
 
+    def seconds_of_compiling(self, compiled_seconds: float) -> float:
+        """With steps that take so many seconds when they are compiled."""
+        compile_model(self.module.model, self.config.cache_dir)
+        first = self.step(compiled=True) + self.step(compiled=True)
+        return max(first - 2 * compiled_seconds, 1e-3)
+
     def compiled(self) -> dict[str, float]:
         """The seconds of a step with and without compiling, in turn, and those of compiling."""
-        compile_model(self.module.model, self.config.cache_dir)
-        cost = self.step(compiled=True) + self.step(compiled=True)
+        first = self.seconds_of_compiling(0.0)
         times: dict[str, list[float]] = {WITHOUT: [], COMPILED: []}
         for _ in range(TIMED_STEPS):
             with without_compiling():
                 times[WITHOUT].append(self.step())
             times[COMPILED].append(self.step(compiled=True))
         seconds = {name: min(values) for name, values in times.items()}
-        return seconds | {COST: max(cost - 2 * seconds[COMPILED], 1e-3)}
+        return seconds | {COST: max(first - 2 * seconds[COMPILED], 1e-3)}
