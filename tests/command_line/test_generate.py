@@ -154,8 +154,8 @@ def test_the_format_is_chosen_for_as_many_texts_as_are_written(
     (tmp_path / "p.txt").write_text("To\n" * 7, encoding="utf-8")
     write("--cache_dir", "speeds", "--max_new_tokens", 2, "--device", "cpu", *flags)
     known = json.loads((tmp_path / "speeds" / "speeds.json").read_text(encoding="utf-8"))
-    (question,) = [question for question in known if question.startswith("writing, ")]
-    assert question.startswith(f"writing, {rows} rows, ")
+    (question,) = [question for question in known if question.startswith("writing and sampling, ")]
+    assert question.startswith(f"writing and sampling, {rows} rows, ")
 
 
 @pytest.mark.parametrize("more", [[], ["--json"], ["--num_samples", "2"]])

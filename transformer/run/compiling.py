@@ -145,7 +145,8 @@ def _plain_seconds(trial: "Trial", question: str) -> dict[str, float]:
     question, folder = f"{question}, a step", cache_folder(trial.config.cache_dir)
     seconds = recalled(question, (WITHOUT, PRODUCTS), folder)
     if seconds is None:
-        seconds = {WITHOUT: trial.seconds_of_a_step(), PRODUCTS: trial.seconds_of_products()}
+        products = min(trial.seconds_of_products() for _ in range(2))
+        seconds = {WITHOUT: trial.seconds_of_a_step(), PRODUCTS: products}
         remember(question, seconds, folder)
     return seconds
 
@@ -153,7 +154,7 @@ def _plain_seconds(trial: "Trial", question: str) -> dict[str, float]:
 def may_save(run_seconds: float, least: float, products_share: Callable[[], float]) -> bool:
     """Whether compiling promises to save so many seconds; asks for the share only if need be."""
     most = SAVED_SHARE * run_seconds
-    return most >= least and most * (1 - products_share()) >= least
+    return most >= least and most * max(0.0, 1 - products_share()) >= least
 
 
 def decide(seconds: dict[str, float], run_seconds: float) -> Choice:
