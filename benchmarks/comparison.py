@@ -5,22 +5,21 @@
 
 from typing import Any
 
-from record import PUBLISHED, load
+from record import PUBLISHED, SHOWN, load
 from tabulate import tabulate
 
-HEADER = ("on two CPU cores", "Hugging Face's GPT-2", "here", "script")
+HEADER = ("Hugging Face's GPT-2", "here", "script")
+TABLES = {"AMD EPYC": PUBLISHED, "Intel Xeon with AMX": SHOWN["with bf16"]}  # on two cores of each
 
 
-def published(name: str) -> Any:
-    return load(name, PUBLISHED)["figures"]
+def published(name: str, folder: str = PUBLISHED) -> Any:
+    return load(name, folder)["figures"]
 
 
-def table() -> str:
-    to_loss = published("time_to_loss")["medians"]
-    training, writing = (
-        published("train_speed"),
-        published("generate_speed"),
-    )
+def table(processor: str) -> str:
+    names = ("time_to_loss", "train_speed", "generate_speed")
+    to_loss, training, writing = (published(name, TABLES[processor]) for name in names)
+    to_loss = to_loss["medians"]
     baseline, quick, longer = (to_loss[side] for side in ("baseline", "quick", "same time"))
     rows = [
         (
@@ -45,7 +44,22 @@ def table() -> str:
             name += f" (our {row['format']})" if row["format"] != "float32" else ""
             shown = (f"{rates[side]:,.0f}" for side in ("hugging face", "ours"))
             rows.append((name, *shown, "`generate_speed.py`"))
-    return tabulate(rows, HEADER, tablefmt="pipe", disable_numparse=True)
+    header = (f"on two cores of an {processor}", *HEADER)
+    return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
+
+
+def auto_table(folder: str = SHOWN["with bf16"]) -> str:
+    """Training and writing as `auto` settles them, beside the best of the fixed choices."""
+    rows = [
+        (f"train.py, {name}", row["chosen"], f"{row['auto_over_best']:.2f}", "`auto.py`")
+        for name, row in published("auto", folder).items()
+    ]
+    for name, row in published("writing_formats", folder).items():
+        slower = 1 / row["auto_over_best"]
+        cells = (f"generate.py, {name}", row["chosen"], f"{slower:.2f}", "`writing_formats.py`")
+        rows.append(cells)
+    header = ("", "auto takes", "its time / the best's", "script")
+    return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
 
 
 def pair_table() -> str:
@@ -71,4 +85,5 @@ def pair_table() -> str:
 
 
 if __name__ == "__main__":
-    print(f"{table()}\n\n{pair_table()}")
+    tables = [*map(table, TABLES), auto_table(), pair_table()]
+    print("\n\n".join(tables))

@@ -169,8 +169,14 @@ def test_the_page_on_configs_shows_the_smallest_one_as_it_is():
     assert (ROOT / "configs" / "nine-keys.yaml").read_text(encoding="utf-8").endswith(shown)
 
 
-def test_the_table_beside_hugging_face_is_that_of_the_results(load_benchmark):
-    assert load_benchmark("comparison").table() in page("results")
+def test_the_tables_beside_hugging_face_are_those_of_the_results(load_benchmark):
+    comparison = load_benchmark("comparison")
+    for processor in comparison.TABLES:
+        assert comparison.table(processor) in page("results")
+
+
+def test_what_auto_takes_stands_beside_the_best_as_measured(load_benchmark):
+    assert load_benchmark("comparison").auto_table() in page("results")
 
 
 def test_the_figures_of_pairs_are_those_of_the_results(load_benchmark):
