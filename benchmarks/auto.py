@@ -14,12 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from record import ROOT, built_in, load, save
+from record import ROOT, built_in, recorded_by_name, save
 from tabulate import tabulate
 
 from transformer.config.files import load_config
@@ -119,9 +118,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--configs", nargs="*", default=list(CONFIGS), choices=list(CONFIGS))
     arguments = parser.parse_args()
-    figures: dict[str, Any] = {}
-    with suppress(FileNotFoundError):
-        figures |= load("auto")["figures"]
+    figures = recorded_by_name("auto")
     path = str(arguments.data_path.absolute())
     for name in arguments.configs:
         figures[name] = measure(name, path, arguments.seconds, arguments.rounds)

@@ -83,6 +83,11 @@ def recorded(name: str) -> list[dict[str, Any]]:
         return []
 
 
+def recorded_by_name(name: str) -> dict[str, Any]:
+    """The figures of a results file that keeps one for each name; empty if there is none."""
+    return dict(recorded(name))
+
+
 def recorded_anywhere(name: str) -> list[dict[str, Any]]:
     """The rows of all processors, for figures that do not depend on it."""
     folders = (path.parent.name for path in sorted(RESULTS.glob(f"*/{name}.json")))

@@ -7,12 +7,11 @@ keeps those of the other models.
 """
 
 import argparse
-from contextlib import suppress
 from statistics import median
 from typing import Any
 
 from generate_speed import LARGE, SMALL, Generate, chosen_format, ours, tokens_per_second
-from record import load, save
+from record import recorded_by_name, save
 from tabulate import tabulate
 
 from transformer.generation.number_formats import FORMATS, MEASURED_ROWS
@@ -67,9 +66,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--models", nargs="*", default=list(SHAPES), choices=list(SHAPES))
     arguments = parser.parse_args()
-    figures: dict[str, Any] = {}
-    with suppress(FileNotFoundError):
-        figures |= load("writing_formats")["figures"]
+    figures = recorded_by_name("writing_formats")
     rows = []
     for name in arguments.models:
         shape = SHAPES[name]

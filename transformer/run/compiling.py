@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any
@@ -21,7 +21,7 @@ from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import is_out_of_memory
 from transformer.system.lean_imports import without_compiling
 from transformer.system.processes import runs_alone
-from transformer.system.speed import WORTH_CHANGING, Choice, recalled, remember
+from transformer.system.speed import WORTH_CHANGING, Choice, recalled, remember, remembered
 from transformer.tasks.task_run import TaskRun
 from transformer.training.estimates import ENDLESS_STEPS
 from transformer.training.hardware import has_compiler
@@ -99,7 +99,7 @@ def _choose(
     if known is None and not may_try:
         return Choice("false")
     try:
-        seconds = known or _tried(config, trial, num_batches, question)
+        seconds = known or _tried(trial, num_batches, question)
         if isinstance(seconds, Choice):
             return seconds
         again = recalled(f"{question}, {AGAIN}", [AGAIN], folder)
@@ -120,13 +120,12 @@ def _choose(
         return Choice("false", f"compiling failed ({type(error).__name__})")
 
 
-def _tried(
-    config: Config, trial: "Trial", num_batches: int, question: str
-) -> dict[str, float] | Choice:
+def _tried(trial: "Trial", num_batches: int, question: str) -> dict[str, float] | Choice:
     """The seconds of a trial, or the choice for a run that is too short to try.
 
     A trial counts towards `max_minutes`: then it must promise twice as much.
     """
+    config = trial.config
     least = 2 * TRIAL_SECONDS if config.max_minutes is not None else TRIAL_SECONDS
     plain = _plain_seconds(trial, question)
     run_seconds = _run_seconds(config, num_batches, plain[WITHOUT])
@@ -140,15 +139,15 @@ def _tried(
     return seconds
 
 
-def _plain_seconds(trial: "Trial", question: str) -> dict[str, float]:
+def _plain_seconds(trial: "Trial", question: str) -> Mapping[str, float]:
     """Of a step and of its products; remembered, so that a repeat of a short run chooses alike."""
-    question, folder = f"{question}, a step", cache_folder(trial.config.cache_dir)
-    seconds = recalled(question, (WITHOUT, PRODUCTS), folder)
-    if seconds is None:
-        products = min(trial.seconds_of_products() for _ in range(2))
-        seconds = {WITHOUT: trial.seconds_of_a_step(), PRODUCTS: products}
-        remember(question, seconds, folder)
-    return seconds
+
+    def measure() -> dict[str, float]:
+        seconds = trial.seconds_of_a_step()  # first, as the first step is slow
+        return {WITHOUT: seconds, PRODUCTS: min(trial.seconds_of_products() for _ in range(2))}
+
+    folder = cache_folder(trial.config.cache_dir)
+    return remembered(f"{question}, a step", (WITHOUT, PRODUCTS), folder, measure)
 
 
 def may_save(run_seconds: float, least: float, products_share: Callable[[], float]) -> bool:

@@ -118,6 +118,16 @@ def remember(question: str, answer: Mapping[str, float], folder: Path) -> None:
         _say_unusable(folder, error)
 
 
+def remembered(
+    question: str, names: Iterable[str], folder: Path, measure: Callable[[], Mapping[str, float]]
+) -> Mapping[str, float]:
+    """What `folder` remembers of these names; otherwise it is measured, and remembered."""
+    if (answer := recalled(question, names, folder)) is not None:
+        return answer
+    remember(question, measured := measure(), folder)
+    return measured
+
+
 def _answer(key: str, names: Iterable[str], folder: Path) -> dict[str, float] | None:
     known = _read(folder / FILE)
     answer, measured_at = known.get(key), _unsure(known).get(key, math.inf)

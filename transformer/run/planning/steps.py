@@ -20,7 +20,7 @@ from transformer.run.compiling import TimedProducts, compile_model, may_save, re
 from transformer.run.timing import now
 from transformer.system.cache import cache_folder
 from transformer.system.devices import device_name, resolve_accelerator
-from transformer.system.speed import cores_are_free, recalled, remember
+from transformer.system.speed import cores_are_free, recalled, remember, remembered
 from transformer.tasks.base import Data
 from transformer.tasks.task_run import TaskRun
 from transformer.training.hardware import has_compiler
@@ -132,11 +132,11 @@ def _compiling(
         config, run_seconds = sized(plain, *COMPILED), 60 * (settled.max_minutes or math.inf)
 
         def share() -> float:
-            known = recalled(f"products, {question}", [PRODUCTS], folder)
-            if known is None:
-                known = {PRODUCTS: products_share(config, task)}
-                remember(f"products, {question}", known, folder)
-            return known[PRODUCTS]
+            asked = f"products, {question}"
+            answer = remembered(
+                asked, [PRODUCTS], folder, lambda: {PRODUCTS: products_share(config, task)}
+            )
+            return answer[PRODUCTS]
 
         if not may_save(run_seconds, ASKING_SECONDS, share):
             return None
