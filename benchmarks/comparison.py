@@ -50,15 +50,18 @@ def table(processor: str) -> str:
 
 def auto_table(folder: str = SHOWN["with bf16"]) -> str:
     """Training and writing as `auto` settles them, beside the best of the fixed choices."""
-    rows = [
-        (f"train.py, {name}", row["chosen"], f"{row['auto_over_best']:.2f}", "`auto.py`")
-        for name, row in published("auto", folder).items()
-    ]
+    rows = []
+    for name, row in published("auto", folder).items():
+        precision, compiled, threads = row["chosen"].split()
+        how = "compiled" if compiled == "true" else "not compiled"
+        chosen = f"{precision}, {how}, threads: {threads}"
+        rows.append((f"train.py, {name}, {row['steps']} steps", chosen, row["auto_over_best"]))
     for name, row in published("writing_formats", folder).items():
-        slower = 1 / row["auto_over_best"]
-        cells = (f"generate.py, {name}", row["chosen"], f"{slower:.2f}", "`writing_formats.py`")
-        rows.append(cells)
-    header = ("", "auto takes", "its time / the best's", "script")
+        size, texts = name.removesuffix(" rows").split(", ")
+        what = f"generate.py, {size}, texts at a time: {texts}"
+        rows.append((what, row["chosen"], 1 / row["auto_over_best"]))
+    rows = [(what, chosen, f"{ratio:.2f}") for what, chosen, ratio in rows]
+    header = ("", "auto takes", "its time / the best's")
     return tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
 
 
