@@ -32,10 +32,11 @@ from transformer.config.keys import Config
 from transformer.models import build_model
 from transformer.models.base import SequenceModel
 from transformer.models.parts.layers import recompute_blocks, skipped_initialization
-from transformer.run.estimation import device_memory, process_bytes
+from transformer.run.estimation import device_memory
 from transformer.run.footprint import Footprint, Step, on_several, step_memory
 from transformer.tasks.registry import task_of
 from transformer.tasks.task_run import TaskRun
+from transformer.training.estimates import process_bytes
 from transformer.training.lightning_module import LanguageModule
 from transformer.training.optimization.optimizers import make_optimizer
 from transformer.training.settings import OptimizerSettings
@@ -137,7 +138,10 @@ def measure(name: str, changes: dict[str, Any]) -> dict[str, Any]:
     return {
         "parts": estimate.bytes_by_part,
         "tensors": {"estimated": estimate.total_bytes, "measured": at_peak[0] - before},
-        "process": {"estimated": process_bytes(estimate), "measured": max(before, peak_bytes())},
+        "process": {
+            "estimated": process_bytes(estimate.total_bytes),
+            "measured": max(before, peak_bytes()),
+        },
     }
 
 

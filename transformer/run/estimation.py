@@ -22,14 +22,11 @@ from transformer.system.errors import UserError
 from transformer.tasks.base import Data
 from transformer.tasks.registry import task_of
 from transformer.tasks.task_run import TaskRun
-from transformer.training.estimates import PROGRAM_BYTES
+from transformer.training.estimates import process_bytes
 from transformer.training.hardware import check_polar
 from transformer.training.optimization.optimizers import make_optimizer
 from transformer.training.settings import LossSettings, OptimizerSettings
 
-# The memory of a process on a CPU for each byte of a step's tensors, beside PROGRAM_BYTES: the C
-# library's allocator keeps a part of what is freed (measured by benchmarks/memory.py).
-ALLOCATOR_FACTOR = 1.4
 _TABLE: dict[str, Any] = {"disable_numparse": True, "colalign": ("left", "right")}
 
 
@@ -66,7 +63,7 @@ def _time_here(
         return f"the time is not measured: the run has {num_devices} devices, and one is used here"
     try:
         device_type = resolve_accelerator(config.accelerator)
-        needed = process_bytes(memory) if device_type == "cpu" else memory.total_bytes
+        needed = process_bytes(memory.total_bytes) if device_type == "cpu" else memory.total_bytes
         free = timing.free_memory(device_type)
         if needed > free:
             return (
@@ -81,7 +78,7 @@ def _time_here(
 def _memory_table(footprint: Footprint) -> str:
     sizes = footprint.bytes_by_part | {
         "total": footprint.total_bytes,
-        "the process, on a CPU": process_bytes(footprint),
+        "the process, on a CPU": process_bytes(footprint.total_bytes),
     }
     rows = [(name, f"{size / 1e9:,.3f}") for name, size in sizes.items()]
     return tabulate(rows, ("memory per device", "GB"), **_TABLE)
@@ -90,10 +87,6 @@ def _memory_table(footprint: Footprint) -> str:
 def device_memory(config: Config, task: TaskRun, num_devices: int) -> Footprint:
     """The memory of a training step with the largest batch, on each of `num_devices`."""
     return on_several(step_memory(_step(config, task)), config.strategy, num_devices)
-
-
-def process_bytes(footprint: Footprint) -> int:
-    return round(PROGRAM_BYTES + ALLOCATOR_FACTOR * footprint.total_bytes)
 
 
 def _step(config: Config, task: TaskRun) -> Step:

@@ -18,6 +18,7 @@ from transformer.run.preparation import prepare
 from transformer.special_ids import IGNORED
 from transformer.system.devices import device_name
 from transformer.system.lean_imports import without_compiling
+from transformer.system.memory import memory_of_container
 from transformer.system.terminal import quiet_libraries
 from transformer.tasks.base import Data
 from transformer.training.callbacks.after_batch import AfterBatch
@@ -158,9 +159,13 @@ def whole_run(run: Run, times: Times, every_steps: int, start_seconds: float) ->
 
 
 def free_memory(device_type: str) -> float:
-    """Free memory in bytes, of this machine or its GPU; infinity if that is not known."""
+    """Free memory in bytes, of this machine, container or GPU; infinity if that is not known."""
     if device_type == "cuda":
         return float(torch.cuda.mem_get_info()[0])
+    return min(_free_on_the_machine(), memory_of_container())
+
+
+def _free_on_the_machine() -> float:
     with suppress(OSError, ValueError, IndexError):
         facts = Path("/proc/meminfo").read_text(encoding="utf-8")
         return 1024 * float(facts.partition("MemAvailable:")[2].split()[0])

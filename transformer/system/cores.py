@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from transformer.system.cgroups import MOUNTS, OWN, groups_of
+
 # Turns that a thread waits at full speed before it sleeps. By default it does so for the length of
 # a whole operation, on a core that another program may need to get that operation done; where no
 # other program is, to wake from sleep takes longer than many turns (`benchmarks/busy_cores.py`).
@@ -19,14 +21,14 @@ _THREADS = "OMP_NUM_THREADS"
 _set_here: set[str] = set()
 
 
-def available_cores(cgroups: str = "/proc/self/cgroup", mounts: str = "/sys/fs/cgroup") -> int:
+def available_cores(own: str = OWN, mounts: str = MOUNTS) -> int:
     """How many cores this process may use: in a container often fewer than the machine has.
 
     A share of a core counts as one. Both limits of Linux are read: which cores (affinity), and how
     much time on them (the quota of cgroups, version 1 or 2).
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, math.ceil(min([cores or 1, *_quotas(Path(cgroups), Path(mounts))])))
+    return max(1, math.ceil(min([cores or 1, *_quotas(own, mounts)])))
 
 
 def others_use_cores() -> bool:
@@ -55,29 +57,11 @@ def leave_threads_to_lightning(num_threads: int | str) -> None:
         os.environ[_THREADS] = str(num_threads)
 
 
-def _quotas(cgroups: Path, mounts: Path) -> Iterator[float]:
+def _quotas(own: str, mounts: str) -> Iterator[float]:
     """The limits in cores of this process's group and of each group around it."""
-    with suppress(OSError, ValueError):  # no Linux, or no such lines
-        for line in cgroups.read_text(encoding="utf-8").splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers == "":
-                folders, read = [mounts], _quota_2
-            elif "cpu" in controllers.split(","):
-                folders, read = [mounts / "cpu", mounts / controllers], _quota_1
-            else:
-                continue
-            for folder in folders:
-                for group in _and_parents(folder, path):
-                    with suppress(OSError, ValueError, ZeroDivisionError):
-                        yield read(group)
-
-
-def _and_parents(mount: Path, path: str) -> Iterator[Path]:
-    group = mount / path.lstrip("/")
-    while group != mount and mount in group.parents:
-        yield group
-        group = group.parent
-    yield mount
+    for version, group in groups_of("cpu", own, mounts):
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            yield _quota_2(group) if version == 2 else _quota_1(group)
 
 
 def _quota_2(group: Path) -> float:

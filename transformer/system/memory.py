@@ -1,9 +1,13 @@
-"""How the C library keeps memory that was freed."""
+"""How the C library keeps memory that was freed, and how much a container has left."""
 
 import ctypes
+import math
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
+
+from transformer.system.cgroups import MOUNTS, OWN, groups_of
 
 # The names of malloc.h, and the highest values that the GNU C library takes.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -24,3 +28,24 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
         mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+def memory_of_container(own: str = OWN, mounts: str = MOUNTS) -> float:
+    """Bytes that the container of this process has left; infinity where nothing limits it."""
+    return min(_left(own, mounts), default=math.inf)
+
+
+def _left(own: str, mounts: str) -> Iterator[float]:
+    """In this process's group and in each group around it.
+
+    Files that were read count as used until the memory is needed, except for busy ones.
+    """
+    for version, group in groups_of("memory", own, mounts):
+        names = ("memory.max", "memory.current", "inactive_file")
+        if version == 1:
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        with suppress(OSError, ValueError, IndexError):  # no number: no limit
+            limit, used = (int((group / n).read_text(encoding="utf-8")) for n in names[:2])
+            facts = (group / "memory.stat").read_text(encoding="utf-8")
+            idle = int(f"\n{facts}".partition(f"\n{names[2]} ")[2].split()[0])
+            yield float(max(0, limit - used + idle))

@@ -6,10 +6,17 @@ from torch import nn
 PASSES_PER_TRAINING_STEP = 3
 # max_steps of a run that only a time limit ends: more than any machine can do.
 ENDLESS_STEPS = 10**12
-PROGRAM_BYTES = 0.6e9  # of a process on a CPU, without a model (benchmarks/memory.py)
+# Of a process on a CPU, both measured by benchmarks/memory.py: without a model, and for each byte
+# of a step's tensors, as the C library's allocator keeps a part of what is freed.
+PROGRAM_BYTES, ALLOCATOR_FACTOR = 0.6e9, 1.4
 # Of a run, beside what is measured where it runs (imports, steps, scores): the start of Python and
 # of the scripts, the data when they are read again, the files at the end. No benchmark times these.
 END_SECONDS = 2.0
+
+
+def process_bytes(step_bytes: float) -> int:
+    """Of a process on a CPU whose training steps take so many bytes."""
+    return round(PROGRAM_BYTES + ALLOCATOR_FACTOR * step_bytes)
 
 
 def parameters_by_part(model: nn.Module) -> dict[str, int]:

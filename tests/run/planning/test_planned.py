@@ -9,10 +9,12 @@ import pytest
 
 from transformer.config.drafts import read_draft
 from transformer.config.files import load_config
+from transformer.run.assembly import build_task
 from transformer.run.planning import texts
-from transformer.run.planning.planned import outlook, plan_of
+from transformer.run.planning.planned import make_planner, outlook, plan_of
 from transformer.run.planning.suggestions import suggestions
 from transformer.system.errors import UserError
+from transformer.tasks.registry import task_of
 
 
 def test_the_plan_is_said_with_its_reasons_and_what_to_expect(draft_of):
@@ -88,6 +90,64 @@ def test_what_cannot_be_planned_is_refused_in_one_line(draft_of, tmp_path, flags
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value).replace("402", "400")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"num_heads": 6},
+        {"num_heads": 3},
+        {"embedding_dim": 300},
+        {"embedding_dim": 90, "num_blocks": 1},
+        {"num_kv_heads": 3},
+        {"embedding_dim": 100, "num_heads": 3, "head_dim": 32},
+        {"embedding_dim": 99, "num_heads": 3, "positions": "learned"},
+        {"embedding_dim": 512, "num_heads": 8, "num_blocks": 2},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("asks", ["a plan", "an outlook"])
+def test_all_that_a_model_can_have_may_be_given(draft_of, given, asks):
+    draft = draft_of(**given)
+    if asks == "an outlook":
+        assert outlook(draft, time.monotonic())
+        return
+    config = plan_of(draft, time.monotonic()).entries[0].config
+    assert {key: getattr(config, key) for key in given} == given
+    assert config.family_settings()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"val_max_tokens": 300}, {"token_files_from_mb": 0.001, "val_max_tokens": 300}],
+    ids=str,
+)
+def test_the_last_score_is_expected_to_read_what_it_will_read(draft_of, tmp_path, given):
+    """Of a long text it reads a part, or a plan for few minutes would find no time for it."""
+    draft = draft_of(cache_dir=tmp_path / "cache", **given)
+    planner = make_planner(draft)
+    config = plan_of(draft, time.monotonic()).entries[0].config
+    expected = build_task(config, task_of(config.model).read(config)).score_tokens
+    assert planner.facts.score_tokens == expected
+    assert (expected < 1000) == bool(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"num_heads": 7}, ["num_heads 7", "auto"]),
+        ({"num_heads": 7, "embedding_dim": 64}, ["embedding_dim=64", "num_heads=7"]),
+        ({"batch_size": 10**7}, ["batch_size 10000000", "GB are free"]),
+    ],
+    ids=str,
+)
+def test_what_leaves_no_plan_is_refused_before_anything_is_timed(
+    draft_of, monkeypatch, given, words
+):
+    monkeypatch.setattr(texts, "timed_steps", None)
+    with pytest.raises(UserError) as caught:
+        plan_of(draft_of(**given), time.monotonic())
+    assert all(word in str(caught.value) for word in words)
 
 
 def test_a_model_without_blocks_is_not_planned(tmp_path):

@@ -223,7 +223,7 @@ def test_what_was_spent_before_the_run_is_missing_from_its_minutes():
 
 
 def test_a_plan_fits_the_memory_or_is_refused():
-    free = 0.68e9
+    free = 0.72e9
     assert parameters(planner(free_bytes=free).for_minutes(120.0)) < parameters(
         planner().for_minutes(120.0)
     )

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
@@ -12,7 +12,6 @@ from transformer.config.keys import Config
 from transformer.run.planning.pairs import PairPlanner
 from transformer.run.planning.planner import Plan, Planner
 from transformer.run.planning.race import Entry, entries_of, entry_of
-from transformer.run.planning.steps import OWN_HEADS
 from transformer.run.planning.texts import TextPlanner
 from transformer.run.settling import settle
 from transformer.system.devices import resolve_accelerator
@@ -24,7 +23,6 @@ from transformer.system.terminal import quiet_libraries, quietly
 PLANNERS: dict[str, type[Planner]] = {"text": TextPlanner, "pairs": PairPlanner}
 MOST_PLANNING = 0.25  # of the minutes; what takes longer comes on top
 OUTLOOK_MINUTES = (1.0, 3.0, 10.0, 30.0, 120.0)
-USUAL = {"embedding_dim": 128, "num_heads": 4}
 TUNED = "as the recipe was tuned"
 
 
@@ -96,12 +94,10 @@ def make_planner(draft: Draft, *, timed: bool = False) -> Planner:
     planner, data = planner_class.read(draft)
     if not timed and planner.base.max_minutes is None:
         return planner
-    # Of a usual width: what is fast for it is taken for all that are timed.
-    usual = {key: value for key, value in USUAL.items() if key in draft.auto} | OWN_HEADS
-    if timed:
-        usual |= {"max_minutes": None}
+    # What is fast for the usual size is taken for all that are timed.
+    changes: dict[str, Any] = {"max_minutes": None} if timed else {}
     with quietly():  # the run will say what it settles
-        return planner.measured(settle(planner.base.model_copy(update=usual)), data)
+        return planner.measured(settle(planner.usual().model_copy(update=changes)), data)
 
 
 def _planner_class(draft: Draft, base: Config) -> type[Planner]:

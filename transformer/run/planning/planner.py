@@ -9,11 +9,12 @@ from typing import Any, ClassVar, NamedTuple
 
 from transformer.config.drafts import Draft
 from transformer.config.keys import Config
-from transformer.run.planning.steps import Compiling, StepSeconds, timed_steps
+from transformer.run.planning.steps import USUAL, Compiling, StepSeconds, timed_steps
+from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
 from transformer.system.speed import WORTH_CHANGING
 from transformer.tasks.base import Data
-from transformer.training.estimates import END_SECONDS, PASSES_PER_TRAINING_STEP, PROGRAM_BYTES
+from transformer.training.estimates import END_SECONDS, PASSES_PER_TRAINING_STEP, process_bytes
 from transformer.training.validations import VALIDATION_SHARE
 
 WIDTHS = (64, 96, 128, 160, 192, 256, 320, 384, 512)
@@ -124,37 +125,71 @@ class Planner(ABC):
             given = self.draft.given("embedding_dim", "num_heads", "num_kv_heads")
             raise UserError(
                 f"no model can be planned with {given}: "
-                "num_heads must divide embedding_dim into heads of an even width, and a "
-                "num_kv_heads must divide num_heads; give other values, or auto"
+                "num_heads must divide embedding_dim into heads of an even width (which only "
+                "rotary positions need), and a num_kv_heads must divide num_heads; give other "
+                "values, or auto"
             )
         fitting = [size for size in found if self._bytes(size) <= self.free_bytes]
         if not fitting:
             given = self.draft.given("embedding_dim", "num_blocks", "batch_size", "block_size")
             raise UserError(
-                f"the smallest model to plan needs {self._bytes(found[0]) / 1e9:.2g} GB, and "
-                f"{self.free_bytes / 1e9:.2g} GB are free here: give smaller values than "
+                f"the smallest model to plan needs {self._bytes(found[0]) / 1e9:.3g} GB, and "
+                f"{self.free_bytes / 1e9:.3g} GB are free here: give smaller values than "
                 f"{given or 'this machine has room for'}"
             )
         return fitting
 
     def _bytes(self, size: Size) -> float:
-        """About: weights, gradients and two moments; 34 numbers of each token in each block."""
+        """About: weights, gradients and two moments; 34 numbers of each token in each block.
+
+        On a CPU, attention with dropout keeps two matrices of each head and a mask of bytes.
+        """
+        on_cpu = resolve_accelerator(self.base.accelerator) == "cpu"
         weights = self.block_parameters(size)
         weights += 2 * self.facts.vocab_size * size.width
-        numbers = 34 * size.width * size.num_blocks + 4 * self.facts.vocab_size
+        of_a_block = 34 * size.width
+        if on_cpu and ("dropout" in self.draft.auto or self.base.resolved()["dropout"]):
+            of_a_block += 2.25 * size.num_heads * self.base.block_size
+        numbers = of_a_block * size.num_blocks + 4 * self.facts.vocab_size
         numbers *= self.base.batch_size * self.facts.tokens_per_example
         if "r_drop" in self.draft.auto or self.base.r_drop:
             numbers *= 2  # the batch is passed twice
-        return PROGRAM_BYTES + 16 * weights + 4 * numbers
+        step_bytes = 16 * weights + 4 * numbers
+        return float(process_bytes(step_bytes) if on_cpu else step_bytes)
 
     def _sizes(self) -> Iterator[Size]:
         for width in self.open("embedding_dim", WIDTHS):
             num_kv_heads = self.draft.number("num_kv_heads") or 1
             for num_heads in self.open("num_heads", (usual_heads(width, num_kv_heads),)):
-                even = width % num_heads == 0 and width // num_heads % 2 == 0
-                if even and num_heads % num_kv_heads == 0:
+                if self._has_heads(width, num_heads):
                     for num_blocks in self.open("num_blocks", self.num_blocks):
                         yield Size(width, num_heads, num_blocks)
+
+    def _has_heads(self, width: int, num_heads: int) -> bool:
+        """Whether a model of this width can have them, with all other keys as they are given."""
+        changes = {"embedding_dim": width, "num_heads": num_heads}
+        try:
+            self.base.model_copy(update=changes).family_settings()
+        except ValueError:
+            return False
+        return True
+
+    def usual(self) -> Config:
+        """The config of the size that is nearest to the one the recipe was tuned with.
+
+        Raises: UserError if no size is possible, or none fits into the memory.
+        """
+        width, num_blocks = USUAL
+        size = min(self.sizes, key=lambda s: (abs(s.width - width), abs(s.num_blocks - num_blocks)))
+        return self.base.model_copy(update=self._values_of(size))
+
+    @staticmethod
+    def _values_of(size: Size) -> dict[str, int]:
+        return {
+            "embedding_dim": size.width,
+            "num_heads": size.num_heads,
+            "num_blocks": size.num_blocks,
+        }
 
     def open(self, key: str, choices: tuple[Any, ...]) -> tuple[Any, ...]:
         """The choices for a key that is auto, otherwise its value."""
@@ -235,9 +270,7 @@ class Planner(ABC):
 
     def config_of(self, plan: Plan) -> Config:
         values = {
-            "embedding_dim": plan.size.width,
-            "num_heads": plan.size.num_heads,
-            "num_blocks": plan.size.num_blocks,
+            **self._values_of(plan.size),
             **self.plain,
             **plan.recipe,
             "max_steps": plan.steps if plan.ends_early else None,  # the minutes end the run

@@ -108,7 +108,7 @@ def race(entries: Sequence[Entry], train: Callable[..., Path]) -> tuple[Config, 
     """
     seconds = entries[0].race_seconds
     tell(f"race: {len(entries)} candidates train for {seconds:.0f} s each (`race`)")
-    placed = _placed(entries, train)
+    placed = legs(entries, train)
     winner = min(placed, key=lambda each: each.outlook)
     tell(_table(placed, winner))
     # A run as long as this may be worth compiling.
@@ -117,7 +117,7 @@ def race(entries: Sequence[Entry], train: Callable[..., Path]) -> tuple[Config, 
     return config, winner.folder / LAST
 
 
-def _placed(entries: Sequence[Entry], train: Callable[..., Path]) -> list[Placed]:
+def legs(entries: Sequence[Entry], train: Callable[..., Path]) -> list[Placed]:
     """Leaves out a candidate that cannot train; raises its error if there is no other."""
     placed, errors = [], []
     for entry in entries:

@@ -12,6 +12,7 @@ from transformer.data.order import num_chunks
 from transformer.data.sources.reading import total_bytes
 from transformer.data.text.settings import TextSettings
 from transformer.data.tokenizers.bpe import BpeTokenizer
+from transformer.run import assembly
 from transformer.run.planning.law import (
     ERROR,
     FITTED_FROM,
@@ -76,7 +77,7 @@ class TextPlanner(Planner):
         stride = base.block_size if base.stride == "block_size" else base.stride
         facts = DataFacts(
             unique=len(data.train),
-            score_tokens=2 * (len(data.val) + len(data.test)),
+            score_tokens=assembly.build_task(base, data).score_tokens,
             vocab_size=data.tokenizer.vocab_size,
             num_examples=num_chunks(len(data.train), base.block_size, stride),
             tokens_per_example=float(base.block_size),
