@@ -22,6 +22,7 @@ from transformer.config.run_files import load_run_config
 from transformer.models.families.registry import DEFAULT
 from transformer.run.conflicts import check_logger, check_repeat_flags, check_resume_flags
 from transformer.run.fit import read_data, train
+from transformer.run.naming import named
 from transformer.run.origin import Origin
 from transformer.storage.pretrained.fitting import fitted_class
 from transformer.storage.run_folder import (
@@ -32,7 +33,6 @@ from transformer.storage.run_folder import (
     find_resume,
     run_of,
 )
-from transformer.storage.run_names import check_name
 from transformer.system.errors import UserError
 from transformer.system.lean_imports import import_lightning
 from transformer.system.output import lasting_output
@@ -188,20 +188,8 @@ def read_config_of_start(start_from: str, arguments: argparse.Namespace, flags: 
 def may_be_planned(flags: dict[str, Any]) -> bool:
     """Whether data of one's own gets a plan: a transformer on one device."""
     one_device = all(str(flags.get(key, 1)) == "1" for key in ("devices", "num_nodes"))
-    return one_device and launched_sizes() is None and flags.get("model", DEFAULT) in AUTO_CONFIGS
-
-
-def named(config: Config, path: str | Path) -> Config:
-    """Returns the config with a run_name; by default, this is the name of its file.
-
-    Raises: UserError for a name that no folder can have.
-    """
-    if config.run_name:
-        check_name(config.run_name, "run_name")
-        return config
-    name = Path(path).stem
-    check_name(name, str(path), "rename the file or give --run_name")
-    return config.model_copy(update={"run_name": name})
+    one_device &= launched_sizes() in (None, (1, 1))
+    return one_device and flags.get("model", DEFAULT) in AUTO_CONFIGS
 
 
 @with_flags_in_errors()
@@ -235,12 +223,17 @@ def planned(arguments: Arguments) -> Start:
         return Start(config)
     check_launch()
     started_at = time.monotonic()
+    trains = not (arguments.print_config or arguments.estimate)
+    base = named(config.base(), config.path)
+    # A restart by torchrun or SLURM keeps what was chosen.
+    if trains and (checkpoints := find_restart(base.runs_dir, str(base.run_name))):
+        return Start(named(load_run_config(run_of(checkpoints[0]) / CONFIG), config.path))
     say_loading("PyTorch")
     import_lightning()
     from transformer.run.planning.planned import plan_of
 
     with lasting_output(), ended_at_once(SIGNALS):
-        plan = plan_of(config, started_at, raced=not (arguments.print_config or arguments.estimate))
+        plan = plan_of(config, started_at, raced=trains)
     (say if arguments.print_config else tell)(plan.text)
     entries = [each._replace(config=named(each.config, config.path)) for each in plan.entries]
     rivals = entries if len(entries) > 1 else ()

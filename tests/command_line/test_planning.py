@@ -52,6 +52,22 @@ def test_the_way_out_of_data_too_little_to_plan_for_works_as_printed(
     assert train.main([*command, *way_out.split()]) == 0
 
 
+def test_a_restart_keeps_what_was_chosen(own_text, monkeypatch, capsys):
+    monkeypatch.chdir(own_text)
+    flags = ["--data_path", "own.txt", "--max_steps", "2", "--block_size", "16"]
+    flags += ["--batch_size", "2", "--accelerator", "cpu"]
+    assert train.main(flags) == 0
+    run = own_text / "runs" / "auto" / "version_0"
+    planned = (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "summary.json").unlink()  # as if the machine had been lost before the end
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.setattr("transformer.run.planning.planned.plan_of", None)
+    assert train.main(flags) == 0
+    assert (run / "summary.json").exists()
+    assert (run / "config.yaml").read_text(encoding="utf-8") == planned
+    assert not (run.parent / "version_1").exists()
+
+
 @pytest.mark.slow(seconds=50)
 def test_minutes_are_planned_trained_and_resumed(run, own_text):
     flags = ("--data_path", "own.txt", "--max_minutes", "0.5", "--cache_dir", "cache")

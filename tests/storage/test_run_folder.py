@@ -152,6 +152,15 @@ def test_processes_that_are_started_again_go_on_with_the_newest_run(
     assert find_restart(tmp_path, "mine") == []
 
 
+def test_after_a_race_the_winner_is_gone_on_with_and_not_the_last_candidate(
+    lost_run, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    winner = tmp_path / "mine" / "version_9"
+    os.utime(winner / LAST, (2e9, 2e9))  # went on after the others
+    assert find_restart(tmp_path, "mine") == [winner / LAST]
+
+
 def test_a_run_that_has_ended_is_not_gone_on_with(lost_run, tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     touch(lost_run / SUMMARY)

@@ -87,7 +87,7 @@ def _runs_of(runs_dir: str | Path) -> list[Path]:
 def _runs_in(folder: Path, *patterns: str) -> list[Path]:
     files = (file for pattern in patterns for file in folder.glob(pattern + LAST.as_posix()))
     runs = [file.parent.parent for file in files]
-    return sorted(runs, key=_modified_at, reverse=True)
+    return sorted(runs, key=lambda run: _modified_at(run / LAST), reverse=True)
 
 
 def idle_run(runs: Sequence[Path], place: str | Path) -> tuple[Path, str]:
@@ -107,9 +107,9 @@ def idle_run(runs: Sequence[Path], place: str | Path) -> tuple[Path, str]:
     )
 
 
-def _modified_at(run: Path) -> float:
+def _modified_at(path: Path) -> float:
     try:
-        return (run / LAST).stat().st_mtime
+        return path.stat().st_mtime
     except OSError:  # just removed, or a broken link
         return 0.0
 
@@ -184,17 +184,23 @@ def find_models(checkpoints: Sequence[str], runs_dir: str | Path) -> list[Path]:
 def find_restart(runs_dir: str | Path, name: str) -> list[Path]:
     """The .ckpt files, the newest first, of the run that restarted processes should continue.
 
-    That is the newest run of this name, if it has not ended. Empty on a first start.
+    That is the one of this name that was written last, if it has not ended: after a race, not the
+    last candidate but the winner, which went on. Empty on a first start.
     """
     versions = Path(runs_dir, name).glob("version_*")
     runs = [run for run in versions if run.name[8:].isdecimal() and holder_of(run) is None]
-    run = max(runs, key=lambda path: int(path.name[8:]), default=None)
+    run = max(runs, key=lambda run: (_written_at(run), int(run.name[8:])), default=None)
     if run is None or isfile(run / SUMMARY):
         return []
     started_again = was_restarted()
     if (launch := launch_id()) is not None:
         started_again = isfile(run / LAUNCH) and read_utf8(run / LAUNCH, "id") == launch
     return _checkpoints(run) if started_again else []
+
+
+def _written_at(run: Path) -> float:
+    """Also of a run that was lost before its first checkpoint."""
+    return max(_modified_at(run / LAST), _modified_at(run))
 
 
 def _checkpoints(run: Path) -> list[Path]:

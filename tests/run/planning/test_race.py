@@ -32,10 +32,11 @@ def sizes(entries):
 
 
 def test_ten_minutes_have_a_race_of_three_sizes_whose_times_add_up_to_them():
-    raced = entries(10.0)
+    raced = entries(10.0, max_minutes="10")
     assert len(set(sizes(raced))) == len(raced) == 3
-    losers = sum(each.race_seconds for each in raced[1:]) / 60
-    assert raced[0].config.max_minutes + losers == pytest.approx(10.0, abs=0.01)
+    losers = sum(each.race_seconds for each in raced[1:])
+    assert [each.planner.spent_seconds for each in raced] == [pytest.approx(losers)] * 3
+    assert {each.config.max_minutes for each in raced} == {10.0}  # as it was given
     assert sum(each.race_seconds for each in raced) == pytest.approx(600 * RACE_SHARE)
 
 
@@ -73,14 +74,17 @@ def raced(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = "".join(chr(97 + (n * n) % 23) + " " * (n % 5 == 0) for n in range(4000))
     Path("own.txt").write_text(text, encoding="utf-8")
-    flags = {"data_path": "own.txt", "block_size": "16", "batch_size": "4", "max_minutes": "0.05"}
+    flags = {"data_path": "own.txt", "block_size": "16", "batch_size": "4", "max_minutes": "0.07"}
     flags |= {"cache_dir": "cache", "run_name": "raced", "max_steps": "60", "num_heads": "2"}
     configs = [
         load_config(ROOT / "configs" / "quick.yaml", flags | {"embedding_dim": width})
         for width in ("8", "16")
     ]
     plan = Plan(Size(8, 2, 1), {"dropout": 0.0}, 60, 1.0, 2.0)
-    laws = [SimpleNamespace(after=lambda plan, steps, loss=loss: loss) for loss in (9.0, 2.0)]
+    laws = [
+        SimpleNamespace(after=lambda plan, steps, loss=loss: loss, spent_seconds=1.0)
+        for loss in (9.0, 2.0)
+    ]
     return [
         Entry(config, plan, law, race_seconds=0.2)
         for config, law in zip(configs, laws, strict=True)
@@ -95,8 +99,10 @@ def test_the_winner_goes_on_from_its_checkpoint_and_the_others_stay(raced, capsy
     assert printed.count("goes on") == 1
     assert "parameters" not in printed  # the race prints only its result
     winner, loser = checkpoint.parents[1], Path("runs", "raced", "version_1")
-    steps = torch.load(checkpoint, weights_only=True)["global_step"]
+    state = torch.load(checkpoint, weights_only=True)
+    steps = state["global_step"]
     assert 0 < steps < 60
+    assert state["callbacks"]["Throughput"]["elapsed_seconds"] > 1.0  # with what the others had
     assert train(config, checkpoint) == winner
     assert (winner / "summary.json").is_file()
     assert torch.load(checkpoint, weights_only=True)["global_step"] > steps

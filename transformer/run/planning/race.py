@@ -7,6 +7,7 @@ at the end, too. The others' folders stay, so that their curves can be seen.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ VALIDATED_TOKENS = 50_000  # at most, of the validation split
 
 
 class Entry(NamedTuple):
-    """A candidate: its config, which ends it after all minutes, and what its plan expects."""
+    """A candidate: its config, what its plan expects, and the planner, with what is spent."""
 
     config: Config
     plan: Plan
@@ -61,21 +62,16 @@ class Placed(NamedTuple):
 def entries_of(planner: Planner, minutes: float, *, raced: bool = True) -> list[Entry]:
     """The candidates, the best plan first; only this one if there is no race.
 
-    Each is planned for the minutes that it has if it wins.
+    Each is planned for the minutes that it has if it wins: those of the others' races are spent.
     """
     number = len(planner.candidates(minutes, MOST_CANDIDATES))
     if not raced or number == 1 or minutes < LEAST_MINUTES or not planner.base.race:
         return [entry_of(planner, planner.for_minutes(minutes))]
-    share = RACE_SHARE / number
-    own = minutes * (1 - (number - 1) * share)
-    entries = [entry_of(planner, plan) for plan in planner.candidates(own, number)]
-    changes = {"max_minutes": round(own, 3)}
-    return [
-        entry._replace(
-            config=entry.config.model_copy(update=changes), race_seconds=60 * minutes * share
-        )
-        for entry in entries
-    ]
+    race_seconds = 60 * minutes * RACE_SHARE / number
+    spent = planner.spent_seconds + (number - 1) * race_seconds
+    planner = replace(planner, spent_seconds=spent)
+    plans = planner.candidates(minutes, number)
+    return [entry_of(planner, plan)._replace(race_seconds=race_seconds) for plan in plans]
 
 
 def entry_of(planner: Planner, plan: Plan) -> Entry:
@@ -103,8 +99,8 @@ class RaceEnd(AfterBatch):
 def race(entries: Sequence[Entry], train: Callable[..., Path]) -> tuple[Config, Path]:
     """Returns the config of the best candidate and the checkpoint from which it goes on.
 
-    `train(config, callbacks=..., sum_up=...)` trains a run and returns its folder. A signal ends
-    the race with the run that it meets, which can be resumed.
+    `train(config, callbacks=..., sum_up=..., spent_seconds=...)` trains a run and returns its
+    folder. A signal ends the race with the run that it meets, which can be resumed.
     """
     seconds = entries[0].race_seconds
     tell(f"race: {len(entries)} candidates train for {seconds:.0f} s each (`race`)")
@@ -144,7 +140,8 @@ def _run(entry: Entry, train: Callable[..., Path]) -> Placed:
     # Compiling would take much of so short a time.
     config = config.model_copy(update={"compile": False})
     with quietly():
-        folder = train(config, callbacks=[end], sum_up=False)
+        spent = entry.planner.spent_seconds
+        folder = train(config, callbacks=[end], sum_up=False, spent_seconds=spent)
     val_loss = load_model(folder / WEIGHTS).results["val_loss"]
     return Placed(entry, folder, end.steps, float(val_loss))
 
