@@ -71,6 +71,23 @@ def test_too_few_minutes_are_refused():
         planner_of().for_minutes(0.05)
 
 
+@pytest.mark.parametrize(("steps", "r_drop"), [(100, 0), (1400, 0), (1600, 1)])
+def test_given_steps_get_r_drop_where_they_are_passes_enough(steps, r_drop):
+    """Twelve passes over 8,000 pairs are 1,500 steps."""
+    plan = planner_of(max_steps=steps).for_steps(steps)
+    assert plan.recipe["r_drop"] == r_drop
+    assert planner_of(r_drop=1.0, max_steps=steps).for_steps(steps).recipe["r_drop"] == 1
+
+
+@pytest.mark.parametrize("minutes", [0.5, 3.0, 120.0])
+def test_the_size_is_explained_by_the_rule_that_chose_it(minutes):
+    plans = planner_of()
+    plan = plans.for_minutes(minutes)
+    smallest = plan.size == plans.sizes[0]
+    assert ("smallest" in plans.reasons(plan)["embedding_dim"]) == (plan.passes < PASSES)
+    assert smallest or plan.passes >= PASSES
+
+
 @pytest.fixture
 def draft_of(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -16,7 +16,7 @@ from transformer.run.planning.law import (
     PLAIN,
     block_parameters,
 )
-from transformer.run.planning.planner import LEAST_STEPS, DataFacts
+from transformer.run.planning.planner import LEAST_STEPS, MOST_PLANNING, DataFacts
 from transformer.run.planning.steps import Compiling, StepSeconds
 from transformer.run.planning.texts import DROPOUTS, TextPlanner
 from transformer.system.errors import UserError
@@ -210,9 +210,28 @@ def test_given_keys_that_leave_no_plan_are_named(given, words):
         assert word in str(caught.value)
 
 
-def test_too_few_minutes_are_refused_with_what_helps():
-    with pytest.raises(UserError, match=r"max_minutes 0\.05 are too few .* give more minutes"):
-        planner().for_minutes(0.05)
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"embedding_dim": 2048, "num_blocks": 24}, {"epochs": 1, "batch_size": 64}],
+    ids=str,
+)
+def test_too_few_minutes_are_refused_with_what_helps(given):
+    plans = planner(**given)
+    with pytest.raises(UserError, match=r"max_minutes 0\.05 are too few .* give more") as caught:
+        plans.for_minutes(0.05)
+    if "embedding_dim" in given:
+        assert "with embedding_dim 2048 and num_blocks 24" in str(caught.value)
+    enough = float(re.search(r"minutes \(([\d.]+) are enough", str(caught.value))[1])
+    spent = replace(plans, spent_seconds=MOST_PLANNING * 60 * enough)
+    assert spent.for_minutes(enough).steps >= spent.least_steps
+    with pytest.raises(UserError, match="too few"):
+        plans.for_minutes(enough / 3)  # so not far more than needed
+
+
+@pytest.mark.parametrize("given", [{"max_steps": 20}, {"epochs": 1, "batch_size": 64}], ids=str)
+def test_few_steps_that_are_given_are_no_fault_of_the_minutes(given):
+    plan = planner(facts(2000), **given, max_minutes=5).for_minutes(5.0)
+    assert 0 < plan.steps <= given.get("max_steps", 2000 / 64)
 
 
 def test_what_was_spent_before_the_run_is_missing_from_its_minutes():

@@ -12,7 +12,6 @@ from typing import Any
 from transformer.config.drafts import Draft
 from transformer.run import assembly
 from transformer.run.planning.planner import (
-    LEAST_STEPS,
     USUAL_LR,
     DataFacts,
     Plan,
@@ -74,8 +73,8 @@ class PairPlanner(Planner):
                     return self._plan(size, r_drop, steps)
         size, r_drop = self.sizes[0], self.open("r_drop", (0.0,))[0]
         steps = self.affordable(size, minutes, self._recipe(r_drop))
-        if steps < LEAST_STEPS:
-            raise self.too_few(minutes)
+        if steps < self.least_steps:
+            raise self.too_few(minutes, self._recipe(r_drop))
         return self._plan(size, r_drop, steps)
 
     def _r_drops(self) -> tuple[float, ...]:
@@ -85,7 +84,9 @@ class PairPlanner(Planner):
         return self.open("r_drop", (1.0, 0.0) if drops else (0.0,))
 
     def for_steps(self, steps: int) -> Plan:
-        return self._plan(self._worthwhile()[-1], self._r_drops()[0], steps)
+        """The largest model that there are pairs for; R-Drop where they are read often enough."""
+        r_drop = self._r_drops()[0 if self.passes(steps) >= PASSES else -1]
+        return self._plan(self._worthwhile()[-1], r_drop, steps)
 
     def _worthwhile(self) -> list[Size]:
         """The sizes for which there are enough pairs; at least the smallest."""
@@ -106,8 +107,11 @@ class PairPlanner(Planner):
 
     def reasons(self, plan: Plan) -> dict[str, str]:
         pairs = f"{self.num_pairs:,} pairs"
-        seconds = self.seconds_of_a_step(plan)
-        size = f"the largest that passes over {pairs} often enough{seconds}"
+        size = f"the largest that {pairs} are enough for"
+        if self.step_seconds is not None:
+            enough = plan.passes >= PASSES
+            size = "the largest that passes" if enough else "the smallest, which passes most often"
+            size += f" over {pairs}" + " often enough" * enough + self.seconds_of_a_step(plan)
         return {
             "embedding_dim": size,
             "num_blocks": size,

@@ -10,7 +10,7 @@ from tabulate import tabulate
 from transformer.config.drafts import Draft
 from transformer.config.keys import Config
 from transformer.run.planning.pairs import PairPlanner
-from transformer.run.planning.planner import Plan, Planner
+from transformer.run.planning.planner import MOST_PLANNING, Plan, Planner
 from transformer.run.planning.race import Entry, entries_of, entry_of
 from transformer.run.planning.texts import TextPlanner
 from transformer.run.settling import settle
@@ -21,7 +21,6 @@ from transformer.system.terminal import quiet_libraries, quietly
 
 # By a family's `data`.
 PLANNERS: dict[str, type[Planner]] = {"text": TextPlanner, "pairs": PairPlanner}
-MOST_PLANNING = 0.25  # of the minutes; what takes longer comes on top
 OUTLOOK_MINUTES = (1.0, 3.0, 10.0, 30.0, 120.0)
 TUNED = "as the recipe was tuned"
 

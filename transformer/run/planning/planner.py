@@ -20,6 +20,7 @@ from transformer.training.validations import VALIDATION_SHARE
 WIDTHS = (64, 96, 128, 160, 192, 256, 320, 384, 512)
 HEAD_DIM = 32
 LEAST_STEPS = 50
+MOST_PLANNING = 0.25  # of the minutes; what takes longer comes on top
 USUAL_LR = {"muon": 0.01, "adamw": 0.001}
 R_DROP_COST = 2.0  # R-Drop passes each batch twice
 # For data that is too little to plan for, which a model soon learns by heart.
@@ -207,15 +208,30 @@ class Planner(ABC):
         """The steps in the minutes, beside start and end, validations and the exact score."""
         assert self.step_seconds is not None
         step = self._step(size, recipe)
-        score = self.step_seconds(size.width, size.num_blocks) * self.facts.score_tokens
-        score /= self.tokens(1) / self.base.accumulate_grad_batches * PASSES_PER_TRAINING_STEP
-        seconds = 60 * minutes - self.spent_seconds - END_SECONDS - score
+        seconds = 60 * minutes - self.spent_seconds - self._end_seconds(size)
         steps = seconds / step
         if (compiling := self._compiling) is not None:
             cost = compiling.block_seconds * size.num_blocks
             steps = max(steps, (seconds - cost) / step * compiling.gain)
         steps *= 1 - VALIDATION_SHARE
-        return max(0, int(min(steps, self.base.max_steps or math.inf, self._steps_of_epochs())))
+        return max(0, int(min(steps, self._most_steps)))
+
+    @property
+    def _most_steps(self) -> float:
+        """That the given limits allow, beside the minutes."""
+        return float(min(self.base.max_steps or math.inf, self._steps_of_epochs()))
+
+    @property
+    def least_steps(self) -> int:
+        """Fewer are not planned for, unless the given limits allow no more."""
+        return max(1, int(min(LEAST_STEPS, self._most_steps)))
+
+    def _end_seconds(self, size: Size) -> float:
+        """Those of the exact score, and of start and end."""
+        assert self.step_seconds is not None
+        score = self.step_seconds(size.width, size.num_blocks) * self.facts.score_tokens
+        score /= self.tokens(1) / self.base.accumulate_grad_batches * PASSES_PER_TRAINING_STEP
+        return score + END_SECONDS
 
     def _step(self, size: Size, recipe: Mapping[str, Any]) -> float:
         """The seconds of one that is not compiled."""
@@ -280,10 +296,15 @@ class Planner(ABC):
             chosen["compile"] = compiles
         return self.draft.config(**chosen)
 
-    def too_few(self, minutes: float) -> UserError:
+    def too_few(self, minutes: float, recipe: Mapping[str, Any]) -> UserError:
+        size = self.sizes[0]
+        steps = self.least_steps * self._step(size, recipe) / (1 - VALIDATION_SHARE)
+        needed = (steps + self._end_seconds(size)) / 60 / (1 - MOST_PLANNING)
+        given = self.draft.given("embedding_dim", "num_blocks", "batch_size", "block_size")
         return UserError(
-            f"max_minutes {minutes:g} are too few to plan for: not even {LEAST_STEPS} steps of "
-            "the smallest model fit in; give more minutes, or `max_steps`"
+            f"max_minutes {minutes:g} are too few to plan for: not even {self.least_steps} steps "
+            f"of the smallest model{given and f' with {given}'} fit in; give more minutes "
+            f"({math.ceil(10 * needed) / 10:g} are enough here), or `max_steps`"
         )
 
 

@@ -107,7 +107,7 @@ class TextPlanner(Planner):
     def for_minutes(self, minutes: float) -> Plan:
         plans = list(self._plans(self._steps_in(minutes)))
         if not plans:
-            raise self.too_few(minutes)
+            raise self.too_few(minutes, self._recipes()[0]._asdict())
         return _best(plans)
 
     def candidates(self, minutes: float, most: int) -> list[Plan]:
@@ -145,11 +145,11 @@ class TextPlanner(Planner):
         ]
 
     def _plans(self, steps_of: StepsOf) -> Iterator[Plan]:
-        """One for each size and recipe; those with fewer than LEAST_STEPS are left out."""
+        """One for each size and recipe; those with fewer than `least_steps` are left out."""
         untrained = math.log(self.facts.vocab_size)
         for size, recipe in product(self.sizes, self._recipes()):
             steps = used = steps_of(size, recipe)
-            while used >= LEAST_STEPS:
+            while used >= self.least_steps:
                 loss, passes = self._expected(size, recipe, used), self.passes(used)
                 yield Plan(size, recipe._asdict(), used, passes, loss, used < steps, untrained)
                 if "max_steps" not in self.draft.auto:
