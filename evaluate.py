@@ -16,11 +16,12 @@ from transformer.config.flags import (
 from transformer.data.sources.paths import check_paths
 from transformer.evaluation.options import EvaluateOptions
 from transformer.storage.run_folder import find_models
-from transformer.system.terminal import run_script, say_loading, with_flags_in_errors
+from transformer.system.terminal import run_script, say_loading, saying_news, with_flags_in_errors
 from transformer.tasks.registry import task_of
 
 
 @with_flags_in_errors()
+@saying_news()
 def main(argv: list[str] | None = None) -> int:
     parser = FlagParser(
         prog="evaluate.py",

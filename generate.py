@@ -24,7 +24,13 @@ from transformer.generation.prompts import read_prompts
 from transformer.storage.run_folder import find_models
 from transformer.system.errors import UserError
 from transformer.system.signals import ended_at_once
-from transformer.system.terminal import run_script, say, say_loading, with_flags_in_errors
+from transformer.system.terminal import (
+    run_script,
+    say,
+    say_loading,
+    saying_news,
+    with_flags_in_errors,
+)
 from transformer.tasks.base import Session
 from transformer.tasks.registry import task_of
 
@@ -66,6 +72,7 @@ def talk(loop: "CommandLoop") -> None:
 
 
 @with_flags_in_errors()
+@saying_news()
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse(argv)
     as_json = arguments.json

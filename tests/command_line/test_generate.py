@@ -55,6 +55,21 @@ def test_a_flag_does_what_the_argument_of_its_name_does(write, model_path, flags
     assert write(*flags).out == f"{text}\n"
 
 
+def test_a_cache_folder_that_cannot_be_used_is_named_once_and_not_on_stdout(
+    run, model_path, tmp_path
+):
+    (tmp_path / "a_file").write_text("not a folder")
+    flags = ["--prompt", "To ", "--num_samples", 2, "--max_new_tokens", 5, "--seed", 1]
+    result = run("generate.py", model_path, *flags, "--cache_dir", "a_file", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    lines = [line for line in result.stderr.splitlines() if "cannot be used" in line]
+    (line,) = lines  # for several questions
+    assert line.startswith("a_file: ")
+    assert "so another run may choose otherwise; give --cache_dir" in line
+    assert [text[:3] for text in result.stdout.split(f"\n{SEPARATOR}\n")] == ["To ", "To "]
+    assert "cannot" not in result.stdout
+
+
 def test_json_has_one_object_a_sample(write, model_path):
     flags = ["--prompt", "To ", "--num_samples", 3, "--max_new_tokens", 9, "--seed", 3, "--json"]
     samples = [json.loads(line) for line in write(*flags).out.splitlines()]

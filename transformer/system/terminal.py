@@ -61,6 +61,35 @@ def quietly() -> Iterator[None]:
         root.setLevel(before)
 
 
+@contextlib.contextmanager
+def saying_news() -> Iterator[None]:
+    """In this block, what the package logs goes to stderr, for a script whose stdout is a result.
+
+    A line that is logged again is not said again: several questions may meet one damaged folder.
+    """
+    package = logging.getLogger(__name__.partition(".")[0])  # other packages log too much
+    handler, before = _SayOnce(), package.level
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.setLevel(before)
+        package.removeHandler(handler)
+
+
+class _SayOnce(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record)
+        if line not in self.said:
+            self.said.add(line)
+            say(line)
+
+
 def run_script(main: Callable[[], int | None]) -> None:
     """Calls a script's main and exits with its status; a UserError is one line and status 2."""
     atexit.register(gc.freeze)  # otherwise Python looks for garbage in all of torch: one second
