@@ -70,6 +70,13 @@ def test_a_cache_folder_that_cannot_be_used_is_named_once_and_not_on_stdout(
     assert "cannot" not in result.stdout
 
 
+@pytest.mark.parametrize("num_samples", [1, 16])
+def test_a_given_float32_writes_nothing_to_the_cache_folder(write, tmp_path, num_samples):
+    flags = ["--num_samples", num_samples, "--max_new_tokens", 3, "--cache_dir", tmp_path / "cache"]
+    write(*flags, "--precision", "float32")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_json_has_one_object_a_sample(write, model_path):
     flags = ["--prompt", "To ", "--num_samples", 3, "--max_new_tokens", 9, "--seed", 3, "--json"]
     samples = [json.loads(line) for line in write(*flags).out.splitlines()]

@@ -261,6 +261,16 @@ def test_int8_elsewhere_than_on_a_cpu_is_a_users_error(make_gpt, tmp_path, monke
         load(tmp_path / "model.safetensors", "cuda", "int8")
 
 
+@pytest.mark.parametrize("num_rows", [1, 16])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_given_format_measures_nothing(make_gpt, tmp_path, precision, num_rows):
+    model = make_gpt()
+    prepare(model, "cpu", precision, num_rows=num_rows, cache_dir=str(tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()
+    for block in model.blocks:
+        assert block.attention.attend_step is ATTENTIONS["fused"]
+
+
 @pytest.mark.parametrize("faster", ATTENTIONS)
 @pytest.mark.parametrize("num_rows", [1, 64])
 def test_many_rows_read_their_keys_by_the_faster_attention(make_gpt, monkeypatch, faster, num_rows):
