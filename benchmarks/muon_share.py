@@ -1,8 +1,11 @@
 """Which share of a training step is Muon's: `python benchmarks/muon_share.py`
 
-A step of configs/default.yaml in float32, with Newton-Schulz products and with Zolotarev's function
-in turn, on one thread and on all. Medians of wall times; other programs should rest. Muon's part is
-that of the whole optimizer, with AdamW for embeddings and head. Written to muon_share.json.
+A step of configs/default.yaml as a run here makes it: with the number format that `auto` takes, and
+compiled if a run of this config would be; on one thread and on all. Where that is not float32, a
+step in float32 too, as only there Muon may compute by inverses. Each way in which Muon can compute
+in this format is timed in turn. Medians of wall times; other programs should rest. Muon's part is
+that of the whole optimizer, with AdamW for embeddings and head. Written to muon_share.json: each
+row says with what its step was made, and whether a run would settle for that.
 """
 
 import argparse
@@ -12,42 +15,67 @@ from statistics import median
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from record import ROOT, save
+from record import ROOT, built_in, save
 from tabulate import tabulate
 
 from transformer.config.files import load_config
-from transformer.models import build_model
+from transformer.config.keys import Config
+from transformer.run.compiling import repeatable
+from transformer.run.fit import read_input
+from transformer.run.preparation import Prepared, prepare
+from transformer.tasks.base import Data
 from transformer.training.optimization.optimizers import make_optimizer
-from transformer.training.optimization.polar import POLARS
+from transformer.training.optimization.polar import PLAIN, POLARS
 from transformer.training.settings import OptimizerSettings
 
-VOCAB_SIZE = 64  # of data/input.txt
 WARMUP_STEPS = 3
+FLOAT32 = "float32"
 
 
-def measure(num_threads: int, rounds: int) -> dict[str, Any]:
-    """Seconds of the passes and of the optimizer, by the way in which Muon computes."""
-    torch.set_num_threads(num_threads)
-    torch.manual_seed(0)
-    config = load_config(ROOT / "configs" / "default.yaml")
-    model = build_model(**config.architecture(VOCAB_SIZE)).train()
-    optimizers = {
-        name: make_optimizer(model, replace(config.group(OptimizerSettings), polar=name))
-        for name in POLARS
+def measure(config: Config, data: Data, rounds: int) -> list[dict[str, Any]]:
+    """A row for each way in which Muon can compute; what is auto is settled as a run does it."""
+    parts = prepare(config, data)
+    settled = parts.config
+    names = list(POLARS) if settled.precision == FLOAT32 else [PLAIN]  # inverses need the digits
+    with repeatable(settled):
+        taken = times_in_turn(parts, names, rounds)
+    made_with = {
+        "threads": torch.get_num_threads(),
+        "precision": settled.precision,
+        "compile": settled.compile,
     }
-    tokens = torch.randint(VOCAB_SIZE, (config.batch_size, config.block_size + 1))
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in optimizers}
+    return [
+        made_with
+        | {"polar": name, "settled": name == settled.polar and config.precision == "auto"}
+        | shares(seconds)
+        for name, seconds in taken.items()
+    ]
+
+
+def times_in_turn(
+    parts: Prepared, names: list[str], rounds: int
+) -> dict[str, list[tuple[float, float]]]:
+    """Seconds of the passes and of the optimizer in each round."""
+    module, bf16 = parts.module, parts.config.precision == "bf16"
+    settings = parts.config.group(OptimizerSettings)
+    optimizers = {
+        name: make_optimizer(module.model, replace(settings, polar=name), bf16=bf16)
+        for name in names
+    }
+    num_symbols = min(parts.task.data.sizes.values())
+    batch = [torch.randint(num_symbols, shape) for shape in parts.task.typical_shapes]
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for _ in range(WARMUP_STEPS + rounds):
         for name, optimizer in optimizers.items():
             started_at = time.perf_counter()
-            optimizer.zero_grad()
-            logits = model(tokens[:, :-1])
-            F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                loss = module.training_step(batch, 0)
+            loss.backward()
             passed_at = time.perf_counter()
             optimizer.step()
+            optimizer.zero_grad()
             taken[name].append((passed_at - started_at, time.perf_counter() - passed_at))
-    return {name: shares(seconds[WARMUP_STEPS:]) for name, seconds in taken.items()}
+    return {name: seconds[WARMUP_STEPS:] for name, seconds in taken.items()}
 
 
 def shares(seconds: list[tuple[float, float]]) -> dict[str, float]:
@@ -60,15 +88,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
     arguments = parser.parse_args()
-    numbers = sorted({1, torch.get_num_threads()})
-    figures = {str(number): measure(number, arguments.rounds) for number in numbers}
-    rows = [
-        (number, name, row["passes_seconds"], row["optimizer_seconds"], f"{row['share']:.1%}")
-        for number, ways in figures.items()
-        for name, row in ways.items()
-    ]
-    print(tabulate(rows, ("threads", "polar", "passes, s", "optimizer, s", "share")))
-    print(save("muon_share", figures))
+    keys = {"accelerator": "cpu", "data_path": str(built_in("input.txt"))}
+    config = load_config(ROOT / "configs" / "default.yaml", keys)
+    config, data, _ = read_input(config, None)
+    rows = []
+    for num_threads in sorted({1, torch.get_num_threads()}):
+        own = config.model_copy(update={"num_threads": num_threads})
+        rows += measure(own, data, arguments.rounds)
+        if rows[-1]["precision"] != FLOAT32:
+            rows += measure(own.model_copy(update={"precision": FLOAT32}), data, arguments.rounds)
+    shown = [row | {"share": f"{row['share']:.1%}"} for row in rows]
+    print(tabulate(shown, "keys"))
+    print(save("muon_share", rows))
 
 
 if __name__ == "__main__":
