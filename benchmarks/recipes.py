@@ -3,6 +3,10 @@
 Trains each config as a user would, one whole `python train.py` process after the other. The medians
 over the seeds go to recipes.json; rows of other configs there are kept. Prints the README's
 table. Without a config it measures nothing.
+
+The recipes were chosen on the validation split. With `--test_fraction 0.1`, runs keep a third split
+that no choice is made on, and score it once, at their end: rows for recipes_tested.json, and the
+table of docs/results.md.
 """
 
 import argparse
@@ -20,6 +24,7 @@ from record import ROOT, SHOWN, circumstances, load, save
 
 PICKED = ("val_loss", "val_bits_per_char", "train_loss", "step", "corpus_passes")
 PICKED_TOO = ("tokens_per_second", "num_parameters", "precision")
+PLAIN, TESTED = "recipes", "recipes_tested"  # files of results
 
 
 def main() -> None:
@@ -27,28 +32,31 @@ def main() -> None:
     parser.add_argument("configs", nargs="*", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--data_path", default=None)
+    parser.add_argument("--test_fraction", default=None)
     arguments = parser.parse_args()
-    rows = recorded()
+    keys = {"data_path": arguments.data_path, "test_fraction": arguments.test_fraction}
+    given = {key: value for key, value in keys.items() if value is not None}
+    name = TESTED if "test_fraction" in given else PLAIN
+    rows = recorded(name)
     for config in arguments.configs:
-        runs = [run(config, seed, arguments.data_path) for seed in range(arguments.seeds)]
+        runs = [run(config, {"seed": str(seed)} | given) for seed in range(arguments.seeds)]
         rows[config.as_posix()] = summarize(runs) | {"circumstances": circumstances()}
-        save("recipes", rows)
-    print(table())
+        save(name, rows)
+    print(tested_table(rows) if name == TESTED else table())
 
 
-def recorded(processor: str | None = None) -> dict[str, Any]:
+def recorded(name: str, processor: str | None = None) -> dict[str, Any]:
     try:
-        return load("recipes", processor)["figures"]
+        return load(name, processor)["figures"]
     except FileNotFoundError:
         return {}
 
 
-def run(config: Path, seed: int, data_path: str | None) -> dict[str, Any]:
+def run(config: Path, keys: dict[str, str]) -> dict[str, Any]:
     """Runs and times one whole process."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / "train.py"), "--config", str(config)]
-        command += ["--runs_dir", folder, "--seed", str(seed)]
-        command += ["--data_path", data_path] if data_path else []
+        command += [f"--{key}={value}" for key, value in ({"runs_dir": folder} | keys).items()]
         started_at = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)  # the peak of this process, not of all children
@@ -58,9 +66,10 @@ def run(config: Path, seed: int, data_path: str | None) -> dict[str, Any]:
             raise SystemExit(f"{' '.join(command)}: exit status {process.returncode}")
         (path,) = Path(folder).glob("*/*/summary.json")
         summary = json.loads(path.read_text(encoding="utf-8"))
-    figures = {name: summary[name] for name in (*PICKED, *PICKED_TOO)}
+    tested = ("test_loss", "test_bits_per_char") if "test_loss" in summary else ()
+    figures = {name: summary[name] for name in (*PICKED, *PICKED_TOO, *tested)}
     return figures | {
-        "seed": seed,
+        "seed": int(keys["seed"]),
         "process_seconds": elapsed_seconds,
         "peak_resident_gigabytes": usage.ru_maxrss * 1024 / 1e9,
     }
@@ -87,7 +96,7 @@ def table() -> str:
 
     A row that another processor has of a former shape leaves its minutes empty.
     """
-    by_name = {name: recorded(processor) for name, processor in SHOWN.items()}
+    by_name = {name: recorded(PLAIN, processor) for name, processor in SHOWN.items()}
     first, *_ = by_name.values()
     minutes = " | ".join(f"minutes, {name}" for name in by_name)
     lines = [
@@ -106,6 +115,15 @@ def table() -> str:
             f"{row['peak_resident_gigabytes']:.2f} GB",
         )
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def tested_table(rows: dict[str, Any]) -> str:
+    """In Markdown, of one processor; best loss on the test split first."""
+    lines = ["| config | seeds | val_loss | test_loss |", "|---|---|---|---|"]
+    for config, row in sorted(rows.items(), key=lambda item: item[1]["test_loss"]):
+        losses = f"{row['val_loss']:z.3f} | {row['test_loss']:z.3f}"
+        lines.append(f"| `{config}` | {len(row['runs'])} | {losses} |")
     return "\n".join(lines)
 
 

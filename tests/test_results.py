@@ -39,6 +39,18 @@ def test_the_errors_of_the_law_are_those_of_its_fit(load_benchmark):
     assert f"the mean of these constants, which is {farthest:.2f} away at most" in text
 
 
+def test_losses_on_a_third_split_stand_where_they_were_measured(load_benchmark):
+    recipes = load_benchmark("recipes")
+    row = {"val_loss": 1.5, "test_loss": 1.25, "runs": [{}, {}]}
+    rows = {"worse.yaml": row | {"test_loss": 1.75}, "better.yaml": row}
+    *_, first, second = recipes.tested_table(rows).splitlines()
+    assert first == "| `better.yaml` | 2 | 1.500 | 1.250 |"
+    assert second == "| `worse.yaml` | 2 | 1.500 | 1.750 |"
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for path in RESULTS.parent.glob(f"*/{recipes.TESTED}.json"):
+        assert recipes.tested_table(figures(recipes.TESTED, path.parent)) in page
+
+
 PLANNED = {
     "topics-200k": "Python's documentation, 200,000 characters",
     "shakespeare-100k": "Tiny Shakespeare, 100,000 characters",
