@@ -52,34 +52,44 @@ class Muon(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         with torch.enable_grad():
             loss = closure() if closure else None
-        of_muon = [group for group in self.param_groups if group["num_parts"]]
-        matrices = [(p, group) for group in of_muon for p in group["params"] if p.grad is not None]
-        self._step_muon(matrices)
+        self._step_muon([group for group in self.param_groups if group["num_parts"]])
         for group in self.param_groups:
             if not group["num_parts"]:
                 self._step_adamw(group)
         return loss
 
-    def _step_muon(self, matrices: list[tuple[Tensor, dict[str, Any]]]) -> None:
+    def _step_muon(self, groups: list[dict[str, Any]]) -> None:
+        matrices = [[p for p in group["params"] if p.grad is not None] for group in groups]
+        found = [(group, params) for group, params in zip(groups, matrices, strict=True) if params]
         counts = 1.0 if self.found_inf is None else 1 - self.found_inf  # 0: the step is skipped
         parts: list[Tensor] = []
-        for p, group in matrices:
-            parts += _split(self._nesterov(p, group["momentum"], counts), group)
+        for group, params in found:
+            for gradient in self._nesterov(params, group["momentum"], counts):
+                parts += _split(gradient, group)
         updates = iter(orthogonalize(parts, self.polar, bf16=self.bf16))
-        for p, group in matrices:
-            p.mul_(1 - counts * (group["lr"] * group["weight_decay"]))
-            for part in _split(p, group):
+        for group, params in found:
+            kept = 1 - counts * (group["lr"] * group["weight_decay"])
+            torch._foreach_mul_(params, kept)  # pyright: ignore[reportPrivateImportUsage]
+            for part in (part for p in params for part in _split(p, group)):
                 _subtract(part, next(updates), group["lr"] * _ADAMW_RMS * max(part.shape) ** 0.5)
 
-    def _nesterov(self, p: Tensor, momentum: float, counts: Tensor | float) -> Tensor:
-        """The gradient with Nesterov momentum; 0 if the step is skipped."""
-        assert p.grad is not None
-        if "momentum" not in self.state[p]:
-            self.state[p]["momentum"] = torch.zeros_like(p)
-        if self.found_inf is not None:
-            p.grad.masked_fill_(self.found_inf > 0, 0)
-        average = self.state[p]["momentum"].lerp_(p.grad, counts * (1 - momentum))
-        return p.grad.lerp(average, counts * momentum)
+    def _nesterov(
+        self, params: list[Tensor], momentum: float, counts: Tensor | float
+    ) -> list[Tensor]:
+        """The gradients with Nesterov momentum; 0 if the step is skipped."""
+        # Once for all, as on a GPU each of these numbers is a kernel.
+        skipped = None if self.found_inf is None else self.found_inf > 0
+        of_gradient, of_average = counts * (1 - momentum), counts * momentum
+        gradients = []
+        for p in params:
+            assert p.grad is not None
+            if "momentum" not in self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+            if skipped is not None:
+                p.grad.masked_fill_(skipped, 0)
+            average = self.state[p]["momentum"].lerp_(p.grad, of_gradient)
+            gradients.append(p.grad.lerp(average, of_average))
+        return gradients
 
     def _step_adamw(self, group: dict[str, Any]) -> None:
         params = [p for p in group["params"] if p.grad is not None]
