@@ -1,9 +1,10 @@
 """Compares the format that generate.py chooses with each: `python benchmarks/writing_formats.py`
 
 GPTs of three sizes with random weights write 1, 8, 16 and 64 texts at a time, in turn in each
-number format and in the one that `precision: auto` takes, in several rounds. Median tokens/s, and
-the median of auto's over those of the best format in each round, go to writing_formats.json, which
-keeps those of the other models.
+number format and in the one that `precision: auto` takes, in several rounds. With several texts,
+auto also measures which attention is faster; a given format takes the fused one. Median tokens/s,
+and the median of auto's over those of the best format in each round, go to writing_formats.json,
+which keeps those of the other models.
 """
 
 import argparse
