@@ -263,7 +263,7 @@ def train_or_verify(start: Start, arguments: Arguments, command: Sequence[str]) 
         return verify_resume(config, train)
     if not is_rank_0():  # rank 0 ends this process, even while rank 0 waits for it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    origin = Origin(command)
+    origin = Origin(command, planned=isinstance(arguments.config, Draft))
     if arguments.repeat:
         from transformer.run.repeating import repeat
 

@@ -36,3 +36,11 @@ def test_each_rule_of_the_advice_gives_a_lower_val_loss(
     for name, value in dict.fromkeys(advice):
         followed = summary_of(train_here(default, **SMALL | {name: value}))
         assert followed["val_loss"] < overfitting["val_loss"], f"--{name} {value}"
+
+
+def test_tensorboard_says_that_a_sample_is_copied(train_here, monkeypatch):
+    from transformer.tasks.text_run import TextRun
+
+    monkeypatch.setattr(TextRun, "copied", lambda run, shown: 1234 if shown else 0)
+    (events,) = train_here().glob("events.*")
+    assert b"repeats 1234 characters in a row" in events.read_bytes()

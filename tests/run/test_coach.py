@@ -107,8 +107,21 @@ def test_longer_is_advised_in_the_unit_of_the_limit():
     shown = SHOWN[still_falling]
     assert still_falling(run_of(**shown)).flags.startswith("--max_steps 2000,")
     assert still_falling(run_of(**shown, max_minutes=1.5)).flags.startswith("--max_minutes 3,")
+    by_steps = still_falling(run_of(**shown, max_minutes=1.5, ended_by_minutes=False)).flags
+    assert by_steps.startswith("--max_steps 2000 --max_minutes none,")
     learned_by_heart = shown | {"train": falling(end=0.3)}
     assert still_falling(run_of(**learned_by_heart)) is None
+
+
+def test_other_steps_of_a_planned_run_keep_its_plan():
+    """The command alone would plan anew, for another limit."""
+    own = {"config_flag": "--config a.yaml ", "ended_by_minutes": False}
+    for rule in (overfitting, still_falling):
+        assert rule(run_of(**SHOWN[rule], **own)).flags.startswith("--config a.yaml --max_steps ")
+    longer = still_falling(
+        run_of(**SHOWN[still_falling], config_flag="--config a", max_minutes=2.0)
+    )
+    assert longer.flags.startswith("--max_minutes 4,")  # a plan for more time
 
 
 def test_several_seeds_are_advised_with_the_runs_own_config():

@@ -100,6 +100,7 @@ def finished(
         dropout=run.dropout,
         grad_clip=run.config.grad_clip,
         max_minutes=run.config.max_minutes,
+        ended_by_minutes=step < run.total_steps,
         epochs=run.config.epochs,
         precision=run.config.precision,
         best_weights=best_weights,
@@ -107,6 +108,7 @@ def finished(
         picked_by_val_loss=run.monitor == "val_loss",
         copied=copied,
         num_devices=run.num_devices,
+        config_flag=f"--config {quoted(run.folder / CONFIG)} " if run.planned else "",
         sweep_flags=f"--config {quoted(run.folder / CONFIG)}{name}{_on_one_device(run)}",
     )
 
@@ -122,7 +124,8 @@ def _advice(run: Run, step: int) -> str:
     """Nothing for a run that was interrupted, and will go on, or that is not summed up."""
     if run.signals.received or not run.sums_up:
         return ""
-    return "\n".join(map(str, advice(finished(run, step))))
+    copied = run.task.copied(run.shown_texts.get(step, "").strip())
+    return "\n".join(map(str, advice(finished(run, step, copied))))
 
 
 def _say_old_loss(loss: float) -> None:

@@ -34,6 +34,7 @@ class Finished:
     dropout: float | None = 0.0  # None for a model without dropout
     grad_clip: float = 0.0
     max_minutes: float | None = None
+    ended_by_minutes: bool = True  # if there is such a limit
     epochs: int | None = None
     precision: str = "auto"
     best_weights: Point | None = None  # their step and exact loss, if known
@@ -41,6 +42,7 @@ class Finished:
     picked_by_val_loss: bool = True  # whether that metric picks the best weights
     copied: int = 0  # the longest passage of the training text in the sample, in characters
     num_devices: int = 1
+    config_flag: str = ""  # needed to train the same model with other limits
     sweep_flags: str = "--config config.yaml"  # with which sweep.py trains its config again
 
     @property
@@ -83,7 +85,7 @@ def overfitting(run: Finished) -> Advice | None:
         f"val_loss was lowest at step {step:,} ({loss:z.4f}; these weights are kept), and "
         f"{run.last_val:z.4f} at the end{above}; in between, the model has learned its examples "
         "by heart",
-        f"--max_steps {step} (the learning rate then falls in time){_or_dropout(run)}"
+        f"{run.config_flag}--max_steps {step} (the learning rate then falls in time){_or_dropout(run)}"
         f"{_or_width(run, 'smaller')}",
     )
 
@@ -96,9 +98,12 @@ def still_falling(run: Finished) -> Advice | None:
         return None
     if run.last_val > SMALL_GAP * run.last_train:
         return None
-    longer = f"--max_steps {2 * run.step}" + " --epochs none" * (run.epochs is not None)
+    longer = f"{run.config_flag}--max_steps {2 * run.step}"
+    longer += " --epochs none" * (run.epochs is not None)
     if run.max_minutes is not None:
-        longer = f"--max_minutes {2 * run.max_minutes:g}"
+        longer += " --max_minutes none"
+        if run.ended_by_minutes:
+            longer = f"--max_minutes {2 * run.max_minutes:g}"
     return Advice(
         f"val_loss was still falling ({before[-1]:z.4f} before the last fifth of the run, "
         f"{run.last_val:z.4f} at its end) and is close to train_loss: more steps help",

@@ -180,6 +180,7 @@ def put_together(
         keeper=RunFolder(folder, config.resolved(), lock, record),
         sums_up=sums_up,
         pace=origin.pace,
+        planned=origin.planned,
     )
     trainer = assembly.build_trainer(
         run, parts.hardware, first_step=step, profile=profile, callbacks=callbacks

@@ -32,6 +32,7 @@ class Run:
     keeper: RunFolder | None = None  # None for a run that leaves no files
     sums_up: bool = True  # at its end; otherwise the run is a part of something else
     pace: Pace | None = None  # of the run that this one repeats, in place of the clock
+    planned: bool = False  # see `Origin`
     checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
     signals: Signals = field(default_factory=Signals)
     curves: Curves = field(default_factory=Curves)
