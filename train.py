@@ -163,9 +163,12 @@ def read_config(arguments: argparse.Namespace, flags: dict[str, Any]) -> Config 
     if start_from := flags.get("start_from", in_file(arguments.config, "start_from")):
         return read_config_of_start(start_from, arguments, flags)
     planned_here = arguments.plan or ("data_path" in flags and may_be_planned(flags))
+    model = flags.get("model", DEFAULT)
     if arguments.plan and "max_steps" in flags:
         raise UserError("--plan shows what minutes would bring: leave out --max_steps")
-    auto_config = AUTO_CONFIGS.get(flags.get("model", DEFAULT), DEFAULT_CONFIG)
+    if arguments.plan and not arguments.config and model not in AUTO_CONFIGS:
+        raise UserError(f"--plan is for {' and '.join(AUTO_CONFIGS)}, and model is {model}")
+    auto_config = AUTO_CONFIGS.get(model, DEFAULT_CONFIG)
     path = arguments.config or (auto_config if planned_here else DEFAULT_CONFIG)
     draft = read_draft(path, flags)
     if draft.auto:

@@ -85,8 +85,8 @@ def overfitting(run: Finished) -> Advice | None:
         f"val_loss was lowest at step {step:,} ({loss:z.4f}; these weights are kept), and "
         f"{run.last_val:z.4f} at the end{above}; in between, the model has learned its examples "
         "by heart",
-        f"{run.config_flag}--max_steps {step} (the learning rate then falls in time){_or_dropout(run)}"
-        f"{_or_width(run, 'smaller')}",
+        f"{run.config_flag}--max_steps {step} (the learning rate then falls in time)"
+        f"{_or_dropout(run)}{_or_width(run, 'smaller')}",
     )
 
 

@@ -12,9 +12,12 @@ from transformer.config.files import load_config
 from transformer.run.assembly import build_task
 from transformer.run.planning import texts
 from transformer.run.planning.planned import make_planner, outlook, plan_of
+from transformer.run.planning.steps import Compiling, StepSeconds
 from transformer.run.planning.suggestions import suggestions
 from transformer.system.errors import UserError
 from transformer.tasks.registry import task_of
+
+SECONDS = {(64, 2): 0.03, (128, 1): 0.05, (128, 2): 0.08, (256, 1): 0.13, (256, 2): 0.24}
 
 
 def test_the_plan_is_said_with_its_reasons_and_what_to_expect(draft_of):
@@ -61,6 +64,22 @@ def test_steps_need_no_clock_and_give_the_same_plan_again(draft_of, monkeypatch)
 def test_the_outlook_has_a_row_for_each_time(draft_of):
     rows = outlook(draft_of(), time.monotonic()).splitlines()
     assert [row.split()[0] for row in rows[2:]] == ["1", "3", "10", "30", "120"]
+
+
+def test_the_outlook_names_the_times_that_are_too_short(draft_of, monkeypatch):
+    slow = StepSeconds({size: 60 * seconds for size, seconds in SECONDS.items()})
+    monkeypatch.setattr(texts, "timed_steps", lambda config, data: slow)
+    *rows, last = outlook(draft_of(), time.monotonic()).splitlines()[2:]
+    assert [row.split()[0] for row in rows] == ["3", "10", "30", "120"]
+    assert last == "too few minutes to plan for: 1"
+
+
+@pytest.mark.parametrize(("minutes", "compiles"), [(0.5, "false"), (30, "true")])
+def test_the_plan_says_whether_it_compiles(draft_of, monkeypatch, minutes, compiles):
+    known = StepSeconds(SECONDS, compiling=Compiling(gain=2.0, block_seconds=10.0))
+    monkeypatch.setattr(texts, "timed_steps", lambda config, data: known)
+    said = plan_of(draft_of(max_minutes=minutes, race="false"), time.monotonic()).text
+    assert re.search(rf"^compile +{compiles} ", said, re.MULTILINE)
 
 
 def test_the_outlook_takes_the_start_from_the_minutes_as_a_plan_does(draft_of):

@@ -55,9 +55,20 @@ def test_more_text_never_promises_a_higher_loss(minutes):
     assert losses == sorted(losses, reverse=True)
 
 
-@pytest.mark.parametrize(("unique", "words"), [(90_000, "+- "), (20_000, "a guess")])
-def test_an_expected_loss_says_how_sure_it_is(unique, words):
-    plans = planner(facts(unique))
+@pytest.mark.parametrize(
+    ("unique", "given", "words"),
+    [
+        (90_000, {}, "+- "),
+        (1_000_000, {"dropout": 0.3, "num_blocks": 5}, "+- "),
+        (20_000, {}, "a guess for so short"),
+        (20_000_000, {}, "a guess for so long"),
+        (90_000, {"batch_size": 64}, "a guess with batch_size 64"),
+        (90_000, {"optimizer": "adamw"}, "a guess with optimizer adamw"),
+    ],
+)
+def test_an_expected_loss_says_how_sure_it_is(unique, given, words):
+    """Nobody knows the error of the law for what its runs did not have."""
+    plans = planner(facts(unique), **given)
     said = plans.outlook(plans.for_minutes(3.0))
     assert re.fullmatch(rf"val_loss \d\.\d\d \(?{re.escape(words)}.*", said)
 

@@ -66,12 +66,13 @@ def outlook(draft: Draft, started_at: float) -> str:
     """
     planner = make_planner(draft, timed=True)
     seconds = time.monotonic() - started_at
-    rows = []
+    rows, too_few = [], []
     for minutes in OUTLOOK_MINUTES:
         spent = spent_of(minutes, seconds)
         try:
             plan = replace(planner, spent_seconds=spent).for_minutes(minutes)
         except UserError:
+            too_few.append(f"{minutes:g}")
             continue
         size = {"embedding_dim": plan.size.width, "num_heads": plan.size.num_heads}
         size["num_blocks"] = plan.size.num_blocks
@@ -83,7 +84,8 @@ def outlook(draft: Draft, started_at: float) -> str:
         )
     if not rows:
         planner.for_minutes(OUTLOOK_MINUTES[-1])  # raises what stands in the way
-    return tabulate(rows, "keys", disable_numparse=True, colalign=["right"] * len(rows[0]))
+    table = tabulate(rows, "keys", disable_numparse=True, colalign=["right"] * len(rows[0]))
+    return table + (f"\ntoo few minutes to plan for: {', '.join(too_few)}" if too_few else "")
 
 
 def make_planner(draft: Draft, *, timed: bool = False) -> Planner:
@@ -123,6 +125,9 @@ def explained(planner: Planner, plan: Plan, more: str) -> str:
         (key, "none" if value is None else str(value), reasons.get(key, TUNED))
         for key, value in values.items()
     ]
+    if (compiles := planner.compiles(plan)) is not None:
+        why = f"the run is {'sooner' if compiles else 'not sooner'} at its end so"
+        rows.append(("compile", str(compiles).lower(), why))
     table = tabulate(rows, ("planned", "", "because"), disable_numparse=True)
     expected = planner.outlook(plan)
     if planner.base.max_minutes is None or not expected:  # no pilot was trained

@@ -16,6 +16,7 @@ from transformer.run import assembly
 from transformer.run.planning.law import (
     ERROR,
     FITTED_FROM,
+    FITTED_TO,
     LAW,
     LEAST_PROMISED,
     PLAIN,
@@ -194,10 +195,20 @@ class TextPlanner(Planner):
             return ""
         if self.promised < LEAST_PROMISED:
             return f"val_loss below {plan.expected:.2f} (the law knows no text so predictable)"
-        sure = f"+- {2 * ERROR:.2f}"
-        if self.facts.unique < FITTED_FROM:
-            sure = "(a guess for so short a text)"
+        unlike = self._unlike_the_laws_runs()
+        sure = f"(a guess {unlike})" if unlike else f"+- {2 * ERROR:.2f}"
         return f"val_loss {plan.expected:.2f} {sure}"
+
+    def _unlike_the_laws_runs(self) -> str:
+        """In what the runs of the law differ, for which nobody knows its error; or nothing."""
+        if self.facts.unique < FITTED_FROM:
+            return "for so short a text"
+        if self.facts.unique > FITTED_TO:
+            return "for so long a text"
+        usual = {"optimizer": "muon", **PLAIN}
+        found = {key: getattr(self.base, key) for key in usual}
+        others = [f"{key} {value}" for key, value in found.items() if value != usual[key]]
+        return f"with {', '.join(others)}" if others else ""
 
 
 def _shortest(data: Any) -> int:
