@@ -103,3 +103,15 @@ def test_averaged_seeds_reach_what_their_file_says():
     assert f"They took {minutes} of one thread" in sweeps
     assert f"reach **{loss}** together, on the first processor in {minutes} of one core" in readme
     assert f"reach {loss} in that time" in text_of("docs/results.md")
+
+
+def test_long_runs_stand_where_they_are_told():
+    rows = figures("long_runs", RESULTS.with_name("intel-xeon-avx512-bf16-amx"))
+    half_hour = rows["configs/half-hour.yaml"]
+    text = text_of("docs/results.md")
+    said = f"reaches {half_hour['val_loss']:.3f} on Tiny Shakespeare after"
+    assert f"{said} {half_hour['corpus_passes']:.1f} passes" in text
+    assert f"val_loss {half_hour['val_loss']:.3f} on" in text_of("configs/half-hour.yaml")
+    wide, narrow = (row for name, row in rows.items() if name.startswith("one thread"))
+    assert f"({wide['val_loss']:.3f} after {wide['corpus_passes']:.1f} passes)" in text
+    assert f"with dropout of 0.15, had {narrow['val_loss']:.3f}" in text
