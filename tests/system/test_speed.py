@@ -69,7 +69,7 @@ def test_an_answer_is_measured_once_and_then_read(slept, tmp_path):
     assert tries != before
 
 
-@pytest.mark.parametrize("changed", ["processor_name", "torch"])
+@pytest.mark.parametrize("changed", ["processor_name", "processor_details", "torch"])
 def test_another_machine_is_measured_anew(slept, tmp_path, monkeypatch, changed):
     candidates, tries = slept
     seconds_of("which", candidates, tmp_path)
@@ -77,7 +77,7 @@ def test_another_machine_is_measured_anew(slept, tmp_path, monkeypatch, changed)
     if changed == "torch":
         monkeypatch.setattr("torch.__version__", "0.1")
     else:
-        monkeypatch.setattr(speed, "processor_name", lambda: "Z80")
+        monkeypatch.setattr(speed, changed, lambda: "Z80")
     seconds_of("which", candidates, tmp_path)
     assert tries != before
     assert len(json.loads((tmp_path / FILE).read_text(encoding="utf-8"))) == 2

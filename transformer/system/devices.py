@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -59,6 +60,33 @@ def processor_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+# What tells apart processors of one name: hypervisors call many "Intel(R) Xeon(R) Processor", and
+# Linux on ARM gives no name.
+_KIND = ("vendor_id", "cpu family", "model", "stepping", "CPU implementer", "CPU part")
+_INSTRUCTIONS = ("flags", "Features")
+
+
+def processor_details(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """What tells this processor from others of the same name, by the first of those in `cpuinfo`.
+
+    Where there is no such file, it is what Python knows of the platform.
+    """
+    try:
+        first = cpuinfo.read_text(encoding="utf-8").partition("\n\n")[0]
+    except (OSError, ValueError):
+        known = (platform.machine(), platform.processor(), platform.version())
+        return f"platform {_short_hash(*known)}"
+    pairs = (line.partition(":") for line in first.splitlines())
+    facts = {name.strip(): value.strip() for name, _, value in pairs}
+    kind = [f"{name} {facts[name]}" for name in _KIND if name in facts]
+    instructions = [facts[name] for name in _INSTRUCTIONS if name in facts]
+    return ", ".join([*kind, f"instructions {_short_hash(*instructions)}"])
+
+
+def _short_hash(*parts: str) -> str:
+    return sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
 def used_memory(device: torch.device) -> int | None:

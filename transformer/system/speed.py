@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from filelock import FileLock, Timeout
 
-from transformer.system.devices import processor_name
+from transformer.system.devices import processor_details, processor_name
 from transformer.system.files import write_text
 
 FILE, LOCK = "speeds.json", "speeds.lock"
@@ -167,7 +167,8 @@ def machine() -> str:
     """What the answers depend on."""
     capability = torch.backends.cpu.get_cpu_capability()
     limits = [os.environ.get(name, "") for name in _LIMITS]
-    parts = [processor_name(), capability, *limits, f"torch {torch.__version__}"]
+    parts = [processor_name(), processor_details(), capability, *limits]
+    parts.append(f"torch {torch.__version__}")
     return ", ".join([*filter(None, parts), f"{torch.get_num_threads()} threads"])
 
 
