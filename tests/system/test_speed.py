@@ -161,11 +161,32 @@ def test_a_core_that_is_held_is_seen(monkeypatch, clock):
     """Of two threads, one that waits uses no time of a processor."""
     monkeypatch.undo()
     monkeypatch.setattr(speed, "time", clock)
-    monkeypatch.setattr("torch.mm", lambda *_: clock.sleep(0.01))
+    monkeypatch.setattr("torch.mm", lambda *_, **__: clock.sleep(0.01))
     for num_threads, cpu_seconds, free in ((1, 0.09, True), (2, 0.11, False)):
         monkeypatch.setattr("torch.get_num_threads", lambda count=num_threads: count)
         clock.process_time = iter([0.0, cpu_seconds]).__next__
         assert speed.cores_are_free() == free
+
+
+def test_a_look_at_the_cores_takes_each_thread_the_same_work(monkeypatch, clock):
+    """Of 192 threads a square product would take 192 squared times as much from each."""
+    monkeypatch.undo()
+    monkeypatch.setattr(speed, "time", clock)
+    clock.process_time = clock.perf_counter
+    seen = []
+
+    def multiply(one, other, out):
+        numbers = one.numel() + other.numel() + out.numel()
+        seen.append((one.shape[0] * one.shape[1] * other.shape[1], 4 * numbers))
+        clock.sleep(0.1)
+
+    monkeypatch.setattr("torch.mm", multiply)
+    for num_threads in (1, 2, 192):
+        monkeypatch.setattr("torch.get_num_threads", lambda count=num_threads: count)
+        speed.cores_are_free()
+    work, num_bytes = zip(*seen, strict=True)
+    assert work == (work[0], 2 * work[0], 192 * work[0])
+    assert max(num_bytes) < 250e6
 
 
 def test_those_who_ask_together_get_the_same_answer(slept, tmp_path):

@@ -29,7 +29,9 @@ SECONDS = 0.8  # in which a larger size must end, or else it is not tried
 UNSURE_SECONDS = 600.0
 _UNSURE = "measured while other programs held cores"  # in the file: the keys, and when that was
 _LOCK_SECONDS = 30.0
-_SIDE, _LOOK_SECONDS, _FREE = 256, 0.1, 0.75  # of a product that uses all threads
+_LOOK_SECONDS, _FREE = 0.1, 0.75
+# Of a product in which each thread has its own rows: its work and memory grow with the threads.
+_ROWS_EACH, _WIDTH = 256, 512
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")  # which instructions may be used
 
 log = logging.getLogger(__name__)
@@ -174,11 +176,11 @@ def machine() -> str:
 
 def cores_are_free() -> bool:
     """Whether each thread of this process gets the time of a core for itself."""
-    side = _SIDE * torch.get_num_threads()
-    matrix = torch.ones(side, side)
+    rows = torch.ones(_ROWS_EACH * torch.get_num_threads(), _WIDTH)
+    weights, result = torch.ones(_WIDTH, _WIDTH), torch.empty_like(rows)
     started_at, cpu_before = time.perf_counter(), time.process_time()
     while (seconds := time.perf_counter() - started_at) < _LOOK_SECONDS:
-        torch.mm(matrix, matrix)
+        torch.mm(rows, weights, out=result)
     cpu_seconds = time.process_time() - cpu_before
     return cpu_seconds > _FREE * seconds * torch.get_num_threads()
 
