@@ -86,19 +86,25 @@ def test_another_machine_is_measured_anew(slept, tmp_path, monkeypatch, changed)
 @pytest.mark.parametrize(
     "content",
     [
-        *("", "{", "[1]", "null", '{"KEY": 1}', '{"KEY": {"quick": 1.0}}', "\udcff"),
+        *("", "{", "[1]", "null", "[" * 100_000, "\udcff"),
+        *('{"KEY": 1}', '{"KEY": {"quick": 1.0}}'),
         '{"KEY": {"quick": 1.0, "slow": "x"}}',
         '{"KEY": {"quick": 1.0, "slow": NaN}}',
         '{"KEY": {"quick": 1.0, "slow": -1.0}}',
     ],
+    ids=lambda content: content[:40],
 )
-def test_a_damaged_file_is_measured_over(slept, tmp_path, content):
+def test_a_damaged_file_is_measured_over_and_that_is_said_once(slept, tmp_path, caplog, content):
+    caplog.set_level("INFO")
     candidates, _ = slept
+    whole = content.startswith('{"KEY"')  # but for an answer
     content = content.replace("KEY", f"which; {speed.machine()}")
     (tmp_path / FILE).write_bytes(content.encode("utf-8", "surrogateescape"))
     times = seconds_of("which", candidates, tmp_path)
     assert times["quick"] < times["slow"]
     assert seconds_of("which", candidates, tmp_path) == times
+    damaged = f"{tmp_path / FILE}: damaged, so all is measured anew, and this run may choose"
+    assert [message.startswith(damaged) for message in caplog.messages] == [True] * (not whole)
 
 
 def test_where_nothing_can_be_kept_that_is_said_and_measured_again(slept, tmp_path, caplog):
@@ -110,8 +116,26 @@ def test_where_nothing_can_be_kept_that_is_said_and_measured_again(slept, tmp_pa
     for _ in range(2):
         times = seconds_of("which", candidates, tmp_path / "file" / "below")
         assert times["quick"] < times["slow"]
-    assert "another run may choose otherwise; give --cache_dir" in caplog.text
+    assert caplog.text.count("another run may choose otherwise; give --cache_dir") == 1
     assert tries["slow"] > tries_of_one
+
+
+def test_what_cannot_be_written_is_measured_once_and_not_shared(
+    slept, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    candidates, tries = slept
+    seconds_of("another question", candidates, tmp_path / "usable")
+    tries_of_one = dict(tries)
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(speed, "write_text", refuse)
+    assert seconds_of("which", candidates, tmp_path) is not None
+    assert tries == {name: 2 * number for name, number in tries_of_one.items()}
+    assert seconds_of("which", candidates, tmp_path, shared=True) is None
+    assert caplog.text.count("cannot be used (No space left on device)") == 1
 
 
 def test_what_is_remembered_is_read_where_nothing_can_be_written(slept, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,11 +74,11 @@ def seconds_of(
     """The seconds that each candidate takes here, as remembered in `folder`, or measured now.
 
     They are those of one of the `sizes`: see `measure_all`. What is measured while other programs
-    hold cores is remembered for UNSURE_SECONDS. Processes that ask at the same time
-    wait for the first one's answer, so that all get the same. If the folder cannot be used, every
-    call measures, and a line says so; but if several processes must get the same answer (`shared`),
-    there is none. There is none either for a question that `needs_free_cores` while other programs
-    hold some.
+    hold cores is remembered for UNSURE_SECONDS. Processes that ask at the same time wait for the
+    first one's answer, so that all get the same. If the folder cannot be used, or no answer can be
+    written to it, every call measures, and a line says so; but if several processes must get the
+    same answer (`shared`), there is none. There is none either for a question that
+    `needs_free_cores` while other programs hold some.
     """
     key = _key(question)  # before a candidate changes the number of threads
 
@@ -94,11 +95,12 @@ def seconds_of(
         with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
             if (answer := _answer(key, candidates, folder)) is not None:
                 return answer
-            if (answer := measured()) is not None:
-                _write(key, answer, folder, sure=cores_are_free())
-            return answer
+            answer = measured()
+            if answer is None or _keep(key, answer, folder, sure=cores_are_free()) or not shared:
+                return answer
+            return None
     except (OSError, Timeout) as error:
-        _say_unusable(folder, error)
+        _say_unusable(folder, _reason(error))
         return None if shared else measured()
 
 
@@ -115,9 +117,9 @@ def remember(question: str, answer: Mapping[str, float], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
-            _write(_key(question), answer, folder, sure=True)
+            _keep(_key(question), answer, folder, sure=True)
     except (OSError, Timeout) as error:
-        _say_unusable(folder, error)
+        _say_unusable(folder, _reason(error))
 
 
 def remembered(
@@ -137,14 +139,20 @@ def _answer(key: str, names: Iterable[str], folder: Path) -> dict[str, float] | 
     return answer if _answers(answer, names) and not is_old else None
 
 
-def _write(key: str, answer: Mapping[str, float], folder: Path, *, sure: bool) -> None:
+def _keep(key: str, answer: Mapping[str, float], folder: Path, *, sure: bool) -> bool:
+    """Whether it could be written; a line says so if not. The caller holds the lock."""
     known = _read(folder / FILE) | {key: dict(answer)}
     unsure = {other: at for other, at in _unsure(known).items() if other != key}
     if not sure:
         unsure[key] = time.time()
     known.pop(_UNSURE, None)
     known |= {_UNSURE: unsure} if unsure else {}
-    write_text(folder / FILE, json.dumps(known, indent=2) + "\n")
+    try:
+        write_text(folder / FILE, json.dumps(known, indent=2) + "\n")
+    except OSError as error:
+        _say_unusable(folder, _reason(error))
+        return False
+    return True
 
 
 def _unsure(known: Mapping[str, Any]) -> dict[str, float]:
@@ -157,12 +165,22 @@ def _key(question: str) -> str:
     return f"{question}; {machine()}"
 
 
-def _say_unusable(folder: Path, error: Exception) -> None:
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "it is locked"
+
+
+@cache  # once in a process, and not for each question
+def _say_unusable(folder: Path, reason: str) -> None:
     log.info(
         "%s: cannot be used (%s), so another run may choose otherwise; give --cache_dir",
         folder,
-        getattr(error, "strerror", None) or "it is locked",
+        reason,
     )
+
+
+@cache
+def _say_damaged(path: Path) -> None:
+    log.info("%s: damaged, so all is measured anew, and this run may choose otherwise", path)
 
 
 def machine() -> str:
@@ -227,12 +245,17 @@ def _in_turn(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Nothing, for a file that is damaged or not there."""
+    """Nothing, for a file that is damaged or not there; a line says that it is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
         return {}
-    return content if isinstance(content, dict) else {}
+    except (ValueError, RecursionError):  # lists in lists in lists ...
+        content = None
+    if isinstance(content, dict):
+        return content
+    _say_damaged(path)
+    return {}
 
 
 def _answers(answer: Any, names: Iterable[str]) -> bool:
