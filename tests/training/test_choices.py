@@ -238,6 +238,17 @@ def test_a_later_run_of_the_process_chooses_among_all_threads_again(take, tmp_pa
     assert settle(config).num_threads == torch.get_num_threads() == 2
 
 
+def test_one_thread_of_a_small_machine_is_recorded_and_kept_on_a_larger_one(take, tmp_path):
+    (tmp_path / "config.yaml").write_text(KEYS, encoding="utf-8")
+    take()
+    torch.set_num_threads(1)
+    config = settle(load_config(tmp_path / "config.yaml"))
+    assert config.num_threads == 1
+    all_threads.cache_clear()
+    torch.set_num_threads(2)
+    assert settle(config).num_threads == torch.get_num_threads() == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "recorded"),
     [

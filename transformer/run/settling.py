@@ -73,7 +73,7 @@ def _settle_polar(
 
 
 def _settle_threads(config: Config, chooser: Chooser) -> int | str:
-    """Stays auto if there is nothing to choose: one thread, several processes, or a GPU."""
+    """Stays auto if there is nothing to choose: several processes, or a GPU."""
     if chooser.accelerator != "cpu" or chooser.devices != 1 or chooser.num_nodes != 1:
         if config.num_threads != "auto":
             torch.set_num_threads(config.num_threads)
@@ -82,9 +82,9 @@ def _settle_threads(config: Config, chooser: Chooser) -> int | str:
     threads = chooser.num_threads(config.num_threads, config.embedding_dim)
     torch.set_num_threads(int(threads.name))
     _say("num_threads", threads)
-    if all_threads() == 1 and config.num_threads == "auto":
-        return "auto"
-    return int(threads.name)  # measured or not: a resumed run must not choose anew
+    # Measured or not: a resumed run must not choose anew, nor sum in another order with the threads
+    # of a larger machine.
+    return int(threads.name)
 
 
 @cache
