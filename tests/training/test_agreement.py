@@ -26,7 +26,8 @@ def test_answers_are_asked_anew_after_each_batch_and_validation():
 def test_ranks_that_begin_at_different_steps_are_told_so(monkeypatch):
     monkeypatch.setattr(distributed, "new_group", Mock())
     monkeypatch.setattr(
-        "transformer.training.callbacks.agreement.of_all_ranks", lambda step: [step, 1200]
+        "transformer.training.callbacks.agreement.of_all_ranks",
+        lambda own: [own, own if isinstance(own, dict) else 1200],
     )
     trainer = Mock(pl.Trainer, world_size=2, global_step=0)
     with pytest.raises(UserError, match=r"some .* from step 1,200 and others from 0: .* --rdzv_id"):
@@ -35,9 +36,27 @@ def test_ranks_that_begin_at_different_steps_are_told_so(monkeypatch):
     Agreement().on_train_start(trainer, Mock(pl.LightningModule))
 
 
+@pytest.mark.parametrize("formats", [["bf16", "bf16"], ["bf16", "float32"]], ids=str)
+def test_ranks_that_chose_otherwise_are_told_which_key_to_give(monkeypatch, formats):
+    """Answers that count for a while can end between the questions of two ranks."""
+    monkeypatch.setattr(distributed, "new_group", Mock())
+    monkeypatch.setattr(
+        "transformer.training.callbacks.agreement.of_all_ranks",
+        lambda own: [{**own, "precision": each} for each in formats] if own else [own, own],
+    )
+    agreement = Agreement({"attention": "fused", "precision": formats[0]})
+    trainer = Mock(pl.Trainer, world_size=2, global_step=0)
+    if len({*formats}) == 1:
+        agreement.on_train_start(trainer, Mock(pl.LightningModule))
+        return
+    wanted = "process 0 chose precision bf16 and process 1 precision float32: give `precision`"
+    with pytest.raises(UserError, match=wanted):
+        agreement.on_train_start(trainer, Mock(pl.LightningModule))
+
+
 def _ask(rank: int, path: str, queue) -> None:
     distributed.init_process_group("gloo", f"file://{path}", rank=rank, world_size=2)
-    agreement = Agreement()
+    agreement = Agreement({"precision": "bf16"})
     agreement.ask("rank", lambda: rank)
     agreement.ask("minus", lambda: -rank)
     trainer = Mock(pl.Trainer, world_size=2, global_step=0)

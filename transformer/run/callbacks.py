@@ -11,6 +11,7 @@ from torch import Tensor
 from transformer.config.files import to_yaml
 from transformer.run.coach import Finished, advice
 from transformer.run.parts import Run
+from transformer.run.settling import CHOSEN
 from transformer.storage.model_file import save_weights
 from transformer.storage.run_folder import CONFIG, WEIGHTS
 from transformer.system.shell import flag, quoted
@@ -171,7 +172,7 @@ def is_shown_after(run: Run) -> Callable[[int], bool]:
 
 def build_callbacks(run: Run) -> list[pl.Callback]:
     keys = run.config.resolved()
-    agreement = Agreement()
+    agreement = Agreement({key: getattr(run.config, key) for key in CHOSEN})
     checkpoints = make_checkpoints(run, agreement)
     limit, clock = make_clock(run, agreement)
     parts: list[pl.Callback] = [

@@ -13,6 +13,9 @@ from transformer.system.processes import is_rank_0, launched_sizes
 from transformer.training.choices import Chooser
 from transformer.training.hardware import check_polar, check_precision
 
+# What is chosen on a machine; the processes of a run must choose the same.
+CHOSEN = ("precision", "attention", "polar", "num_threads", "compile")
+
 log = logging.getLogger(__name__)
 
 
