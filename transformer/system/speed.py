@@ -28,6 +28,7 @@ SECONDS = 0.8  # in which a larger size must end, or else it is not tried
 # So long an answer counts that was measured while other programs held cores: then all who ask
 # together get the same, but a busy minute does not decide for ever.
 UNSURE_SECONDS = 600.0
+UNSURE_NOTE = "measured beside other programs, so a repeat may choose otherwise"
 _UNSURE = "measured while other programs held cores"  # in the file: the keys, and when that was
 _LOCK_SECONDS = 30.0
 _LOOK_SECONDS, _FREE = 0.1, 0.75
@@ -51,15 +52,28 @@ class Choice(NamedTuple):
         return ", ".join(filter(None, self))
 
 
+class Answer(dict[str, float]):
+    """Seconds by name; not `sure` if other programs held cores while they were measured."""
+
+    def __init__(self, seconds: Mapping[str, float], *, sure: bool = True) -> None:
+        super().__init__(seconds)
+        self.sure = sure
+
+
+def is_sure(seconds: Mapping[str, float]) -> bool:
+    return not isinstance(seconds, Answer) or seconds.sure
+
+
 def fastest(
     seconds: Mapping[str, float], plain: str, worth_changing: float = WORTH_CHANGING
 ) -> Choice:
     """The plain choice, unless another is at least `worth_changing` times as fast."""
     other = min(seconds.keys() - {plain}, key=lambda name: (seconds[name], name))
     ratio = seconds[plain] / seconds[other]
+    note = "" if is_sure(seconds) else f"; {UNSURE_NOTE}"
     if ratio >= worth_changing:
-        return Choice(other, f"{ratio:.1f} x as fast as {plain} here")
-    return Choice(plain, f"{1 / ratio:.1f} x as fast as {other} here")
+        return Choice(other, f"{ratio:.1f} x as fast as {plain} here{note}")
+    return Choice(plain, f"{1 / ratio:.1f} x as fast as {other} here{note}")
 
 
 def seconds_of(
@@ -70,7 +84,7 @@ def seconds_of(
     *,
     shared: bool = False,
     needs_free_cores: bool = False,
-) -> dict[str, float] | None:
+) -> Answer | None:
     """The seconds that each candidate takes here, as remembered in `folder`, or measured now.
 
     They are those of one of the `sizes`: see `measure_all`. What is measured while other programs
@@ -82,11 +96,11 @@ def seconds_of(
     """
     key = _key(question)  # before a candidate changes the number of threads
 
-    def measured() -> dict[str, float] | None:
+    def measured() -> Answer | None:
         if needs_free_cores and not cores_are_free():
-            log.info("%s: not measured, as other programs use the processor now", question)
+            log.info("%s: not measured beside other programs; a repeat may choose", question)
             return None
-        return measure_all(candidates, sizes)
+        return Answer(measure_all(candidates, sizes), sure=cores_are_free())
 
     try:
         if (answer := _answer(key, candidates, folder)) is not None:
@@ -96,7 +110,7 @@ def seconds_of(
             if (answer := _answer(key, candidates, folder)) is not None:
                 return answer
             answer = measured()
-            if answer is None or _keep(key, answer, folder, sure=cores_are_free()) or not shared:
+            if answer is None or _keep(key, answer, folder) or not shared:
                 return answer
             return None
     except (OSError, Timeout) as error:
@@ -104,7 +118,7 @@ def seconds_of(
         return None if shared else measured()
 
 
-def recalled(question: str, names: Iterable[str], folder: Path) -> dict[str, float] | None:
+def recalled(question: str, names: Iterable[str], folder: Path) -> Answer | None:
     """The seconds of these names, as `folder` remembers them for this machine, or None."""
     try:
         return _answer(_key(question), names, folder)
@@ -113,11 +127,14 @@ def recalled(question: str, names: Iterable[str], folder: Path) -> dict[str, flo
 
 
 def remember(question: str, answer: Mapping[str, float], folder: Path) -> None:
-    """For `recalled`; a line says so if the folder cannot be used."""
+    """For `recalled`, if it is no sure `Answer` for UNSURE_SECONDS.
+
+    A line says so if the folder cannot be used.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK, timeout=_LOCK_SECONDS):
-            _keep(_key(question), answer, folder, sure=True)
+            _keep(_key(question), answer, folder)
     except (OSError, Timeout) as error:
         _say_unusable(folder, _reason(error))
 
@@ -132,18 +149,21 @@ def remembered(
     return measured
 
 
-def _answer(key: str, names: Iterable[str], folder: Path) -> dict[str, float] | None:
+def _answer(key: str, names: Iterable[str], folder: Path) -> Answer | None:
     known = _read(folder / FILE)
-    answer, measured_at = known.get(key), _unsure(known).get(key, math.inf)
-    is_old = time.time() - measured_at > UNSURE_SECONDS
-    return answer if _answers(answer, names) and not is_old else None
+    answer: Any = known.get(key)
+    measured_at = _unsure(known).get(key)
+    is_old = measured_at is not None and time.time() - measured_at > UNSURE_SECONDS
+    if is_old or not _answers(answer, names):
+        return None
+    return Answer(answer, sure=measured_at is None)
 
 
-def _keep(key: str, answer: Mapping[str, float], folder: Path, *, sure: bool) -> bool:
+def _keep(key: str, answer: Mapping[str, float], folder: Path) -> bool:
     """Whether it could be written; a line says so if not. The caller holds the lock."""
     known = _read(folder / FILE) | {key: dict(answer)}
     unsure = {other: at for other, at in _unsure(known).items() if other != key}
-    if not sure:
+    if not is_sure(answer):
         unsure[key] = time.time()
     known.pop(_UNSURE, None)
     known |= {_UNSURE: unsure} if unsure else {}
