@@ -1,6 +1,7 @@
 """Whether `compile: auto` of a CPU run pays: by given times, and by a trial with the model."""
 
 import logging
+import os
 
 import pytest
 import torch
@@ -109,6 +110,27 @@ def test_another_model_is_another_question(config_of, tried):
     for changes in ({}, {"num_blocks": 2}, {"batch_size": 3}, {"precision": "bf16"}, {}):
         prepared(config_of(**changes))
     assert len(trials) == 4
+
+
+@pytest.mark.parametrize("problem", ["none", "read-only", "a file"])
+def test_compiled_code_goes_to_a_folder_that_can_be_written(
+    make_gpt, tmp_path, monkeypatch, problem
+):
+    """Otherwise torch's own, or the run would end in its first step."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # so that it is as before afterwards
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    folder = tmp_path / "compiled"
+    folder.touch() if problem == "a file" else folder.mkdir()
+    if problem == "read-only":  # not by its permissions, which do not bind root
+
+        def refuse(**_):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(compiling, "TemporaryFile", refuse)
+    compiling.compile_model(make_gpt(), str(tmp_path))
+    is_used = os.environ.get("TORCHINDUCTOR_CACHE_DIR") == str(folder)
+    assert is_used == (problem == "none")
+    assert problem == "a file" or list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(

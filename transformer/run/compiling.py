@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -66,6 +67,7 @@ def compile_model(model: SequenceModel, cache_dir: str | None) -> None:
     folder = cache_folder(cache_dir) / "compiled"
     with suppress(OSError):  # then torch keeps it in the folder for temporary files
         folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()  # a folder that is there may be read-only
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
     model.compile()
 
