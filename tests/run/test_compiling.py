@@ -8,7 +8,7 @@ import torch
 
 from transformer.config.files import load_config
 from transformer.run import compiling
-from transformer.run.compiling import AGAIN, COMPILED, COST, WITHOUT, Trial, decide
+from transformer.run.compiling import AGAIN, COMPILED, COST, WITHOUT, Trial, decide, settle_compile
 from transformer.run.preparation import prepare
 from transformer.system.speed import WORTH_CHANGING
 from transformer.tasks.registry import task_of
@@ -110,6 +110,21 @@ def test_another_model_is_another_question(config_of, tried):
     for changes in ({}, {"num_blocks": 2}, {"batch_size": 3}, {"precision": "bf16"}, {}):
         prepared(config_of(**changes))
     assert len(trials) == 4
+
+
+def test_a_step_with_other_work_is_another_question(config_of, tried):
+    """An adapter's question is not that of the whole model, which has the same architecture."""
+    trials, _ = tried
+    parts = prepared(config_of(), try_compiling=False)
+    auto = parts.config.model_copy(update={"compile": "auto"})
+    adapter = {"lora_rank": 4, "base_precision": "float32", "lora_dropout": 0.0}
+    other_work = [
+        *({}, adapter, adapter | {"lora_rank": 2}, adapter | {"base_precision": "int8"}),
+        *(adapter | {"lora_dropout": 0.1}, {"r_drop": 1.0}, {"label_smoothing": 0.1}),
+    ]
+    for changes in (*other_work, *other_work):
+        settle_compile(auto.model_copy(update=changes), parts.module, parts.task, 200)
+    assert len(trials) == len(other_work)
 
 
 @pytest.mark.parametrize("problem", ["none", "read-only", "a file"])

@@ -183,6 +183,10 @@ def _question(config: Config, module: LanguageModule, task: TaskRun) -> str:
     facts = [f"{type(model).__name__} {sha256(architecture.encode()).hexdigest()[:12]}"]
     facts += [f"batch {tuple(task.largest_shapes[0])}", config.precision, config.attention]
     facts += ["r_drop"] * (config.r_drop > 0) + ["recomputed"] * config.activation_checkpointing
+    if config.lora_rank is not None:
+        facts.append(f"LoRA {config.lora_rank} beside {config.base_precision}")
+        facts += ["with dropout"] * (config.lora_dropout > 0)
+    facts += ["smoothed"] * (config.label_smoothing > 0)
     return "compile, " + ", ".join(facts)
 
 
