@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from transformer.config.files import load_config
-from transformer.run import compiling
-from transformer.run.compiling import AGAIN, COMPILED, COST, WITHOUT, Trial, decide, settle_compile
+from transformer.run import compile_choice, compiling
+from transformer.run.compile_choice import AGAIN, decide, settle_compile
+from transformer.run.compiling import COMPILED, COST, WITHOUT, Trial
 from transformer.run.preparation import prepare
 from transformer.system.speed import WORTH_CHANGING
 from transformer.tasks.registry import task_of
@@ -50,11 +51,13 @@ def tried(monkeypatch):
         trials.append(trial)
         return seconds
 
-    monkeypatch.setattr(compiling, "TRIAL_SECONDS", 0.0)
-    monkeypatch.setattr(compiling, "has_compiler", lambda kind: True)
+    monkeypatch.setattr(compile_choice, "TRIAL_SECONDS", 0.0)
+    monkeypatch.setattr(compile_choice, "has_compiler", lambda kind: True)
     monkeypatch.setattr(Trial, "compiled", compiled)
     monkeypatch.setattr(Trial, "seconds_of_compiling", lambda *_: 100.0)
-    monkeypatch.setattr(compiling, "compile_model", lambda model, _: model.compile(backend="eager"))
+    monkeypatch.setattr(
+        compile_choice, "compile_model", lambda model, _: model.compile(backend="eager")
+    )
     return trials, seconds
 
 
@@ -168,7 +171,7 @@ def test_nothing_is_tried_where_nothing_is_to_choose(config_of, tried, tmp_path,
 def test_a_short_run_and_an_estimate_try_nothing(config_of, tried, monkeypatch):
     trials, _ = tried
     assert prepared(config_of(), try_compiling=False).config.compile is False
-    monkeypatch.setattr(compiling, "TRIAL_SECONDS", 30.0)
+    monkeypatch.setattr(compile_choice, "TRIAL_SECONDS", 30.0)
     assert prepared(config_of()).config.compile is False
     assert trials == []
 
@@ -179,7 +182,7 @@ def test_a_run_whose_steps_are_matrix_products_tries_nothing(
 ):
     """Of 100 s, half of 70 s might be saved, or half of 10 s."""
     trials, _ = tried
-    monkeypatch.setattr(compiling, "TRIAL_SECONDS", 30.0)
+    monkeypatch.setattr(compile_choice, "TRIAL_SECONDS", 30.0)
     monkeypatch.setattr(Trial, "seconds_of_a_step", lambda trial: 0.5)
     monkeypatch.setattr(Trial, "seconds_of_products", lambda trial: 0.5 * share)
     prepared(config_of(max_steps=200))
@@ -190,7 +193,7 @@ def test_a_repeat_of_a_run_too_short_to_try_times_nothing_and_chooses_alike(
     config_of, tried, monkeypatch
 ):
     asked = []
-    monkeypatch.setattr(compiling, "TRIAL_SECONDS", 30.0)
+    monkeypatch.setattr(compile_choice, "TRIAL_SECONDS", 30.0)
     monkeypatch.setattr(Trial, "seconds_of_a_step", lambda trial: asked.append(trial) or 0.5)
     monkeypatch.setattr(Trial, "seconds_of_products", lambda trial: 0.45)
     for _ in range(2):
@@ -223,7 +226,7 @@ def test_without_a_compiler_that_works_the_run_goes_on(
         trial.module.model.compile(backend="eager")
         raise RuntimeError("g++: cannot find omp.h")
 
-    monkeypatch.setattr(compiling, "has_compiler", lambda kind: problem != "none is there")
+    monkeypatch.setattr(compile_choice, "has_compiler", lambda kind: problem != "none is there")
     monkeypatch.setattr(Trial, "compiled", fail)
     parts = prepared(config_of())
     assert (parts.config.compile, is_compiled(parts)) == (False, False)

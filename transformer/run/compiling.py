@@ -1,13 +1,9 @@
-"""Whether a run on a CPU compiles its model: tried with the model itself, then remembered."""
+"""Compiling a model in place, and trying what it brings with a run's own steps."""
 
-import json
-import logging
-import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -19,47 +15,14 @@ from transformer.config.keys import Config
 from transformer.models.base import SequenceModel
 from transformer.system.cache import cache_folder
 from transformer.system.devices import resolve_accelerator
-from transformer.system.errors import is_out_of_memory
 from transformer.system.lean_imports import without_compiling
-from transformer.system.processes import runs_alone
-from transformer.system.speed import WORTH_CHANGING, Choice, recalled, remember, remembered
 from transformer.tasks.task_run import TaskRun
-from transformer.training.estimates import ENDLESS_STEPS
-from transformer.training.hardware import has_compiler
 from transformer.training.lightning_module import LanguageModule
 
 TRIAL_SECONDS = 15.0  # of a small model, about; a trial is made where more may be saved
 SAVED_SHARE = 0.5  # about, of the time of a step outside of matrix products, which stay as they are
-TRIED_FROM_STEPS = 50  # with fewer, not even the time of a step is taken
 TIMED_STEPS = 4
-# About, of the time of compiling, where the code is on the disk: counts until a run has timed it.
-AGAIN_SHARE = 1 / 3
-WITHOUT, COMPILED, PRODUCTS = "not compiled", "compiled", "products"
-COST, AGAIN = "compiling", "compiling again"
-
-log = logging.getLogger(__name__)
-
-
-def settle_compile(
-    config: Config, module: LanguageModule, task: TaskRun, total_steps: int, *, trial: bool = True
-) -> Config:
-    """Settles `compile: auto` of a run on one CPU: true if it saves more time than it takes.
-
-    If so, the model is compiled afterwards. Without a `trial` it is false for a model that has not
-    been tried before. On other devices auto stays: see `resolve_compile`.
-    """
-    if config.compile != "auto" or resolve_accelerator(config.accelerator) != "cpu":
-        return config
-    num_batches = total_steps * config.accumulate_grad_batches
-    alone = runs_alone(config.devices, config.num_nodes, "cpu")
-    choice = Choice("false")
-    if alone and not task.shapes_vary and total_steps >= TRIED_FROM_STEPS:
-        choice = _choose(config, module, task, num_batches, trial)
-    config = config.model_copy(update={"compile": choice.name == "true"})
-    module.metadata["config"] = config.resolved()
-    if choice.why:
-        log.info("compile: %s", choice)
-    return config
+WITHOUT, COMPILED, PRODUCTS, COST = "not compiled", "compiled", "products", "compiling"
 
 
 def compile_model(model: SequenceModel, cache_dir: str | None) -> None:
@@ -92,102 +55,10 @@ def repeatable(config: Config) -> Iterator[None]:
         settings.fill_uninitialized_memory = fills
 
 
-def _choose(
-    config: Config, module: LanguageModule, task: TaskRun, num_batches: int, may_try: bool
-) -> Choice:
-    question, folder = _question(config, module, task), cache_folder(config.cache_dir)
-    trial = Trial(config, module, task)
-    known = recalled(question, (WITHOUT, COMPILED, COST), folder)
-    if known is None and not may_try:
-        return Choice("false")
-    try:
-        seconds = known or _tried(trial, num_batches, question)
-        if isinstance(seconds, Choice):
-            return seconds
-        again = recalled(f"{question}, {AGAIN}", [AGAIN], folder)
-        seconds = seconds | (again or {AGAIN: AGAIN_SHARE * seconds[COST]})
-        choice = decide(seconds, _run_seconds(config, num_batches, seconds[WITHOUT]))
-        if choice.name == "false":
-            module.model._compiled_call_impl = None
-            return choice
-        compile_model(module.model, config.cache_dir)
-        if known and not again and may_try:  # the code was on the disk, if nobody took it away
-            again = {AGAIN: trial.seconds_of_compiling(seconds[COMPILED])}
-            remember(f"{question}, {AGAIN}", again, folder)
-        return choice
-    except Exception as error:
-        module.model._compiled_call_impl = None
-        if is_out_of_memory(error):  # the run will say it, with what helps
-            return Choice("false")
-        return Choice("false", f"compiling failed ({type(error).__name__})")
-
-
-def _tried(trial: "Trial", num_batches: int, question: str) -> dict[str, float] | Choice:
-    """The seconds of a trial, or the choice for a run that is too short to try.
-
-    A trial counts towards `max_minutes`: then it must promise twice as much.
-    """
-    config = trial.config
-    least = 2 * TRIAL_SECONDS if config.max_minutes is not None else TRIAL_SECONDS
-    plain = _plain_seconds(trial, question)
-    run_seconds = _run_seconds(config, num_batches, plain[WITHOUT])
-    if not may_save(run_seconds, least, lambda: plain[PRODUCTS] / plain[WITHOUT]):
-        return Choice("false")
-    if not has_compiler("cpu"):
-        return Choice("false", "no compiler was found")
-    log.info("compile: trying whether it pays, once for this model, up to a minute ...")
-    seconds = trial.compiled()
-    remember(question, seconds, cache_folder(config.cache_dir))
-    return seconds
-
-
-def _plain_seconds(trial: "Trial", question: str) -> Mapping[str, float]:
-    """Of a step and of its products; remembered, so that a repeat of a short run chooses alike."""
-
-    def measure() -> dict[str, float]:
-        seconds = trial.seconds_of_a_step()  # first, as the first step is slow
-        return {WITHOUT: seconds, PRODUCTS: min(trial.seconds_of_products() for _ in range(2))}
-
-    folder = cache_folder(trial.config.cache_dir)
-    return remembered(f"{question}, a step", (WITHOUT, PRODUCTS), folder, measure)
-
-
 def may_save(run_seconds: float, least: float, products_share: Callable[[], float]) -> bool:
     """Whether compiling promises to save so many seconds; asks for the share only if need be."""
     most = SAVED_SHARE * run_seconds
     return most >= least and most * max(0.0, 1 - products_share()) >= least
-
-
-def decide(seconds: dict[str, float], run_seconds: float) -> Choice:
-    """`run_seconds` are those of the run's training, not compiled.
-
-    A run pays for compiling with code that is on the disk: to put it there was the trial's price.
-    """
-    ratio, cost = seconds[WITHOUT] / seconds[COMPILED], seconds[AGAIN]
-    saved = run_seconds * (1 - 1 / ratio)
-    if ratio >= WORTH_CHANGING and saved > cost:
-        return Choice("true", f"{ratio:.1f} x as fast here, for {cost:.0f} s of compiling")
-    if ratio >= WORTH_CHANGING:
-        return Choice("false", f"would save {saved:.0f} s here and take {cost:.0f} s")
-    return Choice("false", f"{ratio:.1f} x as fast with it here")
-
-
-def _run_seconds(config: Config, num_batches: int, seconds: float) -> float:
-    steps = num_batches * seconds if num_batches < ENDLESS_STEPS else math.inf
-    return min(steps, 60 * (config.max_minutes or math.inf))
-
-
-def _question(config: Config, module: LanguageModule, task: TaskRun) -> str:
-    model = module.model
-    architecture = json.dumps(model.architecture, sort_keys=True)
-    facts = [f"{type(model).__name__} {sha256(architecture.encode()).hexdigest()[:12]}"]
-    facts += [f"batch {tuple(task.largest_shapes[0])}", config.precision, config.attention]
-    facts += ["r_drop"] * (config.r_drop > 0) + ["recomputed"] * config.activation_checkpointing
-    if config.lora_rank is not None:
-        facts.append(f"LoRA {config.lora_rank} beside {config.base_precision}")
-        facts += ["with dropout"] * (config.lora_dropout > 0)
-    facts += ["smoothed"] * (config.label_smoothing > 0)
-    return "compile, " + ", ".join(facts)
 
 
 class TimedProducts(TorchDispatchMode):

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformer.config.keys import Config
 from transformer.run import assembly
-from transformer.run.compiling import settle_compile
+from transformer.run.compile_choice import settle_compile
 from transformer.run.parts import Run
 from transformer.run.settling import settle
 from transformer.system.cores import leave_threads_to_lightning
