@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Mapping
+from functools import partial
 from hashlib import sha256
 
 from transformer.config.keys import Config
@@ -21,7 +21,7 @@ from transformer.system.cache import cache_folder
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import is_out_of_memory
 from transformer.system.processes import runs_alone
-from transformer.system.speed import WORTH_CHANGING, Choice, recalled, remember, remembered
+from transformer.system.speed import WORTH_CHANGING, Choice, recalled, remember
 from transformer.tasks.task_run import TaskRun
 from transformer.training.estimates import ENDLESS_STEPS
 from transformer.training.hardware import has_compiler
@@ -61,17 +61,17 @@ def _choose(
     config: Config, module: LanguageModule, task: TaskRun, num_batches: int, may_try: bool
 ) -> Choice:
     question, folder = _question(config, module, task), cache_folder(config.cache_dir)
-    trial = Trial(config, module, task)
+    trial = Trial(config, module, task, partial(_run_seconds, config, num_batches))
     known = recalled(question, (WITHOUT, COMPILED, COST), folder)
     if known is None and not may_try:
         return Choice("false")
     try:
-        seconds = known or _tried(trial, num_batches, question)
+        seconds = known or _tried(trial, question)
         if isinstance(seconds, Choice):
             return seconds
         again = recalled(f"{question}, {AGAIN}", [AGAIN], folder)
         seconds = seconds | (again or {AGAIN: AGAIN_SHARE * seconds[COST]})
-        choice = decide(seconds, _run_seconds(config, num_batches, seconds[WITHOUT]))
+        choice = decide(seconds, trial.run_seconds(seconds[WITHOUT]))
         if choice.name == "false":
             module.model._compiled_call_impl = None
             return choice
@@ -87,34 +87,33 @@ def _choose(
         return Choice("false", f"compiling failed ({type(error).__name__})")
 
 
-def _tried(trial: "Trial", num_batches: int, question: str) -> dict[str, float] | Choice:
+def _tried(trial: Trial, question: str) -> dict[str, float] | Choice:
     """The seconds of a trial, or the choice for a run that is too short to try.
 
     A trial counts towards `max_minutes`: then it must promise twice as much.
     """
-    config = trial.config
+    config, folder = trial.config, cache_folder(trial.config.cache_dir)
     least = 2 * TRIAL_SECONDS if config.max_minutes is not None else TRIAL_SECONDS
-    plain = _plain_seconds(trial, question)
-    run_seconds = _run_seconds(config, num_batches, plain[WITHOUT])
-    if not may_save(run_seconds, least, lambda: plain[PRODUCTS] / plain[WITHOUT]):
+
+    def may_pay(step_seconds: float, products_share: float = 0.0) -> bool:
+        return may_save(trial.run_seconds(step_seconds), least, lambda: products_share)
+
+    asked = f"{question}, a step"  # so that a repeat of a short run times none
+    plain = recalled(asked, (WITHOUT, PRODUCTS), folder)
+    if plain is None:
+        plain = trial.plain_seconds(may_pay)
+        if PRODUCTS not in plain:
+            return Choice("false")
+        remember(asked, plain, folder)
+    step_seconds, share = plain[WITHOUT], plain[PRODUCTS] / plain[WITHOUT]
+    if not may_pay(step_seconds, share) or not trial.has_time(step_seconds):
         return Choice("false")
     if not has_compiler("cpu"):
         return Choice("false", "no compiler was found")
-    log.info("compile: trying whether it pays, once for this model, up to a minute ...")
+    log.info("compile: trying whether it pays, once for this model ...")
     seconds = trial.compiled()
-    remember(question, seconds, cache_folder(config.cache_dir))
+    remember(question, seconds, folder)
     return seconds
-
-
-def _plain_seconds(trial: "Trial", question: str) -> Mapping[str, float]:
-    """Of a step and of its products; remembered, so that a repeat of a short run chooses alike."""
-
-    def measure() -> dict[str, float]:
-        seconds = trial.seconds_of_a_step()  # first, as the first step is slow
-        return {WITHOUT: seconds, PRODUCTS: min(trial.seconds_of_products() for _ in range(2))}
-
-    folder = cache_folder(trial.config.cache_dir)
-    return remembered(f"{question}, a step", (WITHOUT, PRODUCTS), folder, measure)
 
 
 def decide(seconds: dict[str, float], run_seconds: float) -> Choice:

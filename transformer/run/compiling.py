@@ -1,5 +1,6 @@
 """Compiling a model in place, and trying what it brings with a run's own steps."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -19,9 +20,15 @@ from transformer.system.lean_imports import without_compiling
 from transformer.tasks.task_run import TaskRun
 from transformer.training.lightning_module import LanguageModule
 
-TRIAL_SECONDS = 15.0  # of a small model, about; a trial is made where more may be saved
+# Of a model with few blocks, about; a trial is made where more may be saved. With more blocks than
+# FEW_BLOCKS there is as much more to compile.
+TRIAL_SECONDS, FEW_BLOCKS = 15.0, 6
 SAVED_SHARE = 0.5  # about, of the time of a step outside of matrix products, which stay as they are
-TIMED_STEPS = 4
+TIMED_STEPS = 4  # fewer, where these are too slow for their run
+# Of a run's seconds: all steps of a trial take so much at most. If the first one alone takes more
+# than FIRST_SHARE, no other follows.
+TRIAL_SHARE, FIRST_SHARE = 0.25, 0.05
+STEPS_OF_A_TRIAL = 5  # at least: its products, two to compile, one each with and without compiling
 WITHOUT, COMPILED, PRODUCTS, COST = "not compiled", "compiled", "products", "compiling"
 
 
@@ -79,11 +86,23 @@ class TimedProducts(TorchDispatchMode):
 
 
 class Trial:
-    """Forward and backward passes of a run's own model, which leave no trace in the run."""
+    """Forward and backward passes of a run's own model, which leave no trace in the run.
 
-    def __init__(self, config: Config, module: LanguageModule, task: TaskRun) -> None:
+    They take TRIAL_SHARE of `run_seconds` at most, which are those of the run with steps that take
+    so many seconds. Only the first step can take more, and compiling, which nobody can foresee.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        module: LanguageModule,
+        task: TaskRun,
+        run_seconds: Callable[[float], float] = lambda step_seconds: math.inf,
+    ) -> None:
         self.module = module
         self.config = config
+        self.run_seconds = run_seconds
+        self.spent_seconds = 0.0
         generator = torch.Generator().manual_seed(0)
         size = min(task.data.sizes.values())
         self.batch = [
@@ -99,10 +118,38 @@ class Trial:
                 loss = self.module.training_step(self.batch, 0)
             loss.backward()
         self.module.zero_grad()
-        return time.perf_counter() - started_at
+        seconds = time.perf_counter() - started_at
+        self.spent_seconds += seconds
+        return seconds
 
-    def seconds_of_a_step(self) -> float:
-        return min(self.step() for _ in range(TIMED_STEPS))
+    def seconds_left(self, step_seconds: float) -> float:
+        return TRIAL_SHARE * self.run_seconds(step_seconds) - self.spent_seconds
+
+    def has_time(self, step_seconds: float, more_steps: int = 0) -> bool:
+        """Whether compiling can be tried after so many more steps."""
+        blocks = self.module.model.architecture.get("num_blocks", 1)
+        compiling = TRIAL_SECONDS * max(1.0, blocks / FEW_BLOCKS)
+        steps = (STEPS_OF_A_TRIAL + more_steps) * step_seconds
+        return self.seconds_left(step_seconds) >= compiling + steps
+
+    def plain_seconds(self, may_pay: Callable[[float], bool]) -> dict[str, float]:
+        """Those of a step, and of its products.
+
+        Without products if steps take so long that compiling cannot be tried, or may not pay.
+        """
+        least = self.step()
+        if least > FIRST_SHARE * self.run_seconds(least) or not may_pay(least):
+            return {WITHOUT: least}
+        least = min(least, self.step())  # the first is slow
+        for _ in range(2, TIMED_STEPS):
+            if may_pay(least) and self.has_time(least, 1):
+                least = min(least, self.step())
+        if not may_pay(least) or not self.has_time(least):
+            return {WITHOUT: least}
+        products = self.seconds_of_products()
+        if self.has_time(least):
+            products = min(products, self.seconds_of_products())
+        return {WITHOUT: least, PRODUCTS: max(products, 1e-9)}
 
     def seconds_of_products(self) -> float:
         """Those of a step that matrix products and torch's kernel of attention take."""
@@ -111,18 +158,20 @@ class Trial:
         return timed.seconds
 
     def seconds_of_compiling(self, compiled_seconds: float) -> float:
-        """With steps that take so many seconds when they are compiled."""
-        compile_model(self.module.model, self.config.cache_dir)
+        """Of a model that is to be compiled in its first step; later steps take so many seconds."""
         first = self.step(compiled=True) + self.step(compiled=True)
         return max(first - 2 * compiled_seconds, 1e-3)
 
     def compiled(self) -> dict[str, float]:
         """The seconds of a step with and without compiling, in turn, and those of compiling."""
+        compile_model(self.module.model, self.config.cache_dir)
         first = self.seconds_of_compiling(0.0)
-        times: dict[str, list[float]] = {WITHOUT: [], COMPILED: []}
-        for _ in range(TIMED_STEPS):
+        seconds = {WITHOUT: math.inf, COMPILED: math.inf}
+        for number in range(TIMED_STEPS):
+            plain = seconds[WITHOUT]
+            if number > 0 and self.seconds_left(plain) < plain + seconds[COMPILED]:
+                break
             with without_compiling():
-                times[WITHOUT].append(self.step())
-            times[COMPILED].append(self.step(compiled=True))
-        seconds = {name: min(values) for name, values in times.items()}
+                seconds[WITHOUT] = min(plain, self.step())
+            seconds[COMPILED] = min(seconds[COMPILED], self.step(compiled=True))
         return seconds | {COST: max(first - 2 * seconds[COMPILED], 1e-3)}
