@@ -139,7 +139,7 @@ def test_while_other_programs_hold_cores_some_questions_have_no_answer(
     monkeypatch.setattr(speed, "cores_are_free", lambda: False)
     assert seconds_of("which", candidates, tmp_path, needs_free_cores=True) is None
     (said,) = caplog.messages
-    assert said == "which: not measured beside other programs; a repeat may choose"
+    assert said == "which: not measured beside other programs, so a repeat may choose otherwise"
     assert tries["quick"] == 0
     answer = seconds_of("which", candidates, tmp_path)
     assert answer is not None

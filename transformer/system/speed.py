@@ -29,6 +29,7 @@ SECONDS = 0.8  # in which a larger size must end, or else it is not tried
 # together get the same, but a busy minute does not decide for ever.
 UNSURE_SECONDS = 600.0
 UNSURE_NOTE = "measured beside other programs, so a repeat may choose otherwise"
+_NOT_MEASURED = "not measured beside other programs, so a repeat may choose otherwise"
 _UNSURE = "measured while other programs held cores"  # in the file: the keys, and when that was
 _LOCK_SECONDS = 30.0
 _LOOK_SECONDS, _FREE = 0.1, 0.75
@@ -98,7 +99,7 @@ def seconds_of(
 
     def measured() -> Answer | None:
         if needs_free_cores and not cores_are_free():
-            log.info("%s: not measured beside other programs; a repeat may choose", question)
+            log.info("%s: %s", question, _NOT_MEASURED)
             return None
         return Answer(measure_all(candidates, sizes), sure=cores_are_free())
 
