@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from transformer.run import compiling
 from transformer.run.compiling import Trial
@@ -34,6 +35,18 @@ def test_compiled_code_goes_to_a_folder_that_can_be_written(
     is_used = os.environ.get("TORCHINDUCTOR_CACHE_DIR") == str(folder)
     assert is_used == (problem == "none")
     assert problem == "a file" or list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_users", [True, False])
+def test_the_folder_is_the_users_or_that_of_cache_dir_and_not_torchs(
+    make_gpt, tmp_path, monkeypatch, is_users
+):
+    """torch names its own as soon as the products of a step are timed, before a trial compiles."""
+    own = str(tmp_path / "own") if is_users else default_cache_dir()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", own)
+    compiling.compile_model(make_gpt(), str(tmp_path / "cache"))
+    wanted = own if is_users else str(tmp_path / "cache" / "compiled")
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == wanted
 
 
 @pytest.mark.parametrize("attention", ["fused", "explicit"])

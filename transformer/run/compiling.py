@@ -29,16 +29,21 @@ TIMED_STEPS = 4  # fewer, where these are too slow for their run
 # than FIRST_SHARE, no other follows.
 TRIAL_SHARE, FIRST_SHARE = 0.25, 0.05
 STEPS_OF_A_TRIAL = 5  # at least: its products, two to compile, one each with and without compiling
+FOLDER_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 WITHOUT, COMPILED, PRODUCTS, COST = "not compiled", "compiled", "products", "compiling"
 
 
 def compile_model(model: SequenceModel, cache_dir: str | None) -> None:
     """Compiles in place, so no name of a weight changes; keeps the compiled code for later runs."""
-    folder = cache_folder(cache_dir) / "compiled"
-    with suppress(OSError):  # then torch keeps it in the folder for temporary files
-        folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()  # a folder that is there may be read-only
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    # torch sets the variable to its own folder as soon as anything imports its compiler.
+    if os.environ.get(FOLDER_VARIABLE, default_cache_dir()) == default_cache_dir():
+        folder = cache_folder(cache_dir) / "compiled"
+        with suppress(OSError):  # then torch's own folder, for temporary files, is left
+            folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()  # a folder that is there may be read-only
+            os.environ[FOLDER_VARIABLE] = str(folder)
     model.compile()
 
 
