@@ -46,7 +46,8 @@ def row_of(placed: Placed) -> dict[str, Any]:
     train(load_config(placed.folder / CONFIG), placed.folder / LAST)
     summary = json.loads(Path(placed.folder, "summary.json").read_text(encoding="utf-8"))
     return {
-        **{"embedding_dim": plan.size.width, "num_blocks": plan.size.num_blocks, **plan.recipe},
+        **plan.size.keys,
+        **plan.recipe,
         **{"predicted": plan.predicted, "race_steps": placed.steps, "race_loss": placed.val_loss},
         "expected_in_race": placed.entry.planner.after(plan, placed.steps),
         **{name: summary[name] for name in ("step", "val_loss")},

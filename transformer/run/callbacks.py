@@ -109,7 +109,7 @@ def finished(
         picked_by_val_loss=run.monitor == "val_loss",
         copied=copied,
         num_devices=run.num_devices,
-        config_flag=f"--config {quoted(run.folder / CONFIG)} " if run.planned else "",
+        config_flag=f"--config {quoted(run.folder / CONFIG)} " if run.origin.planned else "",
         sweep_flags=f"--config {quoted(run.folder / CONFIG)}{name}{_on_one_device(run)}",
     )
 

@@ -179,8 +179,7 @@ def put_together(
         schedule_changed=resuming.changes_schedule(before, config),
         keeper=RunFolder(folder, config.resolved(), lock, record),
         sums_up=sums_up,
-        pace=origin.pace,
-        planned=origin.planned,
+        origin=origin,
     )
     trainer = assembly.build_trainer(
         run, parts.hardware, first_step=step, profile=profile, callbacks=callbacks

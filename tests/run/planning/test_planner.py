@@ -5,17 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from transformer.config.drafts import read_draft
-from transformer.run.planning.law import (
-    ERROR,
-    LAW,
-    LEAST_PROMISED,
-    PILOT_TOKENS,
-    PLAIN,
-    block_parameters,
-)
+from transformer.run.planning.law import LEAST_PROMISED, PLAIN
 from transformer.run.planning.planner import LEAST_STEPS, MOST_PLANNING, DataFacts
 from transformer.run.planning.steps import Compiling, StepSeconds
 from transformer.run.planning.texts import DROPOUTS, TextPlanner
@@ -100,17 +92,6 @@ def test_a_small_text_gets_more_dropout_than_a_large_one():
         planner(facts(n)).for_minutes(10.0).recipe["dropout"] for n in (50_000, 20_000_000)
     )
     assert small > large == 0
-
-
-def test_a_text_with_more_to_learn_is_learned_by_heart_sooner():
-    """As a script with thousands of symbols: each says more."""
-
-    def rise(promised):
-        size = {"width": 128, "num_blocks": 3, "unique": 180_000.0, "dropout": 0.1}
-        few, many = (LAW.loss(promised, seen=n * 180_000.0, **size) for n in (5, 20))
-        return many - few
-
-    assert rise(4.8) > rise(1.4)
 
 
 @pytest.mark.parametrize("minutes", [0.5, 3.0, 30.0])
@@ -301,25 +282,3 @@ def test_planned_heads_can_share_the_given_number_of_keys(num_kv_heads):
     assert all(size.num_heads % num_kv_heads == 0 for size in sizes)
     config = made.config_of(made.for_minutes(3.0))
     assert config.num_heads % config.num_kv_heads == 0
-
-
-def test_the_law_is_the_one_that_was_fitted(load_benchmark):
-    record = load_benchmark("record")
-    fitted = record.load("law", record.only_folder("law"))["figures"]
-    assert fitted["law"] == LAW._asdict()
-    assert round(fitted["rms"]["new text"], 3) == ERROR
-
-
-@pytest.mark.parametrize("r_drop", [0.0, 1.0])
-@pytest.mark.parametrize(("dropout", "width", "blocks"), [(0.0, 64, 6), (0.1, 160, 3)])
-def test_the_law_says_what_its_fit_computes(load_benchmark, dropout, width, blocks, r_drop):
-    size = block_parameters(width, blocks) / 1e6
-    row = [2.0, 1.8, size, 3.0, 0.9, blocks, dropout, r_drop]
-    logs = torch.tensor(LAW._replace(floor=1.0), dtype=torch.float64).log()
-    computed = load_benchmark("fit_law").guesses_of(logs, torch.tensor([row], dtype=torch.float64))
-    said = LAW.loss(
-        LAW.pilots(2.0, 1.8, float(PILOT_TOKENS)),
-        **{"width": width, "num_blocks": blocks, "seen": 3e6, "unique": 0.9e6},
-        **{"dropout": dropout, "r_drop": r_drop},
-    )
-    assert computed.item() + LAW.floor == pytest.approx(said)

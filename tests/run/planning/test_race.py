@@ -10,8 +10,9 @@ from transformer.config.drafts import read_draft
 from transformer.config.files import load_config
 from transformer.run.fit import train
 from transformer.run.planning.law import PLAIN
-from transformer.run.planning.planner import DataFacts, Plan, Size
+from transformer.run.planning.planner import DataFacts, Plan
 from transformer.run.planning.race import RACE_SHARE, Entry, Placed, entries_of, race
+from transformer.run.planning.sizes import Size
 from transformer.run.planning.steps import StepSeconds
 from transformer.run.planning.texts import TextPlanner
 

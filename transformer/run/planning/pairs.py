@@ -16,9 +16,9 @@ from transformer.run.planning.planner import (
     DataFacts,
     Plan,
     Planner,
-    Size,
     tiny_flags,
 )
+from transformer.run.planning.sizes import Size
 from transformer.run.timing import free_memory
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError

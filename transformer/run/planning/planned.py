@@ -74,10 +74,8 @@ def outlook(draft: Draft, started_at: float) -> str:
         except UserError:
             too_few.append(f"{minutes:g}")
             continue
-        size = {"embedding_dim": plan.size.width, "num_heads": plan.size.num_heads}
-        size["num_blocks"] = plan.size.num_blocks
         rows.append(
-            {"minutes": f"{minutes:g}", **size}
+            {"minutes": f"{minutes:g}", **plan.size.keys}
             | {key: f"{value:g}" for key, value in plan.recipe.items()}
             | {"steps": f"{plan.steps:,}", "passes": f"{plan.passes:.3g}"}
             | ({"expected": text} if (text := planner.outlook(plan)) else {})

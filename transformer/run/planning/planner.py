@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from transformer.config.drafts import Draft
 from transformer.config.keys import Config
+from transformer.run.planning.sizes import WIDTHS, Size, usual_heads
 from transformer.run.planning.steps import USUAL, Compiling, StepSeconds, timed_steps
 from transformer.system.devices import resolve_accelerator
 from transformer.system.errors import UserError
@@ -17,8 +18,6 @@ from transformer.tasks.base import Data
 from transformer.training.estimates import END_SECONDS, PASSES_PER_TRAINING_STEP, process_bytes
 from transformer.training.validations import VALIDATION_SHARE
 
-WIDTHS = (64, 96, 128, 160, 192, 256, 320, 384, 512)
-HEAD_DIM = 32
 LEAST_STEPS = 50
 MOST_PLANNING = 0.25  # of the minutes; what takes longer comes on top
 USUAL_LR = {"muon": 0.01, "adamw": 0.001}
@@ -35,12 +34,6 @@ class DataFacts(NamedTuple):
     vocab_size: int
     num_examples: int  # of one epoch
     tokens_per_example: float
-
-
-class Size(NamedTuple):
-    width: int
-    num_heads: int
-    num_blocks: int
 
 
 class Plan(NamedTuple):
@@ -182,15 +175,7 @@ class Planner(ABC):
         """
         width, num_blocks = USUAL
         size = min(self.sizes, key=lambda s: (abs(s.width - width), abs(s.num_blocks - num_blocks)))
-        return self.base.model_copy(update=self._values_of(size))
-
-    @staticmethod
-    def _values_of(size: Size) -> dict[str, int]:
-        return {
-            "embedding_dim": size.width,
-            "num_heads": size.num_heads,
-            "num_blocks": size.num_blocks,
-        }
+        return self.base.model_copy(update=size.keys)
 
     def open(self, key: str, choices: tuple[Any, ...]) -> tuple[Any, ...]:
         """The choices for a key that is auto, otherwise its value."""
@@ -286,7 +271,7 @@ class Planner(ABC):
 
     def config_of(self, plan: Plan) -> Config:
         values = {
-            **self._values_of(plan.size),
+            **plan.size.keys,
             **self.plain,
             **plan.recipe,
             "max_steps": plan.steps if plan.ends_early else None,  # the minutes end the run
@@ -312,10 +297,3 @@ def tiny_flags(draft: Draft, **values: Any) -> str:
     """All that a plan would choose, as flags for a tiny model, with these values."""
     config = draft.base(**TINY, lr=USUAL_LR[draft.base().optimizer], **values)
     return " ".join(f"`{key}={getattr(config, key)}`" for key in draft.auto)
-
-
-def usual_heads(width: int, num_kv_heads: int = 1) -> int:
-    """The multiple of num_kv_heads whose heads have an even width nearest to HEAD_DIM; else 1."""
-    multiples = range(num_kv_heads, width + 1, num_kv_heads)
-    numbers = [n for n in multiples if width % n == 0 and width // n % 2 == 0]
-    return min(numbers, key=lambda n: abs(width // n - HEAD_DIM), default=1)

@@ -44,8 +44,7 @@ def suggestions(draft: Draft, data_path: Any, flags: Mapping[str, Any]) -> list[
     found = []
     for minutes in MINUTES:
         config, plan, *_ = entries_of(planner, float(minutes))[0]
-        sizes = {"tokenizer": config.tokenizer, "embedding_dim": plan.size.width}
-        sizes |= {"num_heads": plan.size.num_heads, "num_blocks": plan.size.num_blocks}
+        sizes = {"tokenizer": config.tokenizer, **plan.size.keys}
         sizes["block_size"] = config.block_size
         bits = planner.bits_per_byte(plan)
         command = f"python train.py --data_path {words}{given} --max_minutes {minutes}"
