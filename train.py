@@ -228,7 +228,7 @@ def planned(arguments: Arguments) -> Start:
     started_at = time.monotonic()
     trains = not (arguments.print_config or arguments.estimate)
     base = named(config.base(), config.path)
-    # A restart by torchrun or SLURM keeps what was chosen.
+    # What torchrun or SLURM starts again goes on with the run, or the candidate, that it met.
     if trains and (checkpoints := find_restart(base.runs_dir, str(base.run_name))):
         return Start(named(load_run_config(run_of(checkpoints[0]) / CONFIG), config.path))
     say_loading("PyTorch")
@@ -266,7 +266,7 @@ def train_or_verify(start: Start, arguments: Arguments, command: Sequence[str]) 
         return verify_resume(config, train)
     if not is_rank_0():  # rank 0 ends this process, even while rank 0 waits for it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    origin = Origin(command, planned=isinstance(arguments.config, Draft))
+    origin = Origin(command)
     if arguments.repeat:
         from transformer.run.repeating import repeat
 

@@ -1,10 +1,10 @@
 """Is a race's best candidate the best at the end, too? `python benchmarks/races.py TEXT ...
 [--minutes M]`
 
-Trains all candidates of a race, which would end with its best one, to the end. `races.json` keeps
-what each showed in the race and what it reached. What is left of the plan's error, beside that of
-the text's mean, is compared with what the race showed in the same way: WEIGHT in `race.py` is the
-slope. A text is the name of a piece in `plans.py`.
+Trains all candidates of a race to the end, each as if it had been alone. `races.json` keeps what
+each showed in the race and what it reached. The plan's error, beside the mean of the text's
+candidates, is compared with the surprise that the race showed in the same way: the outlook in
+`run/planning/race.py` takes it that the slope is 1. A text is the name of a piece in `plans.py`.
 """
 
 import argparse
@@ -87,6 +87,8 @@ def main() -> None:
     parser.add_argument("texts", nargs="*", choices=[[], *TEXTS], metavar="TEXT")
     parser.add_argument("--minutes", type=float, default=3.0)
     arguments = parser.parse_args()
+    if not (arguments.texts or recorded(NAME)):
+        parser.error("name a text: no race is recorded here")
     races = [{"text": text, "minutes": arguments.minutes} for text in arguments.texts]
     make_missing(NAME, races, make)
     report(recorded(NAME))

@@ -9,6 +9,7 @@ import torch
 
 from tests.marks import first_fast
 from transformer.config.files import load_config
+from transformer.run.fit import train
 from transformer.run.verification import InterruptAfter
 from transformer.storage.run_folder import LAST
 from transformer.system.errors import UserError
@@ -236,3 +237,10 @@ def test_a_time_limit_stops_between_two_steps(train_here, monkeypatch):
     state = torch.load(folder / LAST, weights_only=True)
     assert state["global_step"] == math.ceil(8 / 3)
     assert state["CharacterDataModule"]["examples_consumed"] == state["global_step"] * 3 * 7
+
+
+def test_time_that_was_spent_on_planning_takes_nothing_from_the_schedule(short_runs):
+    rates = Rates()
+    config = load_config("tiny.yaml", SCHEDULE | {"max_minutes": 10, "max_steps": 40})
+    train(config, callbacks=[rates], spent_seconds=540.0)
+    assert rates.used[:20] == pytest.approx([config.lr] * 20)

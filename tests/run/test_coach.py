@@ -72,8 +72,8 @@ def test_overfitting_is_said_with_its_step_and_what_helps():
     )
     flags = overfitting(run_of(**SHOWN[overfitting])).flags
     assert flags == (
-        "--max_steps 400 (the learning rate then falls in time) or --dropout 0.2, "
-        "or a smaller --embedding_dim"
+        "--config config.yaml --max_steps 400 (the learning rate then falls in time) "
+        "or --dropout 0.2, or a smaller --embedding_dim"
     )
 
 
@@ -105,17 +105,17 @@ def test_a_loss_that_hardly_rose_is_no_overfitting(val):
 
 def test_longer_is_advised_in_the_unit_of_the_limit():
     shown = SHOWN[still_falling]
-    assert still_falling(run_of(**shown)).flags.startswith("--max_steps 2000,")
+    assert still_falling(run_of(**shown)).flags.startswith("--config config.yaml --max_steps 2000,")
     assert still_falling(run_of(**shown, max_minutes=1.5)).flags.startswith("--max_minutes 3,")
     by_steps = still_falling(run_of(**shown, max_minutes=1.5, ended_by_minutes=False)).flags
-    assert by_steps.startswith("--max_steps 2000 --max_minutes none,")
+    assert by_steps.startswith("--config config.yaml --max_steps 2000 --max_minutes none,")
     learned_by_heart = shown | {"train": falling(end=0.3)}
     assert still_falling(run_of(**learned_by_heart)) is None
 
 
 def test_other_steps_of_a_planned_run_keep_its_plan():
     """The command alone would plan anew, for another limit."""
-    own = {"config_flag": "--config a.yaml ", "ended_by_minutes": False}
+    own = {"config_flag": "--config a.yaml", "ended_by_minutes": False}
     for rule in (overfitting, still_falling):
         assert rule(run_of(**SHOWN[rule], **own)).flags.startswith("--config a.yaml --max_steps ")
     longer = still_falling(
@@ -148,7 +148,7 @@ def test_the_exact_loss_of_the_best_weights_is_named_where_it_is_known():
 
 def test_advice_names_what_the_run_has():
     longer = still_falling(run_of(**SHOWN[still_falling], epochs=3)).flags
-    assert longer.startswith("--max_steps 2000 --epochs none,")
+    assert longer.startswith("--config config.yaml --max_steps 2000 --epochs none,")
     assert "float32" in skipped(run_of(skipped_steps=1)).flags
     assert "float32" not in skipped(run_of(skipped_steps=1, precision="float32")).flags
     for rule in (overfitting, still_falling, copying):

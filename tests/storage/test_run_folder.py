@@ -159,6 +159,15 @@ def test_after_a_race_the_winner_is_gone_on_with_and_not_the_last_candidate(
     winner = tmp_path / "mine" / "version_9"
     os.utime(winner / LAST, (2e9, 2e9))  # went on after the others
     assert find_restart(tmp_path, "mine") == [winner / LAST]
+    touch(winner / SUMMARY)  # and has ended, so the others have, too
+    assert find_restart(tmp_path, "mine") == []
+
+
+def test_a_picture_in_a_run_that_has_ended_hides_no_lost_run(lost_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    touch(tmp_path / "mine" / "version_9" / SUMMARY)
+    touch(tmp_path / "mine" / "version_9" / "curves.png")
+    assert find_restart(tmp_path, "mine") == [lost_run / LAST, lost_run / PREVIOUS]
 
 
 def test_a_run_that_has_ended_is_not_gone_on_with(lost_run, tmp_path, monkeypatch):

@@ -92,6 +92,7 @@ def finished(
     run: Run, step: int, copied: int = 0, best_weights: tuple[int, float] | None = None
 ) -> Finished:
     """The run as the coach looks at it."""
+    config = f"--config {quoted(run.folder / CONFIG)}"
     name = flag("name", f"{run.folder.parent.name}-seeds")
     return Finished(
         train=run.curves.train,
@@ -109,8 +110,8 @@ def finished(
         picked_by_val_loss=run.monitor == "val_loss",
         copied=copied,
         num_devices=run.num_devices,
-        config_flag=f"--config {quoted(run.folder / CONFIG)} " if run.origin.planned else "",
-        sweep_flags=f"--config {quoted(run.folder / CONFIG)}{name}{_on_one_device(run)}",
+        config_flag=config,
+        sweep_flags=f"{config}{name}{_on_one_device(run)}",
     )
 
 

@@ -42,7 +42,8 @@ class Finished:
     picked_by_val_loss: bool = True  # whether that metric picks the best weights
     copied: int = 0  # the longest passage of the training text in the sample, in characters
     num_devices: int = 1
-    config_flag: str = ""  # needed to train the same model with other limits
+    # With which train.py trains the same model for other steps; the run's own command may plan one.
+    config_flag: str = "--config config.yaml"
     sweep_flags: str = "--config config.yaml"  # with which sweep.py trains its config again
 
     @property
@@ -85,7 +86,7 @@ def overfitting(run: Finished) -> Advice | None:
         f"val_loss was lowest at step {step:,} ({loss:z.4f}; these weights are kept), and "
         f"{run.last_val:z.4f} at the end{above}; in between, the model has learned its examples "
         "by heart",
-        f"{run.config_flag}--max_steps {step} (the learning rate then falls in time)"
+        f"{run.config_flag} --max_steps {step} (the learning rate then falls in time)"
         f"{_or_dropout(run)}{_or_width(run, 'smaller')}",
     )
 
@@ -98,7 +99,7 @@ def still_falling(run: Finished) -> Advice | None:
         return None
     if run.last_val > SMALL_GAP * run.last_train:
         return None
-    longer = f"{run.config_flag}--max_steps {2 * run.step}"
+    longer = f"{run.config_flag} --max_steps {2 * run.step}"
     longer += " --epochs none" * (run.epochs is not None)
     if run.max_minutes is not None:
         longer += " --max_minutes none"

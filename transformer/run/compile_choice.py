@@ -91,8 +91,7 @@ def _choose(
         began, module.model._compiled_call_impl = module.model._compiled_call_impl, None
         if is_out_of_memory(error) or began is None:  # the run will say it, with what helps
             return Choice("false")
-        if _comes_again(error):
-            remember(f"{question}, {FAILED}", {FAILED: 1.0}, folder)
+        remember(f"{question}, {FAILED}", Answer({FAILED: 1.0}, sure=False), folder)
         return Choice("false", f"compiling failed ({type(error).__name__})")
 
 
@@ -154,7 +153,7 @@ def _tried(trial: Trial, question: str) -> Answer | Choice:
             return Answer({NOT_TRIED: 1.0})
         plain = Answer(measured, sure=cores_are_free())
         if PRODUCTS not in plain:
-            return Answer({NOT_TRIED: 1.0}, sure=plain.sure)
+            return Answer({NOT_TRIED: 1.0}, sure=False)  # by the first step alone, which is slow
         remember(asked, plain, folder)
     step_seconds, share = plain[WITHOUT], plain[PRODUCTS] / plain[WITHOUT]
     if not may_pay(step_seconds, share) or not trial.has_time(step_seconds):
@@ -179,15 +178,6 @@ def _compile(trial: Trial, question: str, compiled_seconds: float, may_time: boo
         remember(asked, Answer({AGAIN: seconds}, sure=cores_are_free()), folder)
     else:
         trial.step(compiled=True)
-
-
-def _comes_again(error: BaseException | None) -> bool:
-    """Whether a repeat would fail too; after an error of the disk, somebody may have made room."""
-    while error is not None:
-        if isinstance(error, OSError):
-            return False
-        error = error.__cause__ or error.__context__
-    return True
 
 
 def decide(seconds: Mapping[str, float], run_seconds: float) -> Choice:

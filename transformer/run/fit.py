@@ -179,7 +179,7 @@ def put_together(
         schedule_changed=resuming.changes_schedule(before, config),
         keeper=RunFolder(folder, config.resolved(), lock, record),
         sums_up=sums_up,
-        origin=origin,
+        pace=origin.pace,
     )
     trainer = assembly.build_trainer(
         run, parts.hardware, first_step=step, profile=profile, callbacks=callbacks

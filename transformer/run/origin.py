@@ -8,12 +8,7 @@ if TYPE_CHECKING:
 
 
 class Origin(NamedTuple):
-    """The command of a run, and the pace of the run that it repeats, if it has one.
-
-    `planned` if the command leaves values to the planner, so that with another limit it would
-    train another model.
-    """
+    """The command of a run, and the pace of the run that it repeats, if it has one."""
 
     command: Sequence[str] | None = None
     pace: "Pace | None" = None
-    planned: bool = False

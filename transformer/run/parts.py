@@ -7,7 +7,6 @@ from pathlib import Path
 from transformer.config.keys import Config
 from transformer.data.datamodule import EndlessDataModule
 from transformer.run.folder_keeper import RunFolder
-from transformer.run.origin import Origin
 from transformer.run.reports import many_passes_note
 from transformer.system.signals import Signals
 from transformer.tasks.registry import task_of
@@ -32,16 +31,11 @@ class Run:
     schedule_changed: bool = False  # by new settings of a resumed run
     keeper: RunFolder | None = None  # None for a run that leaves no files
     sums_up: bool = True  # at its end; otherwise the run is a part of something else
-    origin: Origin = field(default_factory=Origin)
+    pace: Pace | None = None  # of the run that this one repeats, in place of the clock
     checkpoint_io: RunCheckpointIO = field(default_factory=RunCheckpointIO)
     signals: Signals = field(default_factory=Signals)
     curves: Curves = field(default_factory=Curves)
     shown_texts: dict[int, str] = field(default_factory=dict)  # by step: the last validation's
-
-    @property
-    def pace(self) -> Pace | None:
-        """Of the run that this one repeats, in place of the clock."""
-        return self.origin.pace
 
     @property
     def tokens_per_step(self) -> int:

@@ -189,18 +189,21 @@ def find_restart(runs_dir: str | Path, name: str) -> list[Path]:
     """
     versions = Path(runs_dir, name).glob("version_*")
     runs = [run for run in versions if run.name[8:].isdecimal() and holder_of(run) is None]
-    run = max(runs, key=lambda run: (_written_at(run), int(run.name[8:])), default=None)
-    if run is None or isfile(run / SUMMARY):
-        return []
-    started_again = was_restarted()
     if (launch := launch_id()) is not None:
-        started_again = isfile(run / LAUNCH) and read_utf8(run / LAUNCH, "id") == launch
-    return _checkpoints(run) if started_again else []
+        runs = [run for run in runs if _launched_by(run, launch)]
+    elif not was_restarted():
+        return []
+    run = max(runs, key=lambda run: (_written_at(run), int(run.name[8:])), default=None)
+    return [] if run is None or isfile(run / SUMMARY) else _checkpoints(run)
+
+
+def _launched_by(run: Path, launch: str) -> bool:
+    return isfile(run / LAUNCH) and read_utf8(run / LAUNCH, "id") == launch
 
 
 def _written_at(run: Path) -> float:
-    """Also of a run that was lost before its first checkpoint."""
-    return max(_modified_at(run / LAST), _modified_at(run))
+    """When training wrote; a run that was lost early has a config alone, or not even that."""
+    return max(_modified_at(run / name) for name in (LAST, CONFIG)) or _modified_at(run)
 
 
 def _checkpoints(run: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def device_name(device: torch.device) -> str:
     return f"{processor_name()} ({device.type}, {torch.get_num_threads()} threads)"
 
 
+@cache  # the file has hundreds of lines for each of many cores
 def processor_name() -> str:
     """The processor's model name on Linux; elsewhere Python's name, which may be less exact."""
     try:

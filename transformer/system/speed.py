@@ -128,7 +128,7 @@ def recalled(question: str, names: Iterable[str], folder: Path) -> Answer | None
 
 
 def remember(question: str, answer: Mapping[str, float], folder: Path) -> None:
-    """For `recalled`, if it is no sure `Answer` for UNSURE_SECONDS.
+    """For `recalled`; an `Answer` that is not sure counts for UNSURE_SECONDS.
 
     A line says so if the folder cannot be used.
     """

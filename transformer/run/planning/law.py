@@ -26,7 +26,8 @@ PILOT_STEPS = 200
 PILOT_TOKENS = PILOT_STEPS * PLAIN["batch_size"] * PLAIN["block_size"]
 
 
-# Tokens to train on, of the shortest and, about, of the longest text that the law was fitted to.
+# Tokens to train on, of the shortest text that the law was fitted to, and hardly more than of the
+# longest, the whole of Tiny Shakespeare.
 FITTED_FROM, FITTED_TO = 90_000, 1_100_000
 USUAL_PROMISED = 1.4  # T of the texts that the law was fitted to, about
 LEAST_PROMISED = 1.2  # hardly below the lowest of them

@@ -119,9 +119,8 @@ class Planner(ABC):
             given = self.draft.given("embedding_dim", "num_heads", "num_kv_heads")
             raise UserError(
                 f"no model can be planned with {given}: "
-                "num_heads must divide embedding_dim into heads of an even width (which only "
-                "rotary positions need), and a num_kv_heads must divide num_heads; give other "
-                "values, or auto"
+                "num_heads must divide embedding_dim (with rotary positions, into heads of an even "
+                "width), and num_kv_heads must divide num_heads; give other values, or auto"
             )
         fitting = [size for size in found if self._bytes(size) <= self.free_bytes]
         if not fitting:
@@ -142,7 +141,7 @@ class Planner(ABC):
         weights = self.block_parameters(size)
         weights += 2 * self.facts.vocab_size * size.width
         of_a_block = 34 * size.width
-        if on_cpu and ("dropout" in self.draft.auto or self.base.resolved()["dropout"]):
+        if on_cpu and getattr(self.base.family_settings(), "attention_dropout", 0.0):
             of_a_block += 2.25 * size.num_heads * self.base.block_size
         numbers = of_a_block * size.num_blocks + 4 * self.facts.vocab_size
         numbers *= self.base.batch_size * self.facts.tokens_per_example

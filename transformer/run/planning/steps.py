@@ -20,7 +20,7 @@ from transformer.run.compiling import TimedProducts, compile_model, may_save, re
 from transformer.run.timing import now
 from transformer.system.cache import cache_folder
 from transformer.system.devices import device_name, resolve_accelerator
-from transformer.system.speed import cores_are_free, recalled, remember, remembered
+from transformer.system.speed import Answer, cores_are_free, recalled, remember, remembered
 from transformer.tasks.base import Data
 from transformer.tasks.task_run import TaskRun
 from transformer.training.hardware import has_compiler
@@ -132,11 +132,12 @@ def _compiling(
         config, run_seconds = sized(plain, *COMPILED), 60 * (settled.max_minutes or math.inf)
 
         def share() -> float:
-            asked = f"products, {question}"
-            answer = remembered(
-                asked, [PRODUCTS], folder, lambda: {PRODUCTS: products_share(config, task)}
-            )
-            return answer[PRODUCTS]
+
+            def measure() -> Answer:
+                answer = {PRODUCTS: products_share(config, task)}
+                return Answer(answer, sure=cores_are_free())
+
+            return remembered(f"products, {question}", [PRODUCTS], folder, measure)[PRODUCTS]
 
         if not may_save(run_seconds, ASKING_SECONDS, share):
             return None

@@ -200,7 +200,7 @@ class TextPlanner(Planner):
         return f"val_loss {plan.expected:.2f} {sure}"
 
     def _unlike_the_laws_runs(self) -> str:
-        """In what the runs of the law differ, for which nobody knows its error; or nothing."""
+        """The first of the facts on which the law was not tried, so nobody knows its error here."""
         if self.facts.unique < FITTED_FROM:
             return "for so short a text"
         if self.facts.unique > FITTED_TO:

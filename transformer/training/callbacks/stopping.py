@@ -42,8 +42,8 @@ class TimeLimit(AfterBatch):
 
     After the last step come the forward passes of `tokens_afterwards` tokens (validation, sample),
     whose time is estimated from the training speed so far, and saving. At the start and after each
-    batch, `spend` gets the share of the time for steps that is used up, over all resumes; the
-    learning-rate schedule depends on it.
+    batch, `spend` gets the share of the time between the first and the last step that is used up,
+    over all resumes; the learning-rate schedule depends on it.
     """
 
     SAVING_SECONDS = 1.0
@@ -62,6 +62,7 @@ class TimeLimit(AfterBatch):
         self.spend = spend
         self.agreement = agreement
         agreement.ask("time", lambda: throughput.elapsed_seconds / self._step_seconds)
+        agreement.ask("began", lambda: (throughput.began_seconds or 0.0) / self._step_seconds)
 
     @property
     def seconds_left(self) -> float:
@@ -78,17 +79,23 @@ class TimeLimit(AfterBatch):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.agreement.agree()
-        self.spend(self.share)
+        self.spend(self.share_of_steps)
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
-        self.spend(self.share)
+        self.spend(self.share_of_steps)
         if self.share >= 1:
             trainer.should_stop = True
 
     @property
     def share(self) -> float:
-        """The used share of the time for steps, as all ranks last agreed; 1 at the end."""
+        """The used share of the time until the last step, as all ranks last agreed; 1 there."""
         return min(1.0, self.agreement.answers["time"])
+
+    @property
+    def share_of_steps(self) -> float:
+        """The same since the first step: what came before it takes nothing from a schedule."""
+        began = self.agreement.answers["began"]
+        return 1.0 if self.share >= 1 else max(0.0, (self.share - began) / (1 - began))
 
 
 class Patience(EarlyStopping):

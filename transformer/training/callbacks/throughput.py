@@ -13,7 +13,8 @@ class Throughput(AfterBatch):
     """Counts tokens and seconds over all resumes; logs tokens_per_second and corpus_passes.
 
     tokens_per_second leaves out validation, samples and checkpoints; elapsed_seconds is the whole
-    time since `started_at` (of time.monotonic). One corpus pass is `num_train_tokens` tokens. An
+    time since `started_at` (of time.monotonic), and began_seconds those of them before the run's
+    first step, for imports, a plan and its race. One corpus pass is `num_train_tokens` tokens. An
     example is a row of a batch; it has `tokens_per_example` tokens on average, without padding.
     """
 
@@ -24,6 +25,7 @@ class Throughput(AfterBatch):
         self.tokens_per_example = tokens_per_example
         self.examples = 0
         self.training_seconds = 0.0
+        self.began_seconds: float | None = None  # unknown before the first step
         self._elapsed_before = 0.0
         self._started_at = time.monotonic() if started_at is None else started_at
         self._resumed_at = 0.0  # start of the current stretch of training steps
@@ -48,6 +50,8 @@ class Throughput(AfterBatch):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._resumed_at = time.monotonic()
+        if self.began_seconds is None:
+            self.began_seconds = self.elapsed_seconds
 
     def after_batch(self, trainer: pl.Trainer, batch: Any) -> None:
         self.examples += len(batch[0]) * trainer.world_size
@@ -80,6 +84,7 @@ class Throughput(AfterBatch):
             "examples": self.examples,
             "training_seconds": self.training_seconds,
             "elapsed_seconds": self.elapsed_seconds,
+            "began_seconds": self.began_seconds,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -87,6 +92,7 @@ class Throughput(AfterBatch):
         self._counted_tokens = self.tokens
         self.training_seconds = state_dict["training_seconds"]
         self._elapsed_before = state_dict["elapsed_seconds"]
+        self.began_seconds = state_dict.get("began_seconds", 0.0)  # older runs counted from there
         self._logged = (self.tokens, self.training_seconds)
 
     def _add_stretch(self) -> None:
