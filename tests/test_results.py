@@ -80,6 +80,8 @@ def test_plans_stand_beside_the_best_of_their_random_runs(processor):
             *(best, f"{row['expected']:.2f}", f"{row['seconds'] / 60:.2f}"),
         )
         assert " ".join(f"| {' | '.join(cells)} |".split()) in page
+        if row["minutes"] == 30:
+            assert f"the last validation was {row['rise']:.3f} above the best one" in page
 
 
 def test_the_default_is_compared_with_its_former_shape_in_equal_time():
