@@ -132,4 +132,15 @@ def test_too_few_pairs_are_refused_in_one_line(draft_of):
 
 def test_the_batch_grows_with_the_pairs():
     sizes = [pairs._batch_size(n) for n in (200, 6361, 12_800, 100_000, 10**6)]
-    assert sizes == [32, 64, 128, 256, 256]
+    assert sizes == [32, 32, 64, 256, 256]
+
+
+def test_small_batches_have_a_lower_learning_rate(draft_of):
+    rates = {}
+    for size in (16, 32, 64, 256):
+        (entry,), *_ = plan_of(draft_of(batch_size=size, max_steps=5), time.monotonic())
+        rates[entry.config.batch_size] = entry.config.lr
+    assert list(rates.values()) == sorted(rates.values())
+    assert (rates[32], rates[256]) == (0.0058, 0.01)
+    (given,), *_ = plan_of(draft_of(batch_size=16, lr=0.02, max_steps=5), time.monotonic())
+    assert given.config.lr == 0.02
