@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from transformer.config.drafts import read_draft
+from transformer.config.files import load_config
 from transformer.run.planning import pairs, planner
 from transformer.run.planning.pairs import PASSES, PairPlanner
 from transformer.run.planning.planned import outlook, plan_of
 from transformer.run.planning.planner import LEAST_STEPS, DataFacts
+from transformer.run.planning.sizes import Size
 from transformer.run.planning.steps import StepSeconds
 from transformer.system.errors import UserError
 
@@ -144,3 +146,17 @@ def test_small_batches_have_a_lower_learning_rate(draft_of):
     assert (rates[32], rates[256]) == (0.0058, 0.01)
     (given,), *_ = plan_of(draft_of(batch_size=16, lr=0.02, max_steps=5), time.monotonic())
     assert given.config.lr == 0.02
+
+
+@pytest.mark.parametrize("key", ["batch_size", "lr", "dropout", "r_drop"])
+def test_pairs_small_is_the_plan_for_8000_pairs(key):
+    small = load_config(AUTO.with_name("pairs-small.yaml"))
+    num_pairs = 6400  # for training
+    size = Size(small.embedding_dim, small.num_heads, small.num_blocks)
+    plans = planner_of(num_pairs)
+    planned = plans._recipe(1.0) | {
+        "batch_size": pairs._batch_size(num_pairs),
+        "lr": pairs._lr(0.01, small.batch_size),
+    }
+    assert planned[key] == getattr(small, key)
+    assert plans._worthwhile()[-1] == size
