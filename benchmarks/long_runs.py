@@ -14,7 +14,15 @@ from typing import Any
 from record import as_folder, processor, recorded_by_name, save
 from tabulate import tabulate
 
-PICKED = ("val_loss", "best_step", "step", "corpus_passes", "num_parameters", "elapsed_seconds")
+PICKED = (
+    "val_loss",
+    "val_word_error_rate",
+    "best_step",
+    "step",
+    "corpus_passes",
+    "num_parameters",
+    "elapsed_seconds",
+)
 MADE_BY = ("command", "commit", "versions", "processor", "num_threads")
 
 
@@ -30,7 +38,7 @@ def row_of(run: Path) -> dict[str, Any]:
     ended_on = date.fromtimestamp((run / "summary.json").stat().st_mtime).isoformat()
     facts = {name: part[name] for name in MADE_BY}
     facts["command"] = [Path(word).name for word in part["command"]]  # no places of this machine
-    return {name: summary[name] for name in PICKED} | facts | {"date": ended_on}
+    return {name: summary[name] for name in PICKED if name in summary} | facts | {"date": ended_on}
 
 
 def main() -> None:
@@ -41,7 +49,7 @@ def main() -> None:
     for name, _, run in (each.partition("=") for each in arguments.runs):
         rows[name] = row_of(Path(run))
         save("long_runs", rows)
-    table = [[name, *(row[picked] for picked in PICKED)] for name, row in rows.items()]
+    table = [[name, *(row.get(picked) for picked in PICKED)] for name, row in rows.items()]
     print(tabulate(table, ("", *PICKED), floatfmt=".4g"))
 
 
