@@ -139,7 +139,7 @@ def measure(name: str, changes: dict[str, Any]) -> dict[str, Any]:
         "parts": estimate.bytes_by_part,
         "tensors": {"estimated": estimate.total_bytes, "measured": at_peak[0] - before},
         "process": {
-            "estimated": process_bytes(estimate.total_bytes),
+            "estimated": process_bytes(float(estimate.total_bytes)),
             "measured": max(before, peak_bytes()),
         },
     }

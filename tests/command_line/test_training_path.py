@@ -55,8 +55,8 @@ def test_a_run_folder_holds_all_that_is_promised(finished):
 def test_the_config_in_a_run_folder_makes_the_same_run(finished):
     given = load_config(finished.home / "tiny.yaml").model_copy(update={"run_name": "tiny"})
     written = load_config(finished.folder / "config.yaml")
-    # On one thread, no number of threads is measured; so short a run is not compiled.
-    measured = {"attention": written.attention, "compile": False}
+    # So short a run is not compiled; its one thread is recorded, for a resume on more cores.
+    measured = {"attention": written.attention, "compile": False, "num_threads": 1}
     assert written.attention in ("explicit", "fused")
     assert written.resolved() == given.resolved() | measured
     assert written.feedforward_dim is None

@@ -63,7 +63,7 @@ def _time_here(
         return f"the time is not measured: the run has {num_devices} devices, and one is used here"
     try:
         device_type = resolve_accelerator(config.accelerator)
-        needed = process_bytes(memory.total_bytes) if device_type == "cpu" else memory.total_bytes
+        needed = process_bytes(float(memory.total_bytes)) if device_type == "cpu" else memory.total_bytes
         free = timing.free_memory(device_type)
         if needed > free:
             return (
@@ -78,7 +78,7 @@ def _time_here(
 def _memory_table(footprint: Footprint) -> str:
     sizes = footprint.bytes_by_part | {
         "total": footprint.total_bytes,
-        "the process, on a CPU": process_bytes(footprint.total_bytes),
+        "the process, on a CPU": process_bytes(float(footprint.total_bytes)),
     }
     rows = [(name, f"{size / 1e9:,.3f}") for name, size in sizes.items()]
     return tabulate(rows, ("memory per device", "GB"), **_TABLE)

@@ -14,9 +14,9 @@ PROGRAM_BYTES, ALLOCATOR_FACTOR = 0.6e9, 1.4
 END_SECONDS = 2.0
 
 
-def process_bytes(step_bytes: float) -> int:
+def process_bytes(step_bytes: float) -> float:
     """Of a process on a CPU whose training steps take so many bytes."""
-    return round(PROGRAM_BYTES + ALLOCATOR_FACTOR * step_bytes)
+    return PROGRAM_BYTES + ALLOCATOR_FACTOR * step_bytes
 
 
 def parameters_by_part(model: nn.Module) -> dict[str, int]:

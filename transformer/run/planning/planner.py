@@ -147,8 +147,8 @@ class Planner(ABC):
         numbers *= self.base.batch_size * self.facts.tokens_per_example
         if "r_drop" in self.draft.auto or self.base.r_drop:
             numbers *= 2  # the batch is passed twice
-        step_bytes = 16 * weights + 4 * numbers
-        return float(process_bytes(step_bytes) if on_cpu else step_bytes)
+        step_bytes = float(16 * weights + 4 * numbers)
+        return process_bytes(step_bytes) if on_cpu else step_bytes
 
     def _sizes(self) -> Iterator[Size]:
         for width in self.open("embedding_dim", WIDTHS):
