@@ -63,7 +63,8 @@ def _time_here(
         return f"the time is not measured: the run has {num_devices} devices, and one is used here"
     try:
         device_type = resolve_accelerator(config.accelerator)
-        needed = process_bytes(float(memory.total_bytes)) if device_type == "cpu" else memory.total_bytes
+        needed = float(memory.total_bytes)
+        needed = process_bytes(needed) if device_type == "cpu" else needed
         free = timing.free_memory(device_type)
         if needed > free:
             return (
