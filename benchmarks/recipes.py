@@ -5,8 +5,8 @@ over the seeds go to recipes.json; rows of other configs there are kept. Prints 
 table. Without a config it measures nothing.
 
 The recipes were chosen on the validation split. With `--test_fraction 0.1`, runs keep a third split
-that no choice is made on, and score it once, at their end: rows for recipes_tested.json, and the
-table of docs/results.md.
+that no choice is made on, and score it once, at their end: rows for recipes_tested.json, and a
+table for docs/results.md.
 """
 
 import argparse

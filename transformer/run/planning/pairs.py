@@ -118,6 +118,7 @@ class PairPlanner(Planner):
             size = "the largest that passes" if enough else "the smallest, which passes most often"
             size += f" over {pairs}" + " often enough" * enough + self.seconds_of_a_step(plan)
         return {
+            "lr": "for batches of this size",
             "embedding_dim": size,
             "num_blocks": size,
             "r_drop": f"{plan.passes:.3g} passes over {pairs}",
