@@ -51,6 +51,8 @@ LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
             "embedding_dim=192+num_heads=6",
         ),
     ),
+    # Nothing else is measured: the config trains with polar_express, whatever is fast here.
+    "polar": ("default", ("polar=newton_schulz",)),
 }
 
 

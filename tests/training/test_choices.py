@@ -18,7 +18,7 @@ from transformer.system import speed
 from transformer.system.errors import UserError
 from transformer.training import choices
 from transformer.training.choices import WORTH_CHANGING, WORTH_FEWER_THREADS, Chooser
-from transformer.training.optimization.polar import POLARS
+from transformer.training.optimization.polar import FAST_POLARS
 
 SHAPE = {"heads": 2, "length": 8, "head_dim": 4, "dropout": 0.1, "bf16": False}
 MATRICES = {"width": 32, "feedforward_dim": 88, "bf16": False}
@@ -26,7 +26,7 @@ MATRICES = {"width": 32, "feedforward_dim": 88, "bf16": False}
 QUESTIONS = {
     "precision": (lambda chooser, given: chooser.precision(given, 32), "float32", "bf16"),
     "attention": (lambda chooser, given: chooser.attention(given, **SHAPE), "fused", "explicit"),
-    "polar": (lambda chooser, given: chooser.polar(given, **MATRICES), *POLARS),
+    "polar": (lambda chooser, given: chooser.polar(given, **MATRICES), *FAST_POLARS),
     "threads": (lambda chooser, given: chooser.num_threads(given, 32), "2", "1"),
 }
 each_question = pytest.mark.parametrize("question", QUESTIONS)
@@ -110,14 +110,14 @@ def test_a_gpu_is_not_timed(monkeypatch, question):
     monkeypatch.setattr(choices, "seconds_of", None)
     monkeypatch.setattr(choices, "has_bf16", lambda accelerator: True)
     ask, *_ = QUESTIONS[question]
-    wanted = {"precision": "bf16", "attention": "fused", "polar": "newton_schulz", "threads": "2"}
+    wanted = {"precision": "bf16", "attention": "fused", "polar": "polar_express", "threads": "2"}
     assert ask(Chooser(accelerator="cuda"), "auto") == (wanted[question], "")
 
 
 def test_muon_multiplies_in_bf16_without_being_timed(monkeypatch):
     monkeypatch.setattr(choices, "seconds_of", None)
     ways = MATRICES | {"bf16": True}
-    assert Chooser(accelerator="cpu").polar("auto", **ways) == ("newton_schulz", "")
+    assert Chooser(accelerator="cpu").polar("auto", **ways) == ("polar_express", "")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_matrices_of_the_models_shapes_are_timed(monkeypatch, sizes, shapes):
     def remember(x):
         seen.add(tuple(x.shape))
 
-    monkeypatch.setattr(choices, "POLARS", {"newton_schulz": remember, "zolotarev": remember})
+    monkeypatch.setattr(choices, "POLARS", dict.fromkeys(choices.FAST_POLARS, remember))
 
     def seconds(question, ways, *_, **__):
         for work in ways.values():
@@ -203,18 +203,18 @@ def test_the_way_of_muon_is_recorded_said_and_kept(take, tmp_path, caplog):
     assert settle(load_config(path)).polar == "auto"  # AdamW has no use for it
     config = settle(load_config(path, {"optimizer": "muon", "precision": "float32"}))
     assert config.polar == "zolotarev"
-    assert caplog.messages[-1] == "polar: zolotarev, 2.0 x as fast as newton_schulz here"
+    assert caplog.messages[-1] == "polar: zolotarev, 2.0 x as fast as polar_express here"
     take(zolotarev=2.0)
     caplog.clear()
     assert settle(config) == config
     assert caplog.messages == []
-    assert settle(config.model_copy(update={"polar": "auto"})).polar == "newton_schulz"
+    assert settle(config.model_copy(update={"polar": "auto"})).polar == "polar_express"
 
 
 def test_inverses_in_bf16_are_refused_with_a_way_out(tmp_path):
     (tmp_path / "config.yaml").write_text(KEYS, encoding="utf-8")
     changes = {"optimizer": "muon", "precision": "bf16", "polar": "zolotarev", "num_threads": 1}
-    wanted = "polar zolotarev needs a CPU and precision float32, and precision is bf16: give newton"
+    wanted = "polar zolotarev needs a CPU and precision float32, and precision is bf16: give polar_"
     with pytest.raises(UserError, match=wanted):
         settle(load_config(tmp_path / "config.yaml", changes))
 

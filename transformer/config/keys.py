@@ -41,7 +41,7 @@ class Config(DataKeys):
     )
     weight_decay: Number = Field(0.1, ge=0, description="decoupled weight decay of the matrices")
     momentum: Fraction = Field(0.95, description="Muon: decay of the gradient average")
-    polar: Literal["auto", "newton_schulz", "zolotarev"] = Field(
+    polar: Literal["auto", "polar_express", "newton_schulz", "zolotarev"] = Field(
         "auto", description="Muon: how orthogonal matrices are computed; auto: the faster way here"
     )
     beta1: Fraction = Field(0.9, description="AdamW: decay of the gradient average")

@@ -18,7 +18,7 @@ from transformer.system.speed import (
     fastest,
     seconds_of,
 )
-from transformer.training.optimization.polar import PLAIN, POLARS, Polar
+from transformer.training.optimization.polar import FAST_POLARS, PLAIN, POLARS, Polar
 
 WIDEST = 512  # is measured: wider layers gain as much and take a second
 LONGEST = 512  # positions; with more, all weights take too much memory, unless dropout needs them
@@ -94,7 +94,7 @@ class Chooser:
         return self._faster(question, ways, "fused", BATCHES)
 
     def polar(self, given: str, *, width: int, feedforward_dim: int, bf16: bool) -> Choice:
-        """auto on a CPU in float32: what is faster on the matrices of blocks; elsewhere products.
+        """auto on a CPU in float32: what is faster on the matrices of blocks, or else PLAIN.
 
         Wider matrices are taken to gain as much as those of WIDEST_MATRIX and the same proportions.
         """
@@ -105,7 +105,7 @@ class Chooser:
         rows = min(width, WIDEST_MATRIX)
         columns = max(1, feedforward_dim * rows // width)
         shapes = ((rows, rows), (min(rows, columns), max(rows, columns)))
-        ways = {name: orthogonalizing(polar, shapes) for name, polar in POLARS.items()}
+        ways = {name: orthogonalizing(POLARS[name], shapes) for name in FAST_POLARS}
         question = f"Muon, width {rows}, feed-forward {columns}"
         return self._faster(question, ways, PLAIN, MATRICES)
 

@@ -89,7 +89,7 @@ def check_polar(polar: str, precision: str, accelerator: str) -> None:
             f"precision is {precision}" if accelerator == "cpu" else f"accelerator is {accelerator}"
         )
         raise UserError(
-            f"polar zolotarev needs a CPU and precision float32, and {why}: give newton_schulz"
+            f"polar zolotarev needs a CPU and precision float32, and {why}: give polar_express"
         )
 
 

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformer.models.bigram import Bigram
 from transformer.training.optimization.muon import Muon, orthogonalize
 from transformer.training.optimization.optimizers import make_optimizer, muon_groups
-from transformer.training.optimization.polar import newton_schulz, zolotarev
+from transformer.training.optimization.polar import newton_schulz, polar_express, zolotarev
 from transformer.training.settings import OptimizerSettings
 
 pytestmark = pytest.mark.parity
@@ -115,7 +115,7 @@ def test_matrices_of_one_shape_or_its_transpose_share_one_product(all_float64, g
     same(together, [result for (result,) in one_by_one], 1e-10)
 
 
-@pytest.mark.parametrize("polar", [newton_schulz, zolotarev])
+@pytest.mark.parametrize("polar", [newton_schulz, polar_express, zolotarev])
 def test_a_gradient_of_zero_moves_nothing_but_the_decay(polar, generator):
     (parameter,) = make_parameters([(5, 7)], generator)
     start = parameter.detach().clone()
@@ -176,11 +176,12 @@ def make_muon(model, bf16=False, **changes):
     ("name", "polar"),
     [
         ({}, newton_schulz),
-        ({"polar": "auto"}, newton_schulz),
+        ({"polar": "auto"}, polar_express),
+        ({"polar": "polar_express"}, polar_express),
         ({"polar": "newton_schulz"}, newton_schulz),
         ({"polar": "zolotarev"}, zolotarev),
     ],
-    ids=["default", "auto", "newton_schulz", "zolotarev"],
+    ids=["default", "auto", "polar_express", "newton_schulz", "zolotarev"],
 )
 def test_muon_takes_the_way_it_is_told_on_any_number_of_threads(name, polar, make_gpt):
     before = torch.get_num_threads()
@@ -197,9 +198,9 @@ def test_muon_takes_the_way_it_is_told_on_any_number_of_threads(name, polar, mak
 
 
 def test_inverses_in_bf16_and_unknown_ways_are_refused(make_gpt):
-    with pytest.raises(ValueError, match="polar zolotarev does not go with bf16: give newton_"):
+    with pytest.raises(ValueError, match="polar zolotarev does not go with bf16: give polar_"):
         make_muon(make_gpt(), bf16=True, polar="zolotarev")
-    with pytest.raises(ValueError, match="one of newton_schulz, zolotarev, got 'newton'"):
+    with pytest.raises(ValueError, match="one of polar_express, .*, zolotarev, got 'newton'"):
         make_muon(make_gpt(), polar="newton")
     with pytest.raises(AssertionError):
         zolotarev(torch.ones(1, 2, 3, dtype=torch.bfloat16))

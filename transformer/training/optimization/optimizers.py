@@ -91,7 +91,7 @@ def make_optimizer(
 
 
 def polar_named(name: str, *, bf16: bool) -> Polar:
-    """`auto` is the plain one: what is faster is chosen before (`transformer.training.choices`).
+    """`auto` is PLAIN: what is faster is chosen before (`transformer.training.choices`).
 
     Raises: ValueError for an unknown name, and for `zolotarev` in bf16.
     """
