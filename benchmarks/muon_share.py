@@ -25,7 +25,7 @@ from transformer.run.fit import read_input
 from transformer.run.preparation import Prepared, prepare
 from transformer.tasks.base import Data
 from transformer.training.optimization.optimizers import make_optimizer
-from transformer.training.optimization.polar import PLAIN, POLARS
+from transformer.training.optimization.polar import POLARS
 from transformer.training.settings import OptimizerSettings
 
 WARMUP_STEPS = 3
@@ -36,7 +36,9 @@ def measure(config: Config, data: Data, rounds: int) -> list[dict[str, Any]]:
     """A row for each way in which Muon can compute; what is auto is settled as a run does it."""
     parts = prepare(config, data)
     settled = parts.config
-    names = list(POLARS) if settled.precision == FLOAT32 else [PLAIN]  # inverses need the digits
+    names = list(POLARS)
+    if settled.precision != FLOAT32:
+        names.remove("zolotarev")  # needs its digits
     with repeatable(settled):
         taken = times_in_turn(parts, names, rounds)
     made_with = {

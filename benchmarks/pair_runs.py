@@ -32,10 +32,17 @@ RUNS: list[tuple[int, int, dict[str, Any]]] = [
 ]
 
 
-def words(number: int) -> str:
-    """A seeded sample of the words with one pronunciation, with it."""
-    lines = read_source(built_in("cmudict-single.tsv"), "file of pairs", build=True)
-    chosen = random.Random(0).sample(lines.text.rstrip("\n").split("\n"), number)
+def words(number: int, others: int = 0) -> str:
+    """A seeded sample of the words with one pronunciation, with it.
+
+    With `others`, a sample of so many words that the first one leaves.
+    """
+    source = read_source(built_in("cmudict-single.tsv"), "file of pairs", build=True)
+    lines = source.text.rstrip("\n").split("\n")
+    chosen = random.Random(0).sample(lines, number)
+    if others:
+        left = sorted(set(lines).difference(chosen))
+        chosen = random.Random(0).sample(left, others)
     return "\n".join(chosen) + "\n"
 
 

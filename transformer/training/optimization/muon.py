@@ -146,9 +146,9 @@ def orthogonalize(
     results = list(matrices)
     for indices in by_shape.values():
         stacked = [matrices[i] for i in indices]
-        if bf16:  # one by one, as half as much is left to transpose
-            stacked = [m.bfloat16() for m in stacked]
         wide = torch.stack([m if m.shape[0] <= m.shape[1] else m.T for m in stacked])
+        if bf16:
+            wide = wide.bfloat16()
         for i, result in zip(indices, polar(wide), strict=True):
             results[i] = result if result.shape == matrices[i].shape else result.T
     return results
