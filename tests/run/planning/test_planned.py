@@ -76,7 +76,7 @@ def test_the_outlook_names_the_times_that_are_too_short(draft_of, monkeypatch):
 
 @pytest.mark.parametrize(("minutes", "compiles"), [(0.5, "false"), (30, "true")])
 def test_the_plan_says_whether_it_compiles(draft_of, monkeypatch, minutes, compiles):
-    known = StepSeconds(SECONDS, compiling=Compiling(gain=2.0, block_seconds=10.0))
+    known = StepSeconds(SECONDS, compiling=Compiling(gain=2.0, seconds=20.0))
     monkeypatch.setattr(texts, "timed_steps", lambda config, data: known)
     said = plan_of(draft_of(max_minutes=minutes, race="false"), time.monotonic()).text
     assert re.search(rf"^compile +{compiles} ", said, re.MULTILINE)

@@ -103,7 +103,7 @@ def test_the_steps_fit_into_the_minutes(minutes, unique):
     assert plan.passes == pytest.approx(plan.steps * 12 * 128 / unique)
 
 
-COMPILED = StepSeconds(SECONDS, compiling=Compiling(gain=2.0, block_seconds=10.0))
+COMPILED = StepSeconds(SECONDS, compiling=Compiling(gain=2.0, seconds=20.0))
 
 
 @pytest.mark.parametrize("minutes", [0.5, 1.0, 3.0, 10.0, 60.0])
@@ -114,7 +114,7 @@ def test_a_plan_compiles_where_the_run_is_sooner_at_its_end_so(minutes, unique):
     assert plan.expected <= without.for_minutes(minutes).expected + 0.003
     plain = plan.steps * COMPILED(plan.size.width, plan.size.num_blocks)
     plain *= 2 if plan.recipe["r_drop"] else 1
-    saved = plain / 2 - 10 * plan.size.num_blocks
+    saved = plain / 2 - COMPILED.compiling.cost(plan.size.num_blocks)
     assert plans.config_of(plan).compile is (saved > 0.05 * plain)
     assert plain - max(saved, 0) < 60 * minutes
 

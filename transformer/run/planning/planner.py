@@ -195,8 +195,8 @@ class Planner(ABC):
         seconds = 60 * minutes - self.spent_seconds - self._end_seconds(size)
         steps = seconds / step
         if (compiling := self._compiling) is not None:
-            cost = compiling.block_seconds * size.num_blocks
-            steps = max(steps, (seconds - cost) / step * compiling.gain)
+            compiled = (seconds - compiling.cost(size.num_blocks)) / step * compiling.gain
+            steps = max(steps, compiled)
         steps *= 1 - VALIDATION_SHARE
         return max(0, int(min(steps, self._most_steps)))
 
@@ -233,8 +233,8 @@ class Planner(ABC):
         if (compiling := self._compiling) is None:
             return None
         seconds = plan.steps * self._step(plan.size, plan.recipe)
-        cost = compiling.block_seconds * plan.size.num_blocks
-        return seconds / compiling.gain + cost < seconds / WORTH_CHANGING
+        compiled = seconds / compiling.gain + compiling.cost(plan.size.num_blocks)
+        return compiled < seconds / WORTH_CHANGING
 
     def _slower(self, recipe: Mapping[str, Any]) -> float:
         """How many times as long a step takes with this dropout and R-Drop."""

@@ -16,7 +16,14 @@ import torch
 from transformer.config.keys import Config
 from transformer.data.text.settings import READING_KEYS
 from transformer.run import assembly
-from transformer.run.compiling import TimedProducts, compile_model, may_save, repeatable
+from transformer.run.compiling import (
+    COST,
+    PRODUCTS,
+    TimedProducts,
+    compile_model,
+    may_save,
+    repeatable,
+)
 from transformer.run.timing import now
 from transformer.system.cache import cache_folder
 from transformer.system.devices import device_name, resolve_accelerator
@@ -33,13 +40,15 @@ TIMED = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2))
 USUAL = (128, 2)  # is also timed with dropout
 DROPOUT = "dropping"
 TIMED_STEPS = 3
-COMPILED = (256, 1)  # is also timed after it was compiled
-STEP, COST, PRODUCTS = "a step", "compiling", "products"
+COMPILED_SIZE = USUAL  # is also timed after it was compiled
+STEP = "a step"
+# About, of the seconds that compiling COMPILED_SIZE takes: models of one block have them too.
+FIXED_SHARE = 0.8
 ASKING_SECONDS = 30.0  # a plan that may save so many tries compiling, which costs some of them
 # Keys that change no step: places, and when a run ends.
 PLACES_AND_ENDS = (
     *("runs_dir", "run_name", "cache_dir", "sample_prompt"),
-    *("max_minutes", "max_steps", "epochs", "race"),
+    *("max_minutes", "max_steps", "epochs", "patience", "race"),
 )
 # How the files of a corpus are read.
 READING = (*READING_KEYS, "val_path", "test_path", "val_max_tokens", "token_files_from_mb")
@@ -53,11 +62,16 @@ log = logging.getLogger(__name__)
 class Compiling(NamedTuple):
     """What it brings on a CPU: a compiled step is `gain` times as fast, the optimizer's included.
 
-    Each block takes `block_seconds` to compile.
+    Compiling COMPILED_SIZE takes `seconds`.
     """
 
     gain: float
-    block_seconds: float
+    seconds: float
+
+    def cost(self, num_blocks: int) -> float:
+        """The seconds of compiling a model of so many blocks: most of them do not depend on it."""
+        _, timed_blocks = COMPILED_SIZE
+        return self.seconds * (FIXED_SHARE + (1 - FIXED_SHARE) * num_blocks / timed_blocks)
 
 
 class StepSeconds:
@@ -110,9 +124,8 @@ def timed_steps(settled: Config, data: Data) -> StepSeconds:
         seconds = {name: seconds_of_a_step(sized(plain, *names[name]), task) for name in names}
         dropped = settled.model_copy(update={"dropout": dropout, "r_drop": 0.0})
         seconds[DROPOUT] = seconds_of_a_step(sized(dropped, *USUAL), task)
-        # Beside other programs steps take longer: then a later run measures again.
-        if resolve_accelerator(settled.accelerator) != "cpu" or cores_are_free():
-            remember(question, seconds, folder)
+        sure = resolve_accelerator(settled.accelerator) != "cpu" or cores_are_free()
+        remember(question, Answer(seconds, sure=sure), folder)
     by_size = {size: seconds[name] for name, size in names.items()}
     compiling = _compiling(settled, task, by_size)
     return StepSeconds(by_size, max(1.0, seconds[DROPOUT] / by_size[USUAL]), compiling)
@@ -125,11 +138,13 @@ def _compiling(
     on_cpu = resolve_accelerator(settled.accelerator) == "cpu"
     if settled.compile != "auto" or not on_cpu or task.shapes_vary:
         return None
-    folder, question = cache_folder(settled.cache_dir), f"compiled {_question(settled, task)}"
+    width, num_blocks = COMPILED_SIZE
+    folder = cache_folder(settled.cache_dir)
+    question = f"compiled {width} x {num_blocks}, {_question(settled, task)}"
     seconds = recalled(question, (STEP, COST), folder)
     if seconds is None:
         plain = settled.model_copy(update={"dropout": 0.0, "r_drop": 0.0})
-        config, run_seconds = sized(plain, *COMPILED), 60 * (settled.max_minutes or math.inf)
+        config, run_seconds = sized(plain, *COMPILED_SIZE), 60 * (settled.max_minutes or math.inf)
 
         def share() -> float:
 
@@ -144,9 +159,8 @@ def _compiling(
         seconds = compiled_seconds(config, task)
         if seconds is None:
             return None
-        if cores_are_free():
-            remember(question, seconds, folder)
-    return Compiling(plain_seconds[COMPILED] / seconds[STEP], seconds[COST] / COMPILED[1])
+        remember(question, Answer(seconds, sure=cores_are_free()), folder)
+    return Compiling(plain_seconds[COMPILED_SIZE] / seconds[STEP], seconds[COST])
 
 
 def products_share(config: Config, task: TaskRun) -> float:
@@ -183,7 +197,8 @@ def _question(config: Config, task: TaskRun) -> str:
     left_out = ("lr", "seed", "dropout", "weight_decay", "data_path", *READING)  # take no time
     facts = [f"{size} symbols" for size in task.data.sizes.values()]
     facts.append(" and ".join(str(shape) for shape in task.typical_shapes))
-    facts.append(f"recipe {recipe_hash(config, *left_out)}, {device_name(device)}")
+    recipe = recipe_hash(sized(config, *USUAL), *left_out)  # as all sizes are timed
+    facts.append(f"recipe {recipe}, {device_name(device)}")
     return f"training steps, {', '.join(facts)}"
 
 
