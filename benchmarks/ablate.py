@@ -51,9 +51,10 @@ LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
             "embedding_dim=192+num_heads=6",
         ),
     ),
-    # Nothing else is measured: the config trains with polar_express, whatever is fast here.
     "polar": ("default", ("polar=newton_schulz",)),
 }
+# Flags for all runs of a list, where `auto` could choose otherwise on another machine.
+FOR_ALL: dict[str, tuple[str, ...]] = {"polar": ("--polar", "polar_express", "--precision", "bf16")}
 
 
 def flags_of(name: str) -> list[str]:
@@ -62,7 +63,8 @@ def flags_of(name: str) -> list[str]:
         raise UserError(f"{name or 'nothing'}: no such list: give one of {', '.join(LISTS)}")
     config, changes = LISTS[name]
     path = str(ROOT / "configs" / f"{config}.yaml")
-    return ["--config", path, "--name", f"ablate-{name}", "--try", *changes]
+    for_all = FOR_ALL.get(name, ())
+    return ["--config", path, "--name", f"ablate-{name}", *for_all, "--try", *changes]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -190,7 +190,10 @@ def report(rows: list[dict[str, Any]]) -> None:
         "real minutes": planned["seconds"] / 60,
     }
     if OTHERS in planned:
-        figures |= {f"{OTHERS} of auto": planned[OTHERS], "of the best at random": best[OTHERS]}
+        figures |= {
+            f"{OTHERS} of auto": planned[OTHERS],
+            "of the best at random": best.get(OTHERS, math.nan),
+        }
     print(f"{planned['text']}, {planned['minutes']:g} minutes, {planned['num_threads']} threads")
     print(tabulate(figures.items(), floatfmt=".3f"), flush=True)
 

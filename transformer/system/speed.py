@@ -101,7 +101,12 @@ def seconds_of(
         if needs_free_cores and not cores_are_free():
             log.info("%s: %s", question, _NOT_MEASURED)
             return None
-        return Answer(measure_all(candidates, sizes), sure=cores_are_free())
+        threads = torch.get_num_threads()
+        try:
+            seconds = measure_all(candidates, sizes)
+        finally:
+            torch.set_num_threads(threads)  # all of them look whether their cores are free
+        return Answer(seconds, sure=cores_are_free())
 
     try:
         if (answer := _answer(key, candidates, folder)) is not None:

@@ -120,13 +120,10 @@ class Chooser:
         width = min(width, WIDEST)
         numbers = sorted({1, (most + 1) // 2, most}, reverse=True)
         ways = {str(number): _with_threads(number, training_products(width)) for number in numbers}
-        try:
-            question = f"threads, width {width}"
-            return self._faster(
-                question, ways, str(most), MANY_ROWS, WORTH_FEWER_THREADS, needs_free_cores=True
-            )
-        finally:
-            torch.set_num_threads(most)
+        question = f"threads, width {width}"
+        return self._faster(
+            question, ways, str(most), MANY_ROWS, WORTH_FEWER_THREADS, needs_free_cores=True
+        )
 
     def _faster(
         self,

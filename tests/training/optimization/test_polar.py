@@ -83,7 +83,7 @@ def test_inverses_in_float32_give_what_the_singular_values_say(shape, rank, gene
     matrix = low_rank(shape, rank, generator)
     left, values, right = torch.linalg.svd(matrix.double(), full_matrices=False)
     x = values / values.pow(4).sum() ** 0.25
-    level = x * (polar.M + sum(a / (x**2 + c) for a, c in polar.FRACTIONS))
+    level = x * (polar.CONSTANT_TERM + sum(a / (x**2 + c) for a, c in polar.FRACTIONS))
     (ours,) = orthogonalize([matrix], zolotarev)
     # Rounding in G is 1e-7 of its norm; the least C is 3.6e-5.
     torch.testing.assert_close(ours.double(), left * level @ right, rtol=0, atol=1e-2)

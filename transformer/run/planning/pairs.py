@@ -123,7 +123,7 @@ class PairPlanner(Planner):
             "num_blocks": size,
             "r_drop": f"{plan.passes:.3g} passes over {pairs}",
             "dropout": f"usual for {pairs}",
-            "batch_size": f"about {STEPS_PER_PASS} steps for each pass",
+            "batch_size": f"{self.num_pairs / self.base.batch_size:,.0f} steps for each pass",
             "block_size": "the longest source or target",
         }
 

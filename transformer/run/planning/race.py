@@ -5,6 +5,7 @@ the law expects after so many tokens: a candidate that is better than expected t
 at the end, too. The others' folders stay, so that their curves can be seen.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -82,10 +83,12 @@ class RaceEnd(AfterBatch):
     """Ends a run after some seconds, with a validation of a part of the split."""
 
     def __init__(self, seconds: float) -> None:
-        self.ends_at = time.monotonic() + seconds
+        self.seconds = seconds
+        self.ends_at = math.inf
         self.steps = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.ends_at = time.monotonic() + self.seconds  # its text has been read
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]  # set later
         data.look_at(min(data.looked_at_tokens, VALIDATED_TOKENS))
         reload_validation(trainer)
@@ -108,9 +111,13 @@ def race(entries: Sequence[Entry], train: Callable[..., Path]) -> tuple[Config, 
     winner = min(placed, key=lambda each: each.outlook)
     tell(_table(placed, winner))
     # A run as long as this may be worth compiling.
-    compiles = str(winner.entry.config.compile).lower()
-    config = load_config(winner.folder / CONFIG, {"compile": compiles})
+    config = load_config(winner.folder / CONFIG, {"compile": _compiles(winner.entry)})
     return config, winner.folder / LAST
+
+
+def _compiles(entry: Entry) -> str:
+    """The value of the plan, which a race does not follow."""
+    return str(entry.config.compile).lower()
 
 
 def legs(entries: Sequence[Entry], train: Callable[..., Path]) -> list[Placed]:
@@ -126,7 +133,7 @@ def legs(entries: Sequence[Entry], train: Callable[..., Path]) -> list[Placed]:
             runs = Path(entry.config.runs_dir, str(entry.config.run_name))
             tell(
                 f"the race was stopped; to go on with the run of the last candidate:\n"
-                f"  python train.py --resume {quoted(runs)}"
+                f"  python train.py --resume {quoted(runs)} --compile {_compiles(entry)}"
             )
             raise
     if not placed:

@@ -14,9 +14,9 @@ from torch import Tensor
 # Of matrices (N, R, K).
 Polar = Callable[[Tensor], Tensor]
 
-# a, b and c of each step: one that is repeated, of Jordan et al. 2024
-# (kellerjordan.github.io/posts/muon), as in torch.optim.Muon.
+# a, b and c of each step.
 Coefficients = tuple[tuple[float, float, float], ...]
+# Jordan et al. 2024 (kellerjordan.github.io/posts/muon), as in torch.optim.Muon.
 JORDAN: Coefficients = ((3.4445, -4.7750, 2.0315),) * 5
 # Polar Express, Amsel et al. 2025 (arXiv:2505.16932): each step is the odd quintic that is nearest
 # to 1 where the step before has left the values of [0.003, 1]; each such interval is widened by 3 %
@@ -30,9 +30,9 @@ POLAR_EXPRESS: Coefficients = (
 _NORM_EPS = 1e-7
 # Zolotarev's function of type (5, 4) that is nearest to 1 on [0.003, 1], where it stays between
 # 0.871 and 1.129: Nakatsukasa and Freund 2016 (doi:10.1137/140990334), eqs. 3.7 to 3.12. In partial
-# fractions, x (M + sum of A / (x^2 + C)).
+# fractions, x (CONSTANT_TERM + sum of A / (x^2 + C)).
 LEAST_VALUE = 0.003
-M = 0.912315
+CONSTANT_TERM = 0.912315
 FRACTIONS = ((0.0121906, 3.56363e-05), (0.207218, 0.0127264))
 
 
@@ -105,7 +105,9 @@ def _polynomial(
 
 
 def zolotarev(x: Float[Tensor, "N R K"]) -> Float[Tensor, "N R K"]:
-    """(M I + sum of A (G + C I)^-1) X with G = X X^T: two inverses in place of most products.
+    """(B I + sum of A (G + C I)^-1) X: two inverses in place of most products.
+
+    G is X X^T, and B the constant term.
 
     X is scaled by the root of the norm of G, which is at least the greatest singular value. Those
     of at least LEAST_VALUE of it end between 0.871 and 1.129. Not for bfloat16, which has no digits
@@ -114,7 +116,7 @@ def zolotarev(x: Float[Tensor, "N R K"]) -> Float[Tensor, "N R K"]:
     assert x.dtype != torch.bfloat16
     gram = x @ x.mT
     scale = _square_of_norm(gram)
-    factor = torch.eye(gram.shape[1], dtype=x.dtype, device=x.device) * M
+    factor = torch.eye(gram.shape[1], dtype=x.dtype, device=x.device) * CONSTANT_TERM
     with _one_thread():
         for a, c in FRACTIONS:
             shifted = gram / (a * scale)
