@@ -55,6 +55,7 @@ READING = (*READING_KEYS, "val_path", "test_path", "val_max_tokens", "token_file
 # The numbers of heads that are timed need not be divisible by a given one of keys and values.
 OWN_HEADS = {"num_kv_heads": "auto", "head_dim": "auto"}
 Size = tuple[int, int]
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 log = logging.getLogger(__name__)
 
@@ -225,18 +226,18 @@ def _seconds_of_steps(config: Config, task: TaskRun) -> Iterator[float]:
         bf16 = config.precision == "bf16"
         optimizer = make_optimizer(module.model, config.group(OptimizerSettings), bf16=bf16)
         for _ in range(1 + TIMED_STEPS):
-            yield _step(module, optimizer, batch, bf16)
+            yield _step(module, optimizer, batch, _AUTOCAST.get(config.precision))
 
 
 def _step(
     module: LanguageModule,
     optimizer: torch.optim.Optimizer,
     batch: Sequence[torch.Tensor],
-    bf16: bool,
+    dtype: torch.dtype | None,
 ) -> float:
     device = batch[0].device
     started_at = time.perf_counter()
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+    with torch.autocast(device.type, dtype, enabled=dtype is not None):
         loss = module.training_step(batch, 0)
     loss.backward()
     optimizer.step()

@@ -107,11 +107,9 @@ def _polynomial(
 def zolotarev(x: Float[Tensor, "N R K"]) -> Float[Tensor, "N R K"]:
     """(B I + sum of A (G + C I)^-1) X: two inverses in place of most products.
 
-    G is X X^T, and B the constant term.
-
-    X is scaled by the root of the norm of G, which is at least the greatest singular value. Those
-    of at least LEAST_VALUE of it end between 0.871 and 1.129. Not for bfloat16, which has no digits
-    for the inverses.
+    G is X X^T, B the constant term. X is scaled by the root of the norm of G, which is at least the
+    greatest singular value. Those of at least LEAST_VALUE of it end between 0.871 and 1.129. Not
+    for bfloat16, which has no digits for the inverses.
     """
     assert x.dtype != torch.bfloat16
     gram = x @ x.mT
