@@ -18,6 +18,7 @@ from transformer.training.callbacks.throughput import Throughput
 
 SCHEDULE = {"schedule": "trapezoid", "decay_fraction": 0.5, "final_lr_fraction": 0.0}
 SCHEDULE |= {"warmup_steps": 0, "val_every_steps": 10**6}
+SCHEDULE |= {"compile": False}  # which takes seconds of the clock, before the first step
 
 
 class Minutes(AfterBatch):
