@@ -101,12 +101,7 @@ def seconds_of(
         if needs_free_cores and not cores_are_free():
             log.info("%s: %s", question, _NOT_MEASURED)
             return None
-        threads = torch.get_num_threads()
-        try:
-            seconds = measure_all(candidates, sizes)
-        finally:
-            torch.set_num_threads(threads)  # all of them look whether their cores are free
-        return Answer(seconds, sure=cores_are_free())
+        return _measured(candidates, sizes)
 
     try:
         if (answer := _answer(key, candidates, folder)) is not None:
@@ -122,6 +117,16 @@ def seconds_of(
     except (OSError, Timeout) as error:
         _say_unusable(folder, _reason(error))
         return None if shared else measured()
+
+
+def _measured(candidates: Mapping[str, Candidate], sizes: Sequence[int]) -> Answer:
+    """Whatever a candidate sets, all threads look whether their cores are free, and stay."""
+    threads = torch.get_num_threads()
+    try:
+        seconds = measure_all(candidates, sizes)
+    finally:
+        torch.set_num_threads(threads)
+    return Answer(seconds, sure=cores_are_free())
 
 
 def recalled(question: str, names: Iterable[str], folder: Path) -> Answer | None:
