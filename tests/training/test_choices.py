@@ -164,6 +164,19 @@ def test_both_ways_are_timed_here_once_and_no_random_number_is_used_up(
     assert ask(Chooser(accelerator="cpu", cache_dir=str(tmp_path)), "auto") == chosen
 
 
+def test_all_threads_look_whether_their_cores_are_free(tmp_path, monkeypatch):
+    """The last candidate has one; a program on the other core would not be seen."""
+    looked = []
+
+    def look():
+        looked.append(torch.get_num_threads())
+        return True
+
+    monkeypatch.setattr(speed, "cores_are_free", look)
+    Chooser(accelerator="cpu", cache_dir=str(tmp_path)).num_threads("auto", 32)
+    assert looked == [2, 2]
+
+
 KEYS = """\
 batch_size: 2
 epochs: 1
