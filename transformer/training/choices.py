@@ -94,7 +94,7 @@ class Chooser:
         return self._faster(question, ways, "fused", BATCHES)
 
     def polar(self, given: str, *, width: int, feedforward_dim: int, bf16: bool) -> Choice:
-        """auto on a CPU in float32: what is faster on the matrices of blocks, or else PLAIN.
+        """auto: on a CPU in float32 what is faster on the matrices of blocks, elsewhere PLAIN.
 
         Wider matrices are taken to gain as much as those of WIDEST_MATRIX and the same proportions.
         """

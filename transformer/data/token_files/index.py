@@ -23,7 +23,7 @@ from transformer.system.cache import kept
 from transformer.system.errors import UserError
 from transformer.system.files import write_text
 
-SAMPLED_CHARACTERS = 20_000_000  # of which a tokenizer learns
+SAMPLED_CHARACTERS = 20_000_000  # from all files; a tokenizer learns from 16 million at most
 _INDEX, _TOKENS = "index.json", "tokens.bin"
 _CHECKED = 4  # blocks that are checked when a corpus is opened
 _MOST_SURVEYS = 16

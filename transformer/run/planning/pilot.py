@@ -51,8 +51,8 @@ def _pilot_config(config: Config) -> Config:
     """With the seed of the law's runs, as other seeds would promise other losses."""
     changes = SIZES | {"batch_size": PLAIN["batch_size"], "weight_decay": PLAIN["weight_decay"]}
     changes |= {"block_size": min(config.block_size, PLAIN["block_size"]), "seed": 0, "r_drop": 0.0}
-    changes |= {"accumulate_grad_batches": 1, "devices": 1, "compile": False, "max_minutes": None}
-    changes |= {"strategy": "auto"}
+    changes |= {"accumulate_grad_batches": 1, "compile": False, "max_minutes": None}
+    changes |= {"devices": 1, "strategy": "auto"}
     return config.model_copy(update=changes)
 
 
